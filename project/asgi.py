@@ -1,0 +1,9 @@
+"""The demo site: Django, with Realtime in front."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+from realtime.asgi import get_application  # noqa: E402
+
+application = get_application()

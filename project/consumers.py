@@ -1,0 +1,61 @@
+"""What the demo's clients can do."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from realtime import EventError, NamespaceConsumer, event
+
+logger = logging.getLogger(__name__)
+
+# The demo is open to everybody, so one client may fill only so much.
+MAX_ROOMS = 50
+MAX_NAME_LENGTH = 200
+
+
+class MainConsumer(NamespaceConsumer):
+    """The namespace "/": rooms, broadcasts, and questions both ways."""
+
+    async def connect(self, auth: dict[str, Any]) -> None:
+        self.join("Room №1")
+        self.emit("message", "I'm server")
+
+    @event
+    async def message(self, *args: Any) -> None:
+        logger.info("message sid=%s args=%.500r", self.sid, args)
+
+    @event
+    async def echo(self, *args: Any) -> tuple[Any, ...]:
+        return args
+
+    @event("join")
+    async def join_room(self, room: str) -> None:
+        if not 0 < len(room) <= MAX_NAME_LENGTH:
+            raise EventError(f"a room's name has 1 to {MAX_NAME_LENGTH} characters")
+        if room not in self.rooms and len(self.rooms) >= MAX_ROOMS:
+            raise EventError(f"a client joins at most {MAX_ROOMS} rooms")
+        self.join(room)
+
+    @event("leave")
+    async def leave_room(self, room: str) -> None:
+        self.leave(room)
+
+    @event
+    async def say(self, room: str, text: str) -> None:
+        self.namespace.to(room).emit("said", text)
+
+    @event("broadcast")
+    async def broadcast_text(self, text: str) -> None:
+        self.namespace.emit("message", text)
+
+    @event("ask me")
+    async def ask_me(self) -> Any:
+        return await self.acall("question", "ready?")
+
+
+class QuietConsumer(NamespaceConsumer):
+    """A namespace of its own that only logs what it gets."""
+
+    async def receive(self, event: str, *args: Any) -> None:
+        logger.info("%s namespace=%s args=%.500r", event, self.scope["namespace"], args)

@@ -1,0 +1,17 @@
+"""The app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class RealtimeConfig(AppConfig):
+    """Realtime, as ``INSTALLED_APPS`` knows it."""
+
+    name = "realtime"
+    label = "realtime"
+    verbose_name = _("Realtime")
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401, PLC0415

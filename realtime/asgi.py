@@ -1,0 +1,105 @@
+"""Who serves a request: Realtime, the site's own Channels routes, or Django."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+from .conf import get_settings
+from .hub import Hub, ensure_hub
+from .scopes import complete_scope
+from .transports import http, plain, websocket
+from .transports.polling import PollingWriter
+from .transports.session import Session
+from .transports.writers import Writer
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def get_application(
+    http: Application | None = None, websocket: Application | None = None
+) -> Application:
+    """
+    Return the ASGI application of a site with Realtime in front.
+
+    `http` serves all other HTTP requests, Django's application by default; `websocket` all other
+    WebSockets, such as a site's own Channels routes. Without it they are refused.
+    """
+    return Realtime(http or get_asgi_application(), websocket)
+
+
+class Realtime:
+    """Serves REALTIME's paths, and leads everything else on. The pieces of a ProtocolTypeRouter:
+    one instance can stand for "http" and "websocket" alike."""
+
+    def __init__(self, http: Application, websocket: Application | None = None) -> None:
+        self._http = http
+        self._websocket = websocket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await _serve_lifespan(receive, send)
+            return
+        hub = ensure_hub()
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if kind == "http":
+            await self._serve_http(hub, path, scope, receive, send)
+        elif kind == "websocket":
+            await self._serve_websocket(hub, path, scope, receive, send)
+        else:
+            raise ValueError(f"Realtime serves no scope of type {kind!r}")
+
+    async def _serve_http(
+        self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not _is_engine_path(path):
+            await self._http(scope, receive, send)
+            return
+
+        async def start(scope: Scope) -> Session:
+            session = Session(hub, await complete_scope(scope), PollingWriter())
+            hub.spawn(session.read(session.inbox.receive))
+            return session
+
+        await http.Request(hub, scope, receive, send).serve(start)
+
+    async def _serve_websocket(
+        self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        async def start(scope: Scope, writer: Writer) -> Session:
+            return Session(hub, await complete_scope(scope), writer)
+
+        if _is_engine_path(path):
+            await websocket.serve(hub, scope, receive, send, start)
+        elif path.startswith(get_settings().PLAIN_PATH):
+            await plain.serve(hub, scope, receive, send, complete_scope)
+        elif self._websocket is not None:
+            await self._websocket(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close"})
+
+
+def _is_engine_path(path: str) -> bool:
+    """Tell whether a path is the Engine.IO path; clients may leave out its last slash."""
+    engine_path = get_settings().PATH
+    return path in (engine_path, engine_path[:-1])
+
+
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
+    """Start the hub with the server, and close it with the server."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            ensure_hub()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await ensure_hub().close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,166 @@
+"""
+The settings: one dict, ``REALTIME``, whose defaults, types and limits stand in `OPTIONS`.
+
+Times are seconds, sizes bytes. `get_settings` raises ImproperlyConfigured for a wrong value;
+`manage.py check` says the same with a hint (see `realtime.checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+TRANSPORTS = ("polling", "websocket")
+
+
+class Option(NamedTuple):
+    """A setting: its default, whether a value fits, and what would fit."""
+
+    default: Any
+    fits: Callable[[Any], bool]
+    hint: str
+
+
+class Problem(NamedTuple):
+    """A setting that does not fit."""
+
+    name: str
+    message: str
+    hint: str
+
+
+def _seconds(default: float) -> Option:
+    return Option(
+        default,
+        lambda value: type(value) in (int, float) and 0 < value <= 86_400,
+        "Give a number of seconds above 0 and up to 86400 (a day).",
+    )
+
+
+def _count(default: int, lowest: int = 1) -> Option:
+    return Option(
+        default,
+        lambda value: type(value) is int and value >= lowest,
+        f"Give a whole number of {lowest} or more.",
+    )
+
+
+def _path(default: str) -> Option:
+    return Option(
+        default,
+        lambda value: (
+            isinstance(value, str) and len(value) > 1 and value[0] == "/" and value[-1] == "/"
+        ),
+        f'Give a path that starts and ends with a slash, like "{default}".',
+    )
+
+
+def _dotted(default: str) -> Option:
+    return Option(
+        default,
+        lambda value: isinstance(value, str) and (not value or "." in value),
+        'Give a dotted path, like "project.module.name".',
+    )
+
+
+def _is_origin(value: Any) -> bool:
+    return isinstance(value, str) and (
+        value in ("*", "null")
+        or ("://" in value and not value.endswith("/") and value.count("/") == 2)
+    )
+
+
+OPTIONS: dict[str, Option] = {
+    "NAMESPACES": _dotted(""),
+    "PATH": _path("/socket.io/"),
+    "PLAIN_PATH": _path("/ws/"),
+    "TRANSPORTS": Option(
+        TRANSPORTS,
+        lambda value: (
+            isinstance(value, (list, tuple)) and bool(value) and set(value) <= set(TRANSPORTS)
+        ),
+        'Give a list of "polling" and "websocket", or one of them.',
+    ),
+    "PING_INTERVAL": _seconds(25),
+    "PING_TIMEOUT": _seconds(20),
+    "UPGRADE_TIMEOUT": _seconds(10),
+    "CONNECT_TIMEOUT": _seconds(45),
+    "MAX_PAYLOAD": _count(1_000_000, lowest=1_000),
+    "MAX_ATTACHMENTS": _count(100),
+    "MAX_NAMESPACES": _count(100),
+    "INBOX_EVENTS": _count(20_000),
+    "INBOX_BYTES": _count(16 * 1024 * 1024, lowest=10_000),
+    "OUTBOX_BYTES": _count(4 * 1024 * 1024, lowest=10_000),
+    "SYNC_HANDLERS": _count(40),
+    "CORS_ORIGINS": Option(
+        (),
+        lambda value: isinstance(value, (list, tuple)) and all(map(_is_origin, value)),
+        'Give a list of origins like "https://example.com" (scheme and host, no path), or "*".',
+    ),
+    "CHANNEL_LAYER": Option(
+        "default",
+        lambda value: isinstance(value, str) and bool(value),
+        "Give the alias of a channel layer in CHANNEL_LAYERS.",
+    ),
+    "PERMISSION": _dotted("realtime.permissions.staff"),
+}
+
+
+class Settings(SimpleNamespace):
+    """The checked settings, an attribute for each of `OPTIONS`."""
+
+    NAMESPACES: str
+    PATH: str
+    PLAIN_PATH: str
+    TRANSPORTS: tuple[str, ...]
+    PING_INTERVAL: float
+    PING_TIMEOUT: float
+    UPGRADE_TIMEOUT: float
+    CONNECT_TIMEOUT: float
+    MAX_PAYLOAD: int
+    MAX_ATTACHMENTS: int
+    MAX_NAMESPACES: int
+    INBOX_EVENTS: int
+    INBOX_BYTES: int
+    OUTBOX_BYTES: int
+    SYNC_HANDLERS: int
+    CORS_ORIGINS: tuple[str, ...]
+    CHANNEL_LAYER: str
+    PERMISSION: str
+
+
+def find_problems(given: Any) -> Iterator[Problem]:
+    """Yield what is wrong with a ``REALTIME`` dict."""
+    if not isinstance(given, Mapping):
+        yield Problem("REALTIME", "REALTIME is not a dict.", 'Give a dict, like {"PATH": "/io/"}.')
+        return
+    for name, value in given.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            known = ", ".join(OPTIONS)
+            yield Problem(name, f"REALTIME has no setting {name!r}.", f"The settings are {known}.")
+        elif not option.fits(value):
+            yield Problem(name, f"REALTIME[{name!r}] cannot be {value!r}.", option.hint)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the checked settings. Raises ImproperlyConfigured for the first wrong one."""
+    given = getattr(django_settings, "REALTIME", {})
+    for problem in find_problems(given):
+        raise ImproperlyConfigured(f"{problem.message} {problem.hint}")
+    values = {name: given.get(name, option.default) for name, option in OPTIONS.items()}
+    return Settings(**values)
+
+
+@receiver(setting_changed)
+def _forget_settings(*, setting: str, **kwargs: Any) -> None:
+    if setting == "REALTIME":
+        get_settings.cache_clear()

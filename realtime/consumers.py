@@ -1,0 +1,232 @@
+"""NamespaceConsumer: what a site writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial, update_wrapper
+from typing import Any, TypeVar
+
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import get_channel_layer
+
+from .broadcast import Broadcaster, Pending, as_answer, run_on_hub
+from .handlers import Handler, event, find_handlers
+from .hub.targets import Target
+from .messages import Message
+from .running import call_hook
+from .sockets import Socket
+
+__all__ = ["NamespaceConsumer", "event"]
+
+Consumer = TypeVar("Consumer", bound="NamespaceConsumer")
+
+DEFAULT_ACK_TIMEOUT = 10.0
+
+
+class NamespaceConsumer:
+    """
+    One instance is one socket: one client in one namespace.
+
+    Override `connect`, `receive` and `disconnect`, and write handlers with `@event`. Each of them
+    is an ``async def``, or a plain ``def`` that runs in a thread.
+    """
+
+    channel_layer_alias = DEFAULT_CHANNEL_LAYER
+
+    def __init__(self, **initkwargs: Any) -> None:
+        for name, value in initkwargs.items():
+            setattr(self, name, value)
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> Any:
+        """
+        Return what a route of ``REALTIME["NAMESPACES"]`` points to.
+
+        `initkwargs` set attributes of the class on each instance, as in Django's ``as_view``.
+        Raises TypeError for a name that the class does not have.
+        """
+        for name in initkwargs:
+            if not hasattr(cls, name):
+                raise TypeError(f"{cls.__name__} has no attribute {name!r} that as_asgi() could set")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise TypeError(
+                f"{cls.__name__} serves a namespace. Put its route into REALTIME['NAMESPACES'], "
+                "and serve those with realtime.asgi.get_application()."
+            )
+
+        app.consumer_class = cls  # type: ignore[attr-defined]
+        app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
+        return update_wrapper(app, cls, updated=())
+
+    def attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
+        """
+        Bind the instance to its socket, before any hook runs.
+
+        The scope is the client's request, and the `namespace`, its `namespace_query` (what
+        followed "?") and its `url_route`.
+        """
+        self._socket = socket
+        self._target = Target(socket.namespace)
+        self.kwargs = kwargs
+        self.data: dict[str, Any] = {}
+        self.scope = socket.connection.scope | {
+            "namespace": socket.namespace,
+            "namespace_query": query,
+            "url_route": {"args": (), "kwargs": kwargs},
+        }
+
+    # Hooks
+
+    async def connect(self, auth: dict[str, Any]) -> None:
+        """
+        A client asks for this namespace, with `auth` as it gave it (empty where it gave none).
+
+        Return to accept; raise ConnectionRefused to turn it away.
+        """
+
+    async def receive(self, event: str, *args: Any) -> Any:
+        """Take every event that no handler claims; what is returned is the acknowledgement."""
+
+    async def disconnect(self, reason: str) -> None:
+        """The client is gone, for one of Socket.IO's reasons. What is emitted reaches others."""
+
+    async def handle(self, event: str, args: list[Any]) -> Any:
+        """
+        Lead an event to its handler and return what that returns.
+
+        Override it for what is to happen around every event, and call ``super().handle()``.
+        """
+        slots = self._socket.hub.sync_handlers
+        for handler in _handlers(type(self)).get(event, ()):
+            if handler.room is None or handler.room in self._socket.rooms:
+                bound = handler.bind(args)
+                return await call_hook(handler.function.__get__(self), *bound, slots=slots)
+        return await call_hook(self.receive, event, *args, slots=slots)
+
+    # Who and where
+
+    @property
+    def sid(self) -> str:
+        """This socket's id."""
+        return self._socket.sid
+
+    @property
+    def user(self) -> Any:
+        """The session's user, AnonymousUser where there is none."""
+        return self.scope["user"]
+
+    @property
+    def session(self) -> Any:
+        """The Django session of the client's request. Save changes with ``await asave()``."""
+        return self.scope["session"]
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that this socket is in, or was in when its client went away."""
+        return frozenset(self._socket.rooms)
+
+    @property
+    def transport(self) -> str:
+        """How the client is connected now: "websocket", "polling" or "plain"."""
+        return self._socket.connection.transport
+
+    @property
+    def channel_layer(self) -> Any:
+        """The channel layer by this class's alias."""
+        return get_channel_layer(self.channel_layer_alias)
+
+    # Sending
+
+    def emit(self, event: str, *args: Any, callback: Callable[..., Any] | None = None) -> Pending:
+        """
+        Send an event to this client.
+
+        `callback`, a function or coroutine function, is called with the arguments of the client's
+        acknowledgement; not at all where the client goes away first.
+        """
+        socket = self._socket
+        message = Message(socket.namespace, event, args)
+        frames = message.frames(socket.connection.format)
+        if callback is None:
+            socket.hub.run(socket.deliver, frames)
+        else:
+            socket.hub.run(socket.send, message, partial(self._call_back, callback))
+        return Pending(socket.connection.drain)
+
+    def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
+        if args is not None:
+            hub = self._socket.hub
+            hub.spawn(call_hook(callback, *args, slots=hub.sync_handlers))
+
+    async def acall(
+        self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT
+    ) -> Any:
+        """
+        Send an event to this client and return its acknowledgement: None, a value, or a list.
+
+        Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
+        """
+        message = Message(self._socket.namespace, event, args)
+        return as_answer(await self._socket.call(message, timeout))
+
+    def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT) -> Any:
+        """The same as `acall`, from a plain handler."""
+        return run_on_hub(lambda: self.acall(event, *args, timeout=timeout))
+
+    @property
+    def namespace(self) -> Broadcaster:
+        """All sockets of this namespace, this one too."""
+        return Broadcaster(self._target)
+
+    @property
+    def broadcast(self) -> Broadcaster:
+        """All sockets of this namespace but this one."""
+        return self.namespace.excluding(self.sid)
+
+    @property
+    def volatile(self) -> Broadcaster:
+        """This client, with messages that it may miss while it is slow."""
+        return self.namespace.to(self.sid).volatile
+
+    def to(self, *rooms: str) -> Broadcaster:
+        """The other sockets in any of these rooms."""
+        return self.broadcast.to(*rooms)
+
+    def excluding(self, *names: str) -> Broadcaster:
+        """The other sockets of this namespace that are not in these rooms nor have these sids."""
+        return self.broadcast.excluding(*names)
+
+    # Rooms
+
+    def join(self, *rooms: str) -> Pending:
+        """Join rooms: any texts."""
+        return self._move(self._socket.join, self._socket.rooms.add, rooms)
+
+    def leave(self, *rooms: str) -> Pending:
+        """Leave rooms."""
+        return self._move(self._socket.leave, self._socket.rooms.discard, rooms)
+
+    def _move(
+        self,
+        move: Callable[[str], None],
+        note: Callable[[str], None],
+        rooms: tuple[str, ...],
+    ) -> Pending:
+        hub = self._socket.hub
+        for room in rooms:
+            if not isinstance(room, str):
+                raise TypeError(f"a room's name is a text, not {type(room).__name__}")
+            note(room)
+            hub.run(move, room)
+        return Pending(hub.cluster.settled)
+
+    def close(self) -> Pending:
+        """Disconnect this client from the namespace ("server namespace disconnect")."""
+        self._socket.hub.run(self._socket.close)
+        return Pending(self._socket.connection.drain)
+
+
+@lru_cache(maxsize=None)
+def _handlers(consumer_class: type[NamespaceConsumer]) -> dict[str, list[Handler]]:
+    return find_handlers(consumer_class)

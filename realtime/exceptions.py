@@ -1,0 +1,173 @@
+"""
+Every error of this package, in one tree::
+
+    RealtimeError
+    ├── ConnectionRefused       a consumer's connect() turns a client away
+    ├── EventError              a handler answers an event with an error
+    │   └── InvalidArguments    the client's arguments do not fit the handler
+    ├── ClientDisconnected      the client went away before it acknowledged
+    ├── AckTimeout              the client did not acknowledge in time
+    ├── UnknownNamespace        no route leads to that namespace
+    ├── NotRunning              no Realtime server runs in this process
+    ├── WouldDeadlock           a blocking call was made on the event loop's own thread
+    ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
+    └── ProtocolError           the other side broke the protocol
+        ├── EmptyPacket         ├── UnknownPacketType    ├── UnexpectedPacket
+        ├── InvalidText         ├── InvalidBase64        ├── InvalidJSON
+        ├── InvalidPayload      ├── InvalidEventName     ├── InvalidNamespace
+        ├── InvalidAckId        ├── InvalidAttachments   ├── InvalidPlaceholder
+        ├── MissingBinary       ├── UnexpectedBinary     └── TooLarge
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RealtimeError(Exception):
+    """The root of every error that this package raises on its own."""
+
+
+class ConnectionRefused(RealtimeError):
+    """
+    Raised by a consumer's ``connect()`` to turn a client away.
+
+    The client gets CONNECT_ERROR with ``message``, and ``data`` where it is not None.
+    """
+
+    def __init__(self, message: str = "Connection refused", data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class EventError(RealtimeError):
+    """
+    Raised by a handler: the client's acknowledgement is ``{"error": {code, message, data}}``.
+
+    ``code`` is a word for programs, ``message`` a sentence for people.
+    """
+
+    default_code = "error"
+
+    def __init__(self, message: str = "", data: Any = None, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        self.code = code or self.default_code
+
+
+class InvalidArguments(EventError):
+    """The arguments that a client sent do not fit the handler's signature."""
+
+    default_code = "invalid_arguments"
+
+
+class ClientDisconnected(RealtimeError):
+    """The client went away while its acknowledgement was awaited."""
+
+
+class AckTimeout(RealtimeError, TimeoutError):
+    """The client did not acknowledge within the time given."""
+
+
+class UnknownNamespace(RealtimeError, LookupError):
+    """No route in ``REALTIME["NAMESPACES"]`` leads to the namespace."""
+
+
+class NotRunning(RealtimeError, RuntimeError):
+    """This process serves no clients, and its channel layer reaches no process that does."""
+
+
+class WouldDeadlock(RealtimeError, RuntimeError):
+    """A blocking call on the event loop's own thread, which would wait for itself."""
+
+
+class HandshakeError(RealtimeError):
+    """
+    An Engine.IO request that is refused, with the codes of the reference server.
+
+    ``code`` is 0 to 5, ``status`` the HTTP status, ``message`` what the client is told.
+    """
+
+    MESSAGES = {
+        0: "Transport unknown",
+        1: "Session ID unknown",
+        2: "Bad handshake method",
+        3: "Bad request",
+        4: "Forbidden",
+        5: "Unsupported protocol version",
+    }
+    UNKNOWN_TRANSPORT, UNKNOWN_SID, BAD_METHOD, BAD_REQUEST, FORBIDDEN, UNSUPPORTED_VERSION = range(
+        6
+    )
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.message = self.MESSAGES[code]
+        self.status = 403 if code == self.FORBIDDEN else 400
+        super().__init__(self.message)
+
+
+class ProtocolError(RealtimeError, ValueError):
+    """The other side sent what the protocol does not allow."""
+
+
+class EmptyPacket(ProtocolError):
+    """A packet without a type."""
+
+
+class UnknownPacketType(ProtocolError):
+    """A packet whose type the protocol does not know."""
+
+
+class UnexpectedPacket(ProtocolError):
+    """A known packet that the other side must not send, or not now."""
+
+
+class InvalidText(ProtocolError):
+    """A text that is not UTF-8."""
+
+
+class InvalidBase64(ProtocolError):
+    """Bytes in a text that are not base64."""
+
+
+class InvalidJSON(ProtocolError):
+    """A payload that is not JSON, or is nested too deeply."""
+
+
+class InvalidPayload(ProtocolError):
+    """A payload that is JSON, but not of the packet's shape."""
+
+
+class InvalidEventName(ProtocolError):
+    """An event without a name, or with a reserved one."""
+
+
+class InvalidNamespace(ProtocolError):
+    """A namespace that does not start with a slash."""
+
+
+class InvalidAckId(ProtocolError):
+    """An acknowledgement id that is missing, or is no safe integer."""
+
+
+class InvalidAttachments(ProtocolError):
+    """A binary packet whose count of attachments is missing or too high."""
+
+
+class InvalidPlaceholder(ProtocolError):
+    """A placeholder for an attachment that the packet does not have."""
+
+
+class MissingBinary(ProtocolError):
+    """A text packet while attachments of the last packet were due."""
+
+
+class UnexpectedBinary(ProtocolError):
+    """An attachment that no packet announced."""
+
+
+class TooLarge(ProtocolError):
+    """A message over the size that the server accepts."""

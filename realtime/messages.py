@@ -1,0 +1,82 @@
+"""An event on its way to clients, encoded at most once for each wire format."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Any
+
+from .encoding import default
+from .protocol import plain, socketio
+from .protocol.engineio import MESSAGE
+from .transports.frames import Frames
+
+
+class Format(Enum):
+    """What a connection speaks."""
+
+    SOCKETIO = "socketio"
+    PLAIN = "plain"
+
+
+class Message:
+    """
+    One event for any number of sockets of one namespace.
+
+    Raises TypeError or ValueError (InvalidEventName) where `event` or `args` cannot be sent.
+    """
+
+    __slots__ = ("_frames", "args", "event", "namespace", "volatile")
+
+    def __init__(
+        self, namespace: str, event: str, args: tuple[Any, ...], volatile: bool = False
+    ) -> None:
+        socketio.check_event_name(event)
+        self.namespace = namespace
+        self.event = event
+        self.args = args
+        self.volatile = volatile
+        self._frames: dict[Format, Frames] = {}
+
+    @classmethod
+    def decode(
+        cls, namespace: str, text: str, attachments: tuple[bytes, ...], volatile: bool
+    ) -> Message:
+        """Return the message of a Socket.IO packet that another hub encoded."""
+        decoder = socketio.Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
+        packet = decoder.add(text.removeprefix(MESSAGE))
+        for attachment in attachments:
+            packet = decoder.add(attachment)
+        assert packet is not None
+        message = cls(namespace, packet.data[0], tuple(packet.data[1:]), volatile)
+        message._frames[Format.SOCKETIO] = Frames(text, *attachments)
+        return message
+
+    def frames(self, wire_format: Format) -> Frames:
+        """Return the frames for connections of this format."""
+        frames = self._frames.get(wire_format)
+        if frames is None:
+            frames = self.encode(wire_format)
+            self._frames[wire_format] = frames
+        return frames
+
+    def encode(self, wire_format: Format, ack_id: int | None = None) -> Frames:
+        """Return frames that ask for an acknowledgement where `ack_id` is given."""
+        if wire_format is Format.PLAIN:
+            return Frames(plain.encode_event(self.event, list(self.args), ack_id, default))
+        return encode_packet(
+            socketio.Packet(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
+        )
+
+
+def encode_packet(packet: socketio.Packet) -> Frames:
+    """Return the frames of a Socket.IO packet."""
+    text, attachments = socketio.encode(packet, default)
+    return Frames(MESSAGE + text, *attachments)
+
+
+def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]) -> Frames:
+    """Return the frames of an acknowledgement."""
+    if wire_format is Format.PLAIN:
+        return Frames(plain.encode_ack(ack_id, args, default))
+    return encode_packet(socketio.Packet(socketio.ACK, namespace, args, ack_id))

@@ -1,0 +1,122 @@
+"""
+The JSON frames of the plain WebSocket, for clients without a Socket.IO library.
+
+Specification: docs/reference/wire-formats.md, section "Plain WebSocket".
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..exceptions import InvalidAckId, InvalidBase64, InvalidPayload
+from .jsontext import dumps, loads, replace_bytes, unsupported
+from .socketio import MAX_ACK_ID, check_event_name
+
+BYTES_KEY = "$bytes"
+_EVENT_KEYS = frozenset({"event", "args", "id"})
+_ACK_KEYS = frozenset({"ack", "args"})
+
+# Close codes of the plain WebSocket (4000 to 4999 are an application's own).
+MALFORMED = 4400
+REFUSED = 4403
+NOT_FOUND = 4404
+
+
+class Event(NamedTuple):
+    """An event: its name, its arguments, and the id where an acknowledgement is wanted."""
+
+    event: str
+    args: list[Any]
+    id: int | None = None
+
+
+class Ack(NamedTuple):
+    """The acknowledgement of the event that had this id."""
+
+    id: int
+    args: list[Any]
+
+
+def encode_event(
+    event: str,
+    args: list[Any],
+    ack_id: int | None = None,
+    default: Callable[[Any], Any] = unsupported,
+) -> str:
+    """Return the frame of an event."""
+    frame: dict[str, Any] = {"event": event, "args": replace_bytes(args, _as_base64, default)}
+    if ack_id is not None:
+        frame["id"] = ack_id
+    return dumps(frame)
+
+
+def encode_ack(
+    ack_id: int, args: list[Any], default: Callable[[Any], Any] = unsupported
+) -> str:
+    """Return the frame of an acknowledgement."""
+    return dumps({"ack": ack_id, "args": replace_bytes(args, _as_base64, default)})
+
+
+def encode_connected(sid: str) -> str:
+    """Return the first frame that the server sends."""
+    return dumps({"connected": sid})
+
+
+def decode(text: str) -> Event | Ack:
+    """
+    Return what one text frame holds.
+
+    Raises InvalidJSON, InvalidPayload, InvalidEventName, InvalidAckId or InvalidBase64.
+    """
+    frame = loads(text)
+    if not isinstance(frame, dict):
+        raise InvalidPayload("a frame is a JSON object")
+    args = frame.get("args", [])
+    if not isinstance(args, list):
+        raise InvalidPayload('"args" is a list')
+    if "event" in frame:
+        _check_keys(frame, _EVENT_KEYS)
+        check_event_name(frame["event"])
+        ack_id = _check_id(frame["id"]) if "id" in frame else None
+        return Event(frame["event"], _with_bytes(args), ack_id)
+    if "ack" in frame:
+        _check_keys(frame, _ACK_KEYS)
+        return Ack(_check_id(frame["ack"]), _with_bytes(args))
+    raise InvalidPayload('a frame has "event" or "ack"')
+
+
+def _check_keys(frame: dict[str, Any], known: frozenset[str]) -> None:
+    if unknown := sorted(set(frame) - known):
+        raise InvalidPayload(f"unknown keys: {', '.join(unknown)}")
+
+
+def _check_id(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_ACK_ID:
+        raise InvalidAckId(f"an id is an integer from 0 to {MAX_ACK_ID}")
+    return value
+
+
+def _as_base64(data: bytes) -> dict[str, str]:
+    return {BYTES_KEY: binascii.b2a_base64(data, newline=False).decode()}
+
+
+def _with_bytes(value: Any) -> Any:
+    """Put bytes where `{"$bytes": "<base64>"}` stands."""
+    if isinstance(value, list):
+        return [_with_bytes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {BYTES_KEY}:
+        return _from_base64(value[BYTES_KEY])
+    return {key: _with_bytes(item) for key, item in value.items()}
+
+
+def _from_base64(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise InvalidBase64('"$bytes" is a base64 text')
+    try:
+        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+    except ValueError as error:
+        raise InvalidBase64(f"invalid base64: {error}") from None

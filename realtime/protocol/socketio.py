@@ -1,0 +1,266 @@
+"""
+Socket.IO v5: packets and their text and binary encoding.
+
+Specification: https://github.com/socketio/socket.io-protocol (sections "Packet encoding",
+"Packet types").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from ..exceptions import (
+    EmptyPacket,
+    InvalidAckId,
+    InvalidAttachments,
+    InvalidEventName,
+    InvalidNamespace,
+    InvalidPayload,
+    InvalidPlaceholder,
+    MissingBinary,
+    TooLarge,
+    UnexpectedBinary,
+    UnknownPacketType,
+)
+from .jsontext import dumps, loads, replace_bytes, unsupported
+
+RESERVED_EVENTS = frozenset(
+    {
+        "connect",
+        "connect_error",
+        "disconnect",
+        "disconnecting",
+        "newListener",
+        "removeListener",
+    }
+)
+
+# JavaScript's largest safe integer: no client counts further.
+MAX_ACK_ID = 2**53 - 1
+_MAX_ID_DIGITS = 16
+
+
+class PacketType(IntEnum):
+    """The packet types, as the digit that starts a packet."""
+
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+    BINARY_EVENT = 5
+    BINARY_ACK = 6
+
+
+CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = PacketType
+_TYPES = {str(int(member)): member for member in PacketType}
+_BINARY = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
+_TEXT = {binary: text for text, binary in _BINARY.items()}
+
+
+class Packet(NamedTuple):
+    """
+    One packet.
+
+    `data` is a dict or None (CONNECT), None (DISCONNECT), a list that starts with the event's
+    name (EVENT), a list (ACK), a dict or text (CONNECT_ERROR). `query` is what followed "?" in
+    the namespace. A decoded packet is never of a binary type: its bytes are in `data`.
+    """
+
+    type: PacketType
+    namespace: str = "/"
+    data: Any = None
+    id: int | None = None
+    query: str = ""
+
+
+def encode(
+    packet: Packet, default: Callable[[Any], Any] = unsupported
+) -> tuple[str, tuple[bytes, ...]]:
+    """
+    Return the packet's text and its attachments ("Packet encoding").
+
+    EVENT and ACK become BINARY_EVENT and BINARY_ACK where there are bytes in the data. `default`
+    is given what has no JSON form, and returns a plainer value or raises TypeError.
+    """
+    attachments: list[bytes] = []
+
+    def attach(data: bytes) -> dict[str, Any]:
+        attachments.append(data)
+        return {"_placeholder": True, "num": len(attachments) - 1}
+
+    kind = packet.type
+    payload = "" if packet.data is None else dumps(replace_bytes(packet.data, attach, default))
+    head = f"{_BINARY[kind]:d}{len(attachments)}-" if attachments else f"{kind:d}"
+    namespace = "" if packet.namespace == "/" else packet.namespace + ","
+    ack_id = "" if packet.id is None else str(packet.id)
+    return head + namespace + ack_id + payload, tuple(attachments)
+
+
+class Decoder:
+    """
+    Puts packets together from the texts and attachments of one connection.
+
+    At most `max_attachments` attachments, of `max_bytes` bytes in all, are kept for one packet.
+    """
+
+    __slots__ = ("_attachments", "_max_attachments", "_room", "_max_bytes", "_missing", "_pending")
+
+    def __init__(self, *, max_attachments: int, max_bytes: int) -> None:
+        self._max_attachments = max_attachments
+        self._max_bytes = max_bytes
+        self._attachments: list[bytes] = []
+        self._pending: Packet | None = None
+        self._missing = 0
+        self._room = max_bytes
+
+    def add(self, frame: str | bytes) -> Packet | None:
+        """
+        Return the packet that this frame completes, or None while attachments are due.
+
+        Raises a ProtocolError of the kind that is named in `realtime.exceptions`.
+        """
+        if isinstance(frame, bytes):
+            return self._add_attachment(frame)
+        if self._pending is not None:
+            raise MissingBinary(f"{self._missing} attachments were due, a text packet came")
+        packet, count = _parse(frame)
+        if count is None:
+            return packet
+        if count > self._max_attachments:
+            raise InvalidAttachments(
+                f"{count} attachments, at most {self._max_attachments} are accepted"
+            )
+        if count == 0:
+            return packet._replace(data=_reconstruct(packet.data, []))
+        self._pending, self._missing, self._room = packet, count, self._max_bytes
+        return None
+
+    def _add_attachment(self, data: bytes) -> Packet | None:
+        packet = self._pending
+        if packet is None:
+            raise UnexpectedBinary("an attachment came that no packet announced")
+        self._room -= len(data)
+        if self._room < 0:
+            raise TooLarge(f"the attachments of one packet exceed {self._max_bytes} bytes")
+        self._attachments.append(data)
+        self._missing -= 1
+        if self._missing:
+            return None
+        attachments, self._attachments, self._pending = self._attachments, [], None
+        return packet._replace(data=_reconstruct(packet.data, attachments))
+
+
+def _parse(text: str) -> tuple[Packet, int | None]:
+    """Return a packet's text form, and its count of attachments (None for a text type)."""
+    if not text:
+        raise EmptyPacket("an empty Socket.IO packet")
+    kind = _TYPES.get(text[0])
+    if kind is None:
+        raise UnknownPacketType(f"unknown Socket.IO packet type {text[0]!r}")
+    position, count, namespace, query = 1, None, "/", ""
+    if kind in _TEXT:
+        kind = _TEXT[kind]
+        count, position = _parse_attachment_count(text)
+    if text.startswith("/", position):
+        namespace, query, position = _parse_namespace(text, position)
+    ack_id, position = _parse_id(text, position)
+    data = loads(text[position:]) if position < len(text) else None
+    _VALIDATORS[kind](data, ack_id)
+    return Packet(kind, namespace, data, ack_id, query), count
+
+
+def _parse_attachment_count(text: str) -> tuple[int, int]:
+    end = text.find("-", 1, _MAX_ID_DIGITS)
+    digits = text[1:end]
+    if end < 0 or not (digits.isascii() and digits.isdigit()):
+        raise InvalidAttachments("a binary packet without its count of attachments")
+    return int(digits), end + 1
+
+
+def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
+    end = text.find(",", start)
+    if end < 0:
+        end = len(text)
+    name, _, query = text[start:end].partition("?")
+    return name, query, end + 1
+
+
+def _parse_id(text: str, start: int) -> tuple[int | None, int]:
+    end = start
+    while end < len(text) and text[end] in "0123456789":
+        end += 1
+    if end == start:
+        return None, start
+    if end - start > _MAX_ID_DIGITS or (value := int(text[start:end])) > MAX_ACK_ID:
+        raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")
+    return value, end
+
+
+def _check_connect(data: Any, ack_id: int | None) -> None:
+    if ack_id is not None or not (data is None or isinstance(data, dict)):
+        raise InvalidPayload("CONNECT takes an object or nothing")
+
+
+def _check_disconnect(data: Any, ack_id: int | None) -> None:
+    if ack_id is not None or data is not None:
+        raise InvalidPayload("DISCONNECT takes nothing")
+
+
+def _check_connect_error(data: Any, ack_id: int | None) -> None:
+    if ack_id is not None or not isinstance(data, (dict, str)):
+        raise InvalidPayload("CONNECT_ERROR takes an object or a text")
+
+
+def _check_event(data: Any, ack_id: int | None) -> None:
+    if not isinstance(data, list) or not data:
+        raise InvalidPayload("EVENT takes a list that starts with the event's name")
+    check_event_name(data[0])
+
+
+def _check_ack(data: Any, ack_id: int | None) -> None:
+    if ack_id is None:
+        raise InvalidAckId("ACK without an id")
+    if not isinstance(data, list):
+        raise InvalidPayload("ACK takes a list")
+
+
+_VALIDATORS: dict[PacketType, Callable[[Any, int | None], None]] = {
+    CONNECT: _check_connect,
+    DISCONNECT: _check_disconnect,
+    EVENT: _check_event,
+    ACK: _check_ack,
+    CONNECT_ERROR: _check_connect_error,
+}
+
+
+def check_event_name(name: Any) -> None:
+    """Raise InvalidEventName for what is no text, or is a name that clients reserve."""
+    if not isinstance(name, str):
+        raise InvalidEventName(f"an event's name is a text, not {type(name).__name__}")
+    if name in RESERVED_EVENTS:
+        raise InvalidEventName(f"the event name {name!r} is reserved")
+
+
+def check_namespace(name: Any) -> None:
+    """Raise InvalidNamespace for what cannot stand as a namespace in a packet."""
+    if not isinstance(name, str) or not name.startswith("/") or "," in name or "?" in name:
+        raise InvalidNamespace(f'a namespace is a text like "/users", not {name!r}')
+
+
+def _reconstruct(value: Any, attachments: list[bytes]) -> Any:
+    """Put attachments back where their placeholders stand."""
+    if isinstance(value, list):
+        return [_reconstruct(item, attachments) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("_placeholder") is not True:
+        return {key: _reconstruct(item, attachments) for key, item in value.items()}
+    number = value.get("num")
+    if type(number) is not int or not 0 <= number < len(attachments):
+        raise InvalidPlaceholder(
+            f"a placeholder for attachment {number!r} of {len(attachments)} attachments"
+        )
+    return attachments[number]

@@ -1,0 +1,104 @@
+"""Namespaces are URL routes: "/orders/7" is the route ``orders/<int:pk>/`` with ``pk=7``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.urls import NoReverseMatch, Resolver404, URLPattern, URLResolver
+from django.urls.resolvers import RegexPattern
+from django.utils.module_loading import import_string
+
+from .conf import get_settings
+from .exceptions import UnknownNamespace
+
+if TYPE_CHECKING:
+    from .consumers import NamespaceConsumer
+
+
+class Route(NamedTuple):
+    """What serves a namespace: the consumer's class, how to make one, and the route's kwargs."""
+
+    consumer_class: type[NamespaceConsumer]
+    initkwargs: dict[str, Any]
+    kwargs: dict[str, Any]
+
+
+def resolve(namespace: str) -> Route:
+    """
+    Return the route of a namespace like "/orders/7".
+
+    Raises UnknownNamespace where no route matches.
+    """
+    if namespace.startswith("/") and (namespace == "/" or not namespace.endswith("/")):
+        path = namespace[1:]
+        for candidate in (path + "/", path) if path else ("",):
+            try:
+                match = _resolver().resolve(candidate)
+            except Resolver404:
+                continue
+            return Route(
+                match.func.consumer_class,  # type: ignore[attr-defined]
+                match.func.consumer_initkwargs,  # type: ignore[attr-defined]
+                match.kwargs,
+            )
+    raise UnknownNamespace(f"no namespace {namespace!r} in REALTIME['NAMESPACES']")
+
+
+def reverse(consumer_class: type[NamespaceConsumer], **kwargs: Any) -> str:
+    """
+    Return the namespace that a consumer's class serves, with these kwargs in its route.
+
+    Raises UnknownNamespace where no route of that class takes them.
+    """
+    for callback in _callbacks(_resolver()):
+        if getattr(callback, "consumer_class", None) is consumer_class:
+            try:
+                path = _resolver().reverse(callback, **kwargs)
+            except NoReverseMatch:
+                continue
+            return "/" + path.strip("/")
+    raise UnknownNamespace(
+        f"no route of {consumer_class.__name__} takes {kwargs!r} in REALTIME['NAMESPACES']"
+    )
+
+
+def _callbacks(resolver: URLResolver) -> Iterator[Any]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _callbacks(pattern)
+        else:
+            yield pattern.callback
+
+
+@lru_cache(maxsize=1)
+def _resolver() -> URLResolver:
+    """Return Django's resolver over the routes that the settings name."""
+    path = get_settings().NAMESPACES
+    if not path:
+        raise ImproperlyConfigured(
+            'REALTIME["NAMESPACES"] is not set. Name your list of namespace routes, '
+            'like "project.routing.namespaces".'
+        )
+    resolver = URLResolver(RegexPattern(r"^"), import_string(path))
+    for callback in _callbacks(resolver):
+        if not hasattr(callback, "consumer_class"):
+            raise ImproperlyConfigured(
+                f"{path}: {callback!r} is not a consumer. Write path(..., Consumer.as_asgi())."
+            )
+    return resolver
+
+
+def check_routes() -> list[URLPattern | URLResolver]:
+    """Return the routes of the settings. Raises ImportError or ImproperlyConfigured."""
+    return list(_resolver().url_patterns)
+
+
+@receiver(setting_changed)
+def _forget_routes(*, setting: str, **kwargs: Any) -> None:
+    if setting == "REALTIME":
+        _resolver.cache_clear()

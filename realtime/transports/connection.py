@@ -1,0 +1,175 @@
+"""
+A connection: one Engine.IO session or one plain WebSocket, which carries a socket for each
+namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ProtocolError
+from ..logs import log
+from ..messages import Format
+from ..running import Job, drive
+from .frames import Frames
+from .writers import HIGH_WATER, Writer
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from ..sockets import Socket
+
+# After so many frames read in one go, others get their turn.
+FRAMES_PER_TURN = 32
+
+Receive = Callable[[], Awaitable[str | bytes | None]]
+
+
+class Connection(ABC):
+    """
+    What Engine.IO sessions and plain WebSockets share: the sockets, the outbox and the reader.
+
+    `closed` is set when the connection is over, `sid` is its secret id in the hub.
+    """
+
+    format: Format
+
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        self.hub = hub
+        self.scope = scope
+        self.writer = writer
+        self.sid = hub.new_sid()
+        self.sockets: dict[str, Socket] = {}
+        self.closed = asyncio.Event()
+        self.dropped = 0
+        hub.connections[self.sid] = self
+
+    @property
+    @abstractmethod
+    def transport(self) -> str:
+        """How the client is connected now: "websocket", "polling" or "plain"."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether at least one namespace has accepted the client."""
+        return any(socket.connected for socket in self.sockets.values())
+
+    # Reading
+
+    @abstractmethod
+    def feed(self, frame: str | bytes) -> Job | None:
+        """Take one frame; return the job that it asks for. Raises ProtocolError."""
+
+    async def read(self, receive: Receive) -> None:
+        """
+        Feed frames until `receive` returns None or the connection is over.
+
+        A job that comes to wait keeps this task, and a new one goes on reading.
+        """
+        frames = 0
+        while not self.closed.is_set() and (frame := await receive()) is not None:
+            try:
+                job = self.feed(frame)
+            except ProtocolError as error:
+                self.refuse_frame(error)
+                return
+            if job is not None and await self._run(job, receive):
+                return
+            frames += 1
+            if frames % FRAMES_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _run(self, job: Job, receive: Receive) -> bool:
+        """Run a job; tell whether another task reads now."""
+        handed_over = False
+
+        def hand_over() -> None:
+            nonlocal handed_over
+            handed_over = True
+            self.hub.spawn(self.read(receive))
+
+        await drive(job, hand_over)
+        return handed_over
+
+    def refuse_frame(self, error: ProtocolError) -> None:
+        """Close on a frame that breaks the protocol."""
+        log(
+            logging.WARNING,
+            "parse-error",
+            connection=self.sid[:12],
+            transport=self.transport,
+            error=type(error).__name__,
+            message=error,
+        )
+        self.close("parse error")
+
+    # Writing
+
+    def send(self, frames: Frames, volatile: bool = False) -> None:
+        """
+        Send frames, unless the client reads too slowly: then volatile ones are dropped, and a
+        client that is further behind than OUTBOX_BYTES is disconnected.
+        """
+        if self.closed.is_set():
+            return
+        buffered = self.writer.buffered
+        if buffered > HIGH_WATER:
+            if volatile:
+                self.dropped += 1
+                return
+            if buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
+                self.overflow()
+                return
+        self.writer.write(frames)
+
+    def overflow(self) -> None:
+        """Cut a connection whose client does not read what it is sent."""
+        log(
+            logging.WARNING,
+            "slow-client",
+            connection=self.sid[:12],
+            transport=self.transport,
+            buffered=self.writer.buffered,
+        )
+        self.writer.abort()
+        self.close("transport error")
+
+    async def drain(self) -> None:
+        """Wait until the client has kept up, or is gone."""
+        if not self.closed.is_set():
+            drained = asyncio.ensure_future(self.writer.drain())
+            closed = asyncio.ensure_future(self.closed.wait())
+            await asyncio.wait({drained, closed}, return_when=asyncio.FIRST_COMPLETED)
+            drained.cancel()
+            closed.cancel()
+
+    @abstractmethod
+    def confirm(self, socket: Socket) -> None:
+        """Tell the client that it is connected to the socket's namespace."""
+
+    @abstractmethod
+    def refuse(self, namespace: str, message: str, data: Any) -> None:
+        """Tell the client why it is not connected to a namespace."""
+
+    @abstractmethod
+    def dismiss(self, namespace: str) -> None:
+        """Tell the client that the server disconnects it from a namespace."""
+
+    # The end
+
+    def close(self, reason: str) -> None:
+        """End the connection for one of Socket.IO's reasons: its sockets are disconnected."""
+        if self.closed.is_set():
+            return
+        self.closed.set()
+        self.hub.connections.pop(self.sid, None)
+        self.close_transport(reason)
+        for socket in list(self.sockets.values()):
+            socket.disconnect(reason)
+
+    @abstractmethod
+    def close_transport(self, reason: str) -> None:
+        """Release what the transport holds, and tell the client if it can be told."""

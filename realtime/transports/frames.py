@@ -1,0 +1,50 @@
+"""The frames of one message, put into each transport's bytes at most once."""
+
+from __future__ import annotations
+
+import struct
+
+from ..protocol.engineio import payload_part
+
+_TEXT, _BINARY = 0x81, 0x82  # RFC 6455, section 5.2: FIN and the opcode
+
+
+def websocket_frame(data: str | bytes) -> bytes:
+    """Return one unmasked, unfragmented WebSocket frame (RFC 6455, section 5.2)."""
+    opcode, body = (_TEXT, data.encode()) if isinstance(data, str) else (_BINARY, data)
+    size = len(body)
+    if size < 126:
+        return bytes((opcode, size)) + body
+    if size < 65_536:
+        return struct.pack("!BBH", opcode, 126, size) + body
+    return struct.pack("!BBQ", opcode, 127, size) + body
+
+
+class Frames:
+    """
+    The frames of one message: texts and bytes that must leave together and in order.
+
+    `size` is about their bytes on the wire. A broadcast's frames are shared by all its receivers.
+    """
+
+    __slots__ = ("_payload", "_wire", "frames", "size")
+
+    def __init__(self, *frames: str | bytes) -> None:
+        self.frames = frames
+        self.size = sum(map(len, frames)) + 8 * len(frames)
+        self._wire: bytes | None = None
+        self._payload: tuple[str, ...] | None = None
+
+    @property
+    def wire(self) -> bytes:
+        """The WebSocket frames, ready for the socket."""
+        if self._wire is None:
+            self._wire = b"".join(map(websocket_frame, self.frames))
+        return self._wire
+
+    @property
+    def payload(self) -> tuple[str, ...]:
+        """The packets as they stand in a polling payload."""
+        if self._payload is None:
+            self._payload = tuple(map(payload_part, self.frames))
+        return self._payload

@@ -1,0 +1,188 @@
+"""
+The requests of HTTP long-polling: handshake, polls, POSTs and CORS preflights.
+
+Specification: https://github.com/socketio/engine.io-protocol (section "HTTP long-polling"); the
+answers to wrong requests are those of the reference server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import HandshakeError, ProtocolError, TooLarge, UnexpectedPacket
+from ..protocol import engineio
+from ..protocol.jsontext import dumps
+from .requests import check_origin, cors_headers, header, parse_query
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+TEXT = b"text/plain; charset=UTF-8"
+
+
+class Disconnected(Exception):
+    """The client went away before its request was answered."""
+
+
+class Request:
+    """One HTTP request to the Engine.IO path."""
+
+    def __init__(self, hub: Hub, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self.hub = hub
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._cors: Headers = []
+
+    async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
+        """Answer the request; `start` makes the session of a handshake from its scope."""
+        try:
+            await self._serve(start)
+        except HandshakeError as error:
+            await self._refuse(error)
+        except TooLarge:
+            await self._respond(413, TEXT, b"The payload is larger than maxPayload")
+        except Disconnected:
+            pass
+
+    async def _serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
+        settings = self.hub.settings
+        self._cors = cors_headers(check_origin(self.scope, settings), settings)
+        method = self.scope["method"]
+        if method == "OPTIONS":
+            await self._preflight()
+            return
+        query = parse_query(self.scope, settings)
+        if query.sid:
+            await self._continue(self._session(query.sid, query.transport), method)
+            return
+        if method != "GET":
+            raise HandshakeError(HandshakeError.BAD_METHOD)
+        if query.transport != "polling":
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        session = await start(self.scope)
+        session.open()
+        await self._answer_poll(session)
+
+    def _session(self, sid: str, transport: str) -> Session:
+        session = self.hub.connections.get(sid)
+        if not isinstance(session, Session):
+            raise HandshakeError(HandshakeError.UNKNOWN_SID)
+        if transport != "polling" or session.polling is None:
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        return session
+
+    async def _continue(self, session: Session, method: str) -> None:
+        if method == "GET":
+            await self._poll(session)
+        elif method == "POST":
+            await self._post(session)
+        else:
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+
+    # Polls
+
+    async def _poll(self, session: Session) -> None:
+        """Answer with what waits, or wait for it; a client that hangs up has left."""
+        polling = session.polling
+        assert polling is not None
+        if polling.polled:
+            session.close("transport error")
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        if session.upgrading and not polling.buffered:
+            await self._respond(200, TEXT, engineio.PacketType.NOOP.encode())
+            return
+        watch = self.hub.spawn(self._watch(session))
+        try:
+            await self._answer_poll(session)
+        finally:
+            watch.cancel()
+
+    async def _answer_poll(self, session: Session) -> None:
+        polling = session.polling
+        assert polling is not None
+        payload = await polling.poll()
+        await self._respond(200, TEXT, payload.encode())
+
+    async def _watch(self, session: Session) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if session.polling is not None and session.polling.polled:
+            session.close("transport close")
+
+    # POSTs
+
+    async def _post(self, session: Session) -> None:
+        """Take a payload; a broken one ends the session."""
+        if session.posting:
+            session.close("transport error")
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        session.posting = True
+        try:
+            body = await self._read_body()
+        finally:
+            session.posting = False
+        try:
+            frames = [engineio.encode_packet(packet) for packet in self._decode(body)]
+        except ProtocolError as error:
+            session.refuse_frame(error)
+            raise HandshakeError(HandshakeError.BAD_REQUEST) from None
+        session.inbox.put(frames)
+        await self._respond(200, b"text/html", b"ok")
+
+    def _decode(self, body: bytes) -> list[engineio.Packet]:
+        if (header(self.scope, b"content-type") or "").startswith("application/octet-stream"):
+            raise UnexpectedPacket("Engine.IO v4 sends binary as base64 in a text")
+        return list(engineio.decode_payload(body))
+
+    async def _read_body(self) -> bytes:
+        """Return the body. Raises TooLarge as soon as it is known to exceed MAX_PAYLOAD."""
+        limit = self.hub.settings.MAX_PAYLOAD
+        declared = header(self.scope, b"content-length") or ""
+        if declared.isdecimal() and int(declared) > limit:
+            raise TooLarge
+        body = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise TooLarge
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    # Answers
+
+    async def _preflight(self) -> None:
+        wanted = header(self.scope, b"access-control-request-headers") or "content-type"
+        allowed: Headers = [
+            (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+            (b"access-control-allow-headers", wanted.encode("latin-1")),
+            (b"access-control-max-age", b"600"),
+        ]
+        await self._respond(204, TEXT, b"", allowed if self._cors else [])
+
+    async def _refuse(self, error: HandshakeError) -> None:
+        body = dumps({"code": error.code, "message": error.message}).encode()
+        await self._respond(error.status, b"application/json", body)
+
+    async def _respond(
+        self, status: int, content_type: bytes, body: bytes, extra: Headers | None = None
+    ) -> None:
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            *self._cors,
+            *(extra or ()),
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+

@@ -1,0 +1,101 @@
+"""
+The plain WebSocket: one namespace, JSON frames, for clients without a Socket.IO library.
+
+Specification: docs/reference/wire-formats.md, section "Plain WebSocket".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import HandshakeError, InvalidPayload, UnknownNamespace
+from ..messages import Format
+from ..protocol import plain
+from ..routing import resolve
+from ..running import Job
+from .connection import Connection
+from .frames import Frames
+from .requests import check_origin, parse_params
+from .session import GOING_AWAY, NORMAL
+from .websocket import Reader, accept, reject
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from ..sockets import Socket
+    from .websocket import Receive, Send
+
+_CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
+
+
+class PlainConnection(Connection):
+    """A plain WebSocket, with its only socket."""
+
+    format = Format.PLAIN
+
+    @property
+    def transport(self) -> str:
+        return "plain"
+
+    def feed(self, frame: str | bytes) -> Job | None:
+        if isinstance(frame, bytes):
+            raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
+        packet = plain.decode(frame)
+        for socket in self.sockets.values():
+            if isinstance(packet, plain.Event):
+                return socket.on_event(packet.event, packet.args, packet.id, len(frame))
+            socket.on_ack(packet.id, packet.args)
+        return None
+
+    def confirm(self, socket: Socket) -> None:
+        self.send(Frames(plain.encode_connected(socket.sid)))
+
+    def refuse(self, namespace: str, message: str, data: Any) -> None:
+        self._end(plain.REFUSED, message)
+
+    def dismiss(self, namespace: str) -> None:
+        self._end(NORMAL, "server namespace disconnect")
+
+    def _end(self, code: int, reason: str) -> None:
+        self.writer.close(code, close_reason(reason))
+        self.close("server namespace disconnect")
+
+    def close_transport(self, reason: str) -> None:
+        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), close_reason(reason))
+
+
+def close_reason(text: str) -> str:
+    """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
+    return text.encode()[:123].decode(errors="ignore")
+
+
+async def serve(
+    hub: Hub,
+    scope: dict[str, Any],
+    receive: Receive,
+    send: Send,
+    complete: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+) -> None:
+    """Serve a WebSocket under PLAIN_PATH; `complete` adds session and user to a scope."""
+    try:
+        check_origin(scope, hub.settings)
+    except HandshakeError as error:
+        await reject(scope, receive, send, error)
+        return
+    writer = await accept(hub, receive, send)
+    if writer is None:
+        return
+    namespace = "/" + scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(
+        hub.settings.PLAIN_PATH
+    ).strip("/")
+    try:
+        resolve(namespace)
+    except UnknownNamespace:
+        writer.close(plain.NOT_FOUND, "Invalid namespace")
+        return
+    connection = PlainConnection(hub, await complete(scope), writer)
+    job = hub.connect(connection, namespace, parse_params(scope), "")
+    if job is not None:
+        reader = Reader(hub, receive)
+        hub.spawn(job.work, job.context)
+        await reader.run(connection)

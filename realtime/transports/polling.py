@@ -1,0 +1,137 @@
+"""
+HTTP long-polling: the outbox that polls empty, the inbox that POSTs fill, and the HTTP around it.
+
+Specification: https://github.com/socketio/engine.io-protocol (section "HTTP long-polling").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ..exceptions import UnexpectedPacket
+from ..protocol import engineio
+from .frames import Frames
+from .writers import Writer
+
+CLOSE = Frames(engineio.PacketType.CLOSE)
+NOOP = Frames(engineio.PacketType.NOOP)
+
+
+class PollingWriter(Writer):
+    """
+    Keeps frames until the client polls.
+
+    At most one poll waits at a time. After `close` one last payload tells the client, then `over`
+    is true.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Frames] = deque()
+        self._buffered = 0
+        self._poll: asyncio.Future[None] | None = None
+        self.over = False
+
+    @property
+    def buffered(self) -> int:
+        return self._buffered
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll waits now."""
+        return self._poll is not None
+
+    def write(self, frames: Frames) -> None:
+        if self.over:
+            return
+        self._waiting.append(frames)
+        self._buffered += frames.size
+        self.wake()
+
+    def close(self, code: int, reason: str) -> None:
+        self.write(CLOSE)
+        self.over = True
+
+    def abort(self) -> None:
+        self.release()
+        self.over = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the waiting poll answer, with whatever there is."""
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_result(None)
+
+    def release(self) -> list[Frames]:
+        """Give up what waits, for another writer."""
+        frames = list(self._waiting)
+        self._waiting.clear()
+        self._buffered = 0
+        return frames
+
+    async def poll(self) -> str:
+        """
+        Return the next payload, as soon as there is one: NOOP where it was woken for nothing.
+
+        Raises UnexpectedPacket while another poll waits.
+        """
+        if self._poll is not None:
+            raise UnexpectedPacket("a second poll while one waits")
+        if not self._waiting and not self.over:
+            self._poll = asyncio.get_running_loop().create_future()
+            try:
+                await self._poll
+            finally:
+                self._poll = None
+        return self._take()
+
+    def _take(self) -> str:
+        """
+        Return a payload of at most PACKETS_PER_PAYLOAD packets.
+
+        A binary message of more than that may be split: the frames of one message are no unit to
+        Engine.IO, and their order is kept.
+        """
+        parts: list[str] = []
+        while self._waiting and len(parts) < engineio.PACKETS_PER_PAYLOAD:
+            frames = self._waiting.popleft()
+            self._buffered -= frames.size
+            room = engineio.PACKETS_PER_PAYLOAD - len(parts)
+            parts += frames.payload[:room]
+            if len(frames.frames) > room:
+                rest = Frames(*frames.frames[room:])
+                self._waiting.appendleft(rest)
+                self._buffered += rest.size
+        return engineio.SEPARATOR.join(parts) or engineio.PacketType.NOOP
+
+
+class PollingInbox:
+    """What POSTs brought, for the connection's reader."""
+
+    def __init__(self) -> None:
+        self._frames: deque[str | bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def put(self, frames: list[str | bytes]) -> None:
+        """Add frames that a POST brought."""
+        self._frames.extend(frames)
+        self._wake()
+
+    def close(self) -> None:
+        """Let the reader end after what is there."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next frame, or None after the last one."""
+        while not self._frames:
+            if self._closed:
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._frames.popleft()

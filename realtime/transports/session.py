@@ -1,0 +1,186 @@
+"""
+An Engine.IO session: heartbeat, Socket.IO packets, and the transport that it is on.
+
+Specifications: https://github.com/socketio/engine.io-protocol (sections "Heartbeat", "Upgrade"),
+https://github.com/socketio/socket.io-protocol (section "Exchange protocol").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import UnexpectedPacket
+from ..messages import Format, encode_packet
+from ..protocol import engineio, socketio
+from ..running import Job
+from .connection import Connection
+from .frames import Frames
+from .polling import PollingInbox, PollingWriter
+from .writers import Writer
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from ..sockets import Socket
+
+PING = Frames(engineio.PacketType.PING)
+
+# WebSocket close codes (RFC 6455, section 7.4.1).
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008
+_CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
+
+
+class Session(Connection):
+    """
+    One Engine.IO session.
+
+    `upgrading` is set from a WebSocket's probe until the client has moved to it, `posting` while
+    the body of a POST is read. `inbox` has what POSTs brought.
+    """
+
+    format = Format.SOCKETIO
+
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        super().__init__(hub, scope, writer)
+        settings = hub.settings
+        self.upgrading = False
+        self.posting = False
+        self.inbox = PollingInbox()
+        self._had_sockets = False
+        self._decoder = socketio.Decoder(
+            max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
+        )
+        self._heartbeat = hub.loop.call_later(settings.PING_INTERVAL, self._ping)
+        self._deadline = hub.loop.call_later(settings.CONNECT_TIMEOUT, self._connect_timeout)
+
+    @property
+    def transport(self) -> str:
+        return "polling" if self.polling else "websocket"
+
+    @property
+    def polling(self) -> PollingWriter | None:
+        """The polling transport while the session is on it."""
+        return self.writer if isinstance(self.writer, PollingWriter) else None
+
+    def open(self) -> None:
+        """Send the OPEN packet, the first of all."""
+        settings = self.hub.settings
+        can_upgrade = self.polling and "websocket" in settings.TRANSPORTS
+        packet = engineio.open_packet(
+            self.sid,
+            upgrades=["websocket"] if can_upgrade else [],
+            ping_interval=settings.PING_INTERVAL,
+            ping_timeout=settings.PING_TIMEOUT,
+            max_payload=settings.MAX_PAYLOAD,
+        )
+        self.send(Frames(packet))
+
+    def move(self, writer: Writer) -> None:
+        """Complete an upgrade: what waits for the next poll goes out on the WebSocket."""
+        polling = self.polling
+        assert polling is not None
+        self.upgrading = False
+        self.writer = writer
+        for frames in polling.release():
+            writer.write(frames)
+        polling.abort()
+        self.inbox.close()
+
+    # Heartbeat
+
+    def _ping(self) -> None:
+        self.send(PING)
+        self._heartbeat = self.hub.loop.call_later(
+            self.hub.settings.PING_TIMEOUT, self.close, "ping timeout"
+        )
+
+    def _pong(self) -> None:
+        self._heartbeat.cancel()
+        self._heartbeat = self.hub.loop.call_later(self.hub.settings.PING_INTERVAL, self._ping)
+
+    def _connect_timeout(self) -> None:
+        if not self.sockets:
+            self.close("forced server close")
+
+    # Packets
+
+    def feed(self, frame: str | bytes) -> Job | None:
+        if isinstance(frame, bytes):
+            return self._feed_message(frame)
+        if frame.startswith(engineio.MESSAGE):
+            return self._feed_message(frame[1:])
+        kind = engineio.decode_packet(frame).type
+        if kind is engineio.PacketType.PONG:
+            self._pong()
+        elif kind is engineio.PacketType.CLOSE:
+            if self.polling:
+                self.polling.abort()
+            self.close("transport close")
+        elif kind is not engineio.PacketType.NOOP:
+            raise UnexpectedPacket(f"a client does not send {kind.name} here")
+        return None
+
+    def _feed_message(self, data: str | bytes) -> Job | None:
+        packet = self._decoder.add(data)
+        if packet is None:
+            return None
+        if packet.type is socketio.CONNECT:
+            return self._connect(packet)
+        socket = self.sockets.get(packet.namespace)
+        if socket is None:
+            return self._feed_nobody(packet)
+        if packet.type is socketio.EVENT:
+            return socket.on_event(packet.data[0], packet.data[1:], packet.id, len(data))
+        if packet.type is socketio.ACK:
+            assert packet.id is not None
+            socket.on_ack(packet.id, packet.data)
+        elif packet.type is socketio.DISCONNECT:
+            socket.disconnect("client namespace disconnect")
+        else:
+            raise UnexpectedPacket("a client does not send CONNECT_ERROR")
+        return None
+
+    def _feed_nobody(self, packet: socketio.Packet) -> None:
+        """Ignore what crossed with a disconnect; refuse a client that never connected at all."""
+        if not self._had_sockets:
+            raise UnexpectedPacket(f"{packet.type.name} before CONNECT")
+
+    def _connect(self, packet: socketio.Packet) -> Job | None:
+        if packet.namespace in self.sockets:
+            raise UnexpectedPacket(f"a second CONNECT to {packet.namespace!r}")
+        job = self.hub.connect(self, packet.namespace, packet.data or {}, packet.query)
+        if job is not None:
+            self._had_sockets = True
+        return job
+
+    def confirm(self, socket: Socket) -> None:
+        self._send_packet(socketio.CONNECT, socket.namespace, {"sid": socket.sid})
+
+    def refuse(self, namespace: str, message: str, data: Any) -> None:
+        error = {"message": message} if data is None else {"message": message, "data": data}
+        self._send_packet(socketio.CONNECT_ERROR, namespace, error)
+
+    def dismiss(self, namespace: str) -> None:
+        self._send_packet(socketio.DISCONNECT, namespace, None)
+
+    def _send_packet(self, kind: socketio.PacketType, namespace: str, data: Any) -> None:
+        self.send(encode_packet(socketio.Packet(kind, namespace, data)))
+
+    # The end
+
+    def close_transport(self, reason: str) -> None:
+        self._heartbeat.cancel()
+        self._deadline.cancel()
+        self.inbox.close()
+        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), "")
+
+
+async def wait_closed(session: Connection) -> None:
+    """Wait until a connection is over, on behalf of the server's own task."""
+    try:
+        await session.closed.wait()
+    except asyncio.CancelledError:
+        session.close("transport close")
+        raise
+
+

@@ -1,0 +1,152 @@
+"""
+Engine.IO over WebSocket: sessions that start on it, and sessions that move to it from polling.
+
+Specification: https://github.com/socketio/engine.io-protocol (sections "WebSocket", "Upgrade").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import HandshakeError, TooLarge
+from ..protocol import engineio
+from ..protocol.jsontext import dumps
+from .connection import Connection
+from .frames import Frames
+from .requests import check_origin, parse_query
+from .session import POLICY_VIOLATION, Session, wait_closed
+from .writers import Writer, choose_writer
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Start = Callable[[dict[str, Any], Writer], Awaitable[Session]]
+
+PROBE = engineio.PacketType.PING + "probe"
+PROBE_ANSWER = engineio.PacketType.PONG + "probe"
+
+
+async def accept(hub: Hub, receive: Receive, send: Send) -> Writer | None:
+    """Accept a WebSocket; return its writer, or None where the client is gone already."""
+    if (await receive())["type"] != "websocket.connect":
+        return None
+    await send({"type": "websocket.accept"})
+    return choose_writer(send, hub.spawn)
+
+
+async def reject(scope: dict[str, Any], receive: Receive, send: Send, error: HandshakeError) -> None:
+    """Refuse a WebSocket handshake, with the error as the response where the server can."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    body = dumps({"code": error.code, "message": error.message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send(
+        {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+class Reader:
+    """Reads the frames of one WebSocket, and keeps them to MAX_PAYLOAD."""
+
+    def __init__(self, hub: Hub, receive: Receive) -> None:
+        self._limit = hub.settings.MAX_PAYLOAD
+        self._receive = receive
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next frame, or None when the client is gone. Raises TooLarge."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            return None
+        text = message.get("text")
+        if text is None:
+            return self._check(message["bytes"], len(message["bytes"]))
+        return self._check(text, len(text) if text.isascii() else len(text.encode()))
+
+    def _check(self, frame: str | bytes, size: int) -> str | bytes:
+        if size > self._limit:
+            raise TooLarge(f"a frame of {size} bytes, at most {self._limit} are accepted")
+        return frame
+
+    async def run(self, connection: Connection) -> None:
+        """Feed a connection until it is over, and hold the server's task until then."""
+
+        async def receive() -> str | bytes | None:
+            try:
+                frame = await self.receive()
+            except TooLarge as error:
+                connection.refuse_frame(error)
+                return None
+            if frame is None:
+                connection.close("transport close")
+            return frame
+
+        connection.hub.spawn(connection.read(receive))
+        await wait_closed(connection)
+
+
+async def serve(
+    hub: Hub, scope: dict[str, Any], receive: Receive, send: Send, start: Start
+) -> None:
+    """Serve a WebSocket at the Engine.IO path; `start` makes a new session."""
+    try:
+        check_origin(scope, hub.settings)
+        query = parse_query(scope, hub.settings)
+        if query.transport != "websocket":
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        old = _upgradable(hub, query.sid) if query.sid else None
+    except HandshakeError as error:
+        await reject(scope, receive, send, error)
+        return
+    writer = await accept(hub, receive, send)
+    if writer is None:
+        return
+    reader = Reader(hub, receive)
+    if old is None:
+        session = await start(scope, writer)
+        session.open()
+        await reader.run(session)
+    elif await _upgrade(old, reader, writer):
+        await reader.run(old)
+    else:
+        writer.close(POLICY_VIOLATION, "")
+
+
+def _upgradable(hub: Hub, sid: str) -> Session:
+    """Return the session that a WebSocket may move, one at a time."""
+    session = hub.connections.get(sid)
+    if not isinstance(session, Session):
+        raise HandshakeError(HandshakeError.UNKNOWN_SID)
+    if session.polling is None or session.upgrading:
+        raise HandshakeError(HandshakeError.BAD_REQUEST)
+    return session
+
+
+async def _upgrade(session: Session, reader: Reader, writer: Writer) -> bool:
+    """
+    Lead the probe, and move the session. If anything else happens it stays on polling.
+
+    While the client moves, polls are answered at once, so that it can leave polling.
+    """
+    try:
+        async with asyncio.timeout(session.hub.settings.UPGRADE_TIMEOUT):
+            if await reader.receive() != PROBE or session.upgrading:
+                return False
+            session.upgrading = True
+            writer.write(Frames(PROBE_ANSWER))
+            if session.polling is not None:
+                session.polling.wake()
+            upgraded = await reader.receive() == engineio.PacketType.UPGRADE
+    except (TimeoutError, TooLarge):
+        upgraded = False
+    if upgraded and not session.closed.is_set():
+        session.move(writer)
+        return True
+    session.upgrading = False
+    return False

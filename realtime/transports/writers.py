@@ -1,0 +1,207 @@
+"""
+How frames leave on a WebSocket.
+
+A server's frame is the same bytes for every client, so where the server's shape is known the
+bytes are made once and written straight to its transport. That also gives back-pressure where
+ASGI's `send` has none (daphne) and sends empty frames, which daphne's `send` drops. Everywhere
+else frames go through ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from .frames import Frames
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
+
+# A transport with more than this in its buffer is behind: volatile messages are dropped, and
+# producers that await their messages wait.
+HIGH_WATER = 64 * 1024
+
+# How long a closing handshake may take before the connection is cut.
+CLOSE_TIMEOUT = 5.0
+
+
+class Writer(ABC):
+    """Where a connection's frames go. `buffered` is about the bytes that have not left yet."""
+
+    @property
+    @abstractmethod
+    def buffered(self) -> int:
+        """How many bytes wait in this process."""
+
+    @abstractmethod
+    def write(self, frames: Frames) -> None:
+        """Send frames after all that were written before, without waiting."""
+
+    @abstractmethod
+    def close(self, code: int, reason: str) -> None:
+        """Close after what was written before, with a WebSocket close code."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Cut the connection, and forget what waits."""
+
+    async def drain(self) -> None:
+        """Wait until little waits."""
+        while self.buffered > HIGH_WATER:
+            await asyncio.sleep(0.005)
+
+
+class AsgiWriter(Writer):
+    """Sends through ASGI, one frame after the other, in a task while there is something to send."""
+
+    def __init__(self, send: Send, spawn: Spawn) -> None:
+        self._send = send
+        self._spawn = spawn
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._buffered = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._over = False
+
+    @property
+    def buffered(self) -> int:
+        return self._buffered
+
+    def write(self, frames: Frames) -> None:
+        for frame in frames.frames:
+            key = "text" if isinstance(frame, str) else "bytes"
+            self._put({"type": "websocket.send", key: frame}, len(frame))
+
+    def close(self, code: int, reason: str) -> None:
+        self._put({"type": "websocket.close", "code": code, "reason": reason}, 0)
+        self._over = True
+
+    def abort(self) -> None:
+        self._over = True
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _put(self, message: dict[str, Any], size: int) -> None:
+        if self._over:
+            return
+        self._waiting.append(message)
+        self._buffered += size
+        if self._task is None:
+            self._task = self._spawn(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                message = self._waiting.popleft()
+                await self._send(message)
+                self._buffered -= len(message.get("text") or message.get("bytes") or b"")
+        except Exception:  # the client is gone: whoever reads from it is told so
+            self._over = True
+        finally:
+            self._task = None
+
+
+class UvicornWriter(Writer):
+    """Writes to uvicorn's asyncio transport; what comes in one turn of the loop leaves at once."""
+
+    def __init__(self, send: Any, spawn: Spawn) -> None:
+        protocol = send.__self__
+        self._send = send
+        self._spawn = spawn
+        self._transport: asyncio.Transport = protocol.transport
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    @staticmethod
+    def fits(send: Any) -> bool:
+        """Tell whether `send` belongs to one of uvicorn's two protocols of the known shape."""
+        protocol = getattr(send, "__self__", None)
+        kind = type(protocol)
+        return (
+            kind.__module__.startswith("uvicorn.protocols.websockets.")
+            and kind.__name__ in ("WebSocketsSansIOProtocol", "WSProtocol")
+            and hasattr(getattr(protocol, "transport", None), "get_write_buffer_size")
+        )
+
+    @property
+    def buffered(self) -> int:
+        return self._size + self._transport.get_write_buffer_size()
+
+    def write(self, frames: Frames) -> None:
+        wire = frames.wire
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(wire)
+        self._size += len(wire)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._size = 0
+        if waiting and not self._transport.is_closing():
+            self._transport.write(b"".join(waiting))
+
+    def close(self, code: int, reason: str) -> None:
+        self._flush()
+        self._spawn(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        message = {"type": "websocket.close", "code": code, "reason": reason}
+        with contextlib.suppress(Exception):  # the client may be gone, or read nothing any more
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._send(message)
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        self._waiting.clear()
+        self._transport.abort()
+
+
+class DaphneWriter(Writer):
+    """Writes to the Twisted transport under daphne's Autobahn protocol."""
+
+    def __init__(self, send: Any, spawn: Spawn) -> None:
+        self._protocol = send.args[0]
+        self._transport = self._protocol.transport
+
+    @staticmethod
+    def fits(send: Any) -> bool:
+        """Tell whether `send` is daphne's, over a plain Twisted TCP or UNIX transport."""
+        if not isinstance(send, partial) or not send.args:
+            return False
+        protocol = send.args[0]
+        transport = getattr(protocol, "transport", None)
+        shape = ("dataBuffer", "offset", "_tempDataLen", "write", "abortConnection")
+        return type(protocol).__module__ == "daphne.ws_protocol" and all(
+            hasattr(transport, name) for name in shape
+        )
+
+    @property
+    def buffered(self) -> int:
+        transport = self._transport
+        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]
+
+    def write(self, frames: Frames) -> None:
+        if self._protocol.state == self._protocol.STATE_OPEN:
+            self._transport.write(frames.wire)
+
+    def close(self, code: int, reason: str) -> None:
+        if self._protocol.state == self._protocol.STATE_OPEN:
+            self._protocol.sendClose(code, reason)
+
+    def abort(self) -> None:
+        self._transport.abortConnection()
+
+
+def choose_writer(send: Any, spawn: Spawn) -> Writer:
+    """Return the fastest writer that fits the server behind an accepted WebSocket's `send`."""
+    for writer in (UvicornWriter, DaphneWriter):
+        if writer.fits(send):
+            return writer(send, spawn)
+    return AsgiWriter(send, spawn)

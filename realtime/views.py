@@ -1,0 +1,94 @@
+"""The HTTP views: how many clients there are, and a message to one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.module_loading import import_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from . import broadcast
+from .conf import get_settings
+from .exceptions import NotRunning, UnknownNamespace
+
+View = Callable[..., HttpResponse]
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON body of a message to a client."""
+
+    event: str
+    args: list[Any] = []
+    namespace: str | None = None
+
+
+def permitted(view: View) -> View:
+    """Ask ``REALTIME["PERMISSION"]`` first, and answer errors as JSON."""
+
+    @csrf_exempt
+    @never_cache
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        refusal = import_string(get_settings().PERMISSION)(request)
+        if refusal is not None:
+            return _message(403, refusal)
+        try:
+            return view(request, *args, **kwargs)
+        except NotRunning as error:
+            return _message(503, str(error))
+
+    return wrapper
+
+
+@require_GET
+@permitted
+def clients_count(request: HttpRequest) -> HttpResponse:
+    """
+    Answer ``{"count": N}``: connected clients, or those of ``?namespace=`` and ``?room=``.
+
+    400 for a namespace that no route leads to.
+    """
+    namespace, room = request.GET.get("namespace"), request.GET.get("room")
+    if namespace is None and room is None:
+        return JsonResponse({"count": broadcast.count_clients()})
+    try:
+        sockets = broadcast.of(namespace or "/")
+    except UnknownNamespace as error:
+        return _message(400, str(error))
+    if room is not None:
+        sockets = sockets.to(room)
+    return JsonResponse({"count": sockets.count()})
+
+
+@require_POST
+@permitted
+def send_to_client(request: HttpRequest, sid: str) -> HttpResponse:
+    """
+    Send an event to one client, by its sid: the JSON body's, or `private message` without one.
+
+    404 for a client that is not there, 400 for a body that is no such message.
+    """
+    try:
+        body = _parse_body(request, sid)
+        sent = broadcast.send_to_client(sid, body.namespace, body.event, *body.args)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        return _message(400, str(error) or "The body is not valid")
+    if not sent:
+        return _message(404, "Client not found")
+    return _message(200, f"Message was sent to client with id {sid}")
+
+
+def _parse_body(request: HttpRequest, sid: str) -> Body:
+    if not request.body:
+        return Body("private message", [f"Message to client with id {sid}"])
+    return msgspec.json.decode(request.body, type=Body)
+
+
+def _message(status: int, message: str) -> JsonResponse:
+    return JsonResponse({"message": message}, status=status)
