@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -30,7 +30,8 @@ def get_application(
     `http` serves all other HTTP requests, Django's application by default; `websocket` all other
     WebSockets, such as a site's own Channels routes. Without it they are refused.
     """
-    return Realtime(http or get_asgi_application(), websocket)
+    django = cast(Application, get_asgi_application())
+    return Realtime(http or django, websocket)
 
 
 class Realtime:
@@ -61,6 +62,9 @@ class Realtime:
         if not _is_engine_path(path):
             await self._http(scope, receive, send)
             return
+        if hub.closing:
+            await http.unavailable(send)
+            return
 
         async def start(scope: Scope) -> Session:
             session = Session(hub, await complete_scope(scope), PollingWriter())
@@ -75,15 +79,22 @@ class Realtime:
         async def start(scope: Scope, writer: Writer) -> Session:
             return Session(hub, await complete_scope(scope), writer)
 
-        if _is_engine_path(path):
+        if hub.closing:
+            await refuse_websocket(receive, send)
+        elif _is_engine_path(path):
             await websocket.serve(hub, scope, receive, send, start)
         elif path.startswith(get_settings().PLAIN_PATH):
             await plain.serve(hub, scope, receive, send, complete_scope)
         elif self._websocket is not None:
             await self._websocket(scope, receive, send)
         else:
-            await receive()
-            await send({"type": "websocket.close"})
+            await refuse_websocket(receive, send)
+
+
+async def refuse_websocket(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket that nobody serves."""
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 def _is_engine_path(path: str) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import transaction
 
@@ -18,6 +18,8 @@ from .messages import Format, Message
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
     from .sockets import Socket
+
+Answer = TypeVar("Answer")
 
 DEFAULT_CALL_TIMEOUT = 10.0
 
@@ -107,22 +109,23 @@ class Broadcaster:
 
     def join(self, *rooms: str) -> Pending:
         """Put all of them into these rooms."""
-        return self._each(lambda socket: [socket.join(room) for room in _texts(rooms)])
+        return self._each(lambda socket, room: socket.join(room), _texts(rooms))
 
     def leave(self, *rooms: str) -> Pending:
         """Take all of them out of these rooms."""
-        return self._each(lambda socket: [socket.leave(room) for room in _texts(rooms)])
+        return self._each(lambda socket, room: socket.leave(room), _texts(rooms))
 
     def disconnect(self) -> Pending:
         """Disconnect all of them from the namespace."""
-        return self._each(lambda socket: socket.close())
+        return self._each(lambda socket, _: socket.close(), ("",))
 
-    def _each(self, action: Callable[[Socket], object]) -> Pending:
+    def _each(self, action: Callable[[Socket, str], None], rooms: tuple[str, ...]) -> Pending:
         hub = get_hub()
 
         def act() -> None:
             for socket in hub.select(self._target):
-                action(socket)
+                for room in rooms:
+                    action(socket, room)
 
         hub.run(act)
         return Pending(hub.cluster.settled)
@@ -157,17 +160,17 @@ class Broadcaster:
     def count(self) -> int:
         """The same as `acount`, from code that is not async."""
         hub = get_hub()
-        return int(_ask(hub, partial(hub.count, self._target)))
+        return _ask(hub, partial(hub.count, self._target))
 
 
-async def _on_hub(hub: Hub, work: Callable[[], Any]) -> Any:
+async def _on_hub(hub: Hub, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
     """Await work on the hub's loop, from this loop or another."""
     if asyncio.get_running_loop() is hub.loop:
         return await work()
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), hub.loop))
 
 
-def run_on_hub(work: Callable[[], Any]) -> Any:
+def run_on_hub(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
     """
     Run async work on the hub's loop and wait for it, from a thread.
 
@@ -231,7 +234,7 @@ def emit(event: str, *args: Any) -> Pending:
 def count_clients() -> int:
     """Return how many clients are connected, each counted once however many namespaces it is in."""
     hub = get_hub()
-    return int(_ask(hub, hub.count_clients))
+    return _ask(hub, hub.count_clients)
 
 
 def send_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> bool:
@@ -243,15 +246,15 @@ def send_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> b
     """
     hub = get_hub()
     Message(namespace or "/", event, args).frames(Format.SOCKETIO)  # raises here, not there
-    return bool(_ask(hub, partial(hub.send_to_client, sid, namespace, event, args)))
+    return _ask(hub, partial(hub.send_to_client, sid, namespace, event, args))
 
 
-def _ask(hub: Hub, question: Callable[[], Any]) -> Any:
+def _ask(hub: Hub, question: Callable[[], Answer]) -> Answer:
     """Return the answer to a question that needs the hub's loop, from any thread."""
     if hub.on_loop():
         return question()
 
-    async def ask() -> Any:
+    async def ask() -> Answer:
         return question()
 
     return asyncio.run_coroutine_threadsafe(ask(), hub.loop).result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial, update_wrapper
+from functools import cache, partial, update_wrapper
 from typing import Any, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -47,7 +47,7 @@ class NamespaceConsumer:
         """
         for name in initkwargs:
             if not hasattr(cls, name):
-                raise TypeError(f"{cls.__name__} has no attribute {name!r} that as_asgi() could set")
+                raise TypeError(f"as_asgi() cannot set {name!r}: {cls.__name__} has no such attribute")
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise TypeError(
@@ -98,7 +98,8 @@ class NamespaceConsumer:
         Override it for what is to happen around every event, and call ``super().handle()``.
         """
         slots = self._socket.hub.sync_handlers
-        for handler in _handlers(type(self)).get(event, ()):
+        consumer_class: Any = type(self)
+        for handler in _handlers(consumer_class).get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
                 bound = handler.bind(args)
                 return await call_hook(handler.function.__get__(self), *bound, slots=slots)
@@ -227,6 +228,6 @@ class NamespaceConsumer:
         return Pending(self._socket.connection.drain)
 
 
-@lru_cache(maxsize=None)
-def _handlers(consumer_class: type[NamespaceConsumer]) -> dict[str, list[Handler]]:
+@cache
+def _handlers(consumer_class: type) -> dict[str, list[Handler]]:
     return find_handlers(consumer_class)

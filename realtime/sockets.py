@@ -301,7 +301,7 @@ class Socket:
         finally:
             self._acks.pop(ack_id, None)
         if args is None:
-            raise ClientDisconnected(f"the client went away before it acknowledged {message.event!r}")
+            raise ClientDisconnected(f"the client left before it acknowledged {message.event!r}")
         return args
 
     def on_ack(self, ack_id: int, args: list[Any]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,7 @@ class Cluster:
                 "server": self._hub.server_id,
                 "bodies": bodies,
             }
-            await self._persist(lambda message=message: self._layer.group_send(group, message))
+            await self._persist(partial(self._layer.group_send, group, message))
             self._backlog -= sum(map(len, bodies))
         del self._outbox[group]
 

@@ -288,7 +288,6 @@ class Hub:
         for task in waiting:
             task.cancel()
         self.signals.remove()
-        forget_hub(self)
 
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
@@ -305,11 +304,6 @@ def ensure_hub() -> Hub:
         hub = _hubs[loop] = Hub()
         hub.signals.install()
     return hub
-
-
-def forget_hub(hub: Hub) -> None:
-    """Let a closed hub go."""
-    _hubs.pop(hub.loop, None)
 
 
 def get_hub() -> Hub:

@@ -186,3 +186,9 @@ class Request:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
+
+async def unavailable(send: Send) -> None:
+    """Answer 503: this server is shutting down, and another one may take the client."""
+    headers = [(b"content-type", TEXT), (b"content-length", b"0"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

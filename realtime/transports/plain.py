@@ -92,6 +92,7 @@ async def serve(
         resolve(namespace)
     except UnknownNamespace:
         writer.close(plain.NOT_FOUND, "Invalid namespace")
+        await writer.closed()
         return
     connection = PlainConnection(hub, await complete(scope), writer)
     job = hub.connect(connection, namespace, parse_params(scope), "")

@@ -128,7 +128,8 @@ class Session(Connection):
             return self._connect(packet)
         socket = self.sockets.get(packet.namespace)
         if socket is None:
-            return self._feed_nobody(packet)
+            self._feed_nobody(packet)
+            return None
         if packet.type is socketio.EVENT:
             return socket.on_event(packet.data[0], packet.data[1:], packet.id, len(data))
         if packet.type is socketio.ACK:

@@ -38,7 +38,9 @@ async def accept(hub: Hub, receive: Receive, send: Send) -> Writer | None:
     return choose_writer(send, hub.spawn)
 
 
-async def reject(scope: dict[str, Any], receive: Receive, send: Send, error: HandshakeError) -> None:
+async def reject(
+    scope: dict[str, Any], receive: Receive, send: Send, error: HandshakeError
+) -> None:
     """Refuse a WebSocket handshake, with the error as the response where the server can."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
@@ -89,6 +91,7 @@ class Reader:
 
         connection.hub.spawn(connection.read(receive))
         await wait_closed(connection)
+        await connection.writer.closed()
 
 
 async def serve(
@@ -116,6 +119,7 @@ async def serve(
         await reader.run(old)
     else:
         writer.close(POLICY_VIOLATION, "")
+        await writer.closed()
 
 
 def _upgradable(hub: Hub, sid: str) -> Session:

@@ -55,6 +55,9 @@ class Writer(ABC):
         while self.buffered > HIGH_WATER:
             await asyncio.sleep(0.005)
 
+    async def closed(self) -> None:
+        """Wait until the close frame has left: a server cuts a connection whose task has ended."""
+
 
 class AsgiWriter(Writer):
     """Sends through ASGI, one frame after the other, in a task while there is something to send."""
@@ -85,6 +88,9 @@ class AsgiWriter(Writer):
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
+
+    async def closed(self) -> None:
+        await _finished(self._task)
 
     def _put(self, message: dict[str, Any], size: int) -> None:
         if self._over:
@@ -117,6 +123,7 @@ class UvicornWriter(Writer):
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
         self._size = 0
+        self._closing: asyncio.Task[Any] | None = None
 
     @staticmethod
     def fits(send: Any) -> bool:
@@ -147,8 +154,9 @@ class UvicornWriter(Writer):
             self._transport.write(b"".join(waiting))
 
     def close(self, code: int, reason: str) -> None:
-        self._flush()
-        self._spawn(self._close(code, reason))
+        if self._closing is None:
+            self._flush()
+            self._closing = self._spawn(self._close(code, reason))
 
     async def _close(self, code: int, reason: str) -> None:
         message = {"type": "websocket.close", "code": code, "reason": reason}
@@ -161,6 +169,9 @@ class UvicornWriter(Writer):
     def abort(self) -> None:
         self._waiting.clear()
         self._transport.abort()
+
+    async def closed(self) -> None:
+        await _finished(self._closing)
 
 
 class DaphneWriter(Writer):
@@ -197,6 +208,11 @@ class DaphneWriter(Writer):
 
     def abort(self) -> None:
         self._transport.abortConnection()
+
+
+async def _finished(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
 
 
 def choose_writer(send: Any, spawn: Spawn) -> Writer:
