@@ -123,7 +123,7 @@ class Broadcaster:
         hub = get_hub()
 
         def act() -> None:
-            for socket in hub.select(self._target):
+            for socket in hub.registry.select(self._target):
                 for room in rooms:
                     action(socket, room)
 
@@ -191,7 +191,7 @@ async def _collect(hub: Hub, target: Target, message: Message, timeout: float) -
         except (AckTimeout, ClientDisconnected):
             answers.missing.append(socket.sid)
 
-    await asyncio.gather(*(ask(socket) for socket in hub.select(target)))
+    await asyncio.gather(*(ask(socket) for socket in hub.registry.select(target)))
     return answers
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .acks import Acks, Resolve
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused, EventError
+from .inbox import Event, Inbox, InboxFull
 from .logs import log
 from .messages import Message, encode_ack
 from .running import Job, call_hook
@@ -23,12 +25,6 @@ if TYPE_CHECKING:
 
 # How long a socket's last hook waits for the handler that is at work when the client goes away.
 DISCONNECT_GRACE = 2.0
-
-# Acknowledgements that may be awaited of one client; the oldest is given up beyond that.
-MAX_PENDING_ACKS = 4096
-
-# After so many waiting events handled in one go, others get their turn.
-EVENTS_PER_TURN = 32
 
 
 class State(Enum):
@@ -57,14 +53,14 @@ class Socket:
         self.rooms: set[str] = set()
         self.state = State.CONNECTING
         self.context = copy_context()
-        self._busy = False
-        self._idle = asyncio.Event()
-        self._inbox: deque[tuple[str, list[Any], int | None, int]] = deque()
-        self._inbox_bytes = 0
+        self._inbox = Inbox(
+            self._handle,
+            max_events=hub.settings.INBOX_EVENTS,
+            max_bytes=hub.settings.INBOX_BYTES,
+        )
         self._held: list[Frames] = []
         self._held_bytes = 0
-        self._acks: dict[int, Callable[[list[Any] | None], None]] = {}
-        self._last_ack_id = -1
+        self.acks = Acks()
         self._accepted = False
         self.consumer = route.consumer_class(**route.initkwargs)
         self.consumer.attach(self, route.kwargs, query)
@@ -78,16 +74,9 @@ class Socket:
 
     def open(self, auth: dict[str, Any]) -> Job:
         """Return the job that runs `connect()` and answers the client."""
-        self._busy = True
-        self.hub.add(self)
-        return Job(self._open(auth), self.context)
-
-    async def _open(self, auth: dict[str, Any]) -> None:
-        try:
-            await self._connect(auth)
-            await self._work_off()
-        finally:
-            self._rest()
+        self._inbox.busy = True
+        self.hub.registry.add(self)
+        return Job(self._inbox.occupy(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         try:
@@ -142,23 +131,17 @@ class Socket:
 
     def _close(self) -> None:
         self.state = State.CLOSED
-        self.hub.remove(self)
+        self.hub.registry.remove(self)
         self.connection.sockets.pop(self.namespace, None)
         self._held.clear()
-        acks, self._acks = self._acks, {}
-        for resolve in acks.values():
-            resolve(None)
+        self.acks.give_up()
 
     async def _finish(self, reason: str) -> None:
         """Run the last hook, after the events that had arrived or the grace, whichever is first."""
-        if self._busy:
-            try:
-                async with asyncio.timeout(DISCONNECT_GRACE):
-                    await self._idle.wait()
-            except TimeoutError:
-                self._log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
-                self._inbox.clear()
-                self._accepted = True
+        if not await self._inbox.wait_idle(DISCONNECT_GRACE):
+            self._log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
+            self._inbox.clear()
+            self._accepted = True
         if not self._accepted:
             return
         self._log(logging.INFO, "disconnect", reason=reason)
@@ -170,60 +153,33 @@ class Socket:
 
     # Events from the client
 
-    def on_event(self, event: str, args: list[Any], ack_id: int | None, size: int) -> Job | None:
+    def on_event(self, event: Event) -> Job | None:
         """
-        Take an event of `size` bytes; return the job that handles it unless it has to wait.
+        Take an event; return the job that handles it unless it has to wait.
 
         A client that sends more than may wait is disconnected.
         """
-        if not self._busy:
-            self._busy = True
-            return Job(self._work(event, args, ack_id), self.context)
-        self._inbox.append((event, args, ack_id, size))
-        self._inbox_bytes += size
-        settings = self.hub.settings
-        if len(self._inbox) > settings.INBOX_EVENTS or self._inbox_bytes > settings.INBOX_BYTES:
+        try:
+            work = self._inbox.put(event)
+        except InboxFull:
             self._log(logging.WARNING, "inbox-full", waiting=len(self._inbox))
             self._inbox.clear()
             self.connection.close("forced server close")
-        return None
+            return None
+        return None if work is None else Job(work, self.context)
 
-    async def _work(self, event: str, args: list[Any], ack_id: int | None) -> None:
-        try:
-            await self._handle(event, args, ack_id)
-            if self._inbox:
-                await self._work_off()
-        finally:
-            self._rest()
-
-    async def _work_off(self) -> None:
-        """Handle the events that waited, in order."""
-        handled = 0
-        while self._inbox:
-            event, args, ack_id, size = self._inbox.popleft()
-            self._inbox_bytes -= size
-            await self._handle(event, args, ack_id)
-            handled += 1
-            if handled % EVENTS_PER_TURN == 0:
-                await asyncio.sleep(0)
-
-    def _rest(self) -> None:
-        self._busy = False
-        if self.state is State.CLOSED:
-            self._idle.set()
-
-    async def _handle(self, event: str, args: list[Any], ack_id: int | None) -> None:
+    async def _handle(self, event: Event) -> None:
         """Run the consumer's handler, and acknowledge what it returned or raised."""
         try:
-            result = await self.consumer.handle(event, args)
-            await self._acknowledge(ack_id, _as_arguments(result))
+            result = await self.consumer.handle(event.name, event.args)
+            await self._acknowledge(event.ack_id, _as_arguments(result))
         except EventError as error:
-            self._log(logging.WARNING, "event-error", event=event, message=error.message)
-            await self._answer_error(event, ack_id, error.code, error.message, error.data)
+            self._log(logging.WARNING, "event-error", event=event.name, message=error.message)
+            await self._answer_error(event, error.code, error.message, error.data)
         except (Exception, asyncio.CancelledError):
             _raise_if_cancelled()
-            self._log(logging.ERROR, "error", event=event, exc_info=True)
-            await self._answer_error(event, ack_id, "server_error", "server error", None)
+            self._log(logging.ERROR, "error", event=event.name, exc_info=True)
+            await self._answer_error(event, "server_error", "server error", None)
 
     async def _acknowledge(self, ack_id: int | None, args: list[Any]) -> None:
         if ack_id is None:
@@ -233,15 +189,13 @@ class Socket:
         if self.connected:
             self.connection.send(frames)
 
-    async def _answer_error(
-        self, event: str, ack_id: int | None, code: str, message: str, data: Any
-    ) -> None:
+    async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
         error = {"code": code, "message": message, "data": data}
         try:
-            await self._acknowledge(ack_id, [{"error": error}])
+            await self._acknowledge(event.ack_id, [{"error": error}])
         except (TypeError, ValueError):
-            self._log(logging.ERROR, "error", event=event, exc_info=True)
-            await self._acknowledge(ack_id, [{"error": error | {"data": None}}])
+            self._log(logging.ERROR, "error", event=event.name, exc_info=True)
+            await self._acknowledge(event.ack_id, [{"error": error | {"data": None}}])
 
     async def _call(self, hook: Callable[..., Any], *args: Any) -> Any:
         return await call_hook(hook, *args, slots=self.hub.sync_handlers)
@@ -258,7 +212,7 @@ class Socket:
             if self._held_bytes > self.hub.settings.OUTBOX_BYTES:
                 self.connection.overflow()
 
-    def send(self, message: Message, resolve: Callable[[list[Any] | None], None]) -> None:
+    def send(self, message: Message, resolve: Resolve) -> None:
         """
         Send a message that asks for an acknowledgement.
 
@@ -267,15 +221,15 @@ class Socket:
         if self.state is State.CLOSED:
             resolve(None)
             return
-        self._last_ack_id += 1
-        ack_id = self._last_ack_id
+        self._send_with_ack(message, resolve)
+
+    def _send_with_ack(self, message: Message, resolve: Resolve) -> int:
+        ack_id = self.acks.next_id()
         frames = message.encode(self.connection.format, ack_id)
-        self._acks[ack_id] = resolve
-        if len(self._acks) > MAX_PENDING_ACKS:
-            oldest = next(iter(self._acks))
-            self._log(logging.WARNING, "ack-given-up", id=oldest)
-            self._acks.pop(oldest)(None)
+        if (given_up := self.acks.add(ack_id, resolve)) is not None:
+            self._log(logging.WARNING, "ack-given-up", id=given_up)
         self.deliver(frames)
+        return ack_id
 
     async def call(self, message: Message, timeout: float | None) -> list[Any]:
         """
@@ -283,14 +237,10 @@ class Socket:
 
         Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
         """
+        if self.state is State.CLOSED:
+            raise ClientDisconnected(f"the client is gone, and cannot answer {message.event!r}")
         answer: asyncio.Future[list[Any] | None] = self.hub.loop.create_future()
-
-        def resolve(args: list[Any] | None) -> None:
-            if not answer.done():
-                answer.set_result(args)
-
-        self.send(message, resolve)
-        ack_id = self._last_ack_id
+        ack_id = self._send_with_ack(message, partial(_set_answer, answer))
         try:
             async with asyncio.timeout(timeout):
                 args = await answer
@@ -299,14 +249,14 @@ class Socket:
                 f"no acknowledgement of {message.event!r} within {timeout} seconds"
             ) from None
         finally:
-            self._acks.pop(ack_id, None)
+            self.acks.pop(ack_id)
         if args is None:
             raise ClientDisconnected(f"the client left before it acknowledged {message.event!r}")
         return args
 
     def on_ack(self, ack_id: int, args: list[Any]) -> None:
         """Take a client's acknowledgement; one that nobody asked for is ignored."""
-        if resolve := self._acks.pop(ack_id, None):
+        if resolve := self.acks.pop(ack_id):
             resolve(args)
 
     # Rooms
@@ -314,12 +264,12 @@ class Socket:
     def join(self, room: str) -> None:
         """Join a room, in this process at once."""
         self.rooms.add(room)
-        self.hub.join(self, room)
+        self.hub.registry.join(self, room)
 
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""
         self.rooms.discard(room)
-        self.hub.leave(self, room)
+        self.hub.registry.leave(self, room)
 
     def _log(self, level: int, what: str, **fields: Any) -> None:
         user = self.connection.scope.get("user")
@@ -332,6 +282,11 @@ class Socket:
             transport=self.connection.transport,
             **fields,
         )
+
+
+def _set_answer(answer: asyncio.Future[list[Any] | None], args: list[Any] | None) -> None:
+    if not answer.done():
+        answer.set_result(args)
 
 
 def _raise_if_cancelled() -> None:

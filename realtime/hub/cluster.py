@@ -79,13 +79,15 @@ class Cluster:
 
     # Membership
 
-    def subscribe(self, group: str) -> None:
-        """Ask for messages to `group` from now on; `settled` tells when that is in effect."""
+    def subscribe(self, namespace: str, room: str | None) -> None:
+        """Ask for a room's messages from now on; `settled` tells when that is in effect."""
+        group = group_name(namespace, room)
         self._wanted.add(group)
         self._change(group)
 
-    def unsubscribe(self, group: str) -> None:
-        """Ask for no more messages to `group`."""
+    def unsubscribe(self, namespace: str, room: str | None) -> None:
+        """Ask for a room's messages no more."""
+        group = group_name(namespace, room)
         self._wanted.discard(group)
         self._change(group)
 
@@ -152,8 +154,9 @@ class Cluster:
 
     # Publishing
 
-    def publish(self, group: str, envelope: Envelope) -> None:
-        """Send an envelope to the other hubs in `group`, in order, without waiting."""
+    def publish(self, namespace: str, room: str | None, envelope: Envelope) -> None:
+        """Send an envelope to the other hubs in a room, in order, without waiting."""
+        group = group_name(namespace, room)
         body = _encoder.encode(envelope)
         if self._backlog + len(body) > BACKLOG_BYTES:
             log(logging.ERROR, "layer-backlog-full", namespace=envelope.namespace, lost=1)

@@ -1,4 +1,4 @@
-"""The hub's local half: the sockets and rooms of this process, and delivery to them."""
+"""The hub: it opens sockets, delivers to the local ones, and publishes to the other hubs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from ..conf import get_settings
-from ..exceptions import NotRunning, UnknownNamespace
+from ..exceptions import UnknownNamespace
 from ..logs import log
 from ..messages import Format, Message
 from ..routing import resolve
 from ..running import Job
 from ..sockets import Socket
 from ..transports.frames import Frames
-from .cluster import Cluster, Envelope, group_name
+from .cluster import Cluster, Envelope
+from .registry import Registry
 from .shutdown import SignalGuard
 from .targets import Target
 
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
     from ..transports.connection import Connection
 
 SERVER_ID_LENGTH = 6
-
-
-class Namespace:
-    """The local sockets of a namespace, and its rooms."""
-
-    __slots__ = ("name", "rooms", "sockets")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.sockets: dict[str, Socket] = {}
-        self.rooms: dict[str, set[Socket]] = {}
 
 
 class Hub:
@@ -52,8 +42,6 @@ class Hub:
         self.server_id = secrets.token_urlsafe(6)[:SERVER_ID_LENGTH]
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
-        self.sockets: dict[str, Socket] = {}
-        self.namespaces: dict[str, Namespace] = {}
         self.closing = False
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.signals = SignalGuard(self)
@@ -61,6 +49,7 @@ class Hub:
         self._tasks: set[asyncio.Task[Any]] = set()
         layer = get_channel_layer(self.settings.CHANNEL_LAYER) or InMemoryChannelLayer()
         self.cluster = Cluster(self, layer, self._receive)
+        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe)
 
     # Running
 
@@ -93,7 +82,7 @@ class Hub:
         """Return an unguessable id that names this server in its first six characters."""
         return self.server_id + secrets.token_urlsafe(15)
 
-    # Sockets and rooms
+    # Sockets
 
     def connect(
         self, connection: Connection, namespace: str, auth: dict[str, Any], query: str
@@ -115,94 +104,18 @@ class Hub:
         connection.sockets[namespace] = socket
         return socket.open(auth)
 
-    def add(self, socket: Socket) -> None:
-        """Register a socket: messages to its namespace and its sid reach it from now on."""
-        self.sockets[socket.sid] = socket
-        namespace = self.namespaces.get(socket.namespace)
-        if namespace is None:
-            namespace = self.namespaces[socket.namespace] = Namespace(socket.namespace)
-            self.cluster.subscribe(group_name(socket.namespace))
-        namespace.sockets[socket.sid] = socket
-
-    def remove(self, socket: Socket) -> None:
-        """Forget a socket and its place in its rooms. `socket.rooms` stays for its last hook."""
-        if self.sockets.pop(socket.sid, None) is None:
-            return
-        namespace = self.namespaces[socket.namespace]
-        del namespace.sockets[socket.sid]
-        for room in tuple(socket.rooms):  # a handler's thread may be adding one
-            self._leave(namespace, room, socket)
-        if not namespace.sockets:
-            del self.namespaces[socket.namespace]
-            self.cluster.unsubscribe(group_name(socket.namespace))
-
-    def join(self, socket: Socket, room: str) -> None:
-        """Put a registered socket into a room; one that is gone stays out."""
-        if socket.sid not in self.sockets:
-            return
-        rooms = self.namespaces[socket.namespace].rooms
-        members = rooms.get(room)
-        if members is None:
-            members = rooms[room] = set()
-            self.cluster.subscribe(group_name(socket.namespace, room))
-        members.add(socket)
-
-    def leave(self, socket: Socket, room: str) -> None:
-        """Take a socket out of a room."""
-        if namespace := self.namespaces.get(socket.namespace):
-            self._leave(namespace, room, socket)
-
-    def _leave(self, namespace: Namespace, room: str, socket: Socket) -> None:
-        members = namespace.rooms.get(room)
-        if members is None:
-            return
-        members.discard(socket)
-        if not members:
-            del namespace.rooms[room]
-            self.cluster.unsubscribe(group_name(namespace.name, room))
-
     # Delivery
-
-    def select(self, target: Target) -> list[Socket]:
-        """Return the local sockets that a target names, each once."""
-        namespace = self.namespaces.get(target.namespace)
-        if namespace is None:
-            return []
-        if not target.rooms:
-            chosen: Iterable[Socket] = namespace.sockets.values()
-        elif len(target.rooms) == 1:
-            chosen = self._members(namespace, target.rooms[0])
-        else:
-            chosen = dict.fromkeys(
-                socket for room in target.rooms for socket in self._members(namespace, room)
-            )
-        if not target.excluded:
-            return list(chosen)
-        excluded = {
-            socket for name in target.excluded for socket in self._members(namespace, name)
-        }
-        return [socket for socket in chosen if socket not in excluded]
-
-    def _members(self, namespace: Namespace, name: str) -> Iterable[Socket]:
-        """Return the sockets in a room; a socket's own id names that socket and nobody else."""
-        if (socket := namespace.sockets.get(name)) is not None:
-            return (socket,)
-        return namespace.rooms.get(name, ())
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and publish to the other hubs."""
         self._deliver(target, message)
-        namespace = self.namespaces.get(target.namespace)
-        if len(target.rooms) == 1:
-            name = target.rooms[0]
-            if namespace is not None and name in namespace.sockets:
-                return
-            group = group_name(target.namespace, name)
-        else:
-            group = group_name(target.namespace)
+        room = target.rooms[0] if len(target.rooms) == 1 else None
+        if room in self.registry.sockets:
+            return
         text, *attachments = message.frames(Format.SOCKETIO).frames
         self.cluster.publish(
-            group,
+            target.namespace,
+            room,
             Envelope(
                 target.namespace,
                 target.rooms,
@@ -216,7 +129,7 @@ class Hub:
     def _deliver(self, target: Target, message: Message) -> None:
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
-        for socket in self.select(target):
+        for socket in self.registry.select(target):
             wire_format = socket.connection.format
             encoded = frames.get(wire_format)
             if encoded is None:
@@ -227,7 +140,7 @@ class Hub:
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
         """Send an event to one client, in its sid's namespace or another; tell if it is there."""
-        socket = self.sockets.get(sid)
+        socket = self.registry.sockets.get(sid)
         if socket is not None and namespace is not None:
             socket = socket.connection.sockets.get(namespace)
         if socket is None or not socket.connected:
@@ -251,15 +164,15 @@ class Hub:
 
     def count(self, target: Target) -> int:
         """Return how many connected sockets a target names."""
-        return sum(socket.connected for socket in self.select(target))
+        return sum(socket.connected for socket in self.registry.select(target))
 
     def stats(self) -> dict[str, int]:
         """Return what this hub holds at the moment, for monitoring and for tests."""
         return {
             "connections": len(self.connections),
-            "sockets": len(self.sockets),
-            "namespaces": len(self.namespaces),
-            "rooms": sum(len(namespace.rooms) for namespace in self.namespaces.values()),
+            "sockets": len(self.registry.sockets),
+            "namespaces": len(self.registry.namespaces),
+            "rooms": self.registry.count_rooms(),
             "tasks": len(self._tasks),
         }
 
@@ -288,39 +201,3 @@ class Hub:
         for task in waiting:
             task.cancel()
         self.signals.remove()
-
-
-# A process has one event loop that serves clients, and so one hub; tests have one after another.
-_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
-
-
-def ensure_hub() -> Hub:
-    """Return the running loop's hub; the first call starts it."""
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        for old in [old for old in _hubs if old.is_closed()]:
-            del _hubs[old]
-        hub = _hubs[loop] = Hub()
-        hub.signals.install()
-    return hub
-
-
-def get_hub() -> Hub:
-    """
-    Return this process's hub, from any thread.
-
-    Raises NotRunning where this process serves no clients.
-    """
-    try:
-        hub = _hubs.get(asyncio.get_running_loop())
-    except RuntimeError:
-        hub = None
-    if hub is None:
-        hub = next((hub for hub in reversed(_hubs.values()) if not hub.loop.is_closed()), None)
-    if hub is None:
-        raise NotRunning(
-            "This process serves no Realtime clients, and its in-memory channel layer reaches no "
-            "other process. Send from the server's own process."
-        )
-    return hub

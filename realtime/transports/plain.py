@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, InvalidPayload, UnknownNamespace
+from ..inbox import Event
 from ..messages import Format
 from ..protocol import plain
 from ..routing import resolve
@@ -43,7 +44,7 @@ class PlainConnection(Connection):
         packet = plain.decode(frame)
         for socket in self.sockets.values():
             if isinstance(packet, plain.Event):
-                return socket.on_event(packet.event, packet.args, packet.id, len(frame))
+                return socket.on_event(Event(packet.event, packet.args, packet.id, len(frame)))
             socket.on_ack(packet.id, packet.args)
         return None
 

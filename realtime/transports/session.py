@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnexpectedPacket
+from ..inbox import Event
 from ..messages import Format, encode_packet
 from ..protocol import engineio, socketio
 from ..running import Job
@@ -131,7 +132,7 @@ class Session(Connection):
             self._feed_nobody(packet)
             return None
         if packet.type is socketio.EVENT:
-            return socket.on_event(packet.data[0], packet.data[1:], packet.id, len(data))
+            return socket.on_event(Event(packet.data[0], packet.data[1:], packet.id, len(data)))
         if packet.type is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)

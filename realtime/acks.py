@@ -1,0 +1,46 @@
+"""The acknowledgements that one socket waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+# What is called once with the arguments of an acknowledgement, or with None where none will come.
+Resolve = Callable[[list[Any] | None], None]
+
+# Acknowledgements that may be awaited of one client; the oldest is given up beyond that.
+MAX_PENDING = 4096
+
+
+class Acks:
+    """Acknowledgements by id, at most MAX_PENDING."""
+
+    __slots__ = ("_last_id", "_pending")
+
+    def __init__(self) -> None:
+        self._last_id = -1
+        self._pending: dict[int, Resolve] = {}
+
+    def next_id(self) -> int:
+        """Return an id that was not used before."""
+        self._last_id += 1
+        return self._last_id
+
+    def add(self, ack_id: int, resolve: Resolve) -> int | None:
+        """Wait for an acknowledgement; return the id of the one that is given up for it."""
+        self._pending[ack_id] = resolve
+        if len(self._pending) <= MAX_PENDING:
+            return None
+        oldest = next(iter(self._pending))
+        self._pending.pop(oldest)(None)
+        return oldest
+
+    def pop(self, ack_id: int) -> Resolve | None:
+        """Wait for one no longer; return what was to be called."""
+        return self._pending.pop(ack_id, None)
+
+    def give_up(self) -> None:
+        """Tell everybody who waits that no acknowledgement will come."""
+        pending, self._pending = self._pending, {}
+        for resolve in pending.values():
+            resolve(None)

@@ -1,0 +1,115 @@
+"""The sockets and rooms of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from .targets import Target
+
+if TYPE_CHECKING:
+    from ..sockets import Socket
+
+
+class Namespace:
+    """The local sockets of a namespace, and its rooms."""
+
+    __slots__ = ("name", "rooms", "sockets")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sockets: dict[str, Socket] = {}
+        self.rooms: dict[str, set[Socket]] = {}
+
+
+class Registry:
+    """
+    Who is where. `opened(namespace, room)` is called when a room gets its first member (`room` is
+    None for the namespace itself), `emptied(namespace, room)` when the last one has left.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[str, str | None], None],
+        emptied: Callable[[str, str | None], None],
+    ) -> None:
+        self.sockets: dict[str, Socket] = {}
+        self.namespaces: dict[str, Namespace] = {}
+        self._opened = opened
+        self._emptied = emptied
+
+    def add(self, socket: Socket) -> None:
+        """Register a socket: messages to its namespace and its sid reach it from now on."""
+        self.sockets[socket.sid] = socket
+        namespace = self.namespaces.get(socket.namespace)
+        if namespace is None:
+            namespace = self.namespaces[socket.namespace] = Namespace(socket.namespace)
+            self._opened(socket.namespace, None)
+        namespace.sockets[socket.sid] = socket
+
+    def remove(self, socket: Socket) -> None:
+        """Forget a socket and its place in its rooms. `socket.rooms` stays for its last hook."""
+        if self.sockets.pop(socket.sid, None) is None:
+            return
+        namespace = self.namespaces[socket.namespace]
+        del namespace.sockets[socket.sid]
+        for room in tuple(socket.rooms):  # a handler's thread may be adding one
+            self._leave(namespace, room, socket)
+        if not namespace.sockets:
+            del self.namespaces[socket.namespace]
+            self._emptied(socket.namespace, None)
+
+    def join(self, socket: Socket, room: str) -> None:
+        """Put a registered socket into a room; one that is gone stays out."""
+        if socket.sid not in self.sockets:
+            return
+        rooms = self.namespaces[socket.namespace].rooms
+        members = rooms.get(room)
+        if members is None:
+            members = rooms[room] = set()
+            self._opened(socket.namespace, room)
+        members.add(socket)
+
+    def leave(self, socket: Socket, room: str) -> None:
+        """Take a socket out of a room."""
+        if namespace := self.namespaces.get(socket.namespace):
+            self._leave(namespace, room, socket)
+
+    def _leave(self, namespace: Namespace, room: str, socket: Socket) -> None:
+        members = namespace.rooms.get(room)
+        if members is None:
+            return
+        members.discard(socket)
+        if not members:
+            del namespace.rooms[room]
+            self._emptied(namespace.name, room)
+
+    def select(self, target: Target) -> list[Socket]:
+        """Return the sockets that a target names, each once."""
+        namespace = self.namespaces.get(target.namespace)
+        if namespace is None:
+            return []
+        if not target.rooms:
+            chosen: Iterable[Socket] = namespace.sockets.values()
+        elif len(target.rooms) == 1:
+            chosen = self._members(namespace, target.rooms[0])
+        else:
+            chosen = dict.fromkeys(
+                socket for room in target.rooms for socket in self._members(namespace, room)
+            )
+        if not target.excluded:
+            return list(chosen)
+        excluded = {
+            socket for name in target.excluded for socket in self._members(namespace, name)
+        }
+        return [socket for socket in chosen if socket not in excluded]
+
+    def _members(self, namespace: Namespace, name: str) -> Iterable[Socket]:
+        """Return the sockets in a room; a socket's own id names that socket and nobody else."""
+        if (socket := namespace.sockets.get(name)) is not None:
+            return (socket,)
+        return namespace.rooms.get(name, ())
+
+    def count_rooms(self) -> int:
+        """Return how many rooms have members here."""
+        return sum(len(namespace.rooms) for namespace in self.namespaces.values())
