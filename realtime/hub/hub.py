@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 SERVER_ID_LENGTH = 6
 
+# How long the server's own transports get to send what was written to them last.
+FLUSH_TIME = 0.05
+
 
 class Hub:
     """
@@ -189,9 +192,17 @@ class Hub:
         self.closing = True
         log(logging.INFO, "shutdown", connections=len(self.connections))
         for connection in list(self.connections.values()):
-            connection.close("server shutting down")
-        deadline = self.loop.time() + grace
+            try:
+                connection.close("server shutting down")
+            except Exception:  # one that cannot be told must not keep the others from it
+                log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
         await self.cluster.close()
+        await self._finish_tasks(self.loop.time() + grace)
+        await asyncio.sleep(FLUSH_TIME)
+        self.signals.remove()
+
+    async def _finish_tasks(self, deadline: float) -> None:
+        """Wait for all tasks, and cancel those that are not done by the deadline."""
         current = asyncio.current_task()
         while waiting := {task for task in self._tasks if task is not current}:
             timeout = deadline - self.loop.time()
@@ -200,4 +211,3 @@ class Hub:
             await asyncio.wait(waiting, timeout=timeout)
         for task in waiting:
             task.cancel()
-        self.signals.remove()

@@ -100,7 +100,8 @@ class Request:
             return
         watch = self.hub.spawn(self._watch(session))
         try:
-            await self._answer_poll(session)
+            # In a task of the hub, so that a shutdown waits for the answer.
+            await self.hub.spawn(self._answer_poll(session))
         finally:
             watch.cancel()
 

@@ -26,6 +26,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Start = Callable[[dict[str, Any], Writer], Awaitable[Session]]
 
+TOO_BIG = 1009  # RFC 6455, section 7.4.1
+
 PROBE = engineio.PacketType.PING + "probe"
 PROBE_ANSWER = engineio.PacketType.PONG + "probe"
 
@@ -83,7 +85,8 @@ class Reader:
             try:
                 frame = await self.receive()
             except TooLarge as error:
-                connection.refuse_frame(error)
+                connection.writer.close(TOO_BIG, str(error))
+                connection.close("transport error")
                 return None
             if frame is None:
                 connection.close("transport close")

@@ -26,6 +26,9 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 # producers that await their messages wait.
 HIGH_WATER = 64 * 1024
 
+# WebSocket close codes (RFC 6455, section 7.4).
+NORMAL_CODE, FIRST_LIBRARY_CODE = 1000, 3000
+
 # How long a closing handshake may take before the connection is cut.
 CLOSE_TIMEOUT = 5.0
 
@@ -80,6 +83,7 @@ class AsgiWriter(Writer):
             self._put({"type": "websocket.send", key: frame}, len(frame))
 
     def close(self, code: int, reason: str) -> None:
+        code = code if code >= FIRST_LIBRARY_CODE else NORMAL_CODE  # all that some servers take
         self._put({"type": "websocket.close", "code": code, "reason": reason}, 0)
         self._over = True
 
@@ -204,7 +208,8 @@ class DaphneWriter(Writer):
 
     def close(self, code: int, reason: str) -> None:
         if self._protocol.state == self._protocol.STATE_OPEN:
-            self._protocol.sendClose(code, reason)
+            # Not sendClose(), which refuses the codes that RFC 6455 has for servers.
+            self._protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode())
 
     def abort(self) -> None:
         self._transport.abortConnection()
