@@ -104,7 +104,7 @@ class Connection(ABC):
             error=type(error).__name__,
             message=error,
         )
-        self.close("parse error")
+        self.close("parse error", str(error))
 
     # Writing
 
@@ -160,16 +160,25 @@ class Connection(ABC):
 
     # The end
 
-    def close(self, reason: str) -> None:
-        """End the connection for one of Socket.IO's reasons: its sockets are disconnected."""
+    def close(self, reason: str, detail: str = "") -> None:
+        """
+        End the connection for one of Socket.IO's reasons: its sockets are disconnected.
+
+        `detail` is what a WebSocket's close frame says beyond that.
+        """
         if self.closed.is_set():
             return
         self.closed.set()
         self.hub.connections.pop(self.sid, None)
-        self.close_transport(reason)
+        self.close_transport(reason, close_text(detail or reason))
         for socket in list(self.sockets.values()):
             socket.disconnect(reason)
 
     @abstractmethod
-    def close_transport(self, reason: str) -> None:
+    def close_transport(self, reason: str, text: str) -> None:
         """Release what the transport holds, and tell the client if it can be told."""
+
+
+def close_text(text: str) -> str:
+    """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
+    return text.encode()[:123].decode(errors="ignore")

@@ -15,7 +15,7 @@ from ..messages import Format
 from ..protocol import plain
 from ..routing import resolve
 from ..running import Job
-from .connection import Connection
+from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
 from .session import GOING_AWAY, NORMAL
@@ -58,16 +58,11 @@ class PlainConnection(Connection):
         self._end(NORMAL, "server namespace disconnect")
 
     def _end(self, code: int, reason: str) -> None:
-        self.writer.close(code, close_reason(reason))
+        self.writer.close(code, close_text(reason))
         self.close("server namespace disconnect")
 
-    def close_transport(self, reason: str) -> None:
-        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), close_reason(reason))
-
-
-def close_reason(text: str) -> str:
-    """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
-    return text.encode()[:123].decode(errors="ignore")
+    def close_transport(self, reason: str, text: str) -> None:
+        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 
 async def serve(

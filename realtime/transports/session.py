@@ -170,11 +170,11 @@ class Session(Connection):
 
     # The end
 
-    def close_transport(self, reason: str) -> None:
+    def close_transport(self, reason: str, text: str) -> None:
         self._heartbeat.cancel()
         self._deadline.cancel()
         self.inbox.close()
-        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), "")
+        self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 
 async def wait_closed(session: Connection) -> None:

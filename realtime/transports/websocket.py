@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import HandshakeError, TooLarge
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
-from .connection import Connection
+from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_query
 from .session import POLICY_VIOLATION, Session, wait_closed
@@ -85,7 +85,7 @@ class Reader:
             try:
                 frame = await self.receive()
             except TooLarge as error:
-                connection.writer.close(TOO_BIG, str(error))
+                connection.writer.close(TOO_BIG, close_text(str(error)))
                 connection.close("transport error")
                 return None
             if frame is None:
