@@ -4,6 +4,6 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-from realtime.asgi import get_application  # noqa: E402
+from realtime.asgi import get_application
 
 application = get_application()

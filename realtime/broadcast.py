@@ -132,9 +132,7 @@ class Broadcaster:
 
     # Questions
 
-    async def acall(
-        self, event: str, *args: Any, timeout: float = DEFAULT_CALL_TIMEOUT
-    ) -> Answers:
+    async def acall(self, event: str, *args: Any, timeout: float = DEFAULT_CALL_TIMEOUT) -> Answers:
         """
         Send an event to all of them and return their acknowledgements.
 

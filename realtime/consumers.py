@@ -47,7 +47,9 @@ class NamespaceConsumer:
         """
         for name in initkwargs:
             if not hasattr(cls, name):
-                raise TypeError(f"as_asgi() cannot set {name!r}: {cls.__name__} has no such attribute")
+                raise TypeError(
+                    f"as_asgi() cannot set {name!r}: {cls.__name__} has no such attribute"
+                )
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise TypeError(

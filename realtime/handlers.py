@@ -44,7 +44,16 @@ def event(name: Any = None, /, *, room: str | None = None) -> Any:
 class Handler:
     """A handler method of a consumer's class, with the types of its parameters."""
 
-    __slots__ = ("_converters", "_rest", "_takes_rest", "_typed", "function", "names", "required", "room")
+    __slots__ = (
+        "_converters",
+        "_rest",
+        "_takes_rest",
+        "_typed",
+        "function",
+        "names",
+        "required",
+        "room",
+    )
 
     def __init__(self, function: Callable[..., Any], room: str | None) -> None:
         self.function = function

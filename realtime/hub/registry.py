@@ -99,9 +99,7 @@ class Registry:
             )
         if not target.excluded:
             return list(chosen)
-        excluded = {
-            socket for name in target.excluded for socket in self._members(namespace, name)
-        }
+        excluded = {socket for name in target.excluded for socket in self._members(namespace, name)}
         return [socket for socket in chosen if socket not in excluded]
 
     def _members(self, namespace: Namespace, name: str) -> Iterable[Socket]:

@@ -4,24 +4,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Access',
+            name="Access",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'access to Realtime',
-                'verbose_name_plural': 'access to Realtime',
-                'permissions': [('view_clients', 'Can see connected clients'), ('send_to_clients', 'Can send to connected clients')],
-                'managed': False,
-                'default_permissions': (),
+                "verbose_name": "access to Realtime",
+                "verbose_name_plural": "access to Realtime",
+                "permissions": [
+                    ("view_clients", "Can see connected clients"),
+                    ("send_to_clients", "Can send to connected clients"),
+                ],
+                "managed": False,
+                "default_permissions": (),
             },
         ),
     ]

@@ -52,9 +52,7 @@ def encode_event(
     return dumps(frame)
 
 
-def encode_ack(
-    ack_id: int, args: list[Any], default: Callable[[Any], Any] = unsupported
-) -> str:
+def encode_ack(ack_id: int, args: list[Any], default: Callable[[Any], Any] = unsupported) -> str:
     """Return the frame of an acknowledgement."""
     return dumps({"ack": ack_id, "args": replace_bytes(args, _as_base64, default)})
 

@@ -106,7 +106,7 @@ class Decoder:
     At most `max_attachments` attachments, of `max_bytes` bytes in all, are kept for one packet.
     """
 
-    __slots__ = ("_attachments", "_max_attachments", "_room", "_max_bytes", "_missing", "_pending")
+    __slots__ = ("_attachments", "_max_attachments", "_max_bytes", "_missing", "_pending", "_room")
 
     def __init__(self, *, max_attachments: int, max_bytes: int) -> None:
         self._max_attachments = max_attachments

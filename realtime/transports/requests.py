@@ -83,9 +83,7 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
 
 
 def _host(scope: dict[str, Any]) -> str:
-    if django_settings.USE_X_FORWARDED_HOST and (
-        forwarded := header(scope, b"x-forwarded-host")
-    ):
+    if django_settings.USE_X_FORWARDED_HOST and (forwarded := header(scope, b"x-forwarded-host")):
         return forwarded.split(",")[0].strip()
     return header(scope, b"host") or ""
 

@@ -184,5 +184,3 @@ async def wait_closed(session: Connection) -> None:
     except asyncio.CancelledError:
         session.close("transport close")
         raise
-
-

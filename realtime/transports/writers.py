@@ -60,6 +60,7 @@ class Writer(ABC):
 
     async def closed(self) -> None:
         """Wait until the close frame has left: a server cuts a connection whose task has ended."""
+        await asyncio.sleep(0)
 
 
 class AsgiWriter(Writer):
