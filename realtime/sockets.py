@@ -170,6 +170,8 @@ class Socket:
 
     async def _handle(self, event: Event) -> None:
         """Run the consumer's handler, and acknowledge what it returned or raised."""
+        if self.connection.behind:
+            await self.connection.drain()
         try:
             result = await self.consumer.handle(event.name, event.args)
             await self._acknowledge(event.ack_id, _as_arguments(result))

@@ -39,9 +39,9 @@ def loads(text: str) -> Any:
 
 
 def _deeper_than(value: Any, depth: int) -> bool:
-    """Tell whether containers stand in containers more than `depth` times, level by level."""
+    """Tell whether more than `depth` containers stand in one another, level by level."""
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [
             item
             for container in level

@@ -84,6 +84,8 @@ def encode(
 
     EVENT and ACK become BINARY_EVENT and BINARY_ACK where there are bytes in the data. `default`
     is given what has no JSON form, and returns a plainer value or raises TypeError.
+
+    Raises TypeError or ValueError for what cannot be sent, as bytes in a packet of another type.
     """
     attachments: list[bytes] = []
 
@@ -93,8 +95,11 @@ def encode(
 
     kind = packet.type
     payload = "" if packet.data is None else dumps(replace_bytes(packet.data, attach, default))
+    if attachments and kind not in _BINARY:
+        raise TypeError(f"bytes cannot be sent in a {kind.name} packet")
     head = f"{_BINARY[kind]:d}{len(attachments)}-" if attachments else f"{kind:d}"
-    namespace = "" if packet.namespace == "/" else packet.namespace + ","
+    namespace = f"{packet.namespace}?{packet.query}" if packet.query else packet.namespace
+    namespace = "" if namespace == "/" else namespace + ","
     ack_id = "" if packet.id is None else str(packet.id)
     return head + namespace + ack_id + payload, tuple(attachments)
 
@@ -111,7 +116,7 @@ class Decoder:
     def __init__(self, *, max_attachments: int, max_bytes: int) -> None:
         self._max_attachments = max_attachments
         self._max_bytes = max_bytes
-        self._attachments: list[bytes] = []
+        self._attachments: dict[int, bytes] = {}
         self._pending: Packet | None = None
         self._missing = 0
         self._room = max_bytes
@@ -134,7 +139,7 @@ class Decoder:
                 f"{count} attachments, at most {self._max_attachments} are accepted"
             )
         if count == 0:
-            return packet._replace(data=_reconstruct(packet.data, []))
+            return packet._replace(data=_reconstruct(packet.data, {}))
         self._pending, self._missing, self._room = packet, count, self._max_bytes
         return None
 
@@ -145,11 +150,11 @@ class Decoder:
         self._room -= len(data)
         if self._room < 0:
             raise TooLarge(f"the attachments of one packet exceed {self._max_bytes} bytes")
-        self._attachments.append(data)
+        self._attachments[len(self._attachments)] = data
         self._missing -= 1
         if self._missing:
             return None
-        attachments, self._attachments, self._pending = self._attachments, [], None
+        attachments, self._attachments, self._pending = self._attachments, {}, None
         return packet._replace(data=_reconstruct(packet.data, attachments))
 
 
@@ -167,7 +172,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
     if text.startswith("/", position):
         namespace, query, position = _parse_namespace(text, position)
     ack_id, position = _parse_id(text, position)
-    data = loads(text[position:]) if position < len(text) else None
+    data = _parse_payload(text[position:])
     _VALIDATORS[kind](data, ack_id)
     return Packet(kind, namespace, data, ack_id, query), count
 
@@ -190,13 +195,24 @@ def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
 
 def _parse_id(text: str, start: int) -> tuple[int | None, int]:
     end = start
-    while end < len(text) and text[end] in "0123456789":
+    limit = min(len(text), start + _MAX_ID_DIGITS + 1)
+    while end < limit and text[end] in "0123456789":
         end += 1
     if end == start:
         return None, start
     if end - start > _MAX_ID_DIGITS or (value := int(text[start:end])) > MAX_ACK_ID:
         raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")
     return value, end
+
+
+def _parse_payload(text: str) -> Any:
+    """Return the payload's value, or None where there is none: no packet has JSON's null."""
+    if not text:
+        return None
+    data = loads(text)
+    if data is None:
+        raise InvalidPayload("a payload is an object, a list or a text, not null")
+    return data
 
 
 def _check_connect(data: Any, ack_id: int | None) -> None:
@@ -217,6 +233,8 @@ def _check_connect_error(data: Any, ack_id: int | None) -> None:
 def _check_event(data: Any, ack_id: int | None) -> None:
     if not isinstance(data, list) or not data:
         raise InvalidPayload("EVENT takes a list that starts with the event's name")
+    if type(data[0]) in (int, float):
+        data[0] = dumps(data[0])  # JavaScript lets a number be a name, and means its text
     check_event_name(data[0])
 
 
@@ -250,8 +268,12 @@ def check_namespace(name: Any) -> None:
         raise InvalidNamespace(f'a namespace is a text like "/users", not {name!r}')
 
 
-def _reconstruct(value: Any, attachments: list[bytes]) -> Any:
-    """Put attachments back where their placeholders stand."""
+def _reconstruct(value: Any, attachments: dict[int, bytes]) -> Any:
+    """
+    Take attachments back to where their placeholders stand.
+
+    Each stands in one place only: many for one would let a small packet become a huge answer.
+    """
     if isinstance(value, list):
         return [_reconstruct(item, attachments) for item in value]
     if not isinstance(value, dict):
@@ -259,8 +281,6 @@ def _reconstruct(value: Any, attachments: list[bytes]) -> Any:
     if value.get("_placeholder") is not True:
         return {key: _reconstruct(item, attachments) for key, item in value.items()}
     number = value.get("num")
-    if type(number) is not int or not 0 <= number < len(attachments):
-        raise InvalidPlaceholder(
-            f"a placeholder for attachment {number!r} of {len(attachments)} attachments"
-        )
-    return attachments[number]
+    if type(number) is not int or number not in attachments:
+        raise InvalidPlaceholder("a placeholder whose attachment is missing, or already placed")
+    return attachments.pop(number)

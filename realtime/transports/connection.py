@@ -70,7 +70,12 @@ class Connection(ABC):
         A job that comes to wait keeps this task, and a new one goes on reading.
         """
         frames = 0
-        while not self.closed.is_set() and (frame := await receive()) is not None:
+        while not self.closed.is_set():
+            if self.behind:
+                await self._catch_up()
+            frame = await receive()
+            if frame is None:
+                return
             try:
                 job = self.feed(frame)
             except ProtocolError as error:
@@ -136,6 +141,17 @@ class Connection(ABC):
         )
         self.writer.abort()
         self.close("transport error")
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for the client that it is to read before it is heard again."""
+        return self.writer.buffered > self.hub.settings.OUTBOX_BYTES // 2
+
+    async def _catch_up(self) -> None:
+        """Read nothing until the client has read: its own questions must not fill its outbox."""
+        self.writer.pause_reading()
+        await self.drain()
+        self.writer.resume_reading()
 
     async def drain(self) -> None:
         """Wait until the client has kept up, or is gone."""

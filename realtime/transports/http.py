@@ -126,16 +126,20 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session.posting = True
         try:
-            body = await self._read_body()
+            await self._take(session, await self._read_body())
         finally:
             session.posting = False
+        await self._respond(200, b"text/html", b"ok")
+
+    async def _take(self, session: Session, body: bytes) -> None:
+        """Hand a payload to the session, and wait until it has been read."""
         try:
             frames = [engineio.encode_packet(packet) for packet in self._decode(body)]
         except ProtocolError as error:
             session.refuse_frame(error)
             raise HandshakeError(HandshakeError.BAD_REQUEST) from None
         session.inbox.put(frames)
-        await self._respond(200, b"text/html", b"ok")
+        await session.inbox.taken()
 
     def _decode(self, body: bytes) -> list[engineio.Packet]:
         if (header(self.scope, b"content-type") or "").startswith("application/octet-stream"):

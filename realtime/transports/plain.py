@@ -93,6 +93,6 @@ async def serve(
     connection = PlainConnection(hub, await complete(scope), writer)
     job = hub.connect(connection, namespace, parse_params(scope), "")
     if job is not None:
-        reader = Reader(hub, receive)
+        reader = Reader(hub, receive, writer)
         hub.spawn(job.work, job.context)
         await reader.run(connection)

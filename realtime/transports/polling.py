@@ -111,17 +111,25 @@ class PollingInbox:
     def __init__(self) -> None:
         self._frames: deque[str | bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._taken = asyncio.Event()
         self._closed = False
 
     def put(self, frames: list[str | bytes]) -> None:
         """Add frames that a POST brought."""
         self._frames.extend(frames)
+        if not self._closed:
+            self._taken.clear()
         self._wake()
 
     def close(self) -> None:
         """Let the reader end after what is there."""
         self._closed = True
         self._wake()
+        self._taken.set()
+
+    async def taken(self) -> None:
+        """Wait until the reader has taken everything, or is gone."""
+        await self._taken.wait()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -130,6 +138,7 @@ class PollingInbox:
     async def receive(self) -> str | bytes | None:
         """Return the next frame, or None after the last one."""
         while not self._frames:
+            self._taken.set()
             if self._closed:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()

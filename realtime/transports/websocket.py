@@ -28,6 +28,9 @@ Start = Callable[[dict[str, Any], Writer], Awaitable[Session]]
 
 TOO_BIG = 1009  # RFC 6455, section 7.4.1
 
+# Frames that may wait in daphne's queue before its socket is paused.
+MAX_QUEUE = 64
+
 PROBE = engineio.PacketType.PING + "probe"
 PROBE_ANSWER = engineio.PacketType.PONG + "probe"
 
@@ -57,14 +60,27 @@ async def reject(
 
 
 class Reader:
-    """Reads the frames of one WebSocket, and keeps them to MAX_PAYLOAD."""
+    """
+    Reads the frames of one WebSocket, and keeps them to MAX_PAYLOAD.
 
-    def __init__(self, hub: Hub, receive: Receive) -> None:
+    daphne goes on reading into a queue without a bound, so the socket is paused while many frames
+    wait there.
+    """
+
+    def __init__(self, hub: Hub, receive: Receive, writer: Writer) -> None:
         self._limit = hub.settings.MAX_PAYLOAD
         self._receive = receive
+        self._writer = writer
+        queue = getattr(receive, "__self__", None)
+        self._queue = queue if isinstance(queue, asyncio.Queue) else None
 
     async def receive(self) -> str | bytes | None:
         """Return the next frame, or None when the client is gone. Raises TooLarge."""
+        if self._queue is not None:
+            if self._queue.qsize() > MAX_QUEUE:
+                self._writer.pause_reading()
+            elif self._queue.empty():
+                self._writer.resume_reading()
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return None
@@ -113,7 +129,7 @@ async def serve(
     writer = await accept(hub, receive, send)
     if writer is None:
         return
-    reader = Reader(hub, receive)
+    reader = Reader(hub, receive, writer)
     if old is None:
         session = await start(scope, writer)
         session.open()

@@ -58,6 +58,12 @@ class Writer(ABC):
         while self.buffered > HIGH_WATER:
             await asyncio.sleep(0.005)
 
+    def pause_reading(self) -> None:  # noqa: B027
+        """Read nothing from the client, where leaving its frames with the server is not enough."""
+
+    def resume_reading(self) -> None:  # noqa: B027
+        """Read from the client again."""
+
     async def closed(self) -> None:
         """Wait until the close frame has left: a server cuts a connection whose task has ended."""
         await asyncio.sleep(0)
@@ -185,6 +191,7 @@ class DaphneWriter(Writer):
     def __init__(self, send: Any, spawn: Spawn) -> None:
         self._protocol = send.args[0]
         self._transport = self._protocol.transport
+        self._paused = False
 
     @staticmethod
     def fits(send: Any) -> bool:
@@ -193,7 +200,10 @@ class DaphneWriter(Writer):
             return False
         protocol = send.args[0]
         transport = getattr(protocol, "transport", None)
-        shape = ("dataBuffer", "offset", "_tempDataLen", "write", "abortConnection")
+        shape = (
+            *("dataBuffer", "offset", "_tempDataLen", "write", "abortConnection"),
+            *("pauseProducing", "resumeProducing"),
+        )
         return type(protocol).__module__ == "daphne.ws_protocol" and all(
             hasattr(transport, name) for name in shape
         )
@@ -214,6 +224,17 @@ class DaphneWriter(Writer):
 
     def abort(self) -> None:
         self._transport.abortConnection()
+
+    def pause_reading(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._transport.connected and not self._transport.disconnecting:
+                self._transport.resumeProducing()
 
 
 async def _finished(task: asyncio.Task[Any] | None) -> None:
