@@ -35,8 +35,11 @@ def get_application(
 
 
 class Realtime:
-    """Serves REALTIME's paths, and leads everything else on. The pieces of a ProtocolTypeRouter:
-    one instance can stand for "http" and "websocket" alike."""
+    """
+    Serves the paths of ``REALTIME``, and leads everything else on.
+
+    A site with a ProtocolTypeRouter of its own can mount one instance as "http" and "websocket".
+    """
 
     def __init__(self, http: Application, websocket: Application | None = None) -> None:
         self._http = http

@@ -46,6 +46,7 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
         self.closing = False
+        self.dropped = 0
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
@@ -170,13 +171,18 @@ class Hub:
         return sum(socket.connected for socket in self.registry.select(target))
 
     def stats(self) -> dict[str, int]:
-        """Return what this hub holds at the moment, for monitoring and for tests."""
+        """
+        Return what this hub holds at the moment, for monitoring and for tests.
+
+        `dropped` counts volatile messages that slow clients missed since the start.
+        """
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self._tasks),
+            "dropped": self.dropped,
         }
 
     # Shutting down

@@ -38,7 +38,7 @@ def get_hub() -> Hub:
         hub = alive[-1] if alive else None
     if hub is None:
         raise NotRunning(
-            "This process serves no Realtime clients, and its in-memory channel layer reaches no "
-            "other process. Send from the server's own process."
+            "This process serves no Realtime clients, and reaches no process that does. "
+            "Send from the process that runs your ASGI application."
         )
     return hub

@@ -44,7 +44,6 @@ class Connection(ABC):
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = asyncio.Event()
-        self.dropped = 0
         hub.connections[self.sid] = self
 
     @property
@@ -123,7 +122,7 @@ class Connection(ABC):
         buffered = self.writer.buffered
         if buffered > HIGH_WATER:
             if volatile:
-                self.dropped += 1
+                self.hub.dropped += 1
                 return
             if buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
                 self.overflow()

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from channels.sessions import InstanceSessionWrapper
+
 from .frames import Frames
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -244,6 +246,8 @@ async def _finished(task: asyncio.Task[Any] | None) -> None:
 
 def choose_writer(send: Any, spawn: Spawn) -> Writer:
     """Return the fastest writer that fits the server behind an accepted WebSocket's `send`."""
+    while isinstance(wrapper := getattr(send, "__self__", None), InstanceSessionWrapper):
+        send = wrapper.real_send  # which adds cookies to HTTP responses, and nothing here
     for writer in (UvicornWriter, DaphneWriter):
         if writer.fits(send):
             return writer(send, spawn)
