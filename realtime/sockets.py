@@ -106,7 +106,11 @@ class Socket:
         self._log(logging.INFO, "refused", message=message)
         if self.state is not State.CLOSED:
             self._close()
-            self.connection.refuse(self.namespace, message, data)
+            try:
+                self.connection.refuse(self.namespace, message, data)
+            except (TypeError, ValueError):
+                self._log(logging.ERROR, "error", event="connect", exc_info=True)
+                self.connection.refuse(self.namespace, message, None)
 
     def disconnect(self, reason: str) -> None:
         """

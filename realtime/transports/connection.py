@@ -66,8 +66,16 @@ class Connection(ABC):
         """
         Feed frames until `receive` returns None or the connection is over.
 
-        A job that comes to wait keeps this task, and a new one goes on reading.
+        A job that comes to wait keeps this task, and a new one goes on reading. A fault of our own
+        ends the connection, rather than leave it with nobody who reads.
         """
+        try:
+            await self._read(receive)
+        except Exception:
+            log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
+            self.close("transport error")
+
+    async def _read(self, receive: Receive) -> None:
         frames = 0
         while not self.closed.is_set():
             if self.behind:
