@@ -82,7 +82,7 @@ def decode_payload(body: bytes) -> Iterator[Packet]:
 
 def _decode_base64(text: str) -> bytes:
     try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise InvalidBase64(f"invalid base64: {error}") from None
 

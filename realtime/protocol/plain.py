@@ -115,6 +115,6 @@ def _from_base64(text: Any) -> bytes:
     if not isinstance(text, str):
         raise InvalidBase64('"$bytes" is a base64 text')
     try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise InvalidBase64(f"invalid base64: {error}") from None
