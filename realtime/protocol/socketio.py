@@ -98,6 +98,8 @@ def encode(
     if attachments and kind not in _BINARY:
         raise TypeError(f"bytes cannot be sent in a {kind.name} packet")
     head = f"{_BINARY[kind]:d}{len(attachments)}-" if attachments else f"{kind:d}"
+    if packet.namespace != "/":
+        check_namespace(packet.namespace)
     namespace = f"{packet.namespace}?{packet.query}" if packet.query else packet.namespace
     namespace = "" if namespace == "/" else namespace + ","
     ack_id = "" if packet.id is None else str(packet.id)

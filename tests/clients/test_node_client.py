@@ -1,0 +1,327 @@
+"""The official JavaScript client, npm's socket.io-client, on every transport and every server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.wire import DEADLINE
+from tests.conftest import ServerFactory
+from tests.live import LiveServer
+
+FOLDER = Path(__file__).parent / "node"
+BINARY = b"\x00\x01\xfe\xff"
+LINE_LIMIT = 16 * 1024 * 1024
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "websocket": {"transports": ["websocket"]},
+    "polling": {"transports": ["polling"]},
+    "upgrade": {"transports": ["polling", "websocket"]},
+}
+
+ARGUMENTS: list[tuple[Any, ...]] = [
+    ("text",),
+    ("", "Ünïcödé №1 🙂 \u2028"),
+    (0, -1.5, 2**53 - 1, True, False, None),
+    ([], {}, [1, [2, [3, {"deep": ["er"]}]]]),
+    (BINARY,),
+    (b"",),
+    (b"", BINARY, b""),
+    ({"file": BINARY, "more": [b"", {"thumb": BINARY}]}, "name"),
+    (bytes(range(256)) * 300, "x" * 100_000),
+]
+
+
+def to_json(value: Any) -> Any:
+    """Return a value with its bytes as the runner reads them."""
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return value
+
+
+def from_json(value: dict[str, Any]) -> Any:
+    """Return bytes where the runner wrote them: json's object_hook."""
+    return base64.b64decode(value["$bytes"]) if value.keys() == {"$bytes"} else value
+
+
+class Node:
+    """The runner: a Node process, the steps it is given and the lines it says."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._lines: list[dict[str, Any]] = []
+        self._ids = itertools.count()
+
+    def do(self, step: str, **fields: Any) -> None:
+        """Give the runner a step."""
+        assert self.process.stdin is not None
+        line = json.dumps({"do": step, **to_json(fields)})
+        self.process.stdin.write(line.encode() + b"\n")
+
+    async def said(self, **fields: Any) -> dict[str, Any]:
+        """Return the first line with these fields, as it is there or arrives; others wait."""
+        async with asyncio.timeout(DEADLINE * 2):
+            while True:
+                for line in self._lines:
+                    if fields.items() <= line.items():
+                        self._lines.remove(line)
+                        return line
+                await self._read()
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        assert line, f"the runner ended; what it had said: {self._lines}"
+        self._lines.append(json.loads(line, object_hook=from_json))
+
+    def has_said(self, **fields: Any) -> bool:
+        """Tell whether a line with these fields was read and not taken."""
+        return any(fields.items() <= line.items() for line in self._lines)
+
+    async def socket(
+        self, manager: str, namespace: str = "/", auth: Any = None, *, fails: bool = False
+    ) -> NodeSocket:
+        """Connect to a namespace and wait for it, unless it `fails`."""
+        socket = NodeSocket(self, manager, namespace)
+        self.do("connect", **socket.names, auth=auth)
+        if not fails:
+            socket.sid = (await socket.happened("connect"))["sid"]
+        return socket
+
+    async def open(
+        self, server: LiveServer, way: str, manager: str = "one", **options: Any
+    ) -> NodeSocket:
+        """Open a connection to the namespace "/", and wait until it has its transport."""
+        options = {"reconnection": False, **OPTIONS[way], **options}
+        self.do("open", manager=manager, url=server.url, options=options)
+        socket = await self.socket(manager)
+        opened = await self.said(manager=manager, happened="open")
+        assert opened["transport"] == ("websocket" if way == "websocket" else "polling")
+        if way == "upgrade":
+            await self.said(manager=manager, happened="upgrade", transport="websocket")
+        return socket
+
+    def new_id(self) -> int:
+        """Return a number for an acknowledgement."""
+        return next(self._ids)
+
+
+class NodeSocket:
+    """A socket of the runner."""
+
+    def __init__(self, node: Node, manager: str, namespace: str) -> None:
+        self.node = node
+        self.names = {"manager": manager, "namespace": namespace}
+        self.sid = ""
+
+    def do(self, step: str, **fields: Any) -> None:
+        """Give the runner a step for this socket."""
+        self.node.do(step, **self.names, **fields)
+
+    async def happened(self, what: str, **fields: Any) -> dict[str, Any]:
+        """Wait for something to happen to this socket."""
+        return await self.node.said(**self.names, happened=what, **fields)
+
+    async def got(self, event: str) -> list[Any]:
+        """Return the arguments of the next arrival of an event."""
+        return list((await self.happened("event", event=event))["args"])
+
+    def start(self, step: str, timeout: float, *args: Any) -> int:
+        """Emit for an acknowledgement; return the number that `finish` takes."""
+        number = self.node.new_id()
+        self.do(step, args=args, id=number, timeout=timeout * 1000)
+        return number
+
+    async def finish(self, number: int) -> tuple[list[Any], str | None]:
+        """Return an acknowledgement's arguments, or the client's error."""
+        line = await self.node.said(happened="ack", id=number)
+        return line.get("answer", []), line.get("error")
+
+    async def ask(
+        self, step: str, *args: Any, timeout: float = DEADLINE
+    ) -> tuple[list[Any], str | None]:
+        """Emit for an acknowledgement and wait for it."""
+        return await self.finish(self.start(step, timeout, *args))
+
+    async def call(self, *args: Any) -> list[Any]:
+        """Emit and return the acknowledgement's arguments."""
+        answer, error = await self.ask("call", *args)
+        assert error is None, error
+        return answer
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    """A running runner."""
+    assert shutil.which("node"), "these tests need Node: install it, and run `make test`"
+    assert (FOLDER / "node_modules" / "socket.io-client").is_dir(), (
+        f"socket.io-client is not installed: run `make test`, or `npm ci --prefix {FOLDER}`"
+    )
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        str(FOLDER / "runner.mjs"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_LIMIT,
+    )
+    yield Node(process)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+
+
+@pytest.fixture(params=OPTIONS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Each way to connect in turn."""
+    return str(request.param)
+
+
+async def test_is_greeted_and_logged(node: Node, server: LiveServer, way: str) -> None:
+    socket = await node.open(server, way)
+    assert await socket.got("message") == ["I'm server"]
+    await server.logged(rf"connect namespace=/ .*{socket.sid}")
+    socket.do("emit", args=["message", f"hello-from-{socket.sid}"])
+    await server.logged(f"hello-from-{socket.sid}")
+
+
+async def test_echoes_every_type_of_argument(node: Node, server: LiveServer, way: str) -> None:
+    socket = await node.open(server, way)
+    for args in ARGUMENTS:
+        assert await socket.call("echo", *args) == list(args)
+
+
+async def test_many_acknowledgements_at_once(node: Node, server: LiveServer, way: str) -> None:
+    socket = await node.open(server, way)
+    numbers = [socket.start("call", DEADLINE, "echo", value) for value in range(100)]
+    answers = [(await socket.finish(number))[0] for number in numbers]
+    assert answers == [[value] for value in range(100)]
+
+
+@pytest.mark.parametrize("answer", [["yes"], [], [BINARY, {"empty": b""}]])
+async def test_server_asks_the_client(
+    node: Node, server: LiveServer, way: str, answer: list[Any]
+) -> None:
+    socket = await node.open(server, way)
+    socket.do("answer", event="question", args=answer)
+    expected = answer[0] if len(answer) == 1 else (answer or None)
+    assert await socket.call("ask me") == ([] if expected is None else [expected])
+    assert await socket.got("question") == ["ready?"]
+
+
+async def test_emit_with_ack_and_its_timeout(node: Node, server: LiveServer, way: str) -> None:
+    await node.open(server, way)
+    lab = await node.socket("one", "/lab")
+    assert await lab.ask("emitWithAck", "echo", "quick") == (["quick"], None)
+    slow = await lab.ask("emitWithAck", "sleep", 0.5, timeout=0.1)
+    assert slow == ([], "operation has timed out")
+    assert await lab.ask("emitWithAck", "echo", "still there") == (["still there"], None)
+
+
+async def test_rooms_between_two_clients(node: Node, server: LiveServer, way: str) -> None:
+    one = await node.open(server, way, "one")
+    two = await node.open(server, way, "two")
+    room = f"Room of {one.sid} №2"
+    for socket in (one, two):
+        await socket.call("join", room)
+    await one.call("say", room, "first")
+    assert await two.got("said") == ["first"]
+    assert await one.got("said") == ["first"]
+    await one.call("leave", room)
+    await two.call("say", room, "second")
+    assert await two.got("said") == ["second"]
+    await two.call("broadcast", f"news of {two.sid}")
+    await one.happened("event", event="message", args=[f"news of {two.sid}"])
+    assert not node.has_said(**one.names, happened="event", event="said")
+
+
+async def test_namespaces_share_one_connection(node: Node, server: LiveServer, way: str) -> None:
+    main = await node.open(server, way)
+    names = ["/your-namespace1", "/your-namespace2", "/users", "/orders", "/lab", "/typed/7"]
+    sockets = [await node.socket("one", name) for name in names]
+    assert len({socket.sid for socket in [main, *sockets]}) == len(names) + 1
+    assert await sockets[-1].got("kwargs") == [{"pk": 7}]
+    sockets[0].do("disconnect")
+    await sockets[0].happened("disconnect", reason="io client disconnect")
+    await server.logged(rf'disconnect .*{sockets[0].sid}.*reason="client namespace disconnect"')
+    assert await main.call("echo", "alive") == ["alive"]
+    assert not node.has_said(happened="open")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "message", "data"),
+    [("/refused", "log in first", {"code": 401}), ("/unknown", "Invalid namespace", None)],
+)
+async def test_refused_namespace(
+    node: Node, server: LiveServer, way: str, namespace: str, message: str, data: Any
+) -> None:
+    main = await node.open(server, way)
+    refused = await node.socket("one", namespace, fails=True)
+    error = await refused.happened("connect_error")
+    assert (error["message"], error.get("data")) == (message, data)
+    assert await main.call("echo", "alive") == ["alive"]
+
+
+async def test_auth_reaches_the_consumer(node: Node, server: LiveServer, way: str) -> None:
+    await node.open(server, way)
+    auth = {"token": "№1", "say": "welcome"}
+    lab = await node.socket("one", "/lab", auth)
+    assert await lab.got("said") == ["welcome"]
+    (answer,) = await lab.call("whoami")
+    assert answer["auth"] == auth
+    assert answer["transport"] == ("polling" if way == "polling" else "websocket")
+
+
+async def test_server_closes_a_namespace(node: Node, server: LiveServer, way: str) -> None:
+    main = await node.open(server, way)
+    lab = await node.socket("one", "/lab")
+    lab.do("emit", args=["kick"])
+    await lab.happened("disconnect", reason="io server disconnect")
+    await server.logged(rf'disconnect .*{lab.sid}.*reason="server namespace disconnect"')
+    assert await main.call("echo", "alive") == ["alive"]
+
+
+async def test_closing_the_connection(node: Node, server: LiveServer, way: str) -> None:
+    main = await node.open(server, way)
+    node.do("close", manager="one")
+    await main.happened("disconnect")
+    await server.logged(rf'disconnect .*{main.sid}.*reason="transport close"')
+
+
+async def test_bursts_both_ways_keep_their_order(node: Node, server: LiveServer, way: str) -> None:
+    await node.open(server, way)
+    lab = await node.socket("one", "/lab")
+    assert await lab.call("flood", 200, 10) == [200]
+    assert [(await lab.got("flood"))[0] for _ in range(200)] == list(range(200))
+    for number in range(100):
+        lab.do("emit", args=["note", f"n{number}"])
+    assert await lab.call("note", "last") == [[f"n{number}" for number in range(100)] + ["last"]]
+
+
+async def test_reconnects_after_a_restart(
+    node: Node, kind: str, way: str, new_server: ServerFactory
+) -> None:
+    server = new_server(kind)
+    options = {"reconnection": True, "reconnectionDelay": 50, "reconnectionDelayMax": 200}
+    main = await node.open(server, way, **options)
+    lab = await node.socket("one", "/lab")
+    await asyncio.to_thread(server.stop)
+    for socket in (main, lab):
+        reason = (await socket.happened("disconnect"))["reason"]
+        assert reason.startswith("transport ")
+    await asyncio.to_thread(server.start)
+    await node.said(manager="one", happened="reconnect")
+    for socket in (main, lab):
+        assert (await socket.happened("connect"))["sid"] != socket.sid
+        assert await socket.call("echo", "again") == ["again"]

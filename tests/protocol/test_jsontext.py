@@ -1,0 +1,246 @@
+"""JSON text and the walk over values."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import OrderedDict, namedtuple
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.exceptions import InvalidJSON, ProtocolError
+from realtime.protocol.jsontext import MAX_DEPTH, dumps, loads, replace_bytes
+
+from . import arguments_with_bytes, attempt, mutations, values, values_with_bytes
+
+Point = namedtuple("Point", "x y")
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Weight(float):
+    pass
+
+
+# loads
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("null", None),
+        ("true", True),
+        ("0", 0),
+        ("-0.5e1", -5.0),
+        ("18446744073709551616", 2**64),
+        ("-9223372036854775809", -(2**63) - 1),
+        ('"\\u0000\\ud83d\\ude42 \u2028"', "\0🙂 \u2028"),
+        (' { "a" : [ ] } ', {"a": []}),
+        ('{"a":1,"a":2}', {"a": 2}),
+        ('"' + "[" * 1000 + '"', "[" * 1000),
+    ],
+)
+def test_loads(text: str, value: Any) -> None:
+    assert loads(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "[",
+        "[1,]",
+        "{1:2}",
+        "{'a':1}",
+        "[]]",
+        "[] []",
+        "nul",
+        "NaN",
+        "-Infinity",
+        "01",
+        "+1",
+        ".5",
+        "٣",
+        "1" * 5000,
+        '"a\nb"',
+        '"\\x41"',
+        '"\\ud800"',
+        '"\ud800"',
+        "\ufeff1",
+        "\x00",
+        "// comment",
+    ],
+)
+def test_loads_refuses_what_is_not_json(text: str) -> None:
+    with pytest.raises(InvalidJSON, match="invalid JSON"):
+        loads(text)
+
+
+def deep(opening: str, middle: str, closing: str, depth: int) -> str:
+    return opening * depth + middle + closing * depth
+
+
+SHAPES = {
+    "lists": ("[", "", "]", 1),
+    "lists of a number": ("[", "1", "]", 1),
+    "dicts": ('{"a":', "1", "}", 1),
+    "lists of dicts": ('[{"a":', "1", "}]", 2),
+    "at the end of wide lists": ('["[",1,', "2", "]", 1),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_loads_refuses_deep_nesting(shape: tuple[str, str, str, int]) -> None:
+    opening, middle, closing, containers = shape
+    depth = MAX_DEPTH // containers
+    loads(deep(opening, middle, closing, depth))
+    with pytest.raises(InvalidJSON, match="more than 100 deep"):
+        loads("[" + deep(opening, middle, closing, depth) + "]")
+    for depth in (1_000, 100_000):
+        with pytest.raises(InvalidJSON):
+            loads(deep(opening, middle, closing, depth))
+        with pytest.raises(InvalidJSON):
+            loads(opening * depth)
+
+
+def test_loads_accepts_much_that_is_flat() -> None:
+    assert loads("[" + "[],{}," * 1000 + "0]") == [[], {}] * 1000 + [0]
+
+
+@given(st.text() | st.text('[]{}",:\\ 0123456789.-eEtrufalsn', max_size=20))
+def test_loads_agrees_with_the_standard_library(text: str) -> None:
+    """What it accepts is JSON; what it refuses is not, or is out of its range."""
+    result = attempt(loads, text)
+    if isinstance(result, ProtocolError):
+        assert type(result) is InvalidJSON
+    else:
+        assert json.loads(text) == result
+
+
+@given(mutations(values.map(dumps), '[]{}",:\\0e.'))
+def test_loads_survives_mutations(text: str) -> None:
+    result = attempt(loads, text)
+    assert not isinstance(result, ProtocolError) or type(result) is InvalidJSON
+
+
+# dumps
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([1, "a", None, True, 0.5, {}], '[1,"a",null,true,0.5,{}]'),
+        ((), "[]"),
+        ({"a": "№\n\x1e"}, '{"a":"№\\n\\u001e"}'),
+        (2**70, str(2**70)),
+        # JavaScript writes these as null, too.
+        ([float("nan"), float("inf"), float("-inf")], "[null,null,null]"),
+    ],
+)
+def test_dumps(value: Any, text: str) -> None:
+    assert dumps(value) == text
+
+
+@pytest.mark.parametrize("value", [object(), "\ud800", [10**5000]])
+def test_dumps_refuses_what_has_no_json_form(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        dumps(value)
+
+
+@given(values)
+def test_dumps_and_loads_are_inverse(value: Any) -> None:
+    text = dumps(value)
+    assert loads(text) == value == json.loads(text)
+    assert loads(json.dumps(value)) == value
+
+
+# replace_bytes
+
+
+def size(data: bytes) -> str:
+    return f"<{len(data)}>"
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (True, True),
+        ("text", "text"),
+        (b"", "<0>"),
+        (bytearray(b"ab"), "<2>"),
+        (memoryview(b"abcd")[::2], "<2>"),
+        ([b"a", ["b", (b"cd", {"e": b"fgh"})]], ["<1>", ["b", ["<2>", {"e": "<3>"}]]]),
+        (Point(1, b"a"), [1, "<1>"]),
+        (OrderedDict(a=b"a"), {"a": "<1>"}),
+        ([Colour.RED, Level.HIGH, Weight(0.5)], ["red", 3, 0.5]),
+        ({1: "a", 2.5: "b", None: "c"}, {"1": "a", "2.5": "b", "null": "c"}),
+        ({True: 1, False: 0}, {"true": 1, "false": 0}),
+        ({Colour.RED: 1, Level.HIGH: 2}, {"red": 1, "3": 2}),
+    ],
+)
+def test_replace_bytes(value: Any, plain: Any) -> None:
+    result = replace_bytes(value, size)
+    assert result == plain
+    assert dumps(result) == dumps(plain)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (object(), "object"),
+        ([{"a": {1, 2}}], "set"),
+        (1j, "complex"),
+        ({b"key": 1}, "bytes"),
+        ({(1, 2): 1}, "tuple"),
+    ],
+)
+def test_replace_bytes_names_the_type_that_it_refuses(value: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"type {name} cannot be sent"):
+        replace_bytes(value, size)
+
+
+def test_replace_bytes_asks_default_for_a_plainer_value() -> None:
+    def default(value: Any) -> Any:
+        return [str(value), b"ab"] if isinstance(value, complex) else str(value)
+
+    value = {Decimal("1.5"): 1j, "b": [Decimal(2)]}
+    assert replace_bytes(value, size, default) == {"1.5": ["1j", "<2>"], "b": ["2"]}
+
+
+def test_replace_bytes_leaves_the_value_as_it_was() -> None:
+    value = {"a": [b"a", {"b": (b"b",)}]}
+    replace_bytes(value, size)
+    assert value == {"a": [b"a", {"b": (b"b",)}]}
+    plain: list[Any] = [[]]
+    assert replace_bytes(plain, size)[0] is not plain[0]
+
+
+@given(arguments_with_bytes)
+def test_replace_bytes_visits_each_bytes_once_in_order(value: list[Any]) -> None:
+    def collect(item: Any) -> list[bytes]:
+        if isinstance(item, dict):
+            item = list(item.values())
+        if isinstance(item, list):
+            return [data for inner in item for data in collect(inner)]
+        return [item] if isinstance(item, bytes) else []
+
+    seen: list[bytes] = []
+    replace_bytes(value, seen.append)
+    assert seen == collect(value)
+
+
+@given(values_with_bytes)
+def test_replace_bytes_with_themselves_changes_nothing(value: Any) -> None:
+    assert replace_bytes(value, bytes) == value

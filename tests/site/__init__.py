@@ -1,0 +1,1 @@
+"""The demo site with namespaces and settings for tests."""

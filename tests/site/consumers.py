@@ -1,0 +1,231 @@
+"""Consumers that tests drive from outside; each event does one thing that a test looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+import psutil
+
+from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
+from realtime.hub import get_hub
+
+logger = logging.getLogger("realtime.lab")
+
+# Of the process: what `stats` reports beside the hub's own counts.
+_process = psutil.Process(os.getpid())
+
+
+class LabConsumer(NamespaceConsumer):
+    """The namespace "/lab"."""
+
+    async def connect(self, auth: Any) -> None:
+        wishes = auth if isinstance(auth, dict) else {}
+        self.data["auth"] = auth
+        if "wait" in wishes:
+            logger.info("lab connecting tag=%s", wishes["tag"])
+            await asyncio.sleep(wishes["wait"])
+        if "room" in wishes:
+            self.join(wishes["room"])
+        if "say" in wishes:
+            self.emit("said", wishes["say"])
+
+    async def disconnect(self, reason: str) -> None:
+        logger.info('lab left sid=%s reason="%s"', self.sid, reason)
+        auth = self.data.get("auth")
+        if isinstance(auth, dict) and "tag" in auth:
+            logger.info("lab gone tag=%s", auth["tag"])
+
+    async def receive(self, event: str, *args: Any) -> None:
+        self.emit("unclaimed", event, *args)
+
+    # Answers
+
+    @event
+    async def echo(self, *args: Any) -> tuple[Any, ...]:
+        return args
+
+    @event
+    async def nothing(self, *args: Any) -> None:
+        return None
+
+    @event
+    async def typed(self, name: str, n: int = 1) -> dict[str, Any]:
+        return {"name": name, "n": n}
+
+    @event
+    async def boom(self) -> None:
+        raise RuntimeError("secret detail")
+
+    @event
+    async def refuse(self) -> None:
+        raise EventError("no", {"why": "test"})
+
+    @event
+    async def whoami(self) -> dict[str, Any]:
+        return {
+            "sid": self.sid,
+            "authenticated": self.user.is_authenticated,
+            "auth": self.data["auth"],
+            "transport": self.transport,
+            "kwargs": self.kwargs,
+        }
+
+    # Time
+
+    @event
+    async def sleep(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
+    @event
+    def block(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    @event
+    async def timeout(self) -> str:
+        try:
+            async with asyncio.timeout(0.1):
+                await asyncio.sleep(30)
+        except TimeoutError:
+            return "timed out"
+        return "slept"
+
+    @event
+    async def note(self, text: str, seconds: float = 0) -> list[str]:
+        """Note a text after some time, and answer with all notes so far."""
+        if seconds:
+            await asyncio.sleep(seconds)
+        notes: list[str] = self.data.setdefault("notes", [])
+        notes.append(text)
+        return notes
+
+    @event("blocking note")
+    def blocking_note(self, text: str, seconds: float) -> list[str]:
+        time.sleep(seconds)
+        notes: list[str] = self.data.setdefault("notes", [])
+        notes.append(text)
+        return notes
+
+    # The other way round
+
+    @event
+    async def ask(self, question: str = "ready?") -> Any:
+        try:
+            return await self.acall("question", question, timeout=5)
+        except Exception as error:
+            logger.info("lab unanswered sid=%s error=%s", self.sid, type(error).__name__)
+            raise
+
+    @event("ask unanswered")
+    async def ask_unanswered(self) -> str:
+        try:
+            await self.acall("question", "are you there?", timeout=0.2)
+        except Exception as error:
+            return type(error).__name__
+        return "answered"
+
+    @event("ask with callback")
+    async def ask_with_callback(self) -> None:
+        self.emit("question", "call me back", callback=self.answered)
+
+    def answered(self, *args: Any) -> None:
+        """Tell the client that its acknowledgement arrived."""
+        self.emit("answered", *args)
+
+    @event
+    async def kick(self) -> None:
+        self.close()
+
+    # Rooms
+
+    @event("join")
+    async def enter(self, room: str) -> list[str]:
+        self.join(room)
+        return sorted(self.rooms)
+
+    @event("leave")
+    async def exit(self, room: str) -> list[str]:
+        self.leave(room)
+        return sorted(self.rooms)
+
+    @event("rooms")
+    async def list_rooms(self) -> list[str]:
+        return sorted(self.rooms)
+
+    @event("say")
+    async def say(self, rooms: list[str], *args: Any) -> None:
+        """Emit "said" to the union of the rooms, this socket excluded."""
+        target = self
+        for room in rooms:
+            target = target.to(room)
+        target.emit("said", *args)
+
+    @event("say to others")
+    async def say_to_others(self, *args: Any) -> None:
+        self.broadcast.emit("said", *args)
+
+    @event("x", room="members")
+    async def members_only(self) -> str:
+        return "member"
+
+    # Load
+
+    @event
+    async def flood(self, n: int, size: int, room: str | None = None) -> int:
+        """Emit `n` messages of `size` characters as fast as the code runs."""
+        target = self.to(room) if room else self
+        text = "x" * size
+        for number in range(n):
+            target.emit("flood", number, text)
+            if number % 10 == 9:
+                await asyncio.sleep(0)
+        return n
+
+    @event
+    async def stats(self) -> dict[str, int]:
+        """Answer with what must not grow, however many clients come and go."""
+        return {
+            "asyncio_tasks": len(asyncio.all_tasks()),
+            "threads": threading.active_count(),
+            "files": _process.num_fds(),
+            **{f"hub_{name}": count for name, count in get_hub().stats().items()},
+        }
+
+
+class RefusedConsumer(NamespaceConsumer):
+    """The namespace "/refused": nobody gets in."""
+
+    async def connect(self, auth: Any) -> None:
+        raise ConnectionRefused("log in first", {"code": 401})
+
+
+class TypedConsumer(NamespaceConsumer):
+    """The namespaces "/typed/1", "/typed/2", ..."""
+
+    async def connect(self, auth: Any) -> None:
+        self.emit("kwargs", self.kwargs)
+
+    @event("kwargs")
+    async def get_kwargs(self) -> dict[str, Any]:
+        return dict(self.kwargs)
+
+
+class ConformanceConsumer(NamespaceConsumer):
+    """What the official protocol test suites expect of a namespace."""
+
+    async def connect(self, auth: Any) -> None:
+        self.emit("auth", {} if auth is None else auth)
+
+    @event
+    async def message(self, *args: Any) -> None:
+        self.emit("message-back", *args)
+
+    @event("message-with-ack")
+    async def message_with_ack(self, *args: Any) -> tuple[Any, ...]:
+        return args

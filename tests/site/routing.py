@@ -1,0 +1,22 @@
+"""The demo's namespaces, and those of `tests.site.consumers`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from project.routing import namespaces as demo
+
+from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
+
+namespaces = [
+    *demo,
+    path("lab/", LabConsumer.as_asgi()),
+    path("refused/", RefusedConsumer.as_asgi()),
+    path("typed/<int:pk>/", TypedConsumer.as_asgi()),
+]
+
+# A site of its own, with what the official protocol test suites expect of a server.
+conformance = [
+    path("", ConformanceConsumer.as_asgi()),
+    path("custom/", ConformanceConsumer.as_asgi()),
+]
