@@ -113,7 +113,8 @@ class LiveServer:
         self.url = f"http://{HOST}:{self.port}"
         self.ws_url = f"ws://{HOST}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
-        self.log = ""
+        self._log = ""
+        self._unread: list[str] = []
         self._changed = threading.Condition()
         self._command = _command(kind, application, self.port)
         database = Path(_folder().name) / f"{self.port}-{id(self)}.sqlite3"
@@ -195,12 +196,21 @@ class LiveServer:
 
     # The log
 
+    @property
+    def log(self) -> str:
+        """Everything that the server printed so far, restarts included."""
+        with self._changed:
+            if self._unread:
+                self._log += "".join(self._unread)
+                self._unread.clear()
+            return self._log
+
     def _drain(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         with process.stdout as stream:
             for chunk in iter(partial(os.read, stream.fileno(), 65_536), b""):
                 with self._changed:
-                    self.log += chunk.decode(errors="replace")
+                    self._unread.append(chunk.decode(errors="replace"))
                     self._changed.notify_all()
 
     def wait_log(self, pattern: str, timeout: float = 10.0, since: int = 0) -> re.Match[str]:

@@ -23,6 +23,7 @@ from tests.clients.wire import (
     PATH,
     Polling,
     Wire,
+    closed,
     engine_path,
     engine_query,
     http_client,
@@ -140,12 +141,14 @@ async def test_bad_websocket_handshake(server: LiveServer, query: str) -> None:
 
 async def fails_to_open(server: LiveServer, path: str) -> None:
     """Assert that a WebSocket handshake is refused, or that nothing but a close follows it."""
-    with pytest.raises(InvalidStatus) as refused:
+    status = None
+    try:
         async with websocket(server, path) as connection:
-            close, frames = await closed(connection)
+            _, frames = await closed(connection)
             assert frames == []
-            raise InvalidStatus(Response(400, close.reason, Headers()))
-    assert refused.value.response.status_code in (400, 403)
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+    assert status in (None, 400, 403)
 
 
 # Engine.IO: messages

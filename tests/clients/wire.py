@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import itertools
 import json
@@ -10,7 +11,6 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import httpx
@@ -89,7 +89,7 @@ class Polling:
     async def send(self, *packets: str) -> None:
         """Send packets in one payload."""
         response = await self.post(SEPARATOR.join(packets))
-        assert (response.status_code, response.text) == (200, "ok")
+        assert (response.status_code, response.text) == (200, "ok"), response.text
 
     async def receive(self) -> str:
         """Return the next packet; pings are answered on the way, and noops skipped."""
@@ -210,7 +210,7 @@ def engine_path(**more: str) -> str:
     return f"{PATH}?{httpx.QueryParams(engine_query('websocket', **more))}"
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_wire(
     server: LiveServer, *, sid: str | None = None, pong: bool = True, **options: Any
 ) -> AsyncIterator[Wire]:
@@ -225,7 +225,7 @@ async def open_wire(
         yield wire
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_socket(
     server: LiveServer, namespace: str = "/lab", auth: Any = None, **options: Any
 ) -> AsyncIterator[tuple[Wire, str]]:
@@ -242,20 +242,24 @@ class DeafClient:
         self.writer = writer
 
     @classmethod
-    async def open(cls, server: LiveServer, path: str) -> DeafClient:
+    async def connect(cls, server: LiveServer) -> DeafClient:
         """Connect, with small buffers so that what is not read stays at the server."""
         plug = socket.socket()
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         plug.setblocking(False)
         await asyncio.get_running_loop().sock_connect(plug, (HOST, server.port))
-        reader, writer = await asyncio.open_connection(sock=plug, limit=4096)
-        client = cls(reader, writer)
+        return cls(*await asyncio.open_connection(sock=plug, limit=4096))
+
+    @classmethod
+    async def open(cls, server: LiveServer, path: str) -> DeafClient:
+        """Connect and become a WebSocket."""
+        client = await cls.connect(server)
         client.write(
             f"GET {path} HTTP/1.1\r\nHost: {HOST}:{server.port}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await client.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head
         return client
 
@@ -280,6 +284,18 @@ class DeafClient:
         await self.read_frame()
         self.send(connect_packet(namespace, auth))
         return sid_of(await self.read_frame())
+
+    async def ended(self) -> None:
+        """
+        Read until the server ends the TCP connection, and end it too.
+
+        The close frame that this client gets is not answered: uvicorn waits for that 10 seconds.
+        """
+        async with asyncio.timeout(DEADLINE + 10):
+            with contextlib.suppress(ConnectionError):
+                while await self.reader.read(4096):
+                    pass
+        self.writer.close()
 
     def abort(self) -> None:
         """End the TCP connection at once, with a reset."""

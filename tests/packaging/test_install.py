@@ -1,23 +1,37 @@
-"""The guide "Add Realtime to an existing site", executed with the wheel in an empty environment."""
+"""
+The guide "Add Realtime to an existing site" and the tutorial, executed with the wheel in an empty
+environment.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import venv
-from itertools import takewhile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import socketio
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.live import HOST, ROOT, free_port
 
 GUIDE = ROOT / "docs" / "how-to" / "add-to-an-existing-site.md"
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
 BLOCK = re.compile(r"^ *```python\n(?P<code> *# (?P<path>\S+)\n.*?)^ *```$", re.M | re.S)
+# The tutorial says "at the end" where a block is added to a file, and has more than Python.
+TUTORIAL_BLOCK = re.compile(
+    r"^```(?:python|html)\n(?:#|<!--) (?P<path>[\w/.]+)(?P<add>, at the end)?(?: -->)?\n"
+    r"(?P<code>.*?)^```$",
+    re.M | re.S,
+)
 DEADLINE = 60
 
 # What a shell of the site's developer has: nothing of this repository.
@@ -35,6 +49,36 @@ def run(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@contextmanager
+def serve(python: Path, *command: str, port: int, site: Path) -> Iterator[None]:
+    """Run a server of the site while it accepts connections on the port."""
+    log = site / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [python, *command], cwd=site, env=ENV, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while not _accepts(port):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +127,62 @@ def test_static_files_are_found(python: Path, site: Path) -> None:
 def test_client_connects(python: Path, site: Path) -> None:
     run(python, "manage.py", "migrate", "--verbosity", "0", cwd=site)
     port = free_port()
-    server = subprocess.Popen(
-        [python, "-m", "daphne", "-b", HOST, "-p", str(port), "mysite.asgi:application"],
-        cwd=site,
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout is not None
-    try:
-        started = list(takewhile(lambda line: "Listening" not in line, server.stdout))
-        assert server.poll() is None, "".join(started)
-        with socketio.SimpleClient() as client:
-            client.connect(f"http://{HOST}:{port}", wait_timeout=DEADLINE)
-            assert client.receive(timeout=DEADLINE) == ["message", "I'm server"]
-            assert client.call("greet", "Ada", timeout=DEADLINE) == "Hello, Ada"
-    finally:
-        server.terminate()
-        server.wait(DEADLINE)
-        server.stdout.close()
+    command = ("-m", "daphne", "-b", HOST, "-p", str(port), "mysite.asgi:application")
+    with (
+        serve(python, *command, port=port, site=site),
+        socketio.SimpleClient() as client,
+    ):
+        client.connect(f"http://{HOST}:{port}", wait_timeout=DEADLINE)
+        assert client.receive(timeout=DEADLINE) == ["message", "I'm server"]
+        assert client.call("greet", "Ada", timeout=DEADLINE) == "Hello, Ada"
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+def test_tutorial_in_two_tabs(python: Path, tmp_path: Path, browser: Browser) -> None:
+    run(python, "-m", "django", "startproject", "mysite", ".", cwd=tmp_path)
+    run(python, "manage.py", "startapp", "chat", cwd=tmp_path)
+    for block in TUTORIAL_BLOCK.finditer(TUTORIAL.read_text()):
+        target = tmp_path / block["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        old = target.read_text() if block["add"] else ""
+        target.write_text(old + "\n" + block["code"])
+    run(python, "manage.py", "check", "--fail-level", "WARNING", cwd=tmp_path)
+    run(python, "manage.py", "migrate", "--verbosity", "0", cwd=tmp_path)
+
+    port = free_port()
+    command = ("manage.py", "runserver", "--noreload", f"{HOST}:{port}")
+    with serve(python, *command, port=port, site=tmp_path):
+        first, second = (open_tab(browser, f"http://{HOST}:{port}") for _ in range(2))
+        expect(first.locator("li")).to_have_text(["somebody came in"])
+
+        say(second, "hello, tabs")
+        expect(first.locator("li")).to_have_text(["somebody came in", "hello, tabs"])
+        expect(second.locator("li")).to_have_text(["hello, tabs"])
+
+        say(second, " ")
+        expect(second.locator("li")).to_have_text(["hello, tabs", "say something"])
+
+        second.close()
+        expect(first.locator("li").last).to_have_text("somebody left")
+
+
+def open_tab(browser: Browser, url: str) -> Page:
+    page = browser.new_page()
+    page.goto(url)
+    expect(page.locator("#state")).to_have_text("connected")
+    return page
+
+
+def say(page: Page, text: str) -> None:
+    page.locator("#text").fill(text)
+    page.get_by_role("button").click()

@@ -14,9 +14,10 @@
 
   const SEPARATOR = "\x1e";
   const MAX_PACKETS = 16; // some servers refuse a payload of more
-  const ENGINE = { open: "0", close: "1", ping: "2", pong: "3", message: "4", upgrade: "5" };
+  const MAX_DELAY = 2 ** 31 - 1; // a longer timer fires at once
+  const ENGINE = { open: "0", close: "1", ping: "2", pong: "3", message: "4", upgrade: "5", noop: "6" };
   const CONNECT = 0, DISCONNECT = 1, EVENT = 2, ACK = 3, CONNECT_ERROR = 4;
-  const BINARY_EVENT = 5, BINARY_ACK = 6;
+  const TO_BINARY = 3; // from EVENT and ACK to BINARY_EVENT and BINARY_ACK
   const RESERVED = new Set(["connect", "connect_error", "disconnect", "disconnecting",
     "newListener", "removeListener"]);
 
@@ -37,6 +38,7 @@
     randomizationFactor: 0.5,
   };
 
+  /** Call the page's code: when it throws, that is reported, and nothing of ours stops. */
   function attempt(call) {
     try {
       call();
@@ -52,8 +54,7 @@
 
     /** Call `listener` for each event of this name. */
     on(name, listener) {
-      if (!this.#listeners.has(name)) this.#listeners.set(name, []);
-      this.#listeners.get(name).push(listener);
+      this.#listeners.set(name, [...this.listeners(name), listener]);
       return this;
     }
 
@@ -72,105 +73,100 @@
       if (name === undefined) this.#listeners.clear();
       else if (listener === undefined) this.#listeners.delete(name);
       else {
-        const kept = this.listeners(name).filter((l) => l !== listener && l.listener !== listener);
-        this.#listeners.set(name, kept);
+        const others = (one) => one !== listener && one.listener !== listener;
+        this.#listeners.set(name, this.listeners(name).filter(others));
       }
       return this;
     }
 
     /** The listeners of a name. */
     listeners(name) {
-      return [...(this.#listeners.get(name) || [])];
+      return this.#listeners.get(name) || [];
     }
 
-    /** Call the listeners of a name. One that throws is reported, and stops nobody else. */
+    /** Call the listeners of a name. */
     fire(name, ...args) {
       for (const listener of this.listeners(name)) attempt(() => listener.apply(this, args));
     }
   }
 
-  // Packets
+  // Socket.IO packets
 
   const isBinary = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value)
     || (typeof Blob !== "undefined" && value instanceof Blob);
 
-  /** Return a copy of `value` with its bytes replaced by placeholders; they go to `attachments`. */
-  function takeBytes(value, attachments) {
-    if (value === null || typeof value !== "object") return value;
-    if (isBinary(value)) {
+  /** Return the frames of a packet: its text and its attachments. Throws for what is not JSON. */
+  function encode({ type, namespace, id = "", data }) {
+    const attachments = [];
+    const payload = data === undefined ? "" : JSON.stringify(data, (key, value) => {
+      if (type === CONNECT || !isBinary(value)) return value;
       attachments.push(value);
       return { _placeholder: true, num: attachments.length - 1 };
-    }
-    if (Array.isArray(value)) return value.map((item) => takeBytes(item, attachments));
-    if (typeof value.toJSON === "function") return takeBytes(value.toJSON(), attachments);
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, takeBytes(item, attachments)]));
+    });
+    const head = attachments.length ? `${type + TO_BINARY}${attachments.length}-` : type;
+    const name = namespace === "/" ? "" : `${namespace},`;
+    return [`${head}${name}${id}${payload}`, ...attachments];
   }
 
+  /** Put attachments where their placeholders are. */
   function putBytes(value, attachments) {
     if (value === null || typeof value !== "object") return value;
     if (value._placeholder === true) {
       if (!Number.isInteger(value.num) || !(value.num in attachments)) throw new Error("placeholder");
       return attachments[value.num];
     }
-    if (Array.isArray(value)) return value.map((item) => putBytes(item, attachments));
     for (const key of Object.keys(value)) value[key] = putBytes(value[key], attachments);
     return value;
   }
 
-  /** Return the frames of a packet: its text and its attachments. */
-  function encode({ type, namespace, id, data }) {
-    const attachments = [];
-    const payload = data === undefined ? "" : JSON.stringify(takeBytes(data, attachments));
-    let head = String(type);
-    if (attachments.length) head = `${type === EVENT ? BINARY_EVENT : BINARY_ACK}${attachments.length}-`;
-    const name = namespace === "/" ? "" : `${namespace},`;
-    return [head + name + (id === undefined ? "" : id) + payload, ...attachments];
-  }
-
-  const PACKET = /^([0-6])(?:(\d+)-)?(?:(\/[^,]*)(?:,|$))?(\d+)?([^]*)$/;
+  /** Type, number of attachments, namespace (maybe with a query), id, payload. */
+  const PACKET = /^([0-6])(?:(\d+)-)?(?:(\/[^,?]*)(?:\?[^,]*)?(?:,|$))?(\d+)?([^]*)$/;
 
   /** Puts packets together from frames. Throws for what is none. */
   class Decoder {
     #pending = null;
 
+    /** Return the packet that this frame completes, or null. */
     add(frame) {
-      if (typeof frame !== "string") return this.#addAttachment(frame);
-      if (this.#pending) throw new Error("a text where an attachment was due");
+      return typeof frame === "string" ? this.#addText(frame) : this.#addAttachment(frame);
+    }
+
+    #addText(frame) {
       const match = PACKET.exec(frame);
-      if (!match) throw new Error("no packet");
-      const binary = match[1] === "5" || match[1] === "6";
-      if (binary !== (match[2] !== undefined)) throw new Error("attachments");
+      if (this.#pending || !match) throw new Error("unexpected text");
+      const [, type, count, namespace = "/", id, payload] = match;
+      const isBinaryType = type > CONNECT_ERROR;
       const packet = {
-        type: binary ? Number(match[1]) - 3 : Number(match[1]),
-        namespace: (match[3] || "/").split("?")[0],
-        id: match[4] === undefined ? undefined : Number(match[4]),
-        data: match[5] ? JSON.parse(match[5]) : undefined,
+        type: isBinaryType ? type - TO_BINARY : Number(type),
+        namespace,
+        id: id && Number(id),
+        data: payload ? JSON.parse(payload) : undefined,
       };
-      if (!isValid(packet)) throw new Error("payload");
-      if (!binary || match[2] === "0") return packet;
-      this.#pending = { packet, missing: Number(match[2]), attachments: [] };
+      if (isBinaryType !== (count !== undefined) || !isValid(packet)) throw new Error("bad packet");
+      if (!Number(count)) return packet;
+      this.#pending = { packet, missing: Number(count), attachments: [] };
       return null;
     }
 
     #addAttachment(data) {
-      const pending = this.#pending;
-      if (!pending) throw new Error("an attachment that nothing announced");
-      pending.attachments.push(data);
-      if (pending.attachments.length < pending.missing) return null;
+      if (!this.#pending) throw new Error("an attachment that nothing announced");
+      const { packet, missing, attachments } = this.#pending;
+      attachments.push(data);
+      if (attachments.length < missing) return null;
       this.#pending = null;
-      const { packet, attachments } = pending;
       return { ...packet, data: putBytes(packet.data, attachments) };
     }
   }
 
   function isValid({ type, id, data }) {
+    const isObject = data !== null && typeof data === "object";
     switch (type) {
-      case CONNECT: return data !== null && typeof data === "object";
+      case CONNECT: return isObject && typeof data.sid === "string";
       case DISCONNECT: return data === undefined;
-      case CONNECT_ERROR: return typeof data === "string" || (data !== null && typeof data === "object");
-      case EVENT: return Array.isArray(data) && typeof data[0] === "string";
-      default: return Array.isArray(data) && id !== undefined;
+      case CONNECT_ERROR: return isObject || typeof data === "string";
+      case ACK: return Array.isArray(data) && id !== undefined;
+      default: return Array.isArray(data)
+        && (typeof data[0] === "number" || (typeof data[0] === "string" && !RESERVED.has(data[0])));
     }
   }
 
@@ -193,8 +189,9 @@
     writable = true;
     #engine;
     #over = new AbortController();
-    #paused = null;
-    #polling = false;
+    #paused = false;
+    #polling = null;
+    #sending = null;
 
     constructor(engine) {
       super();
@@ -202,14 +199,13 @@
     }
 
     open() {
-      this.#poll();
+      this.#polling = this.#poll();
     }
 
-    async #request(body) {
-      const response = await fetch(this.#engine.url("http", "polling"), {
-        method: body === undefined ? "GET" : "POST",
+    async #request(method, body) {
+      const response = await fetch(this.#engine.url("polling"), {
+        method,
         body,
-        headers: body === undefined ? {} : { "Content-Type": "text/plain;charset=UTF-8" },
         credentials: this.#engine.options.withCredentials ? "include" : "same-origin",
         cache: "no-store",
         signal: this.#over.signal,
@@ -219,40 +215,47 @@
     }
 
     async #poll() {
-      this.#polling = true;
-      let payload;
-      try {
-        payload = await this.#request();
-      } catch {
-        this.#fail();
-        return;
+      while (!this.#paused && !this.#over.signal.aborted) {
+        let payload;
+        try {
+          payload = await this.#request("GET");
+        } catch {
+          this.#fail("transport error");
+          return;
+        }
+        for (const part of payload.split(SEPARATOR)) {
+          let frame = part;
+          try {
+            if (part[0] === "b") frame = fromBase64(part.slice(1));
+          } catch {
+            this.#fail("parse error");
+          }
+          if (this.#over.signal.aborted) return;
+          this.fire("frame", frame);
+        }
       }
-      this.#polling = false;
-      for (const part of payload.split(SEPARATOR)) {
-        if (this.#over.signal.aborted) return;
-        this.fire("frame", part[0] === "b" ? fromBase64(part.slice(1)) : part);
-      }
-      if (this.#paused) this.#paused();
-      else if (!this.#over.signal.aborted) this.#poll();
     }
 
     /** Take frames from `queue` into one request, as many as the server takes. */
-    async send(queue) {
+    send(queue) {
       this.writable = false;
+      this.#sending = this.#post(queue);
+    }
+
+    async #post(queue) {
       const parts = [];
       let size = 0;
       while (queue.length && parts.length < MAX_PACKETS) {
-        const frame = queue[0];
-        const part = typeof frame === "string" ? frame : `b${await toBase64(frame)}`;
-        size += new Blob([part]).size + 1;
+        const part = typeof queue[0] === "string" ? queue[0] : `b${await toBase64(queue[0])}`;
+        size += new Blob([part]).size + SEPARATOR.length;
         if (parts.length && size > this.#engine.maxPayload) break;
         parts.push(part);
         queue.shift();
       }
       try {
-        await this.#request(parts.join(SEPARATOR));
+        await this.#request("POST", parts.join(SEPARATOR));
       } catch {
-        this.#fail();
+        this.#fail("transport error");
         return;
       }
       this.writable = true;
@@ -261,32 +264,28 @@
 
     /** Resolve when no request is under way, and start none. */
     async pause() {
-      const polled = this.#polling && new Promise((resolve) => { this.#paused = resolve; });
-      this.#paused ||= () => {};
-      const sent = !this.writable && new Promise((resolve) => this.once("drain", resolve));
-      await Promise.all([polled, sent]);
-      this.writable = false;
+      this.#paused = true;
+      await Promise.all([this.#polling, this.#sending]);
     }
 
-    close() {
-      if (this.#over.signal.aborted) return;
-      this.#over.abort();
-      const url = this.#engine.url("http", "polling");
-      if (this.#engine.sid && navigator.sendBeacon) navigator.sendBeacon(url, ENGINE.close);
+    #fail(reason) {
+      if (!this.#over.signal.aborted) this.fire("close", reason);
     }
 
-    #fail() {
-      if (!this.#over.signal.aborted) this.fire("close", "transport error");
-    }
-
-    /** Give up without telling the server: the session goes on elsewhere. */
+    /** Stop, without a word to the server: the session goes on elsewhere. */
     discard() {
       this.off();
       this.#over.abort();
     }
+
+    /** Stop, and tell the server. A beacon gets there even from a page that goes away. */
+    close() {
+      this.discard();
+      if (this.#engine.sid) navigator.sendBeacon(this.#engine.url("polling"), ENGINE.close);
+    }
   }
 
-  /** WebSocket. Fires "open", "frame", "drain" and "close" (with a reason). */
+  /** WebSocket. Fires "open", "frame" and "close" (with a reason). */
   class WebSocketTransport extends Emitter {
     name = "websocket";
     writable = false;
@@ -300,8 +299,8 @@
 
     open() {
       try {
-        this.#socket = new WebSocket(this.#engine.url("ws", "websocket"));
-      } catch {
+        this.#socket = new WebSocket(this.#engine.url("websocket"));
+      } catch { // a page's policy, or a browser without it
         setTimeout(() => this.fire("close", "transport error"));
         return;
       }
@@ -326,20 +325,33 @@
 
   const TRANSPORTS = { polling: PollingTransport, websocket: WebSocketTransport };
 
-  /**
-   * One Engine.IO session. Fires "open", "message", "upgrade" (with the transport) and "close".
-   */
+  /** Return what the server says at first, or null for what is no handshake. */
+  function parseHandshake(text) {
+    try {
+      const { sid, upgrades, pingInterval, pingTimeout, maxPayload = Infinity } = JSON.parse(text);
+      const lifetime = pingInterval + pingTimeout;
+      const valid = typeof sid === "string" && Array.isArray(upgrades) && Number.isFinite(lifetime);
+      return valid ? { sid, upgrades, maxPayload, lifetime: Math.min(lifetime, MAX_DELAY) } : null;
+    } catch {
+      return null;
+    }
+  }
+
+  const engines = new Set(); // those that live
+
+  /** One Engine.IO session. Fires "open", "message", "upgrade" (with the transport) and "close". */
   class Engine extends Emitter {
     sid = "";
     maxPayload = Infinity;
     transport = null;
+    #state = "opening";
     #queue = [];
     #choices;
-    #state = "opening";
+    #patience = 0;
     #heartbeat = 0;
     #lifetime = 0;
     #probe = null;
-    #upgrading = false;
+    #pausing = false;
     #closing = "";
 
     constructor(base, options) {
@@ -347,24 +359,32 @@
       this.base = base;
       this.options = options;
       this.#choices = options.transports.filter((name) => name in TRANSPORTS);
-      this.#open();
     }
 
     /** Return the URL of a request. */
-    url(scheme, transport) {
-      const url = new URL(this.options.path, this.base);
-      url.protocol = scheme + (url.protocol.endsWith("s:") ? "s:" : ":");
+    url(transport) {
+      const url = new URL(this.options.path.replace(/\/?$/, "/"), this.base);
+      if (transport === "websocket") url.protocol = url.protocol.replace("http", "ws");
       const query = { ...this.options.query, EIO: 4, transport };
       if (this.sid) query.sid = this.sid;
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
       return url.href;
     }
 
-    #open() {
+    /** Open the first transport, or the next one after one that is blocked on the way. */
+    open() {
+      engines.add(this);
+      const { timeout } = this.options;
+      const choices = this.#choices.length;
       const name = this.#choices.shift();
       if (!name) {
-        this.#end("transport error");
+        setTimeout(() => this.abort("transport error")); // when there are listeners
         return;
+      }
+      // One that hears nothing, not even an error, must leave time for the others.
+      if (choices > 1 && timeout) {
+        const { transport } = this;
+        this.#patience = setTimeout(() => this.#lose(this.transport, "timeout"), timeout / (choices + !!transport));
       }
       this.#use(new TRANSPORTS[name](this));
       this.transport.open();
@@ -373,88 +393,102 @@
     #use(transport) {
       this.transport = transport;
       transport.on("frame", (frame) => this.#receive(frame));
-      transport.on("drain", () => {
-        this.flush();
-        if (this.#closing) this.close(this.#closing);
-      });
-      transport.on("close", (reason) => {
-        transport.off();
-        // One that never worked may be blocked on the way; the next one may not be.
-        if (this.#state === "opening" && this.#choices.length) this.#open();
-        else this.#end(reason);
-      });
+      transport.on("drain", () => this.#onDrain());
+      transport.on("close", (reason) => this.#lose(transport, reason));
+    }
+
+    #lose(transport, reason) {
+      clearTimeout(this.#patience);
+      if (this.#state === "opening" && this.#choices.length) {
+        transport.close();
+        this.open();
+      } else {
+        this.abort(reason);
+      }
     }
 
     #receive(frame) {
       if (this.#state === "closed") return;
-      if (typeof frame !== "string") {
-        this.fire("message", frame);
-        return;
-      }
-      const data = frame.slice(1);
-      switch (frame[0]) {
-        case ENGINE.open: this.#onOpen(data); break;
-        case ENGINE.ping: this.#alive(); this.#send(ENGINE.pong); break;
-        case ENGINE.message: this.fire("message", data); break;
-        case ENGINE.close: this.#end("transport close"); break;
-        default: // a noop, which ends a poll
-      }
+      const type = typeof frame === "string" ? frame[0] : ENGINE.message;
+      const data = typeof frame === "string" ? frame.slice(1) : frame;
+      const isFirst = this.#state === "opening";
+      if (isFirst && type === ENGINE.open) this.#onOpen(parseHandshake(data));
+      else if (isFirst) this.abort("parse error");
+      else if (type === ENGINE.message) this.fire("message", data);
+      else if (type === ENGINE.ping) this.#onPing();
+      else if (type === ENGINE.close) this.abort("transport close");
+      else if (type !== ENGINE.noop) this.abort("parse error");
     }
 
-    #onOpen(text) {
-      let handshake;
-      try {
-        handshake = JSON.parse(text);
-      } catch {
-        this.#end("parse error");
+    #onOpen(handshake) {
+      if (!handshake) {
+        this.abort("parse error");
         return;
       }
+      clearTimeout(this.#patience);
       this.#state = "open";
       this.sid = handshake.sid;
-      this.maxPayload = handshake.maxPayload || Infinity;
-      this.#lifetime = handshake.pingInterval + handshake.pingTimeout;
-      this.#alive();
+      this.maxPayload = handshake.maxPayload;
+      this.#lifetime = handshake.lifetime;
+      this.#live();
       this.fire("open");
-      const wanted = this.options.upgrade && this.options.transports.includes("websocket");
+      const { upgrade, transports } = this.options;
+      const wanted = upgrade && transports.includes("websocket");
       if (wanted && handshake.upgrades.includes("websocket")) this.#upgrade();
     }
 
-    /** The server has been heard: it is dead when it is not heard for a whole lifetime. */
-    #alive() {
+    #onPing() {
+      this.#live();
+      this.#queue.push(ENGINE.pong);
+      this.flush();
+    }
+
+    /** The server lives: it is dead when no ping comes for a whole lifetime. */
+    #live() {
       clearTimeout(this.#heartbeat);
-      this.#heartbeat = setTimeout(() => this.#end("ping timeout"), this.#lifetime);
+      this.#heartbeat = setTimeout(() => this.abort("ping timeout"), this.#lifetime);
     }
 
     /** Probe a WebSocket beside the polls, and move to it. If it fails, polling goes on. */
     #upgrade() {
+      if (this.#state !== "open") return;
       const probe = new WebSocketTransport(this);
       this.#probe = probe;
       probe.on("open", () => probe.send([`${ENGINE.ping}probe`]));
-      probe.on("close", () => { this.#probe = null; });
-      probe.on("frame", async (frame) => {
-        if (frame !== `${ENGINE.pong}probe`) {
-          probe.close();
-          return;
-        }
-        const polling = this.transport;
-        this.#upgrading = true;
-        await polling.pause();
-        if (this.#state !== "open") return;
-        probe.off();
-        probe.send([ENGINE.upgrade]);
-        polling.discard();
+      probe.on("close", () => {
         this.#probe = null;
-        this.#upgrading = false;
-        this.#use(probe);
-        this.fire("upgrade", probe);
-        this.flush();
+        if (this.#pausing) this.abort("transport error"); // there is no way back to polling
+      });
+      probe.once("frame", (frame) => {
+        if (frame === `${ENGINE.pong}probe`) this.#moveTo(probe);
+        else probe.close();
       });
       probe.open();
     }
 
-    #send(text) {
-      this.#queue.push(text);
+    async #moveTo(probe) {
+      const polling = this.transport;
+      this.#pausing = true;
+      await polling.pause();
+      if (this.#state !== "open") return;
+      probe.off();
+      probe.send([ENGINE.upgrade]);
+      polling.discard();
+      this.#probe = null;
+      this.#pausing = false;
+      this.#use(probe);
+      this.fire("upgrade", probe);
+      this.#onDrain();
+    }
+
+    #onDrain() {
       this.flush();
+      if (this.#closing) this.close(this.#closing);
+    }
+
+    /** Whether what is written would leave at once. */
+    get writable() {
+      return this.#state === "open" && this.transport.writable && !this.#pausing;
     }
 
     /** Send a Socket.IO packet's frames. */
@@ -465,32 +499,21 @@
 
     /** Send what waits, if the transport can. */
     flush() {
-      const ready = this.#state === "open" && this.transport.writable && !this.#upgrading;
-      if (ready && this.#queue.length) this.transport.send(this.#queue);
-    }
-
-    /** Whether a message would leave at once. */
-    get writable() {
-      return this.#state === "open" && this.transport.writable;
+      if (this.writable && this.#queue.length) this.transport.send(this.#queue);
     }
 
     /** Close the session, after what waits has been sent. */
     close(reason = "forced close") {
-      this.flush();
-      const sent = !this.#queue.length && this.transport.writable;
-      if (this.#state === "open" && !sent) this.#closing = reason;
-      else this.#end(reason);
+      if (this.#state === "open" && (this.#queue.length || !this.writable)) this.#closing = reason;
+      else this.abort(reason);
     }
 
-    /** Close the session at once: the page goes away. */
-    leave() {
-      this.flush();
-      this.#end("forced close");
-    }
-
-    #end(reason) {
+    /** Close the session at once. */
+    abort(reason) {
       if (this.#state === "closed") return;
       this.#state = "closed";
+      engines.delete(this);
+      clearTimeout(this.#patience);
       clearTimeout(this.#heartbeat);
       if (this.#probe) this.#probe.close();
       if (this.transport) this.transport.close();
@@ -500,16 +523,22 @@
 
   // Socket.IO
 
+  const UNREACHABLE = { timeout: "timeout", "parse error": "the server does not speak Engine.IO" };
+
   /**
    * One connection for all namespaces, which comes back by itself. Fires "open", "close", "error",
    * "reconnect", "reconnect_attempt", "reconnect_error" and "reconnect_failed".
    */
   class Manager extends Emitter {
+    /** The current Engine.IO session, or the last one. */
     engine = null;
+    /** Whether packets can be sent. */
+    opened = false;
+    #current = null;
     #sockets = new Map();
     #attempts = 0;
-    #timer = 0;
-    #opened = false;
+    #pause = 0;
+    #patience = 0;
 
     constructor(base, options) {
       super();
@@ -518,52 +547,49 @@
     }
 
     /** Return the socket of a namespace. */
-    socket(namespace, options) {
-      let socket = this.#sockets.get(namespace);
-      if (!socket) {
-        socket = new Socket(this, namespace, options);
-        this.#sockets.set(namespace, socket);
+    socket(namespace, options = {}) {
+      if (!this.#sockets.has(namespace)) {
+        this.#sockets.set(namespace, new Socket(this, namespace, options));
       }
-      return socket;
+      return this.#sockets.get(namespace);
     }
 
-    /** Whether a connection to this namespace has been asked for already. */
+    /** Whether this namespace has been asked for already. */
     has(namespace) {
       return this.#sockets.has(namespace);
     }
 
-    /** Connect, unless that is under way. */
+    /** Connect, unless that is under way, or will be after a pause. */
     open() {
-      if (this.engine) return;
-      clearTimeout(this.#timer);
+      if (this.#current || this.#pause) return;
       const engine = new Engine(this.base, this.options);
       const decoder = new Decoder();
-      this.engine = engine;
-      const late = setTimeout(() => engine.close("timeout"), this.options.timeout);
-      engine.on("open", () => {
-        clearTimeout(late);
-        this.#onOpen();
+      const { timeout } = this.options;
+      this.engine = this.#current = engine;
+      if (timeout) this.#patience = setTimeout(() => engine.abort("timeout"), timeout);
+      engine.on("open", () => this.#onOpen());
+      engine.on("close", (reason) => {
+        if (engine === this.#current) this.#onClose(reason);
       });
       engine.on("message", (frame) => {
+        if (engine !== this.#current) return;
         let packet;
         try {
           packet = decoder.add(frame);
         } catch {
-          engine.close("parse error");
+          engine.abort("parse error");
           return;
         }
         const socket = packet && this.#sockets.get(packet.namespace);
         if (socket) socket.receive(packet);
       });
-      engine.on("close", (reason) => {
-        clearTimeout(late);
-        this.#onClose(reason);
-      });
+      engine.open();
     }
 
     #onOpen() {
       const attempts = this.#attempts;
-      this.#opened = true;
+      clearTimeout(this.#patience);
+      this.opened = true;
       this.#attempts = 0;
       this.fire("open");
       if (attempts) this.fire("reconnect", attempts);
@@ -571,55 +597,62 @@
     }
 
     #onClose(reason) {
-      const opened = this.#opened;
-      this.engine = null;
-      this.#opened = false;
+      const { opened } = this;
+      const attempts = this.#attempts;
+      this.#forget();
+      // Before listeners run, so that one that calls `connect` does not get around the pause.
+      const failed = this.options.reconnection && this.#isWanted() && !this.#comeBack();
       if (opened) {
         this.fire("close", reason);
         for (const socket of this.#sockets.values()) socket.onClose(reason);
       } else {
-        const error = new Error(reason === "timeout" ? "timeout" : "the server cannot be reached");
+        const error = new Error(UNREACHABLE[reason] || "the server cannot be reached");
         this.fire("error", error);
-        if (this.#attempts) this.fire("reconnect_error", error);
+        if (attempts) this.fire("reconnect_error", error);
         for (const socket of this.#sockets.values()) socket.onError(error);
       }
-      if (this.#isActive()) this.#reconnect();
+      if (failed) this.fire("reconnect_failed");
     }
 
-    #isActive() {
+    #forget() {
+      clearTimeout(this.#patience);
+      this.#current = null;
+      this.opened = false;
+    }
+
+    #isWanted() {
       return [...this.#sockets.values()].some((socket) => socket.active);
     }
 
-    /** Try again after a pause that doubles, up to a limit, and is never the same for all. */
-    #reconnect() {
-      const { reconnection, reconnectionAttempts, reconnectionDelay, reconnectionDelayMax,
-        randomizationFactor } = this.options;
-      if (!reconnection) return;
-      if (this.#attempts >= reconnectionAttempts) {
+    /** Try again after a pause that doubles, up to a limit, and differs from client to client. */
+    #comeBack() {
+      const { options } = this;
+      if (this.#attempts >= options.reconnectionAttempts) {
         this.#attempts = 0;
-        this.fire("reconnect_failed");
-        return;
+        return false;
       }
-      const delay = Math.min(reconnectionDelay * 2 ** this.#attempts, reconnectionDelayMax);
-      const jitter = (Math.random() * 2 - 1) * randomizationFactor * delay;
+      const delay = Math.min(options.reconnectionDelay * 2 ** this.#attempts, options.reconnectionDelayMax);
+      const jitter = (Math.random() * 2 - 1) * options.randomizationFactor * delay;
       this.#attempts += 1;
-      this.#timer = setTimeout(() => {
-        if (!this.#isActive()) return;
+      this.#pause = setTimeout(() => {
+        this.#pause = 0;
         this.fire("reconnect_attempt", this.#attempts);
-        this.open();
-      }, Math.min(delay + jitter, reconnectionDelayMax));
+        if (this.#isWanted()) this.open();
+      }, Math.min(delay + jitter, options.reconnectionDelayMax));
+      return true;
     }
 
-    /** Whether packets can be sent. */
-    get opened() {
-      return this.#opened;
-    }
-
-    /** Close the connection when no namespace needs it any more. */
+    /** Close the connection when no namespace wants it any more. */
     release() {
-      if (this.#isActive()) return;
-      clearTimeout(this.#timer);
-      if (this.engine) this.engine.close();
+      if (this.#isWanted()) return;
+      clearTimeout(this.#pause);
+      this.#pause = 0;
+      this.#attempts = 0;
+      const { opened } = this;
+      const engine = this.#current;
+      this.#forget(); // what still waits is sent in peace, while a new connection may be opened
+      if (engine) engine.close();
+      if (opened) this.fire("close", "forced close");
     }
   }
 
@@ -629,8 +662,9 @@
     connected = false;
     /** Whether it is connected, or will be by itself. */
     active = false;
+    #asked = false;
     #acks = new Map();
-    #lastId = 0;
+    #nextId = 0;
     #outbox = [];
     #anyListeners = [];
 
@@ -638,13 +672,16 @@
       super();
       this.io = manager;
       this.nsp = namespace;
-      /** An object, or a function that is given a callback for it: the server's `auth`. */
+      /** The server's `auth`: an object, or a function that is given a callback for it. */
       this.auth = options.auth;
     }
 
-    /** Connect. */
+    get disconnected() {
+      return !this.connected;
+    }
+
+    /** Connect, unless that is under way. */
     connect() {
-      if (this.active) return this;
       this.active = true;
       if (this.io.opened) this.onOpen();
       else this.io.open();
@@ -655,15 +692,13 @@
       return this.connect();
     }
 
-    get disconnected() {
-      return !this.connected;
-    }
-
-    /** Leave the namespace, for good until `connect` is called. */
+    /** Leave the namespace, until `connect` is called. */
     disconnect() {
-      if (this.connected) this.#send({ type: DISCONNECT });
       this.active = false;
-      if (this.connected) this.#leave("io client disconnect");
+      if (this.connected) {
+        this.#send({ type: DISCONNECT });
+        this.#leave("io client disconnect");
+      }
       this.io.release();
       return this;
     }
@@ -674,12 +709,13 @@
 
     /** Call `listener(name, ...args)` for every event of the server. */
     onAny(listener) {
-      this.#anyListeners.push(listener);
+      this.#anyListeners = [...this.#anyListeners, listener];
       return this;
     }
 
+    /** Remove such a listener, or all of them. */
     offAny(listener) {
-      this.#anyListeners = listener ? this.#anyListeners.filter((l) => l !== listener) : [];
+      this.#anyListeners = listener ? this.#anyListeners.filter((one) => one !== listener) : [];
       return this;
     }
 
@@ -697,12 +733,12 @@
       return this.#emitWithAck({}, name, args);
     }
 
-    /** The same with a limit: `(error, ...args)` goes to the acknowledgement's function. */
+    /** For `emit` and `emitWithAck` with a limit: a callback is then given `(error, ...args)`. */
     timeout(milliseconds) {
       return this.#with({ timeout: milliseconds });
     }
 
-    /** The same, but events are dropped rather than wait. */
+    /** For `emit` and `emitWithAck` of what may be dropped where it would have to wait. */
     get volatile() {
       return this.#with({ volatile: true });
     }
@@ -725,40 +761,39 @@
     #emitWithAck(flags, name, args) {
       return new Promise((resolve, reject) => {
         const settle = (error, value) => (error ? reject(error) : resolve(value));
-        this.#emit({ ...flags, settle }, name, args);
+        this.#emit({ timeout: 0, ...flags }, name, [...args, settle]);
       });
     }
 
-    #emit(flags, name, args) {
+    #emit({ timeout, volatile }, name, args) {
       if (RESERVED.has(name)) throw new Error(`"${name}" is a reserved event name`);
-      const writable = this.connected && this.io.engine && this.io.engine.writable;
-      if (flags.volatile && !writable) return;
-      const packet = { type: EVENT, data: [name, ...args] };
-      const last = args[args.length - 1];
-      if (flags.settle || typeof last === "function") {
-        if (!flags.settle) packet.data.pop();
-        packet.id = this.#lastId;
-        this.#lastId += 1;
-        this.#awaitAck(packet, flags, last);
-      }
-      if (this.connected) this.#send(packet);
-      else this.#outbox.push(packet);
+      const callback = typeof args[args.length - 1] === "function" ? args.pop() : null;
+      const id = callback ? this.#nextId++ : undefined;
+      // Now, so that what cannot be sent throws here, and later changes of it do not count.
+      const frames = encode({ type: EVENT, namespace: this.nsp, id, data: [name, ...args] });
+      if (callback) this.#awaitAck(id, callback, timeout);
+      if (this.connected && (!volatile || this.io.engine.writable)) this.io.engine.write(frames);
+      else if (!volatile) this.#outbox.push({ id, frames });
+      else if (callback) queueMicrotask(() => this.#settle(id, new Error("the event was dropped")));
     }
 
-    #awaitAck(packet, { timeout, settle }, callback) {
-      const { id } = packet;
-      const report = settle || (timeout === undefined ? null : callback);
-      const done = (error, args) => {
-        clearTimeout(timer);
-        this.#acks.delete(id);
-        if (report) report(error, ...args);
-        else if (!error) callback(...args);
+    /** Who sets a timeout is told of failures. One of 0 never comes. */
+    #awaitAck(id, callback, timeout) {
+      const late = () => {
+        this.#outbox = this.#outbox.filter((waiting) => waiting.id !== id);
+        this.#settle(id, new Error("operation has timed out"));
       };
-      const timer = timeout === undefined ? 0 : setTimeout(() => {
-        this.#outbox = this.#outbox.filter((waiting) => waiting !== packet);
-        done(new Error("operation has timed out"), []);
-      }, timeout);
-      this.#acks.set(id, { done, packet });
+      const timer = timeout ? setTimeout(late, timeout) : 0;
+      this.#acks.set(id, { callback, timer, tellsErrors: timeout !== undefined });
+    }
+
+    #settle(id, error, args = []) {
+      const ack = this.#acks.get(id);
+      if (!ack) return;
+      this.#acks.delete(id);
+      clearTimeout(ack.timer);
+      if (ack.tellsErrors) attempt(() => ack.callback(error, ...args));
+      else if (!error) attempt(() => ack.callback(...args));
     }
 
     #send(packet) {
@@ -768,10 +803,17 @@
     // Called by the manager
 
     onOpen() {
-      if (!this.active) return;
-      const connect = (auth) => this.io.opened && this.#send({ type: CONNECT, data: auth });
-      if (typeof this.auth === "function") this.auth(connect);
-      else connect(this.auth);
+      if (!this.active || this.connected || this.#asked) return;
+      const { engine } = this.io;
+      let answered = false;
+      const ask = (auth) => {
+        if (answered || !this.io.opened || engine !== this.io.engine) return;
+        answered = true;
+        if (this.active) this.#send({ type: CONNECT, data: auth });
+        else this.#asked = false;
+      };
+      this.#asked = true;
+      attempt(() => (typeof this.auth === "function" ? this.auth(ask) : ask(this.auth)));
     }
 
     onError(error) {
@@ -779,31 +821,35 @@
     }
 
     onClose(reason) {
+      this.#asked = false;
       if (this.connected) this.#leave(reason);
     }
 
-    /** Take a packet of this namespace. */
-    receive(packet) {
-      switch (packet.type) {
-        case CONNECT: this.#onConnect(packet.data.sid); break;
-        case CONNECT_ERROR: this.#onRefused(packet.data); break;
-        case EVENT: this.#onEvent(packet); break;
-        case ACK: this.#onAck(packet); break;
-        default:
-          this.active = false;
-          this.#leave("io server disconnect");
-          this.io.release();
-      }
+    /** Take a packet of this namespace; what crossed with our leaving is ignored. */
+    receive({ type, id, data }) {
+      if (type === CONNECT && this.#asked) this.#onConnect(data.sid);
+      else if (type === CONNECT_ERROR && this.#asked) this.#onRefused(data);
+      else if (!this.connected) return;
+      else if (type === EVENT) this.#onEvent(id, data);
+      else if (type === ACK) this.#settle(id, null, data);
+      else if (type === DISCONNECT) this.#onDisconnect();
     }
 
     #onConnect(id) {
+      this.#asked = false;
+      if (!this.active) { // no longer wanted, but the server does not know
+        this.#send({ type: DISCONNECT });
+        return;
+      }
       this.id = id;
       this.connected = true;
-      for (const packet of this.#outbox.splice(0)) this.#send(packet);
+      for (const { frames } of this.#outbox.splice(0)) this.io.engine.write(frames);
       this.fire("connect");
     }
 
     #onRefused(data) {
+      this.#asked = false;
+      if (!this.active) return;
       this.active = false;
       const error = new Error(typeof data === "string" ? data : data.message);
       error.data = data.data;
@@ -811,39 +857,52 @@
       this.io.release();
     }
 
-    #onEvent({ id, data }) {
+    #onEvent(id, data) {
       const args = [...data];
       if (id !== undefined) {
+        const { engine } = this.io;
         let answered = false;
         args.push((...answer) => {
-          if (answered || !this.connected) return;
+          if (answered || !this.connected || engine !== this.io.engine) return;
           answered = true;
           this.#send({ type: ACK, id, data: answer });
         });
       }
-      for (const listener of [...this.#anyListeners]) attempt(() => listener(...data));
+      for (const listener of this.#anyListeners) attempt(() => listener.apply(this, args));
       this.fire(...args);
     }
 
-    #onAck({ id, data }) {
-      const ack = this.#acks.get(id);
-      if (ack) ack.done(null, data);
+    #onDisconnect() {
+      this.active = false;
+      this.#leave("io server disconnect");
+      this.io.release();
     }
 
     /** What was sent and not acknowledged will not be: whoever can be told is told. */
     #leave(reason) {
       this.connected = false;
       this.id = undefined;
-      const waiting = new Set(this.#outbox);
-      for (const { done, packet } of [...this.#acks.values()]) {
-        if (!waiting.has(packet)) done(new Error("socket has been disconnected"), []);
-      }
+      for (const id of [...this.#acks.keys()]) this.#settle(id, new Error("socket has been disconnected"));
       this.fire("disconnect", reason);
     }
   }
 
-  const managers = new Set();
-  const shared = new Map();
+  const managers = new Map();
+
+  /** Return where a URL leads: the server, the namespace, and the query for each request. */
+  function locate(url) {
+    const { protocol, origin } = window.location;
+    const isPath = /^\/(?!\/)/.test(url);
+    const hasScheme = /^\w+:\/\//.test(url);
+    const full = isPath ? origin + url : hasScheme ? url : `${protocol}//${url.replace(/^\/\//, "")}`;
+    const { protocol: scheme, host, searchParams } = new URL(full);
+    const path = /^\w+:\/\/[^/?#]*([^?#]*)/.exec(full)[1]; // as it is written, not percent-encoded
+    return {
+      base: `${/^(https|wss):$/.test(scheme) ? "https" : "http"}://${host}`,
+      namespace: path.replace(/\/+$/, "") || "/",
+      query: Object.fromEntries(searchParams),
+    };
+  }
 
   /**
    * Return the socket of a namespace: `io()`, `io("/users")`, `io("https://host/users", options)`.
@@ -852,23 +911,22 @@
    */
   function io(url, options) {
     if (url !== null && typeof url === "object") [url, options] = [undefined, url];
-    const settings = { ...DEFAULTS, ...options };
-    const target = new URL(url || "/", window.location.href);
-    const namespace = decodeURIComponent(target.pathname).replace(/(.)\/$/, "$1");
-    const key = target.origin + settings.path;
-    let manager = shared.get(key);
+    const { base, namespace, query } = locate(url || "/");
+    const settings = { ...DEFAULTS, query, ...options };
+    const key = base + settings.path;
+    let manager = managers.get(key);
     if (settings.forceNew || !manager || manager.has(namespace)) {
-      manager = new Manager(target.origin, settings);
-      managers.add(manager);
-      if (!settings.forceNew && !shared.has(key)) shared.set(key, manager);
+      manager = new Manager(base, settings);
+      if (!settings.forceNew && !managers.has(key)) managers.set(key, manager);
     }
     const socket = manager.socket(namespace, settings);
     if (settings.autoConnect) socket.connect();
     return socket;
   }
 
+  // Servers hear at once of a page that goes away; one that the browser brings back reconnects.
   window.addEventListener("pagehide", () => {
-    for (const { engine } of managers) if (engine) engine.leave();
+    for (const engine of engines) engine.abort("transport close");
   });
 
   window.io = Object.assign(io, { io, connect: io, Manager, Socket });

@@ -1,0 +1,113 @@
+"""SIGTERM with clients on the line: they are told, their consumers are told, the server goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.clients.wire import Polling, closed, http_client, open_socket, websocket
+from tests.conftest import ServerFactory
+from tests.live import CLEAN_EXITS, LiveServer
+
+DEADLINE = 5.0
+REASON = 'reason="server shutting down"'
+
+
+@pytest.fixture
+def server(kind: str, new_server: ServerFactory) -> LiveServer:
+    """A server that a test may stop."""
+    return new_server(kind)
+
+
+async def stop(server: LiveServer) -> float:
+    """Stop the server, as its system would; return the seconds that took."""
+    began = time.monotonic()
+    code = await asyncio.to_thread(server.stop, 20)
+    assert code in CLEAN_EXITS, server.log
+    return time.monotonic() - began
+
+
+async def was_told(server: LiveServer, sid: str) -> None:
+    """Assert that the consumer of a socket in the lab ran its last hook."""
+    await server.logged(rf"disconnect .*{sid}.*{REASON}")
+    await server.logged(rf"lab left sid={sid} {REASON}")
+
+
+async def test_without_clients(server: LiveServer) -> None:
+    assert await stop(server) < DEADLINE
+    assert "Traceback" not in server.log
+
+
+async def test_with_clients_of_every_transport(server: LiveServer) -> None:
+    async with (
+        open_socket(server) as (wire, sid),
+        open_socket(server, "/orders") as (other, other_sid),
+        websocket(server, "/ws/lab/") as plain,
+        http_client(server) as http,
+    ):
+        polling = await Polling.open(http)
+        polling_sid = await polling.join_namespace("/lab")
+        idle = await Polling.open(http)
+        idle_sid = await idle.join_namespace("/lab")
+        waiting = asyncio.create_task(polling.get())
+        await plain.recv()
+        await polling.send("3")
+        assert await wire.call("/lab", "echo", "ready") == "ready"
+
+        assert await stop(server) < DEADLINE
+        for each in (sid, polling_sid, idle_sid):
+            await was_told(server, each)
+        await server.logged(rf"disconnect .*{other_sid}.*{REASON}")
+        await server.logged(rf"disconnect namespace=/lab .*transport=plain.*{REASON}")
+        assert server.log.count("lab left") == 4
+        for connection in (wire.connection, other.connection, plain):
+            close, _ = await closed(connection)
+            assert close.code in (1001, 1012), close
+        # Not with CLOSE: after that, python-socketio's client does not come back.
+        response = await waiting
+        assert response.text != "1"
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("work", ['["sleep",30]', '["block",2]', '["ask"]'])
+async def test_with_a_handler_at_work(server: LiveServer, work: str) -> None:
+    async with open_socket(server) as (wire, sid):
+        await wire.send(f"42/lab,{work}", "40/orders,")
+        while not str(await wire.receive()).startswith("40/orders,"):
+            pass
+        assert await stop(server) < DEADLINE + 1
+        await was_told(server, sid)
+
+
+async def test_with_many_clients(server: LiveServer) -> None:
+    async with asyncio.TaskGroup() as group:
+        sids: list[str] = []
+        all_here = asyncio.Event()
+
+        async def client() -> None:
+            async with open_socket(server) as (wire, sid):
+                sids.append(sid)
+                if len(sids) == 200:
+                    all_here.set()
+                await wire.closed(timeout=20)
+
+        for _ in range(200):
+            group.create_task(client())
+        async with asyncio.timeout(20):
+            await all_here.wait()
+        assert await stop(server) < DEADLINE
+    for sid in sids:
+        await was_told(server, sid)
+
+
+async def test_clients_get_in_again_after_a_restart(server: LiveServer) -> None:
+    for _ in range(2):
+        async with open_socket(server) as (wire, sid):
+            assert await wire.call("/lab", "echo", sid) == sid
+            await stop(server)
+            await wire.closed()
+        await asyncio.to_thread(server.start)
+    async with open_socket(server) as (wire, sid):
+        assert await wire.call("/lab", "echo", sid) == sid

@@ -1,0 +1,1 @@
+"""Tests of each module in this process: no server, no network."""
