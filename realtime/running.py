@@ -5,13 +5,12 @@ plain functions, and always inside their socket's own context.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from types import coroutine
 from typing import Any, NamedTuple
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.db import connections
 
 
@@ -59,7 +58,7 @@ async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
     are closed at the end.
     """
     async with ThreadSensitiveContext() as context:
-        if not inspect.iscoroutinefunction(hook):
+        if not iscoroutinefunction(hook):
             async with slots:
                 return await sync_to_async(_with_database)(hook, *args)
         try:
@@ -72,5 +71,7 @@ async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
 def _with_database(hook: Callable[..., Any], *args: Any) -> Any:
     try:
         return hook(*args)
+    except StopIteration as error:  # which no future carries; `async def` does the same (PEP 479)
+        raise RuntimeError(f"{hook!r} raised StopIteration") from error
     finally:
         connections.close_all()
