@@ -28,7 +28,7 @@ from .targets import Target
 if TYPE_CHECKING:
     from ..transports.connection import Connection
 
-SERVER_ID_LENGTH = 6
+SERVER_ID_LENGTH, SID_LENGTH = 6, 26
 
 # How long the server's own transports get to send what was written to them last.
 FLUSH_TIME = 0.05
@@ -53,7 +53,7 @@ class Hub:
         self._tasks: set[asyncio.Task[Any]] = set()
         layer = get_channel_layer(self.settings.CHANNEL_LAYER) or InMemoryChannelLayer()
         self.cluster = Cluster(self, layer, self._receive)
-        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe)
+        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_own_sid)
 
     # Running
 
@@ -86,6 +86,10 @@ class Hub:
         """Return an unguessable id that names this server in its first six characters."""
         return self.server_id + secrets.token_urlsafe(15)
 
+    def is_own_sid(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that this hub has, or had."""
+        return len(name) == SID_LENGTH and name.startswith(self.server_id)
+
     # Sockets
 
     def connect(
@@ -114,7 +118,7 @@ class Hub:
         """Deliver to the local sockets of a target, and publish to the other hubs."""
         self._deliver(target, message)
         room = target.rooms[0] if len(target.rooms) == 1 else None
-        if room in self.registry.sockets:
+        if room is not None and self.is_own_sid(room):
             return
         text, *attachments = message.frames(Format.SOCKETIO).frames
         self.cluster.publish(

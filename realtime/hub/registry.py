@@ -26,17 +26,21 @@ class Registry:
     """
     Who is where. `opened(namespace, room)` is called when a room gets its first member (`room` is
     None for the namespace itself), `emptied(namespace, room)` when the last one has left.
+    `is_sid(name)` tells which names are clients' and never rooms: who guesses or knows a sid and
+    joins a room of that name must not get what was meant for a client that has left.
     """
 
     def __init__(
         self,
         opened: Callable[[str, str | None], None],
         emptied: Callable[[str, str | None], None],
+        is_sid: Callable[[str], bool],
     ) -> None:
         self.sockets: dict[str, Socket] = {}
         self.namespaces: dict[str, Namespace] = {}
         self._opened = opened
         self._emptied = emptied
+        self._is_sid = is_sid
 
     def add(self, socket: Socket) -> None:
         """Register a socket: messages to its namespace and its sid reach it from now on."""
@@ -55,9 +59,7 @@ class Registry:
         del namespace.sockets[socket.sid]
         for room in tuple(socket.rooms):  # a handler's thread may be adding one
             self._leave(namespace, room, socket)
-        if not namespace.sockets:
-            del self.namespaces[socket.namespace]
-            self._emptied(socket.namespace, None)
+        self._forget_if_empty(namespace)
 
     def join(self, socket: Socket, room: str) -> None:
         """Put a registered socket into a room; one that is gone stays out."""
@@ -74,6 +76,13 @@ class Registry:
         """Take a socket out of a room."""
         if namespace := self.namespaces.get(socket.namespace):
             self._leave(namespace, room, socket)
+            self._forget_if_empty(namespace)
+
+    def _forget_if_empty(self, namespace: Namespace) -> None:
+        """Forget a namespace without sockets, once no thread is on its way out of a room."""
+        if not namespace.sockets and not namespace.rooms:
+            del self.namespaces[namespace.name]
+            self._emptied(namespace.name, None)
 
     def _leave(self, namespace: Namespace, room: str, socket: Socket) -> None:
         members = namespace.rooms.get(room)
@@ -106,7 +115,7 @@ class Registry:
         """Return the sockets in a room; a socket's own id names that socket and nobody else."""
         if (socket := namespace.sockets.get(name)) is not None:
             return (socket,)
-        return namespace.rooms.get(name, ())
+        return () if self._is_sid(name) else namespace.rooms.get(name, ())
 
     def count_rooms(self) -> int:
         """Return how many rooms have members here."""
