@@ -126,7 +126,10 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session.posting = True
         try:
-            await self._take(session, await self._read_body())
+            body = await self._read_body()
+            if session.closed.is_set():
+                raise HandshakeError(HandshakeError.UNKNOWN_SID)
+            await self._take(session, body)
         finally:
             session.posting = False
         await self._respond(200, b"text/html", b"ok")

@@ -18,8 +18,8 @@ from ..running import Job
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
-from .session import GOING_AWAY, NORMAL
 from .websocket import Reader, accept, reject
+from .writers import GOING_AWAY, NORMAL
 
 if TYPE_CHECKING:
     from ..hub import Hub

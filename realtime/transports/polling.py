@@ -12,7 +12,7 @@ from collections import deque
 from ..exceptions import UnexpectedPacket
 from ..protocol import engineio
 from .frames import Frames
-from .writers import Writer
+from .writers import GOING_AWAY, Writer
 
 CLOSE = Frames(engineio.PacketType.CLOSE)
 NOOP = Frames(engineio.PacketType.NOOP)
@@ -23,7 +23,8 @@ class PollingWriter(Writer):
     Keeps frames until the client polls.
 
     At most one poll waits at a time. After `close` one last payload tells the client, then `over`
-    is true.
+    is true. GOING_AWAY is told by the next request's failure instead: after a CLOSE packet
+    python-socketio's client would not come back.
     """
 
     def __init__(self) -> None:
@@ -49,8 +50,10 @@ class PollingWriter(Writer):
         self.wake()
 
     def close(self, code: int, reason: str) -> None:
-        self.write(CLOSE)
+        if code != GOING_AWAY:
+            self.write(CLOSE)
         self.over = True
+        self.wake()
 
     def abort(self) -> None:
         self.release()

@@ -18,7 +18,7 @@ from ..running import Job
 from .connection import Connection
 from .frames import Frames
 from .polling import PollingInbox, PollingWriter
-from .writers import Writer
+from .writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PING = Frames(engineio.PacketType.PING)
 
-# WebSocket close codes (RFC 6455, section 7.4.1).
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
 
 

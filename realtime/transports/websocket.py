@@ -16,8 +16,8 @@ from ..protocol.jsontext import dumps
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_query
-from .session import POLICY_VIOLATION, Session, wait_closed
-from .writers import Writer, choose_writer
+from .session import Session, wait_closed
+from .writers import POLICY_VIOLATION, TOO_BIG, Writer, choose_writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Start = Callable[[dict[str, Any], Writer], Awaitable[Session]]
-
-TOO_BIG = 1009  # RFC 6455, section 7.4.1
 
 # Frames that may wait in daphne's queue before its socket is paused.
 MAX_QUEUE = 64

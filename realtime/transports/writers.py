@@ -29,7 +29,8 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 HIGH_WATER = 64 * 1024
 
 # WebSocket close codes (RFC 6455, section 7.4).
-NORMAL_CODE, FIRST_LIBRARY_CODE = 1000, 3000
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG = 1000, 1001, 1002, 1008, 1009
+FIRST_LIBRARY_CODE = 3000
 
 # How long a closing handshake may take before the connection is cut.
 CLOSE_TIMEOUT = 5.0
@@ -92,15 +93,19 @@ class AsgiWriter(Writer):
             self._put({"type": "websocket.send", key: frame}, len(frame))
 
     def close(self, code: int, reason: str) -> None:
-        code = code if code >= FIRST_LIBRARY_CODE else NORMAL_CODE  # all that some servers take
+        code = code if code >= FIRST_LIBRARY_CODE else NORMAL  # all that some servers take
         self._put({"type": "websocket.close", "code": code, "reason": reason}, 0)
         self._over = True
 
     def abort(self) -> None:
-        self._over = True
-        self._waiting.clear()
+        self._forget()
         if self._task is not None:
             self._task.cancel()
+
+    def _forget(self) -> None:
+        self._over = True
+        self._waiting.clear()
+        self._buffered = 0
 
     async def closed(self) -> None:
         await _finished(self._task)
@@ -120,7 +125,7 @@ class AsgiWriter(Writer):
                 await self._send(message)
                 self._buffered -= len(message.get("text") or message.get("bytes") or b"")
         except Exception:  # the client is gone: whoever reads from it is told so
-            self._over = True
+            self._forget()
         finally:
             self._task = None
 
@@ -204,7 +209,7 @@ class DaphneWriter(Writer):
         transport = getattr(protocol, "transport", None)
         shape = (
             *("dataBuffer", "offset", "_tempDataLen", "write", "abortConnection"),
-            *("pauseProducing", "resumeProducing"),
+            *("connected", "pauseProducing", "resumeProducing"),
         )
         return type(protocol).__module__ == "daphne.ws_protocol" and all(
             hasattr(transport, name) for name in shape
@@ -213,6 +218,8 @@ class DaphneWriter(Writer):
     @property
     def buffered(self) -> int:
         transport = self._transport
+        if not transport.connected:  # a lost connection keeps what it could not send
+            return 0
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]
 
     def write(self, frames: Frames) -> None:
