@@ -12,6 +12,7 @@ class RealtimeConfig(AppConfig):
     name = "realtime"
     label = "realtime"
     verbose_name = _("Realtime")
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from . import checks  # noqa: F401, PLC0415

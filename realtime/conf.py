@@ -52,6 +52,10 @@ def _count(default: int, lowest: int = 1) -> Option:
     )
 
 
+def _flag(default: bool) -> Option:
+    return Option(default, lambda value: type(value) is bool, "Give True or False.")
+
+
 def _path(default: str) -> Option:
     return Option(
         default,
@@ -109,6 +113,8 @@ OPTIONS: dict[str, Option] = {
         lambda value: isinstance(value, str) and bool(value),
         "Give the alias of a channel layer in CHANNEL_LAYERS.",
     ),
+    "PRESENCE": _flag(True),
+    "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
 }
 
@@ -133,6 +139,8 @@ class Settings(SimpleNamespace):
     SYNC_HANDLERS: int
     CORS_ORIGINS: tuple[str, ...]
     CHANNEL_LAYER: str
+    PRESENCE: bool
+    SERVER_HEARTBEAT: float
     PERMISSION: str
 
 

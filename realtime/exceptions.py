@@ -9,6 +9,8 @@ Every error of this package, in one tree::
     ├── AckTimeout              the client did not acknowledge in time
     ├── UnknownNamespace        no route leads to that namespace
     ├── NotRunning              no Realtime server runs in this process
+    ├── PresenceDisabled        who is connected was asked for, but presence is off
+    ├── PresenceUnavailable     who is connected was asked for, but the database does not answer
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
     └── ProtocolError           the other side broke the protocol
@@ -77,6 +79,14 @@ class UnknownNamespace(RealtimeError, LookupError):
 
 class NotRunning(RealtimeError, RuntimeError):
     """This process serves no clients, and its channel layer reaches no process that does."""
+
+
+class PresenceDisabled(RealtimeError, RuntimeError):
+    """Who is connected was asked for, and ``REALTIME["PRESENCE"]`` is False."""
+
+
+class PresenceUnavailable(RealtimeError, RuntimeError):
+    """Who is connected was asked for, and the database does not answer."""
 
 
 class WouldDeadlock(RealtimeError, RuntimeError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
-VIEW = "realtime.view_clients"
-SEND = "realtime.send_to_clients"
+VIEW = "realtime.view_socket"
+SEND = "realtime.send_event"
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -18,7 +18,7 @@ def allow_any(request: HttpRequest) -> str | None:
 
 def staff(request: HttpRequest) -> str | None:
     """
-    Let staff in who have the app's permission: `view_clients` to read, `send_to_clients` to send.
+    Let staff in who have the app's permission: `view_socket` to read, `send_event` to send.
 
     Returns why a request is refused, or None. A POST needs Django's CSRF token.
     """

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -72,18 +73,30 @@ def _migrated_database(settings: str) -> Path:
     path = Path(_folder().name) / f"template-{settings}.sqlite3"
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-        env=_environment(settings, path),
+        env=_environment(settings, sqlite_url(path)),
         cwd=ROOT,
         check=True,
     )
     return path
 
 
-def _environment(settings: str, database: Path) -> dict[str, str]:
+def sqlite_url(path: Path) -> str:
+    """Return what ``DATABASE_URL`` is to be for an SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def new_database(settings: str = "tests.site.settings") -> str:
+    """Return the ``DATABASE_URL`` of a new migrated SQLite database."""
+    path = Path(_folder().name) / f"{uuid.uuid4().hex}.sqlite3"
+    shutil.copy(_migrated_database(settings), path)
+    return sqlite_url(path)
+
+
+def _environment(settings: str, database: str) -> dict[str, str]:
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": settings,
-        "DATABASE_PATH": str(database),
+        "DATABASE_URL": database,
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
     }
@@ -93,8 +106,10 @@ class LiveServer:
     """
     A server of the given kind ("daphne", "uvicorn" or "uvicorn-wsproto") on a free local port.
 
-    ``realtime`` overrides the setting REALTIME, ``env`` the environment. Usable as a context
-    manager, or by `start` and `stop`; after `stop` or `kill`, `start` serves the same port again.
+    ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
+    database of its own, or the `database` (a ``DATABASE_URL``) that others may share. Usable as a
+    context manager, or by `start` and `stop`; after `stop` or `kill`, `start` serves the same port
+    again.
     """
 
     def __init__(
@@ -105,7 +120,7 @@ class LiveServer:
         realtime: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         port: int | None = None,
-        migrate: bool = False,
+        database: str | None = None,
         application: str = "project.asgi:application",
     ) -> None:
         self.kind = kind
@@ -117,10 +132,8 @@ class LiveServer:
         self._unread: list[str] = []
         self._changed = threading.Condition()
         self._command = _command(kind, application, self.port)
-        database = Path(_folder().name) / f"{self.port}-{id(self)}.sqlite3"
-        if migrate:
-            shutil.copy(_migrated_database(settings), database)
-        self._env = _environment(settings, database)
+        self.database = database or new_database(settings)
+        self._env = _environment(settings, self.database)
         self._env["REALTIME_OVERRIDES"] = json.dumps(realtime or {})
         self._env.update(env or {})
 

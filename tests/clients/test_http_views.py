@@ -15,7 +15,7 @@ from tests.live import LiveServer
 @pytest.fixture
 def own_server(kind: str, new_server: ServerFactory) -> LiveServer:
     """A server where nobody else is counted."""
-    return new_server(kind, migrate=True)
+    return new_server(kind)
 
 
 def count(server: LiveServer, query: str = "") -> Any:

@@ -1,0 +1,116 @@
+"""Other servers that tests start, each on a free local port and with data of its own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+import pytest
+
+from tests.live import HOST, free_port
+
+# PostgreSQL
+
+
+class PostgreSQL:
+    """
+    A PostgreSQL of its own, from Debian's package.
+
+    `stop` and `start` are an outage: the databases stay. `close` removes them.
+    """
+
+    def __init__(self) -> None:
+        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if not folders:
+            missing("PostgreSQL", "apt-get install postgresql")
+        self._programs = folders[-1].parent
+        self._folder = Path(tempfile.mkdtemp(prefix="realtime-postgresql-"))
+        self._data = self._folder / "data"
+        self.port = free_port()
+        # It refuses to run as root.
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            self._user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            os.chown(self._folder, account.pw_uid, account.pw_gid)
+        self._run(
+            "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "-D"
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, program: str, *options: str) -> None:
+        subprocess.run(
+            [self._programs / program, *options, self._data],
+            cwd=self._folder,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **self._user,
+        )
+
+    def start(self) -> None:
+        """Start it, and return when it accepts connections."""
+        options = [
+            f"-h {HOST} -p {self.port} -k {self._folder}",
+            "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
+            "-c max_connections=60 -c shared_buffers=32MB -c timezone=UTC",
+        ]
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "start", "--wait", "-s", "-l", log, "-o", " ".join(options), "-D")
+
+    def stop(self) -> None:
+        """Stop it at once: connections break."""
+        self._run("pg_ctl", "stop", "--wait", "-s", "-m", "immediate", "-D")
+
+    @property
+    def running(self) -> bool:
+        """Tell whether it was started and not stopped."""
+        return (self._data / "postmaster.pid").exists()
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        if self.running:
+            self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def create_database(self, template: str = "template1") -> str:
+        """Return the name of a new database: an empty one, or a copy of another."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        return name
+
+    def url(self, database: str) -> str:
+        """Return what ``DATABASE_URL`` is to be for a database."""
+        return f"postgres://postgres@{HOST}:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Execute one statement outside of a transaction."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+
+def missing(what: str, how: str) -> None:
+    """Skip the test where a server is not installed; fail in CI, which has to install it."""
+    message = f"{what} is not installed: {how}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
