@@ -1,25 +1,21 @@
 """
-The demo site's settings: SQLite, the in-memory channel layer, no other server.
+The demo site's settings. Without any environment: SQLite, the in-memory layer, no other server.
 
-Environment: ``DATABASE_URL`` names another database, like ``postgres://user:password@host/name``.
+Processes that are given the same `REDIS_URL`, `DATABASE_URL` and `SECRET_KEY` are one cluster;
+`project.environment` says what each variable means.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import environ
-from django.core.management.utils import get_random_secret_key
-
-env = environ.Env()
+from . import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# A demo needs no secret that outlives it; a site sets one.
-SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
-DEBUG = True
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+SECRET_KEY = environment.secret_key()
+DEBUG = environment.debug()
+ALLOWED_HOSTS = environment.allowed_hosts()
 
 INSTALLED_APPS = [
     "daphne",
@@ -52,7 +48,7 @@ REALTIME = {
     "PERMISSION": "realtime.permissions.allow_any",
 }
 
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CHANNEL_LAYERS = {"default": environment.channel_layer()}
 
 TEMPLATES = [
     {
@@ -69,14 +65,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes may write: each waits for its turn, and readers wait for nobody.
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+DATABASES = {"default": environment.database(BASE_DIR / "db.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-us"

@@ -1,16 +1,22 @@
-"""Live servers as fixtures: shared ones for most tests, and new ones for tests that stop them."""
+"""Live servers and services: shared ones for most tests, new ones for tests that stop them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from tests.clusters import LAYERS, LiveCluster
 from tests.live import KINDS, LiveServer
+from tests.nginx import Nginx
+from tests.valkey import Valkey
 
 ServerFactory = Callable[..., LiveServer]
+ClusterFactory = Callable[..., LiveCluster]
+NginxFactory = Callable[..., Nginx]
 
 
 @pytest.fixture(params=KINDS)
@@ -61,3 +67,48 @@ def new_server() -> Iterator[ServerFactory]:
     yield start
     for server in servers:
         server.stop(timeout=5)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A running Valkey, shared with other tests: it stays as it is, and nobody flushes it."""
+    with Valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def new_valkey() -> Iterator[Callable[..., Valkey]]:
+    """A function with the arguments of `Valkey` that starts one for this test alone."""
+    with ExitStack() as stack:
+        yield lambda **config: stack.enter_context(Valkey(**config))
+
+
+@pytest.fixture
+def new_cluster(valkey: Valkey) -> Iterator[ClusterFactory]:
+    """
+    A function ``(kinds, valkey=the shared one, layer="core", **options of LiveCluster)`` that
+    starts a cluster for this test alone.
+    """
+    with ExitStack() as stack:
+
+        def start(kinds: Sequence[str], valkey: Valkey = valkey, **options: Any) -> LiveCluster:
+            return stack.enter_context(LiveCluster(kinds, valkey, **options))
+
+        yield start
+
+
+@pytest.fixture
+def new_nginx() -> Iterator[NginxFactory]:
+    """A function that starts an nginx in front of live servers, to which requests go in turn."""
+    with ExitStack() as stack:
+
+        def start(*servers: LiveServer) -> Nginx:
+            return stack.enter_context(Nginx(*(server.port for server in servers)))
+
+        yield start
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request: pytest.FixtureRequest) -> str:
+    """Each layer of channels_redis in turn."""
+    return str(request.param)

@@ -167,6 +167,11 @@ class LiveServer:
 
     def start(self) -> None:
         """Start the process and return when it accepts connections; raise with the log if not."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start the process, and return at once."""
         assert not self.running, f"{self} runs already"
         self.process = subprocess.Popen(
             self._command,
@@ -177,6 +182,9 @@ class LiveServer:
             stderr=subprocess.STDOUT,
         )
         threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
+
+    def wait_ready(self) -> None:
+        """Return when the process accepts connections; raise with the log if it does not."""
         deadline = time.monotonic() + START_DEADLINE
         while not self._accepts():
             if not self.running or time.monotonic() > deadline:
@@ -189,12 +197,17 @@ class LiveServer:
         """End the process by SIGTERM, or by SIGKILL after the timeout; return its exit code."""
         if self.process is None:
             return None
-        if self.running:
-            self.process.terminate()
+        self.terminate()
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             return self.kill()
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and return at once."""
+        if self.running:
+            assert self.process is not None
+            self.process.terminate()
 
     def kill(self) -> int | None:
         """End the process at once; return its exit code."""

@@ -1,0 +1,83 @@
+"""The services that other tests of this folder stand on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+import redis
+import socketio
+
+from tests.conftest import ClusterFactory, NginxFactory
+from tests.valkey import Valkey
+
+KINDS = ("daphne", "uvicorn")
+
+
+def test_valkey_forgets_everything_on_a_restart(new_valkey: Callable[..., Valkey]) -> None:
+    valkey = new_valkey()
+    valkey.client.set("key", "value")
+    valkey.stop()
+    assert not valkey.running
+    with pytest.raises(redis.ConnectionError):
+        valkey.client.get("key")
+    valkey.start()
+    assert valkey.client.get("key") is None
+
+
+def test_valkey_hangs_while_it_is_paused(new_valkey: Callable[..., Valkey]) -> None:
+    valkey = new_valkey(maxmemory="64mb")
+    assert valkey.client.config_get("maxmemory") == {"maxmemory": str(64 * 1024 * 1024)}
+    answers: list[object] = []
+    other = redis.Redis.from_url(valkey.url)
+    valkey.pause()
+    asking = threading.Thread(target=lambda: answers.append(other.ping()))
+    asking.start()
+    asking.join(0.3)
+    assert asking.is_alive()
+    valkey.resume()
+    asking.join(5)
+    assert answers == [True]
+    assert valkey.wait_connections(lambda count: count == 1) == 1
+    other.close()
+    assert valkey.wait_connections(lambda count: count == 0) == 0
+
+
+def test_valkey_stops_while_it_is_paused(new_valkey: Callable[..., Valkey]) -> None:
+    valkey = new_valkey()
+    valkey.pause()
+    start = time.monotonic()
+    valkey.restart()
+    assert time.monotonic() - start < 4
+    assert valkey.calls("set") == 0
+
+
+def test_nginx_leads_to_one_server_after_the_other(
+    new_cluster: ClusterFactory, new_nginx: NginxFactory, layer: str
+) -> None:
+    cluster = new_cluster(KINDS, layer=layer)
+    nginx = new_nginx(*cluster)
+    servers = set()
+    for _ in cluster:
+        with socketio.SimpleClient() as client:
+            client.connect(nginx.url, transports=["websocket"], wait_timeout=10)
+            servers.add(client.sid[:6])
+    assert len(servers) == 2
+    assert nginx.log == ""
+
+
+def test_servers_share_one_database_and_its_sessions(new_cluster: ClusterFactory) -> None:
+    cluster = new_cluster(KINDS)
+    with httpx.Client(base_url=cluster[0].url, trust_env=False) as one:
+        one.get("/admin/login/").raise_for_status()
+        token = one.cookies["csrftoken"]
+    answer = cluster[1].post(
+        "/admin/login/",
+        data={"username": "nobody", "password": "-", "csrfmiddlewaretoken": token},
+        headers={"Cookie": f"csrftoken={token}"},
+    )
+    assert answer.status_code == 200  # and no 403: the other server's token fits
+    assert "Please enter the correct" in answer.text  # and no 500: the tables are there
