@@ -18,14 +18,7 @@ from realtime.exceptions import (
     ProtocolError,
 )
 from realtime.protocol.jsontext import dumps
-from realtime.protocol.plain import (
-    Ack,
-    Event,
-    decode,
-    encode_ack,
-    encode_connected,
-    encode_event,
-)
+from realtime.protocol.plain import Ack, Event, decode, encode_ack, encode_connected, encode_event
 from realtime.protocol.socketio import MAX_ACK_ID, RESERVED_EVENTS
 
 from . import arguments_with_bytes, attempt, mutations, texts, values

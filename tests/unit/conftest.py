@@ -23,6 +23,7 @@ from .probes import Probe, Wire
 NAMESPACES = "tests.unit.routing.namespaces"
 
 Connect = Callable[..., Awaitable[Client]]
+Serve = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """A function that puts a test's own consumer (or routes) at "/", with these settings."""
 
     def serve(*consumers: type[NamespaceConsumer], routes: Any = (), **options: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from realtime import NamespaceConsumer, event
 
+from .probes import Probe
+
 
 class RoomsConsumer(NamespaceConsumer):
     """Joins the rooms that the client's `auth` names, and does what the client asks for."""
@@ -30,3 +32,12 @@ class RoomsConsumer(NamespaceConsumer):
 
 class OrderConsumer(RoomsConsumer):
     """The namespaces "/orders/1", "/orders/2", ..."""
+
+
+class Noting(NamespaceConsumer):
+    """Notes its last hook."""
+
+    probe: Probe
+
+    async def disconnect(self, reason: str) -> None:
+        self.probe.note(reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
@@ -15,9 +14,7 @@ from realtime import NamespaceConsumer, event
 from realtime.exceptions import InvalidArguments, InvalidEventName
 from realtime.handlers import Handler, find_handlers
 
-from .conftest import Connect
-
-Serve = Callable[..., None]
+from .conftest import Connect, Serve
 
 
 @dataclass

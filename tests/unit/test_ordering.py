@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,10 +11,8 @@ import pytest
 from realtime import NamespaceConsumer, event
 from realtime.hub import Hub
 
-from .conftest import Connect
+from .conftest import Connect, Serve
 from .probes import DEADLINE, Probe, Wire
-
-Serve = Callable[..., None]
 
 current: ContextVar[str] = ContextVar("current", default="nobody")
 

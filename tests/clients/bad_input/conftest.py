@@ -1,0 +1,71 @@
+"""The servers of these tests, each with a witness on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+
+from tests.clients.wire import Wire, http_client, open_socket
+from tests.conftest import ServerFactory
+from tests.live import LiveServer
+
+MEBIBYTE = 1024 * 1024
+MAX_PAYLOAD = 1_000_000
+FRIEND = "https://friend.example"
+FOREIGN = "https://foreign.example"
+PLACEHOLDER = '{"_placeholder":true,"num":0}'
+
+# How long the witness may wait for an answer while the server is busy with somebody else.
+PATIENCE = 5.0
+
+
+@asynccontextmanager
+async def witnessed(server: LiveServer) -> AsyncIterator[LiveServer]:
+    """Keep a client echoing on a server; at the end, assert that it missed nothing."""
+    since = len(server.log)
+    done = asyncio.Event()
+
+    async def echo(wire: Wire) -> int:
+        number = 0
+        while not done.is_set():
+            async with asyncio.timeout(PATIENCE):
+                assert await wire.call("/lab", "echo", number) == number
+            number += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), 0.01)
+        return number
+
+    async with open_socket(server) as (wire, _):
+        echoing = asyncio.create_task(echo(wire))
+        try:
+            yield server
+        finally:
+            done.set()
+            assert await echoing > 0
+    assert "Traceback" not in server.log[since:]
+
+
+@pytest.fixture
+async def server(kind: str, shared_server: ServerFactory) -> AsyncIterator[LiveServer]:
+    """A server with a witness on it, small limits and one foreign site that it lets in."""
+    limits = {"CORS_ORIGINS": [FRIEND], "OUTBOX_BYTES": MEBIBYTE, "INBOX_EVENTS": 10_000}
+    async with witnessed(shared_server(kind, **limits)) as server:
+        yield server
+
+
+@pytest.fixture
+async def hasty(kind: str, shared_server: ServerFactory) -> AsyncIterator[LiveServer]:
+    """A server with a witness on it, and little patience."""
+    times = {"PING_INTERVAL": 0.5, "PING_TIMEOUT": 0.5, "CONNECT_TIMEOUT": 0.5}
+    async with witnessed(shared_server(kind, **times)) as server:
+        yield server
+
+
+@pytest.fixture
+async def http(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with http_client(server) as client:
+        yield client

@@ -1,0 +1,134 @@
+"""Clients that stop answering, reading or talking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.clients.bad_input.conftest import MEBIBYTE, witnessed
+from tests.clients.wire import (
+    DeafClient,
+    Polling,
+    engine_path,
+    eventually,
+    http_client,
+    open_socket,
+    open_wire,
+)
+from tests.conftest import ServerFactory
+from tests.live import LiveServer
+
+
+async def test_half_open_client(hasty: LiveServer) -> None:
+    client = await DeafClient.open(hasty, engine_path())
+    sid = await client.join_namespace("/lab")
+    await hasty.logged(rf'disconnect .*{sid}.*reason="ping timeout"')
+    await hasty.logged(rf'lab left sid={sid} reason="ping timeout"')
+    await client.ended()
+
+
+async def test_silent_polling_client(hasty: LiveServer) -> None:
+    async with http_client(hasty) as http:
+        polling = await Polling.open(http)
+        sid = await polling.join_namespace("/lab")
+        await hasty.logged(rf'disconnect .*{sid}.*reason="ping timeout"')
+        assert await polling.is_gone()
+
+
+async def test_client_that_never_connects(hasty: LiveServer) -> None:
+    began = time.monotonic()
+    async with open_wire(hasty) as wire, http_client(hasty) as http:
+        polling = await Polling.open(http)
+        await wire.closed()
+        await eventually(polling.is_gone)
+    assert time.monotonic() - began < 3
+
+
+async def test_client_that_was_refused_and_stays(hasty: LiveServer) -> None:
+    async with open_wire(hasty) as wire:
+        await wire.send("40/refused,")
+        assert str(await wire.receive()).startswith("44/refused,")
+        with pytest.raises(ConnectionClosed):
+            await wire.receive()
+
+
+async def test_websocket_that_never_probes(kind: str, shared_server: ServerFactory) -> None:
+    server = shared_server(kind, UPGRADE_TIMEOUT=0.5)
+    async with witnessed(server), http_client(server) as http:
+        polling = await Polling.open(http)
+        async with open_wire(server, sid=polling.sid) as wire:
+            await wire.closed()
+        await polling.join_namespace("/lab")
+
+
+BATCH, SIZE = 20, 20_000
+
+
+async def flood(server: LiveServer, room: str, batches: int) -> None:
+    """Send batches of messages into a room whose other member reads them all."""
+    text = "x" * SIZE
+    async with (
+        open_socket(server) as (source, _),
+        open_socket(server, auth={"room": room}) as (member, _),
+    ):
+        for _ in range(batches):
+            await source.call("/lab", "flood", BATCH, SIZE, room)
+            frames = await member.receive_many(BATCH)
+            assert frames == [f'42/lab,["flood",{n},"{text}"]' for n in range(BATCH)]
+
+
+async def grows_little(
+    server: LiveServer, work: Callable[[], Awaitable[Any]], most: int = 24 * MEBIBYTE
+) -> None:
+    """Assert that the server's memory stays within bounds while something happens."""
+    before = highest = server.rss()
+    task = asyncio.ensure_future(work())
+    while not task.done():
+        await asyncio.wait([task], timeout=0.05)
+        highest = max(highest, server.rss())
+    await task
+    assert highest - before < most, f"grew by {(highest - before) / MEBIBYTE:.1f} MiB"
+
+
+async def test_never_reading_websocket_under_a_flood(server: LiveServer) -> None:
+    await flood(server, "warm-up", 5)
+    clients = [await DeafClient.open(server, engine_path()) for _ in range(5)]
+    sids = [await client.join_namespace("/lab", {"room": "deaf"}) for client in clients]
+    await grows_little(server, lambda: flood(server, "deaf", 60))
+    for client, sid in zip(clients, sids, strict=True):
+        await server.logged(rf'disconnect .*{sid}.*reason="transport error"')
+        client.abort()
+    assert "slow-client" in server.log
+
+
+async def test_never_polling_client_under_a_flood(
+    server: LiveServer, http: httpx.AsyncClient
+) -> None:
+    polling = await Polling.open(http)
+    sid = await polling.join_namespace("/lab", {"room": "lazy"})
+    await grows_little(server, lambda: flood(server, "lazy", 5))
+    await server.logged(rf'disconnect .*{sid}.*reason="transport error"')
+    assert await polling.is_gone()
+
+
+async def test_never_reading_client_that_asks_a_lot(server: LiveServer) -> None:
+    client = await DeafClient.open(server, engine_path())
+    sid = await client.join_namespace("/lab")
+    question = '42/lab,1["echo","' + "x" * 50_000 + '"]'
+
+    async def ask() -> None:
+        with suppress(TimeoutError, ConnectionError):
+            for _ in range(2000):
+                client.send(question)
+                await asyncio.wait_for(client.writer.drain(), 2)
+
+    await grows_little(server, ask)
+    client.abort()
+    await server.logged(rf"disconnect .*{sid}")

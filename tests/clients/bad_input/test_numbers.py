@@ -1,0 +1,72 @@
+"""Ten thousand of what one is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import httpx
+from websockets.exceptions import ConnectionClosed
+
+from tests.clients.wire import Polling, open_socket, open_wire
+from tests.live import LiveServer
+
+
+async def test_connect_to_10000_unknown_namespaces(server: LiveServer) -> None:
+    async with open_socket(server) as (wire, _):
+        names = [f"/unknown-{number}" for number in range(10_000)]
+        sending = asyncio.create_task(wire.send(*[f"40{name}," for name in names]))
+        answers = await wire.receive_many(len(names))
+        assert answers == [f'44{name},{{"message":"Invalid namespace"}}' for name in names]
+        await sending
+        assert await wire.call("/lab", "echo", "alive") == "alive"
+
+
+async def test_connect_to_10000_known_namespaces(server: LiveServer) -> None:
+    async with open_wire(server) as wire:
+        sending = asyncio.create_task(wire.send(*[f"40/typed/{n}," for n in range(10_000)]))
+        accepted = refused = 0
+        with suppress(ConnectionClosed):
+            while accepted + refused < 10_000:
+                frame = str(await wire.receive())
+                accepted += frame.startswith("40")
+                refused += frame.startswith("44")
+        assert accepted <= 100
+        with suppress(ConnectionClosed):
+            await sending
+
+
+async def test_10000_events_at_once_over_websocket(server: LiveServer) -> None:
+    async with open_socket(server) as (wire, _):
+        events = [f'42/lab,{number}["echo",{number}]' for number in range(10_000)]
+        sending = asyncio.create_task(wire.send(*events))
+        answers = await wire.receive_many(len(events))
+        assert answers == [f"43/lab,{number}[{number}]" for number in range(10_000)]
+        await sending
+
+
+async def test_10000_events_at_once_over_polling(http: httpx.AsyncClient) -> None:
+    polling = await Polling.open(http)
+    await polling.join_namespace("/lab")
+    events = [f'42/lab,{number}["echo",{number}]' for number in range(10_000)]
+    sending = asyncio.create_task(polling.send(*events))
+    answers = [await polling.receive() for _ in events]
+    assert answers == [f"43/lab,{number}[{number}]" for number in range(10_000)]
+    await sending
+
+
+async def test_more_events_than_may_wait(server: LiveServer) -> None:
+    async with open_socket(server) as (wire, sid):
+        with suppress(ConnectionClosed):
+            await wire.send('42/lab,["sleep",1]', *['42/lab,["nothing"]'] * 20_000)
+        await wire.closed()
+        await server.logged(rf"inbox-full .*{sid}")
+        await server.logged(rf'disconnect .*{sid}.*reason="forced server close"')
+
+
+async def test_500_connections_at_once(server: LiveServer) -> None:
+    async def come_and_go() -> None:
+        async with open_socket(server) as (wire, _):
+            assert await wire.call("/lab", "echo", 1) == 1
+
+    await asyncio.gather(*(come_and_go() for _ in range(500)))

@@ -1,0 +1,168 @@
+"""Asking a client: acall, call and callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from realtime import AckTimeout, ClientDisconnected, NamespaceConsumer, event
+from realtime.exceptions import WouldDeadlock
+from realtime.hub import Hub
+from realtime.testing import Client
+
+from .conftest import Connect, Serve
+from .consumers import Noting
+from .probes import DEADLINE, Probe
+
+
+@pytest.mark.parametrize("name", ["ask", "ask from a thread"])
+@pytest.mark.parametrize(("args", "answer"), [((), None), ((7,), 7), ((7, b"8"), [7, b"8"])])
+async def test_call(
+    serve: Serve, connect: Connect, name: str, args: tuple[Any, ...], answer: Any
+) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> Any:
+            return [await self.acall("question", "ready?")]
+
+        @event("ask from a thread")
+        def ask_from_a_thread(self) -> Any:
+            return [self.call("question", "ready?")]
+
+    serve(Main)
+    client = await connect()
+    client.answer("question", *args)
+    assert await client.call(name) == [answer]
+    assert await client.receive() == ("question", "ready?")
+
+
+@pytest.mark.parametrize("name", ["ask", "ask from a thread"])
+async def test_call_without_an_answer(serve: Serve, connect: Connect, name: str) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> str:
+            with pytest.raises(AckTimeout, match=r"'question' within 0\.01 seconds"):
+                await self.acall("question", timeout=0.01)
+            return "asked"
+
+        @event("ask from a thread")
+        def ask_from_a_thread(self) -> str:
+            with pytest.raises(AckTimeout):
+                self.call("question", timeout=0.01)
+            return "asked"
+
+    serve(Main)
+    assert await (await connect()).call(name) == "asked"
+
+
+@pytest.mark.parametrize("name", ["ask", "ask from a thread"])
+async def test_call_of_a_client_that_leaves(
+    serve: Serve, connect: Connect, probe: Probe, name: str
+) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> None:
+            try:
+                await self.acall("question", timeout=None)
+            except ClientDisconnected as error:
+                probe.note(error)
+            with pytest.raises(ClientDisconnected):
+                await self.acall("another question")
+
+        @event("ask from a thread")
+        def ask_from_a_thread(self) -> None:
+            try:
+                self.call("question", timeout=None)
+            except ClientDisconnected as error:
+                probe.note(error)
+
+        async def disconnect(self, reason: str) -> None:
+            probe.note(reason)
+
+    serve(Main)
+    client = await connect()
+    client.emit(name)
+    assert await client.receive() == ("question",)
+    await client.disconnect()
+    assert "'question'" in str(await probe.next())
+    assert await probe.next() == "transport close"
+
+
+async def test_call_blocks_nobody_by_mistake(serve: Serve, connect: Connect) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> str:
+            with pytest.raises(WouldDeadlock):
+                self.call("question")
+            return "refused"
+
+    serve(Main)
+    assert await (await connect()).call("ask") == "refused"
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine function", "sync_to_async", "method"])
+async def test_callback(serve: Serve, connect: Connect, probe: Probe, kind: str) -> None:
+    def function(*args: Any) -> None:
+        probe.note(args)
+
+    async def coroutine_function(*args: Any) -> None:
+        await asyncio.sleep(0)
+        probe.note(args)
+
+    class Main(NamespaceConsumer):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            callbacks = {
+                "function": function,
+                "coroutine function": coroutine_function,
+                "sync_to_async": sync_to_async(function),
+                "method": self.answered,
+            }
+            self.emit("question", callback=callbacks[kind])
+
+        def answered(self, *args: Any) -> None:
+            probe.note(args)
+
+    serve(Main)
+    client = Client()
+    client.answer("question", 1, b"2")
+    async with client:
+        assert await probe.next() == (1, b"2")
+
+
+async def test_callback_of_a_client_that_leaves_is_not_called(
+    serve: Serve, connect: Connect, probe: Probe
+) -> None:
+    class Main(Noting):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            self.emit("question", callback=probe.note)
+
+    Main.probe = probe
+    serve(Main)
+    client = await connect()
+    await client.disconnect()
+    assert await probe.next() == "transport close"
+    assert await probe.empty()
+
+
+async def test_a_failing_callback_is_logged(
+    serve: Serve, hub: Hub, probe: Probe, records: list[Any]
+) -> None:
+    def callback() -> None:
+        probe.note("called")
+        raise ValueError("in the callback")
+
+    class Main(NamespaceConsumer):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            self.emit("question", callback=callback)
+
+    serve(Main)
+    client = Client()
+    client.answer("question")
+    async with client:
+        assert await probe.next() == "called"
+    await hub.close(grace=DEADLINE)
+    errors = [record.exc_info[1] for record in records if record.levelname == "ERROR"]
+    assert [str(error) for error in errors] == ["in the callback"]
