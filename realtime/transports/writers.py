@@ -181,6 +181,8 @@ class UvicornWriter(Writer):
         with contextlib.suppress(Exception):  # the client may be gone, or read nothing any more
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._send(message)
+                # uvicorn itself would wait for ever until a client reads that is not there.
+                self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
                 return
         self.abort()
 

@@ -289,7 +289,7 @@ class DeafClient:
         """
         Read until the server ends the TCP connection, and end it too.
 
-        The close frame that this client gets is not answered: uvicorn waits for that 10 seconds.
+        The close frame that this client gets is not answered: the server waits some seconds for it.
         """
         async with asyncio.timeout(DEADLINE + 10):
             with contextlib.suppress(ConnectionError):
