@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_CLIENT := tests/clients/node
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run cluster test check clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ help: ## list the commands
 run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python -m daphne -b 127.0.0.1 -p 7000 project.asgi:application
+
+cluster: $(VENV)/run.stamp ## serve the demo from three processes, on ports 7000 to 7002
+	$(BIN)/python -m project.cluster
 
 test: $(VENV)/dev.stamp $(NODE_CLIENT)/node_modules/.stamp ## run all tests
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \

@@ -29,6 +29,12 @@ class MainConsumer(NamespaceConsumer):
     async def echo(self, *args: Any) -> tuple[Any, ...]:
         return args
 
+    @event
+    async def whereami(self) -> dict[str, str]:
+        """Tell which of the cluster's servers this is. A sid starts with its server's id."""
+        host, port = self.scope["server"]
+        return {"server": self.sid[:6], "address": f"{host}:{port}"}
+
     @event("join")
     async def join_room(self, room: str) -> None:
         if not 0 < len(room) <= MAX_NAME_LENGTH:

@@ -28,8 +28,7 @@ _LAYERS = {
     "core": "channels_redis.core.RedisChannelLayer",
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
 }
-_SQLITE = "django.db.backends.sqlite3"
-_POSTGRESQL = "django.db.backends.postgresql"
+_DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -96,22 +95,25 @@ def channel_layer() -> dict[str, Any]:
 def database(default: Path) -> dict[str, Any]:
     """Return the database of `DATABASE_URL`, or a SQLite file."""
     url = _env.str("DATABASE_URL", default="") or f"sqlite:///{default}"
-    try:
-        config: dict[str, Any] = dict(_env.parse_value(url, environ.Env.db_url_config))
-    except ValueError:  # such as a port that is no number
-        config = {}
-    options = config.setdefault("OPTIONS", {})
-    if config.get("ENGINE") == _SQLITE:
+    config = _parse_database(url)
+    if config["ENGINE"] == "django.db.backends.sqlite3":
         # Several processes write to the file: readers never wait, and writers take their turn.
         config["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-            **options,
+            **config.get("OPTIONS", {}),
         }
-    elif config.get("ENGINE") != _POSTGRESQL:
-        raise ImproperlyConfigured(
-            "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3 or "
-            "postgresql://user:password@127.0.0.1:5432/name"
-        )
     return config
+
+
+def _parse_database(url: str) -> dict[str, Any]:
+    try:
+        if url.partition("://")[0] in _DATABASE_SCHEMES:
+            return dict(environ.Env.db_url_config(url))
+    except ValueError:  # such as a port that is no number; it would show the whole URL
+        pass
+    raise ImproperlyConfigured(
+        "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3 or "
+        "postgresql://user:password@127.0.0.1:5432/name"
+    )

@@ -97,6 +97,13 @@ def test_page_connects_and_moves_to_websocket(open_page: Open) -> None:
     assert len(sid_of(page)) > 20
 
 
+def test_page_shows_its_server(open_page: Open, server: LiveServer) -> None:
+    page = open_page()
+    expect(page.get_by_test_id("server")).to_have_text(f":{server.port}")
+    title = page.get_by_test_id("server").get_attribute("title")
+    assert title == f"{sid_of(page)[:6]} at 127.0.0.1:{server.port}"
+
+
 def test_button_reaches_the_server(open_page: Open, server: LiveServer) -> None:
     page = open_page()
     page.get_by_test_id("message").fill("from a button")

@@ -62,6 +62,13 @@ async function showCount() {
   }
 }
 
+/** Show which of the cluster's servers the connection is to. */
+async function showServer(main) {
+  const { server, address } = await main.timeout(ACK_TIMEOUT).emitWithAck("whereami");
+  element("server").textContent = address.replace(/^.*:/, ":");
+  element("server").title = `${server} at ${address}`;
+}
+
 /** Make a namespace's socket once, and listen to it. */
 function open(namespace) {
   if (sockets.has(namespace)) return sockets.get(namespace);
@@ -74,6 +81,7 @@ function open(namespace) {
       for (const room of rooms) if (room !== HOME_ROOM) opened.emit("join", room);
       rooms.add(HOME_ROOM);
       showRooms();
+      quietly(showServer(opened));
     }
     opened.io.engine.on("upgrade", showState);
     showState();
