@@ -6,30 +6,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .broadcast import Answers, Broadcaster, emit, of, to
+    from .broadcast import Broadcaster, emit, of, to
     from .consumers import NamespaceConsumer, event
     from .exceptions import (
         AckTimeout,
         ClientDisconnected,
         ConnectionRefused,
         EventError,
+        LayerUnavailable,
         NotRunning,
         UnknownNamespace,
     )
+    from .hub.calls import Answers
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "broadcast": ("Answers", "Broadcaster", "emit", "of", "to"),
+    "broadcast": ("Broadcaster", "emit", "of", "to"),
     "consumers": ("NamespaceConsumer", "event"),
     "exceptions": (
         "AckTimeout",
         "ClientDisconnected",
         "ConnectionRefused",
         "EventError",
+        "LayerUnavailable",
         "NotRunning",
         "UnknownNamespace",
     ),
+    "hub.calls": ("Answers",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -40,6 +44,7 @@ __all__ = [
     "ClientDisconnected",
     "ConnectionRefused",
     "EventError",
+    "LayerUnavailable",
     "NamespaceConsumer",
     "NotRunning",
     "UnknownNamespace",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
 from .conf import get_settings
+from .exceptions import HandshakeError
 from .hub import Hub, ensure_hub
+from .hub.envelopes import HttpRequest, HttpResponse
 from .scopes import complete_scope
-from .transports import http, plain, websocket
+from .transports import http, plain, relay, websocket
 from .transports.polling import PollingWriter
 from .transports.session import Session
 from .transports.writers import Writer
@@ -50,7 +53,7 @@ class Realtime:
         if kind == "lifespan":
             await _serve_lifespan(receive, send)
             return
-        hub = ensure_hub()
+        hub = _ensure_hub()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if kind == "http":
             await self._serve_http(hub, path, scope, receive, send)
@@ -94,6 +97,25 @@ class Realtime:
             await refuse_websocket(receive, send)
 
 
+def _ensure_hub() -> Hub:
+    """Return the running loop's hub, able to answer requests that other servers forward."""
+    hub = ensure_hub()
+    if hub.answer_http is None:
+        hub.answer_http = partial(_answer_forwarded, hub)
+    return hub
+
+
+async def _answer_forwarded(hub: Hub, question: HttpRequest) -> HttpResponse:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await http.Request(hub, scope, receive, send).serve(_no_handshake)
+
+    return await relay.answer(hub, question, serve)
+
+
+async def _no_handshake(scope: Scope) -> Session:
+    raise HandshakeError(HandshakeError.BAD_REQUEST)
+
+
 async def refuse_websocket(receive: Receive, send: Send) -> None:
     """Refuse a WebSocket that nobody serves."""
     await receive()
@@ -111,7 +133,7 @@ async def _serve_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            ensure_hub()
+            _ensure_hub()
             await send({"type": "lifespan.startup.complete"})
         else:
             await ensure_hub().close()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import transaction
 
 from . import routing
-from .exceptions import AckTimeout, ClientDisconnected, WouldDeadlock
-from .hub import Hub, get_hub
+from .hub import Hub, get_gateway, get_hub
+from .hub.calls import Answers
+from .hub.gateway import on_loop
 from .hub.targets import Target
 from .messages import Format, Message
+from .names import check_rooms
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
-    from .sockets import Socket
 
 Answer = TypeVar("Answer")
 
@@ -37,19 +38,6 @@ class Pending:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
-
-
-class Answers(dict[str, Any]):
-    """
-    Acknowledgements by sid, as `Broadcaster.call` returns them.
-
-    An answer of one argument is that argument, of none None, of several a list. `missing` names
-    the sids that did not answer in time or went away.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.missing: list[str] = []
 
 
 class Broadcaster:
@@ -74,11 +62,13 @@ class Broadcaster:
 
     def to(self, *rooms: str) -> Broadcaster:
         """Only sockets in one of these rooms, or in one of those named before; sids do as well."""
-        return self._with(self._target._replace(rooms=self._target.rooms + _texts(rooms)))
+        return self._with(self._target._replace(rooms=self._target.rooms + check_rooms(rooms)))
 
     def excluding(self, *names: str) -> Broadcaster:
         """Not the sockets in these rooms, nor those with these sids."""
-        return self._with(self._target._replace(excluded=self._target.excluded + _texts(names)))
+        return self._with(
+            self._target._replace(excluded=self._target.excluded + check_rooms(names))
+        )
 
     @property
     def volatile(self) -> Broadcaster:
@@ -97,38 +87,32 @@ class Broadcaster:
 
         Raises TypeError or ValueError for what cannot be sent, NotRunning where no hub is near.
         """
-        hub = get_hub()
+        gateway = get_gateway()
         message = Message(self._target.namespace, event, args, self._volatile)
         message.frames(Format.SOCKETIO)
-        send = partial(hub.run, hub.emit, self._target, message)
+        send = partial(gateway.emit, self._target, message)
         if self._on_commit:
             transaction.on_commit(send)
         else:
             send()
-        return Pending(hub.cluster.drain)
+        return Pending(gateway.drain)
 
     def join(self, *rooms: str) -> Pending:
         """Put all of them into these rooms."""
-        return self._each(lambda socket, room: socket.join(room), _texts(rooms))
+        return self._command("join", check_rooms(rooms))
 
     def leave(self, *rooms: str) -> Pending:
         """Take all of them out of these rooms."""
-        return self._each(lambda socket, room: socket.leave(room), _texts(rooms))
+        return self._command("leave", check_rooms(rooms))
 
     def disconnect(self) -> Pending:
         """Disconnect all of them from the namespace."""
-        return self._each(lambda socket, _: socket.close(), ("",))
+        return self._command("disconnect", ())
 
-    def _each(self, action: Callable[[Socket, str], None], rooms: tuple[str, ...]) -> Pending:
-        hub = get_hub()
-
-        def act() -> None:
-            for socket in hub.registry.select(self._target):
-                for room in rooms:
-                    action(socket, room)
-
-        hub.run(act)
-        return Pending(hub.cluster.settled)
+    def _command(self, action: str, names: tuple[str, ...]) -> Pending:
+        gateway = get_gateway()
+        gateway.command(self._target, action, names)
+        return Pending(gateway.settled)
 
     # Questions
 
@@ -138,13 +122,13 @@ class Broadcaster:
 
         What did not come within `timeout` seconds is in the answer's `missing`.
         """
-        hub = get_hub()
         message = Message(self._target.namespace, event, args)
-        return await _on_hub(hub, partial(_collect, hub, self._target, message, timeout))
+        message.frames(Format.SOCKETIO)
+        return await get_gateway().call(self._target, message, timeout)
 
     def call(self, event: str, *args: Any, timeout: float = DEFAULT_CALL_TIMEOUT) -> Answers:
         """The same as `acall`, from code that is not async."""
-        return run_on_hub(lambda: self.acall(event, *args, timeout=timeout))
+        return get_gateway().wait(lambda: self.acall(event, *args, timeout=timeout))
 
     async def acount(self) -> int:
         """Return how many connected sockets they are."""
@@ -153,58 +137,12 @@ class Broadcaster:
         async def count() -> int:
             return hub.count(self._target)
 
-        return await _on_hub(hub, count)
+        return await on_loop(hub.loop, count)
 
     def count(self) -> int:
         """The same as `acount`, from code that is not async."""
         hub = get_hub()
         return _ask(hub, partial(hub.count, self._target))
-
-
-async def _on_hub(hub: Hub, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
-    """Await work on the hub's loop, from this loop or another."""
-    if asyncio.get_running_loop() is hub.loop:
-        return await work()
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), hub.loop))
-
-
-def run_on_hub(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
-    """
-    Run async work on the hub's loop and wait for it, from a thread.
-
-    Raises WouldDeadlock on the loop's own thread.
-    """
-    hub = get_hub()
-    if hub.on_loop():
-        raise WouldDeadlock("This blocks the event loop. Use the twin whose name starts with a.")
-    return asyncio.run_coroutine_threadsafe(work(), hub.loop).result()
-
-
-async def _collect(hub: Hub, target: Target, message: Message, timeout: float) -> Answers:
-    answers = Answers()
-
-    async def ask(socket: Socket) -> None:
-        try:
-            answers[socket.sid] = as_answer(await socket.call(message, timeout))
-        except (AckTimeout, ClientDisconnected):
-            answers.missing.append(socket.sid)
-
-    await asyncio.gather(*(ask(socket) for socket in hub.registry.select(target)))
-    return answers
-
-
-def as_answer(args: list[Any]) -> Any:
-    """Return an acknowledgement's arguments as one value: None, the only one, or the list."""
-    if not args:
-        return None
-    return args[0] if len(args) == 1 else args
-
-
-def _texts(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"a room's name is a text, not {type(name).__name__}")
-    return names
 
 
 def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadcaster:
@@ -242,9 +180,16 @@ def send_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> b
     `namespace` chooses another namespace of the same client. Raises TypeError or ValueError for
     what cannot be sent.
     """
-    hub = get_hub()
+    gateway = get_gateway()
     Message(namespace or "/", event, args).frames(Format.SOCKETIO)  # raises here, not there
-    return _ask(hub, partial(hub.send_to_client, sid, namespace, event, args))
+    return gateway.wait(lambda: gateway.send_to_client(sid, namespace, event, args))
+
+
+async def asend_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> bool:
+    """The same as `send_to_client`, from async code."""
+    gateway = get_gateway()
+    Message(namespace or "/", event, args).frames(Format.SOCKETIO)
+    return await gateway.send_to_client(sid, namespace, event, args)
 
 
 def _ask(hub: Hub, question: Callable[[], Answer]) -> Answer:

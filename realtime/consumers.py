@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import get_channel_layer
 
-from .broadcast import Broadcaster, Pending, as_answer, run_on_hub
+from .broadcast import Broadcaster, Pending
 from .handlers import Handler, event, find_handlers
+from .hub.calls import as_answer
+from .hub.gateway import HubGateway
 from .hub.targets import Target
 from .messages import Message
 from .running import call_hook
@@ -175,7 +177,8 @@ class NamespaceConsumer:
 
     def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT) -> Any:
         """The same as `acall`, from a plain handler."""
-        return run_on_hub(lambda: self.acall(event, *args, timeout=timeout))
+        gateway = HubGateway(self._socket.hub)
+        return gateway.wait(lambda: self.acall(event, *args, timeout=timeout))
 
     @property
     def namespace(self) -> Broadcaster:

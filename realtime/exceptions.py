@@ -11,6 +11,8 @@ Every error of this package, in one tree::
     ├── NotRunning              no Realtime server runs in this process
     ├── PresenceDisabled        who is connected was asked for, but presence is off
     ├── PresenceUnavailable     who is connected was asked for, but the database does not answer
+    ├── LayerUnavailable        the channel layer did not take a message in time
+    ├── ServerGone              another server was asked, and does not answer
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
     └── ProtocolError           the other side broke the protocol
@@ -87,6 +89,14 @@ class PresenceDisabled(RealtimeError, RuntimeError):
 
 class PresenceUnavailable(RealtimeError, RuntimeError):
     """Who is connected was asked for, and the database does not answer."""
+
+
+class LayerUnavailable(RealtimeError, RuntimeError):
+    """The channel layer did not take a message in time: it was not sent."""
+
+
+class ServerGone(RealtimeError, RuntimeError):
+    """Another Realtime server was asked, and left or does not answer."""
 
 
 class WouldDeadlock(RealtimeError, RuntimeError):

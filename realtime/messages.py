@@ -38,20 +38,6 @@ class Message:
         self.volatile = volatile
         self._frames: dict[Format, Frames] = {}
 
-    @classmethod
-    def decode(
-        cls, namespace: str, text: str, attachments: tuple[bytes, ...], volatile: bool
-    ) -> Message:
-        """Return the message of a Socket.IO packet that another hub encoded."""
-        decoder = socketio.Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
-        packet = decoder.add(text.removeprefix(MESSAGE))
-        for attachment in attachments:
-            packet = decoder.add(attachment)
-        assert packet is not None
-        message = cls(namespace, packet.data[0], tuple(packet.data[1:]), volatile)
-        message._frames[Format.SOCKETIO] = Frames(text, *attachments)
-        return message
-
     def frames(self, wire_format: Format) -> Frames:
         """Return the frames for connections of this format."""
         frames = self._frames.get(wire_format)
@@ -69,6 +55,24 @@ class Message:
         )
 
 
+class ForeignMessage(Message):
+    """An event that another process encoded, and that is decoded only for who needs it."""
+
+    __slots__ = ("_packet",)
+
+    def __init__(
+        self, namespace: str, text: str, attachments: tuple[bytes, ...], volatile: bool = False
+    ) -> None:
+        self.namespace = namespace
+        self.volatile = volatile
+        self._packet = (text, attachments)
+        self._frames = {Format.SOCKETIO: Frames(text, *attachments)}
+
+    def encode(self, wire_format: Format, ack_id: int | None = None) -> Frames:
+        name, *args = decode_args(*self._packet)
+        return Message(self.namespace, name, tuple(args)).encode(wire_format, ack_id)
+
+
 def encode_packet(packet: socketio.Packet) -> Frames:
     """Return the frames of a Socket.IO packet."""
     text, attachments = socketio.encode(packet, default)
@@ -80,3 +84,19 @@ def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]
     if wire_format is Format.PLAIN:
         return Frames(plain.encode_ack(ack_id, args, default))
     return encode_packet(socketio.Packet(socketio.ACK, namespace, args, ack_id))
+
+
+def encode_args(args: list[Any]) -> tuple[str, tuple[bytes, ...]]:
+    """Return an acknowledgement's arguments as a text and attachments, for another process."""
+    return socketio.encode(socketio.Packet(socketio.ACK, "/", args, 0), default)
+
+
+def decode_args(text: str, attachments: tuple[bytes, ...]) -> list[Any]:
+    """Return the list in a packet that another process encoded."""
+    decoder = socketio.Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
+    packet = decoder.add(text.removeprefix(MESSAGE))
+    for attachment in attachments:
+        packet = decoder.add(attachment)
+    assert packet is not None
+    data: list[Any] = packet.data
+    return data

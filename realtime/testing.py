@@ -20,9 +20,9 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
-from .broadcast import as_answer
 from .exceptions import ClientDisconnected, ConnectionRefused
 from .hub import ensure_hub
+from .hub.calls import as_answer
 from .protocol import engineio, socketio
 from .transports.frames import Frames
 from .transports.session import Session

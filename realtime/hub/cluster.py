@@ -1,220 +1,305 @@
-"""
-The hub's link to the channel layer: one channel for the process, one group for each room.
-
-While a publish to a group is in flight, further messages to it are gathered into the next one.
-"""
+"""The hub's place among the other hubs: one channel for the process, one group for each room."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-import msgspec
+from channels.exceptions import ChannelFull
 
+from ..exceptions import ServerGone
 from ..logs import log
+from .beats import Beats
+from .envelopes import (
+    HUBS,
+    Answer,
+    AnyEnvelope,
+    Ask,
+    Beat,
+    Cancel,
+    Command,
+    Emit,
+    Question,
+    Settle,
+    encode,
+    group_name,
+    is_ours,
+    server_group,
+    unpack,
+)
+from .lanes import Incoming, Lane, Position
+from .link import MIN_PAUSE, LayerRefused, Link, Spawn
+from .memberships import Memberships
+from .peers import BEAT, Peers
+from .publisher import Publisher
+from .questions import Questions
+from .router import EVERYBODY, Router
+from .sids import server_of
+from .targets import Target
 
-if TYPE_CHECKING:
-    from .hub import Hub
-
-# The one `type` of our layer messages: never a method of anybody's consumer.
-LAYER_MESSAGE = "realtime.envelope"
-VERSION = 1
-
-# How long a socket's start waits for its groups, and the longest pause between attempts.
-SUBSCRIBE_TIMEOUT = 5.0
-MAX_BACKOFF = 5.0
-
-# Bytes that may wait for the layer in this process, after which messages are refused and counted.
-BACKLOG_BYTES = 64 * 1024 * 1024
+# After so many messages handled in one go, others get their turn.
+MESSAGES_PER_TURN = 32
 
 
-class Envelope(msgspec.Struct, array_like=True):
-    """An emit on its way to the other hubs. `text` and `attachments` are its Socket.IO packet."""
+class Actions(Protocol):
+    """What the hub does for other hubs."""
 
-    namespace: str
-    rooms: tuple[str, ...]
-    excluded: tuple[str, ...]
-    volatile: bool
-    text: str
-    attachments: tuple[bytes, ...]
+    def deliver(self, emit: Emit) -> None:
+        """Deliver an event to local sockets."""
 
+    def execute(self, command: Command) -> None:
+        """Do something with local sockets."""
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Envelope)
+    async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
+        """Return the last answer to a question; `tell` gives earlier ones."""
 
-
-def group_name(namespace: str, room: str | None = None) -> str:
-    """
-    Return the layer's group for a room, or for the whole namespace where `room` is None.
-
-    Rooms are any text, groups are short ASCII, so the name is a digest.
-    """
-    key = msgspec.msgpack.encode((namespace, room))
-    return "rt." + blake2b(key, digest_size=20).hexdigest()
+    def report(self) -> dict[str, Any]:
+        """Return what this hub counts, for all others to know."""
 
 
 class Cluster:
-    """Keeps this process in its groups, publishes to groups, and hands over what arrives."""
+    """Keeps this process in its groups, sends to other hubs, and hands over what arrives."""
 
-    def __init__(self, hub: Hub, layer: Any, receive: Callable[[Envelope], None]) -> None:
-        self._hub = hub
-        self._layer = layer
-        self._receive = receive
-        self._channel = ""
-        self._wanted: set[str] = set()
-        self._joined: set[str] = set()
-        # Groups whose membership is to change, each with the number of its first open change.
-        self._changed: dict[str, int] = {}
-        self._sequence = 0
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._outbox: dict[str, list[bytes]] = {}
-        self._backlog = 0
-        self._wake = asyncio.Event()
-        self._tasks = [hub.spawn(self._run())]
+    def __init__(self, server: str, layer: Any, spawn: Spawn, actions: Actions) -> None:
+        self.server = server
+        self._spawn = spawn
+        self._actions = actions
+        self.link = Link(layer, spawn, self._restore)
+        self.peers = Peers(asyncio.get_running_loop().time, self._peer_gone)
+        self.router = Router(self.peers.channel)
+        self.publisher = Publisher(server, self._transmit)
+        self.questions = Questions("", self._send_question)
+        self._memberships = Memberships(self.link)
+        self._incoming = Incoming()
+        self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
+        self._answering: dict[str, asyncio.Task[None]] = {}
+        self._listener: asyncio.Task[None] | None = None
+        self._memberships.add(server_group(server))
+        self._memberships.add(HUBS)
+        self._tasks = [spawn(self._start())]
+
+    async def _start(self) -> None:
+        try:
+            await self._restore()
+        except Exception as error:
+            self.link.failed(error)
+            await self.link.up.wait()
+        self._tasks += [
+            self._spawn(self._memberships.run()),
+            self._spawn(self.publisher.run()),
+            self._spawn(self.beats.run(self._memberships.refresh)),
+        ]
 
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages from now on; `settled` tells when that is in effect."""
-        group = group_name(namespace, room)
-        self._wanted.add(group)
-        self._change(group)
+        self._memberships.add(group_name(namespace, room))
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
         group = group_name(namespace, room)
-        self._wanted.discard(group)
-        self._change(group)
+        self._memberships.discard(group)
+        self._incoming.forget_lane(group)
 
-    def _change(self, group: str) -> None:
-        self._sequence += 1
-        self._changed.setdefault(group, self._sequence)
-        self._wake.set()
+    @property
+    def changing(self) -> bool:
+        """Whether memberships that were asked for are not in effect yet."""
+        return self._memberships.changing
 
     async def settled(self) -> None:
-        """
-        Wait until the memberships asked for so far are in effect.
+        """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
+        await self._memberships.settled()
 
-        A layer that is down delays a client by SUBSCRIBE_TIMEOUT, and then no longer.
-        """
-        if not self._changed:
+    # Sending
+
+    def send(self, target: Target, envelope: Emit | Command) -> None:
+        """Send to the other hubs that may hold a target, in order, without waiting."""
+        if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
             return
-        waiter = self._hub.loop.create_future()
-        self._waiters.append((self._sequence, waiter))
-        try:
-            async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
-                await waiter
-        except TimeoutError:
-            log(logging.WARNING, "layer-slow", waiting=len(self._changed))
+        body = encode(envelope)
+        for lane in self.router.lanes(target):
+            self.publisher.put(lane, body)
+        if isinstance(envelope, Command) and envelope.action == "join":
+            self.router.note_join(target.namespace, envelope.names)
 
-    async def _run(self) -> None:
-        """Open this process's channel, then carry out changes of membership in order."""
-        self._channel = await self._persist(lambda: self._layer.new_channel("realtime."))
-        self._tasks.append(self._hub.spawn(self._listen()))
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._changed:
-                await self._apply(next(iter(self._changed)))
-                self._release()
+    def knows(self, server: str) -> bool:
+        """Tell whether there is another hub of this id."""
+        return server in self.peers
 
-    async def _apply(self, group: str) -> None:
-        """Bring one group's membership to what is wanted, unless that changes meanwhile."""
-        wanted = group in self._wanted
-        if wanted != (group in self._joined):
-            change = self._layer.group_add if wanted else self._layer.group_discard
-            await self._persist(lambda: change(group, self._channel))
-            (self._joined.add if wanted else self._joined.discard)(group)
-        if wanted == (group in self._wanted):
-            del self._changed[group]
+    def is_sid_elsewhere(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that another hub has, or had."""
+        server = server_of(name)
+        return server is not None and self.peers.knew(server)
 
-    def _release(self) -> None:
-        """Wake whoever waits only for changes that are done."""
-        oldest = next(iter(self._changed.values()), self._sequence + 1)
-        while self._waiters and self._waiters[0][0] < oldest:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _persist(self, call: Callable[[], Any]) -> Any:
-        """Return what the layer answers, trying again with growing pauses while it fails."""
-        pause = 0.1
-        while True:
-            try:
-                return await call()
-            except Exception as error:
-                log(logging.ERROR, "layer-error", error=repr(error), retry_in=pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, MAX_BACKOFF)
-
-    # Publishing
-
-    def publish(self, namespace: str, room: str | None, envelope: Envelope) -> None:
-        """Send an envelope to the other hubs in a room, in order, without waiting."""
-        group = group_name(namespace, room)
-        body = _encoder.encode(envelope)
-        if self._backlog + len(body) > BACKLOG_BYTES:
-            log(logging.ERROR, "layer-backlog-full", namespace=envelope.namespace, lost=1)
-            return
-        self._backlog += len(body)
-        waiting = self._outbox.get(group)
-        if waiting is not None:
-            waiting.append(body)
-            return
-        self._outbox[group] = [body]
-        self._hub.spawn(self._flush(group))
-
-    async def _flush(self, group: str) -> None:
-        """Publish what waits for a group, and what comes meanwhile, until nothing waits."""
-        while bodies := self._outbox[group]:
-            self._outbox[group] = []
-            message = {
-                "type": LAYER_MESSAGE,
-                "version": VERSION,
-                "server": self._hub.server_id,
-                "bodies": bodies,
-            }
-            await self._persist(partial(self._layer.group_send, group, message))
-            self._backlog -= sum(map(len, bodies))
-        del self._outbox[group]
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Return every other hub's last report, by its server's id."""
+        return self.peers.reports()
 
     async def drain(self) -> None:
         """Wait until little waits for the layer."""
-        while self._backlog > BACKLOG_BYTES // 4:
-            await asyncio.sleep(0.01)
+        await self.publisher.drain()
+
+    async def _transmit(self, lane: Lane, message: dict[str, Any]) -> None:
+        layer = self.link.layer
+        make = partial(layer.send if lane.direct else layer.group_send, lane.name, message)
+        try:
+            await self.link.call(make)
+        except (ChannelFull, LayerRefused) as error:
+            lost = len(message["bodies"])
+            self.publisher.lost += lost
+            log(logging.ERROR, "layer-lost", lane=lane.name, lost=lost, error=repr(error))
+
+    # Questions
+
+    def _send_question(self, server: str | None, envelope: Ask | Cancel) -> None:
+        lane = EVERYBODY
+        if server is not None:
+            lane = Lane(self.peers.channel(server) or server_group(server), server in self.peers)
+        self.publisher.put(lane, encode(envelope))
+
+    async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
+        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
+        if server not in self.peers:
+            raise ServerGone(f"there is no server {server}")
+        return await self.questions.ask(server, question, timeout)
+
+    async def settled_everywhere(self) -> None:
+        """Wait until what was sent so far is in effect in the whole cluster."""
+        await self.settled()
+        async for _ in self.ask_all(Settle()):
+            pass
+
+    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each has given its last."""
+        return self.questions.ask_all(question, self.peers.names())
+
+    async def _answer(self, server: str, ask: Ask) -> None:
+        def tell(content: Any, final: bool = False) -> None:
+            # Who is no hub learns from us whom to expect answers of.
+            servers = () if server in self.peers else (self.server, *self.peers.names())
+            answer = Answer(ask.id, self.server, final, content, servers)
+            self.publisher.put(Lane(ask.reply_to, direct=True), encode(answer))
+
+        content = None
+        try:
+            content = await self._actions.answer(ask.question, tell)
+        finally:
+            self._answering.pop(ask.id, None)
+            tell(content, final=True)
+
+    def _peer_gone(self, server: str) -> None:
+        log(logging.WARNING, "server-gone", server=server)
+        self.questions.gone(server)
+        self._incoming.forget_server(server)
 
     # Receiving
 
     async def _listen(self) -> None:
+        handled, pause = 0, MIN_PAUSE
         while True:
-            message = await self._persist(lambda: self._layer.receive(self._channel))
-            self._handle(message)
+            try:
+                message = await self.link.layer.receive(self._memberships.channel)
+                pause = MIN_PAUSE
+            except Exception as error:
+                self.link.failed(error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, BEAT)
+                continue
+            try:
+                self._handle(message)
+            except Exception:
+                log(logging.ERROR, "layer-error", exc_info=True)
+            handled += 1
+            if handled % MESSAGES_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     def _handle(self, message: dict[str, Any]) -> None:
-        """Deliver a message of another hub; what is not understood is logged and ignored."""
-        if message.get("type") != LAYER_MESSAGE or message.get("version") != VERSION:
-            log(logging.WARNING, "layer-ignored", type=message.get("type"))
+        if not is_ours(message):
+            log(
+                logging.WARNING,
+                "layer-ignored",
+                type=_field(message, "type"),
+                version=_field(message, "version"),
+            )
             return
-        if message["server"] == self._hub.server_id:
+        server = message["server"]
+        if server == self.server:
+            if message["lane"] == HUBS and not message["number"]:
+                self.peers.heard_own()
             return
-        for body in message["bodies"]:
-            try:
-                self._receive(_decoder.decode(body))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                log(logging.WARNING, "layer-ignored", error=repr(error))
+        if message["number"]:
+            position = Position(message["number"], message["place"])
+            accepted, lost = self._incoming.accept(server, message["lane"], position)
+            self._log_lost(server, lost)
+            if not accepted:
+                return
+        for envelope in unpack(message):
+            if isinstance(envelope, Exception):
+                log(logging.WARNING, "layer-ignored", server=server, error=repr(envelope))
+            else:
+                self._take(server, envelope)
+
+    def _take(self, server: str, envelope: AnyEnvelope) -> None:
+        """Lead an envelope to whom it is for."""
+        if isinstance(envelope, Emit):
+            self._actions.deliver(envelope)
+        elif isinstance(envelope, Command):
+            self._actions.execute(envelope)
+        elif isinstance(envelope, Beat):
+            self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
+            self.beats.heard(envelope)
+        elif isinstance(envelope, Ask):
+            self._answering[envelope.id] = self._spawn(self._answer(server, envelope))
+        elif isinstance(envelope, Answer):
+            self.questions.take(envelope)
+        elif (task := self._answering.get(envelope.id)) is not None:
+            task.cancel()
+
+    def _log_lost(self, server: str, lost: int) -> None:
+        if lost:
+            log(logging.ERROR, "layer-lost", server=server, lost=lost)
+
+    @property
+    def lost(self) -> int:
+        """How many layer messages to or from this hub are known to be lost."""
+        return self._incoming.lost + self.publisher.lost
+
+    # The end of an outage
+
+    async def _restore(self) -> None:
+        """
+        Put back what the layer has forgotten, then wait until the other hubs have done the same:
+        what is published before that would not reach them.
+        """
+        if not self._memberships.channel:
+            channel = await self.link.layer.new_channel("realtime")
+            self._memberships.channel = self.questions.channel = self.beats.channel = channel
+        anew = self.peers.deaf
+        if anew and self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
+        if self._listener is None or self._listener.done():
+            self._listener = self._spawn(self._listen())
+        await self._memberships.restore(anew=anew)
+        await self.beats.greet()
 
     async def close(self) -> None:
-        """Leave all groups, as far as the layer answers at once."""
-        for task in self._tasks:
-            task.cancel()
+        """Say goodbye and leave all groups, as far as the layer answers at once."""
         try:
             async with asyncio.timeout(1):
-                for group in list(self._joined):
-                    await self._layer.group_discard(group, self._channel)
+                if self._memberships.channel:
+                    await self.beats.say(leaving=True)
+                    await self._memberships.leave_all()
         except Exception as error:
             log(logging.WARNING, "layer-error", error=repr(error))
+        for task in [*self._tasks, self._listener]:
+            if task is not None:
+                task.cancel()
+
+
+def _field(message: Any, name: str) -> Any:
+    return message.get(name) if isinstance(message, dict) else None

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.layers import get_channel_layer
 
 from ..conf import get_settings
-from ..exceptions import UnknownNamespace
+from ..exceptions import ServerGone, UnknownNamespace
 from ..logs import log
-from ..messages import Format, Message
+from ..messages import Format, Message, encode_args
 from ..routing import resolve
 from ..running import Job
 from ..sockets import Socket
 from ..transports.frames import Frames
-from .cluster import Cluster, Envelope
+from .actions import HubActions
+from .alone import Alone, reaches_others
+from .calls import Answers, as_question, call_sockets, collect
+from .cluster import Cluster
+from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse
+from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
+from .sids import new_server_id, new_sid, server_of
 from .targets import Target
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection
 
-SERVER_ID_LENGTH, SID_LENGTH = 6, 26
+AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 # How long the server's own transports get to send what was written to them last.
 FLUSH_TIME = 0.05
@@ -42,7 +48,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.settings = get_settings()
-        self.server_id = secrets.token_urlsafe(6)[:SERVER_ID_LENGTH]
+        self.server_id = new_server_id()
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
         self.closing = False
@@ -51,9 +57,16 @@ class Hub:
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
         self._tasks: set[asyncio.Task[Any]] = set()
-        layer = get_channel_layer(self.settings.CHANNEL_LAYER) or InMemoryChannelLayer()
-        self.cluster = Cluster(self, layer, self._receive)
-        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_own_sid)
+        self._services: set[asyncio.Task[Any]] = set()
+        self.answer_http: AnswerHttp | None = None
+        self.cluster = self._join_cluster()
+        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
+
+    def _join_cluster(self) -> Cluster | Alone:
+        layer = get_channel_layer(self.settings.CHANNEL_LAYER)
+        if not reaches_others(layer):
+            return Alone()
+        return Cluster(self.server_id, layer, self.serve, HubActions(self))
 
     # Running
 
@@ -72,23 +85,33 @@ class Hub:
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Run `work` in a task that is kept, and whose failure is logged."""
-        task = self.loop.create_task(work, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+        return self._keep(self.loop.create_task(work, context=context), self._tasks)
+
+    def serve(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run what goes on until the hub is closed, in a task that is kept likewise."""
+        return self._keep(self.loop.create_task(work), self._services)
+
+    def _keep(self, task: asyncio.Task[Any], tasks: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+        tasks.add(task)
+        task.add_done_callback(partial(self._done, tasks))
         return task
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+    def _done(self, tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+        tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger("realtime").error("task-failed", exc_info=error)
 
     def new_sid(self) -> str:
         """Return an unguessable id that names this server in its first six characters."""
-        return self.server_id + secrets.token_urlsafe(15)
+        return new_sid(self.server_id)
 
     def is_own_sid(self, name: str) -> bool:
         """Tell whether a name is the sid of a client that this hub has, or had."""
-        return len(name) == SID_LENGTH and name.startswith(self.server_id)
+        return server_of(name) == self.server_id
+
+    def is_sid(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that any hub of the cluster has, or had."""
+        return self.is_own_sid(name) or self.cluster.is_sid_elsewhere(name)
 
     # Sockets
 
@@ -115,26 +138,22 @@ class Hub:
     # Delivery
 
     def emit(self, target: Target, message: Message) -> None:
-        """Deliver to the local sockets of a target, and publish to the other hubs."""
-        self._deliver(target, message)
-        room = target.rooms[0] if len(target.rooms) == 1 else None
-        if room is not None and self.is_own_sid(room):
+        """Deliver to the local sockets of a target, and send to the other hubs."""
+        self.deliver(target, message)
+        if self._is_here(target):
             return
         text, *attachments = message.frames(Format.SOCKETIO).frames
-        self.cluster.publish(
-            target.namespace,
-            room,
-            Envelope(
-                target.namespace,
-                target.rooms,
-                target.excluded,
-                message.volatile,
-                str(text),
-                tuple(attachments),  # type: ignore[arg-type]
-            ),
+        self.cluster.send(
+            target,
+            Emit(*target, message.volatile, str(text), tuple(attachments)),  # type: ignore[arg-type]
         )
 
-    def _deliver(self, target: Target, message: Message) -> None:
+    def _is_here(self, target: Target) -> bool:
+        """Tell whether a target is one client of this hub."""
+        return len(target.rooms) == 1 and self.is_own_sid(target.rooms[0])
+
+    def deliver(self, target: Target, message: Message) -> None:
+        """Deliver to the local sockets of a target."""
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
         for socket in self.registry.select(target):
@@ -144,10 +163,65 @@ class Hub:
                 encoded = frames[wire_format] = message.frames(wire_format)
             socket.deliver(encoded, volatile)
 
-    def send_to_client(
+    def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the sockets of a target `join` or `leave` rooms, or `disconnect`, everywhere."""
+        self.execute(target, action, names)
+        if not self._is_here(target):
+            self.cluster.send(target, Command(*target, action, names))
+
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Do that with the local sockets of a target."""
+        for socket in self.registry.select(target):
+            if action == "disconnect":
+                socket.close()
+            elif action in ("join", "leave"):
+                for name in names:
+                    getattr(socket, action)(name)
+
+    async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
+        """
+        Send an event to a target and return the acknowledgements of the whole cluster.
+
+        After `timeout` seconds the answers name who is missing. One client that is gone is missing
+        at once.
+        """
+        answers = Answers()
+        sockets = self.registry.select(target)
+        answers.asked(socket.sid for socket in sockets)
+        local = call_sockets(sockets, message, timeout, answers.answered)
+        try:
+            async with asyncio.timeout(timeout):
+                if self._is_here(target):
+                    await local
+                else:
+                    question = as_question(target, message, timeout)
+                    await asyncio.gather(local, collect(answers, self.cluster.ask_all(question)))
+        except TimeoutError:
+            pass
+        answers.note_absent(target)
+        return answers
+
+    async def send_to_client(
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
-        """Send an event to one client, in its sid's namespace or another; tell if it is there."""
+        """
+        Send an event to one client, in its sid's namespace or another; tell if it is there.
+
+        Its server is asked, wherever it is.
+        """
+        server = server_of(sid)
+        if server is None or not self.cluster.knows(server):
+            return self.deliver_to_client(sid, namespace, event, args)
+        question = Deliver(sid, namespace, *encode_args([event, *args]))
+        try:
+            return bool(await self.cluster.ask(server, question, ANSWER_TIMEOUT))
+        except ServerGone:
+            return False
+
+    def deliver_to_client(
+        self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
+    ) -> bool:
+        """Do that with a client of this hub."""
         socket = self.registry.sockets.get(sid)
         if socket is not None and namespace is not None:
             socket = socket.connection.sockets.get(namespace)
@@ -156,13 +230,6 @@ class Hub:
         message = Message(socket.namespace, event, args)
         socket.deliver(message.frames(socket.connection.format))
         return True
-
-    def _receive(self, envelope: Envelope) -> None:
-        """Deliver what another hub published."""
-        message = Message.decode(
-            envelope.namespace, envelope.text, envelope.attachments, envelope.volatile
-        )
-        self._deliver(Target(envelope.namespace, envelope.rooms, envelope.excluded), message)
 
     # Counting
 
@@ -206,8 +273,8 @@ class Hub:
                 connection.close("server shutting down")
             except Exception:  # one that cannot be told must not keep the others from it
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
-        await self.cluster.close()
         await self._finish_tasks(self.loop.time() + grace)
+        await self.cluster.close()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
 

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, ProtocolError, TooLarge, UnexpectedPacket
+from ..hub.sids import server_of
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
+from . import relay
 from .requests import check_origin, cors_headers, header, parse_query
 from .session import Session
 
@@ -36,7 +38,7 @@ class Request:
     def __init__(self, hub: Hub, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         self.hub = hub
         self.scope = scope
-        self._receive = receive
+        self.receive = receive
         self._send = send
         self._cors: Headers = []
 
@@ -60,7 +62,10 @@ class Request:
             return
         query = parse_query(self.scope, settings)
         if query.sid:
-            await self._continue(self._session(query.sid, query.transport), method)
+            if (server := self._server_elsewhere(query.sid)) is not None:
+                await relay.forward(self, server, query.sid)
+            else:
+                await self._continue(self._session(query.sid, query.transport), method)
             return
         if method != "GET":
             raise HandshakeError(HandshakeError.BAD_METHOD)
@@ -69,6 +74,11 @@ class Request:
         session = await start(self.scope)
         session.open()
         await self._answer_poll(session)
+
+    def _server_elsewhere(self, sid: str) -> str | None:
+        """Return the other server whose session this is, or None."""
+        server = server_of(sid)
+        return server if server is not None and self.hub.cluster.knows(server) else None
 
     def _session(self, sid: str, transport: str) -> Session:
         session = self.hub.connections.get(sid)
@@ -112,7 +122,7 @@ class Request:
         await self._respond(200, TEXT, payload.encode())
 
     async def _watch(self, session: Session) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
         if session.polling is not None and session.polling.polled:
             session.close("transport close")
@@ -126,7 +136,7 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session.posting = True
         try:
-            body = await self._read_body()
+            body = await self.read_body()
             if session.closed.is_set():
                 raise HandshakeError(HandshakeError.UNKNOWN_SID)
             await self._take(session, body)
@@ -149,7 +159,7 @@ class Request:
             raise UnexpectedPacket("Engine.IO v4 sends binary as base64 in a text")
         return list(engineio.decode_payload(body))
 
-    async def _read_body(self) -> bytes:
+    async def read_body(self) -> bytes:
         """Return the body. Raises TooLarge as soon as it is known to exceed MAX_PAYLOAD."""
         limit = self.hub.settings.MAX_PAYLOAD
         declared = header(self.scope, b"content-length") or ""
@@ -157,7 +167,7 @@ class Request:
             raise TooLarge
         body = bytearray()
         while True:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise Disconnected
             body += message.get("body", b"")
@@ -191,6 +201,10 @@ class Request:
             *self._cors,
             *(extra or ()),
         ]
+        await self.send_response(status, headers, body)
+
+    async def send_response(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer the request."""
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -6,12 +6,14 @@ from django.urls import path
 
 from project.routing import namespaces as demo
 
+from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
 
 namespaces = [
     *demo,
     path("lab/", LabConsumer.as_asgi()),
     path("refused/", RefusedConsumer.as_asgi()),
+    path("cluster/", ClusterConsumer.as_asgi()),
     path("typed/<int:pk>/", TypedConsumer.as_asgi()),
 ]
 

@@ -1,0 +1,108 @@
+"""Signs of life: every hub says regularly that it is there, and hears itself and the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..logs import log
+from .envelopes import HUBS, Beat, encode, pack
+from .lanes import Outgoing
+from .link import Link
+from .peers import BEAT, EXPIRY, Peers
+
+# How often it is looked whether all have answered.
+LOOK = 0.005
+
+
+class Beats:
+    """
+    Beats on the group of all hubs, past the publisher's queue.
+
+    `channel` is this process's, `report()` what it lets the others know.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        link: Link,
+        peers: Peers,
+        outgoing: Outgoing,
+        report: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.channel = ""
+        self._server = server
+        self._link = link
+        self._peers = peers
+        self._outgoing = outgoing
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        # Who has answered our greetings, by their nonces.
+        self._echoes: dict[str, set[str]] = {}
+
+    async def run(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Beat for ever; `refresh` is awaited between the beats."""
+        while True:
+            started = self._loop.time()
+            await asyncio.sleep(BEAT)
+            if not self._link.up.is_set():
+                continue
+            try:
+                await self.say(tails=self._outgoing.tails(), report=self._report())
+            except Exception as error:
+                self._link.failed(error)
+                continue
+            if self._loop.time() - started > 2 * BEAT:
+                self._peers.grant_time()  # this process, or the layer, stood still
+            self._peers.expire()
+            if self._peers.deaf:
+                self._link.failed(None, "layer-deaf")
+            await refresh()
+
+    async def say(self, channel: str | None = None, **fields: Any) -> None:
+        """Send a beat with these fields to all hubs, or to one; raises what the layer raises."""
+        beat = Beat(self._server, self.channel, **fields)
+        message = pack(self._server, HUBS, 0, 0, [encode(beat)])
+        if channel is None:
+            await self._link.layer.group_send(HUBS, message)
+        else:
+            await self._link.layer.send(channel, message)
+
+    def heard(self, beat: Beat) -> None:
+        """Take note of another hub's beat, and answer one that asks for it."""
+        self._peers.heard(beat)
+        if beat.echo in self._echoes:
+            self._echoes[beat.echo].add(beat.server)
+        if beat.hello:
+            self._link.spawn(self._echo(beat))
+
+    async def _echo(self, hello: Beat) -> None:
+        try:
+            await self.say(hello.channel, echo=hello.hello, report=self._report())
+        except Exception as error:
+            log(logging.DEBUG, "layer-error", error=repr(error))
+
+    async def greet(self) -> None:
+        """
+        Wait until this hub hears itself, and every peer has answered or had its time.
+
+        Raises ConnectionError where it does not hear itself.
+        """
+        nonce = secrets.token_urlsafe(6)
+        started, answered = self._loop.time(), self._echoes.setdefault(nonce, set())
+        try:
+            while self._loop.time() - started < EXPIRY:
+                await self.say(hello=nonce, report=self._report())
+                deadline = self._loop.time() + BEAT / 4
+                while self._loop.time() < deadline:
+                    heard = self._peers.heard_self >= started
+                    if heard and answered.issuperset(self._peers.names()):
+                        return
+                    await asyncio.sleep(LOOK)
+        finally:
+            del self._echoes[nonce]
+        if self._peers.heard_self < started:
+            raise ConnectionError("what this process sends to its own group does not come back")

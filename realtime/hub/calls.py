@@ -1,0 +1,101 @@
+"""Events that ask many sockets for their acknowledgements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import AckTimeout, ClientDisconnected
+from ..messages import Format, Message, decode_args, encode_args
+from .envelopes import Answer, Call
+from .sids import server_of
+from .targets import Target
+
+if TYPE_CHECKING:
+    from ..sockets import Socket
+
+# What a server tells of a call: the sids that it asked, and acknowledgements as (sid, text,
+# attachments).
+Part = tuple[list[str], list[tuple[str, str, tuple[bytes, ...]]]]
+
+
+class Answers(dict[str, Any]):
+    """
+    Acknowledgements by sid, as `Broadcaster.call` returns them.
+
+    An answer of one argument is that argument, of none None, of several a list. `missing` names
+    the sids that did not answer in time or went away.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: list[str] = []
+
+    def asked(self, sids: Iterable[str]) -> None:
+        """Take note of sockets that were asked."""
+        self.missing += sids
+
+    def answered(self, sid: str, args: list[Any]) -> None:
+        """Take a socket's acknowledgement."""
+        self[sid] = as_answer(args)
+        if sid in self.missing:
+            self.missing.remove(sid)
+
+    def note_absent(self, target: Target) -> None:
+        """Count one client as missing that was meant, and that no server has."""
+        if len(target.rooms) == 1 and not self and not self.missing and server_of(target.rooms[0]):
+            self.missing.append(target.rooms[0])
+
+
+def as_answer(args: list[Any]) -> Any:
+    """Return an acknowledgement's arguments as one value: None, the only one, or the list."""
+    if not args:
+        return None
+    return args[0] if len(args) == 1 else args
+
+
+def as_question(target: Target, message: Message, timeout: float | None) -> Call:
+    """Return the question that asks another server's sockets."""
+    text, *attachments = message.frames(Format.SOCKETIO).frames
+    return Call(*target, str(text), tuple(attachments), timeout)  # type: ignore[arg-type]
+
+
+async def call_sockets(
+    sockets: list[Socket],
+    message: Message,
+    timeout: float | None,
+    answered: Callable[[str, list[Any]], None],
+) -> None:
+    """Ask sockets, and hand over what each acknowledges within `timeout` seconds."""
+
+    async def ask(socket: Socket) -> None:
+        try:
+            args = await socket.call(message, timeout)
+        except (AckTimeout, ClientDisconnected):
+            return
+        answered(socket.sid, args)
+
+    await asyncio.gather(*map(ask, sockets))
+
+
+async def answer_call(
+    sockets: list[Socket], message: Message, timeout: float | None, tell: Callable[[Part], None]
+) -> None:
+    """Ask sockets on behalf of another process, and tell it what they acknowledge."""
+    tell(([socket.sid for socket in sockets], []))
+
+    def answered(sid: str, args: list[Any]) -> None:
+        tell(([], [(sid, *encode_args(args))]))
+
+    await call_sockets(sockets, message, timeout, answered)
+
+
+async def collect(answers: Answers, parts: AsyncGenerator[Answer]) -> None:
+    """Take what other servers tell of a call."""
+    async for part in parts:
+        if part.content is not None:
+            sids, acks = part.content
+            answers.asked(sids)
+            for sid, text, attachments in acks:
+                answers.answered(sid, decode_args(text, tuple(attachments)))

@@ -1,0 +1,203 @@
+"""
+What hubs say to each other through the channel layer.
+
+Each layer message is a dict of one fixed `type`, with a version and one or more encoded envelopes.
+What a hub does not understand it logs and ignores, so that old and new processes get along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+# The one `type` of our layer messages: never a method of anybody's consumer.
+LAYER_MESSAGE = "realtime.envelope"
+VERSION = 1
+
+# The group of all hubs.
+HUBS = "rt.hubs"
+
+
+@lru_cache(maxsize=4096)
+def group_name(namespace: str, room: str | None = None) -> str:
+    """
+    Return the layer's group for a room, or for the whole namespace where `room` is None.
+
+    Rooms are any text, groups are short ASCII, so the name is a digest.
+    """
+    key = msgspec.msgpack.encode((namespace, room))
+    return "rt." + blake2b(key, digest_size=20).hexdigest()
+
+
+def server_group(server: str) -> str:
+    """Return the group that one hub alone is in, for processes that do not know its channel."""
+    return "rt.server." + server
+
+
+class Envelope(msgspec.Struct, array_like=True):
+    """The base of all that travels."""
+
+
+class Emit(Envelope, tag="emit"):
+    """An event for sockets. `text` and `attachments` are its Socket.IO packet, encoded."""
+
+    namespace: str
+    rooms: tuple[str, ...]
+    excluded: tuple[str, ...]
+    volatile: bool
+    text: str
+    attachments: tuple[bytes, ...]
+
+
+class Command(Envelope, tag="command"):
+    """What is to be done with sockets: `action` is join, leave or disconnect, `names` rooms."""
+
+    namespace: str
+    rooms: tuple[str, ...]
+    excluded: tuple[str, ...]
+    action: str
+    names: tuple[str, ...]
+
+
+class Beat(Envelope, tag="beat"):
+    """
+    A sign of life: who speaks, its channel, and what it counts.
+
+    `hello` asks for a beat with the same text as `echo`; `leaving` is the last one. `tails` names,
+    for lanes that were used lately, the number and the place of the last message, so that a lost
+    one is noticed.
+    """
+
+    server: str
+    channel: str
+    hello: str = ""
+    echo: str = ""
+    leaving: bool = False
+    tails: Mapping[str, tuple[int, int]] = {}
+    report: dict[str, Any] = {}
+
+
+class Call(Envelope, tag="call"):
+    """Question: an event whose acknowledgements are wanted; the answers are `calls.Part`s."""
+
+    namespace: str
+    rooms: tuple[str, ...]
+    excluded: tuple[str, ...]
+    text: str
+    attachments: tuple[bytes, ...]
+    timeout: float | None
+
+
+class Deliver(Envelope, tag="deliver"):
+    """Question: an event for one client; the answer is whether it is there."""
+
+    sid: str
+    namespace: str | None
+    text: str
+    attachments: tuple[bytes, ...]
+
+
+class Settle(Envelope, tag="settle"):
+    """Question: is all that was asked for so far in effect? The answer comes when it is."""
+
+
+class HttpRequest(Envelope, tag="http"):
+    """Question: a polling request for a session of this server; the answer is an HttpResponse."""
+
+    sid: str
+    method: str
+    query_string: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+class HttpResponse(NamedTuple):
+    """The answer to an HttpRequest."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+Question = Call | Deliver | Settle | HttpRequest
+
+
+class Ask(Envelope, tag="ask"):
+    """A question, and the channel to answer on."""
+
+    id: str
+    reply_to: str
+    question: Question
+
+
+class Answer(Envelope, tag="answer"):
+    """
+    One answer of a server: what it is depends on the question.
+
+    `final` is the last one. `servers` are those that the answering hub knows, itself included.
+    """
+
+    id: str
+    server: str
+    final: bool
+    content: Any = None
+    servers: tuple[str, ...] = ()
+
+
+class Cancel(Envelope, tag="cancel"):
+    """Who asked this question wants its answer no more."""
+
+    id: str
+
+
+AnyEnvelope = Emit | Command | Beat | Ask | Answer | Cancel
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyEnvelope] = msgspec.msgpack.Decoder(AnyEnvelope)
+
+
+def encode(envelope: AnyEnvelope) -> bytes:
+    """Return an envelope's bytes. Raises OverflowError for integers of more than 64 bits."""
+    return _encoder.encode(envelope)
+
+
+def pack(server: str, lane: str, number: int, place: int, bodies: list[bytes]) -> dict[str, Any]:
+    """
+    Return the layer message with these encoded envelopes.
+
+    `number` counts all messages of the server, `place` those of the lane (see `lanes`); zeros are
+    for messages that nobody keeps count of.
+    """
+    return {
+        "type": LAYER_MESSAGE,
+        "version": VERSION,
+        "server": server,
+        "lane": lane,
+        "number": number,
+        "place": place,
+        "bodies": bodies,
+    }
+
+
+def is_ours(message: Any) -> bool:
+    """Tell whether a layer message is one that this version understands."""
+    return (
+        isinstance(message, dict)
+        and message.get("type") == LAYER_MESSAGE
+        and message.get("version") == VERSION
+        and isinstance(message.get("server"), str)
+        and isinstance(message.get("bodies"), (list, tuple))
+    )
+
+
+def unpack(message: dict[str, Any]) -> Iterator[AnyEnvelope | Exception]:
+    """Yield the envelopes of a layer message; an error in the place of what is not understood."""
+    for body in message["bodies"]:
+        try:
+            yield _decoder.decode(body)
+        except (msgspec.DecodeError, msgspec.ValidationError, TypeError) as error:
+            yield error

@@ -1,0 +1,115 @@
+"""The other hubs, as far as their beats tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .envelopes import Beat
+
+# Seconds from beat to beat, and until a hub that is not heard is taken for dead.
+BEAT = 2.0
+EXPIRY = 3 * BEAT
+
+# Ids of hubs, past ones too, that are remembered.
+MAX_KNOWN = 10_000
+
+
+class Peer:
+    """Another hub: its channel, its last report, and when it was heard last."""
+
+    __slots__ = ("channel", "heard", "report", "server")
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.channel = ""
+        self.heard = 0.0
+        self.report: dict[str, Any] = {}
+
+
+class Peers:
+    """
+    Who is there. `gone(server)` is called for each that left or died.
+
+    `heard_self` is when this hub's own beat came back last: while it does not, the layer is at
+    fault, and nobody is taken for dead.
+    """
+
+    def __init__(self, now: Callable[[], float], gone: Callable[[str], None]) -> None:
+        self._now = now
+        self._gone = gone
+        self._peers: dict[str, Peer] = {}
+        self._known: dict[str, None] = {}
+        self.heard_self = now()
+
+    def __contains__(self, server: str) -> bool:
+        return server in self._peers
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def knew(self, server: str) -> bool:
+        """Tell whether this id is, or was, a peer's."""
+        return server in self._known
+
+    def names(self) -> list[str]:
+        """Return the ids of all peers."""
+        return list(self._peers)
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Return every peer's last report, by its server's id."""
+        return {peer.server: peer.report for peer in self._peers.values()}
+
+    def channel(self, server: str) -> str | None:
+        """Return the channel of a peer, or None for one that is not there."""
+        peer = self._peers.get(server)
+        return peer.channel if peer else None
+
+    def heard(self, beat: Beat) -> None:
+        """Take note of a beat."""
+        if beat.leaving:
+            self._drop(beat.server)
+            return
+        peer = self._peers.get(beat.server)
+        if peer is None:
+            peer = self._peers[beat.server] = Peer(beat.server)
+            self._remember(beat.server)
+        peer.channel, peer.report, peer.heard = beat.channel, beat.report, self._now()
+
+    def _remember(self, server: str) -> None:
+        self._known[server] = None
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def heard_own(self) -> None:
+        """
+        Take note of this hub's own beat, which came back through the layer.
+
+        After a silence of the layer all others get their time anew.
+        """
+        if self.deaf:
+            self.grant_time()
+        self.heard_self = self._now()
+
+    def grant_time(self) -> None:
+        """Give everybody their time anew, after what was not their fault."""
+        self.heard_self = self._now()
+        for peer in self._peers.values():
+            peer.heard = self.heard_self
+
+    @property
+    def deaf(self) -> bool:
+        """Whether this hub has not heard itself for so long that it may hear nobody."""
+        return self._now() - self.heard_self > EXPIRY
+
+    def expire(self) -> None:
+        """Drop those that were not heard for EXPIRY seconds."""
+        now = self._now()
+        if now - self.heard_self > 2 * BEAT:
+            return
+        for peer in [peer for peer in self._peers.values() if now - peer.heard > EXPIRY]:
+            self._drop(peer.server)
+
+    def _drop(self, server: str) -> None:
+        if self._peers.pop(server, None) is not None:
+            self._gone(server)

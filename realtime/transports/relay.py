@@ -1,0 +1,106 @@
+"""
+Polling requests that reach another server than their session's: no sticky sessions are needed.
+
+The server that a request reaches asks the one that the sid names, through the channel layer, and
+gives its answer to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import HandshakeError, ServerGone
+from ..hub.envelopes import HttpRequest, HttpResponse
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from .http import Request
+
+# Seconds that a poll may take beyond its session's next ping.
+SPARE_TIME = 5.0
+
+# The request's headers that its session's server looks at.
+HEADERS = frozenset({b"host", b"x-forwarded-host", b"origin", b"content-type"})
+
+
+async def forward(request: Request, server: str, sid: str) -> None:
+    """
+    Let the session's server answer a request.
+
+    Raises HandshakeError (unknown sid) where that server is gone.
+    """
+    question = await _question(request, sid)
+    settings = request.hub.settings
+    timeout = settings.PING_INTERVAL + settings.PING_TIMEOUT + SPARE_TIME
+    asking = request.hub.spawn(request.hub.cluster.ask(server, question, timeout))
+    watching = request.hub.spawn(_hung_up(request))
+    try:
+        await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            return
+        content = asking.result()
+    except ServerGone:
+        content = None
+    finally:
+        asking.cancel()
+        watching.cancel()
+    if content is None:
+        raise HandshakeError(HandshakeError.UNKNOWN_SID)
+    status, headers, body = content
+    await request.send_response(
+        status, [(bytes(name), bytes(value)) for name, value in headers], body
+    )
+
+
+async def _question(request: Request, sid: str) -> HttpRequest:
+    scope = request.scope
+    body = await request.read_body() if scope["method"] == "POST" else b""
+    headers = tuple(
+        (name.lower(), value) for name, value in scope["headers"] if name.lower() in HEADERS
+    )
+    return HttpRequest(sid, scope["method"], scope["query_string"], headers, body)
+
+
+async def _hung_up(request: Request) -> None:
+    """Return when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def answer(hub: Hub, question: HttpRequest, serve: Any) -> HttpResponse:
+    """
+    Answer a request that another server has forwarded.
+
+    `serve(scope, receive, send)` is what serves a request that came here. When the task is
+    cancelled the client has hung up.
+    """
+    body = [question.body]
+    hung_up = asyncio.Event()
+    parts: dict[str, Any] = {"body": b""}
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return {"type": "http.request", "body": body.pop()}
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        parts.update(message)
+
+    scope = {
+        "type": "http",
+        "method": question.method,
+        "path": hub.settings.PATH,
+        "query_string": question.query_string,
+        "headers": list(question.headers),
+    }
+    try:
+        await serve(scope, receive, send)
+    except asyncio.CancelledError:
+        session = hub.connections.get(question.sid)
+        if isinstance(session, Session) and session.polling and question.method == "GET":
+            session.close("transport close")
+        raise
+    return HttpResponse(parts["status"], tuple(parts["headers"]), parts["body"])
