@@ -88,7 +88,9 @@ OPTIONS: dict[str, Option] = {
     "TRANSPORTS": Option(
         TRANSPORTS,
         lambda value: (
-            isinstance(value, (list, tuple)) and bool(value) and set(value) <= set(TRANSPORTS)
+            isinstance(value, (list, tuple))
+            and bool(value)
+            and all(name in TRANSPORTS for name in value)
         ),
         'Give a list of "polling" and "websocket", or one of them.',
     ),

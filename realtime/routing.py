@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -61,7 +62,7 @@ def reverse(consumer_class: type[NamespaceConsumer], **kwargs: Any) -> str:
                 path = _resolver().reverse(callback, **kwargs)
             except NoReverseMatch:
                 continue
-            return "/" + path.strip("/")
+            return "/" + unquote(path).strip("/")  # a namespace is no URL: "Зал 1" is itself
     raise UnknownNamespace(
         f"no route of {consumer_class.__name__} takes {kwargs!r} in REALTIME['NAMESPACES']"
     )

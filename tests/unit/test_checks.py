@@ -1,0 +1,113 @@
+"""What `manage.py check` says of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import daphne
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from realtime import NamespaceConsumer
+
+from .conftest import NAMESPACES, Serve
+
+REDIS = "channels_redis.core.RedisChannelLayer"
+
+
+def found() -> list[CheckMessage]:
+    """Return what the checks of the app say."""
+    return [message for message in run_checks() if (message.id or "").startswith("realtime.")]
+
+
+def ids(messages: Iterable[CheckMessage]) -> list[str | None]:
+    return [message.id for message in messages]
+
+
+def test_nothing_is_wrong() -> None:
+    assert found() == []
+
+
+def test_wrong_settings_are_errors_with_hints(settings: Settings) -> None:
+    settings.REALTIME = {"NAMESPACES": NAMESPACES, "PING_INTERVAL": -1, "CORS": []}
+    messages = found()
+    assert ids(messages) == ["realtime.E001", "realtime.E001"]
+    assert "'PING_INTERVAL'" in messages[0].msg
+    assert "seconds" in (messages[0].hint or "")
+    assert "'CORS'" in messages[1].msg
+    assert "CORS_ORIGINS" in (messages[1].hint or "")
+
+
+def test_check_fails_on_them(settings: Settings) -> None:
+    settings.REALTIME = {"PATH": "socket.io"}
+    with pytest.raises(SystemCheckError, match=r"realtime\.E001"):
+        call_command("check")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "is not set"),
+        ("nowhere.to.be.found", "nowhere"),
+        ("tests.unit.routing.nothing", "nothing"),
+        ("tests.unit.routing.OrderConsumer", "does not appear to have any patterns"),
+    ],
+)
+def test_namespaces_that_cannot_be_loaded(settings: Settings, path: str, said: str) -> None:
+    settings.REALTIME = {"NAMESPACES": path}
+    (message,) = found()
+    assert message.id == "realtime.E002"
+    assert said in message.msg
+    assert "NAMESPACES" in (message.hint or "")
+
+
+def test_a_route_that_is_no_consumer(serve: Serve) -> None:
+    from django.urls import path
+
+    serve(routes=[path("view/", lambda request: None), path("", NamespaceConsumer.as_asgi())])
+    (message,) = found()
+    assert message.id == "realtime.E002"
+    assert "not a consumer" in message.msg
+
+
+def test_a_layer_that_is_not_there(settings: Settings) -> None:
+    settings.CHANNEL_LAYERS = {"other": {"BACKEND": REDIS, "CONFIG": {"capacity": 10_000}}}
+    (message,) = found()
+    assert message.id == "realtime.E003"
+    assert "'default'" in message.msg
+    settings.REALTIME = {"NAMESPACES": NAMESPACES, "CHANNEL_LAYER": "other"}
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("config", "warned"), [({}, True), ({"capacity": 500}, True), ({"capacity": 5000}, False)]
+)
+def test_a_layer_that_drops_messages(
+    settings: Settings, config: dict[str, Any], warned: bool
+) -> None:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": REDIS, "CONFIG": config}}
+    assert ("realtime.W001" in ids(found())) == warned
+
+
+def test_daphne_behind_staticfiles(settings: Settings) -> None:
+    apps = [app for app in settings.INSTALLED_APPS if app != "daphne"]
+    settings.INSTALLED_APPS = [*apps, "daphne"]
+    (message,) = found()
+    assert message.id == "realtime.E004"
+    settings.INSTALLED_APPS = apps
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("4.2.1", True), ("3.0.2", True), ("4.2.2", False), ("4.10", False), ("5.0.0b1", False)],
+)
+def test_a_daphne_with_known_holes(
+    monkeypatch: pytest.MonkeyPatch, version: str, warned: bool
+) -> None:
+    monkeypatch.setattr(daphne, "__version__", version)
+    assert ("realtime.W002" in ids(found())) == warned
