@@ -52,17 +52,17 @@ def clients_count(request: HttpRequest) -> HttpResponse:
     """
     Answer ``{"count": N}``: connected clients, or those of ``?namespace=`` and ``?room=``.
 
-    400 for a namespace that no route leads to.
+    400 for a namespace that no route leads to, and for what is no name of a room.
     """
     namespace, room = request.GET.get("namespace"), request.GET.get("room")
     if namespace is None and room is None:
         return JsonResponse({"count": broadcast.count_clients()})
     try:
         sockets = broadcast.of(namespace or "/")
-    except UnknownNamespace as error:
+        if room is not None:
+            sockets = sockets.to(room)
+    except (UnknownNamespace, ValueError) as error:
         return _message(400, str(error))
-    if room is not None:
-        sockets = sockets.to(room)
     return JsonResponse({"count": sockets.count()})
 
 
