@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -155,6 +156,7 @@ def test_two_tabs_see_each_others_room_messages(open_page: Open) -> None:
 
 def test_clients_are_counted_live(open_page: Open, browser: Browser) -> None:
     page = open_page()
+    expect(page.get_by_test_id("count")).to_have_text(re.compile(r"\d+"), timeout=DEADLINE)
     before = int(page.get_by_test_id("count").inner_text())
     open_page()
     expect(page.get_by_test_id("count")).to_have_text(str(before + 1), timeout=DEADLINE)
