@@ -23,11 +23,14 @@ def log(level: int, what: str, *, exc_info: bool = False, **fields: Any) -> None
 def _quote(value: Any) -> str:
     text = str(value)[:200]
     plain = text.isprintable() and text and " " not in text and '"' not in text
-    return text if plain else '"' + text.translate(_ESCAPES) + '"'
+    if plain:
+        return text
+    return '"' + text.translate(_ESCAPES).encode(errors="backslashreplace").decode() + '"'
 
 
 _ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160), 0x2028, 0x2029]} | {
     ord('"'): '\\"',
+    ord("\\"): "\\\\",
     ord("\n"): "\\n",
     ord("\r"): "\\r",
 }

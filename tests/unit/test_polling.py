@@ -1,0 +1,107 @@
+"""The outbox that polls empty, and the inbox that POSTs fill."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.exceptions import UnexpectedPacket
+from realtime.protocol import engineio
+from realtime.transports.frames import Frames
+from realtime.transports.polling import PollingInbox, PollingWriter
+from realtime.transports.writers import GOING_AWAY, NORMAL
+
+from .probes import DEADLINE
+
+
+@given(st.lists(st.lists(st.binary(max_size=3) | st.just("4text"), min_size=1, max_size=40)))
+def test_payloads_have_at_most_16_packets(messages: list[list[str | bytes]]) -> None:
+    async def poll_all() -> list[str]:
+        writer = PollingWriter()
+        for frames in messages:
+            writer.write(Frames(*frames))
+        assert (writer.buffered > 0) == bool(messages)
+        packets: list[str] = []
+        while writer.buffered:
+            payload = (await writer.poll()).split(engineio.SEPARATOR)
+            assert len(payload) <= 16
+            packets += payload
+        return packets
+
+    expected = [engineio.payload_part(frame) for frames in messages for frame in frames]
+    assert asyncio.run(poll_all()) == expected
+
+
+async def test_a_poll_waits_for_the_first_message() -> None:
+    writer = PollingWriter()
+    poll = asyncio.create_task(writer.poll())
+    await asyncio.sleep(0)
+    assert writer.polled
+    with pytest.raises(UnexpectedPacket):
+        await writer.poll()
+    writer.write(Frames("4one"))
+    writer.write(Frames("4two"))
+    assert await poll == "4one\x1e4two"
+    assert not writer.polled
+    assert writer.buffered == 0
+
+
+async def test_a_poll_that_is_woken_for_nothing() -> None:
+    writer = PollingWriter()
+    poll = asyncio.create_task(writer.poll())
+    await asyncio.sleep(0)
+    writer.wake()
+    assert await poll == "6"
+
+
+@pytest.mark.parametrize(("code", "payload"), [(NORMAL, "4last\x1e1"), (GOING_AWAY, "4last")])
+async def test_the_last_payload(code: int, payload: str) -> None:
+    writer = PollingWriter()
+    writer.write(Frames("4last"))
+    writer.close(code, "")
+    writer.write(Frames("4too late"))
+    assert await writer.poll() == payload
+    assert await writer.poll() == "6", "nothing more comes, and nobody waits for it"
+
+
+@pytest.mark.parametrize(("code", "payload"), [(NORMAL, "1"), (GOING_AWAY, "6")])
+async def test_a_poll_that_waits_at_the_end(code: int, payload: str) -> None:
+    writer = PollingWriter()
+    poll = asyncio.create_task(writer.poll())
+    await asyncio.sleep(0)
+    writer.close(code, "")
+    assert await asyncio.wait_for(poll, DEADLINE) == payload
+
+
+async def test_abort_forgets_what_waits() -> None:
+    writer = PollingWriter()
+    writer.write(Frames("4lost"))
+    writer.abort()
+    assert writer.buffered == 0
+    assert await writer.poll() == "6"
+
+
+async def test_what_waits_is_given_to_another_writer() -> None:
+    writer = PollingWriter()
+    writer.write(Frames("4one", b"two"))
+    assert [frames.frames for frames in writer.release()] == [("4one", b"two")]
+    assert writer.buffered == 0
+
+
+async def test_the_inbox_gives_frames_in_order() -> None:
+    inbox = PollingInbox()
+    inbox.put(["4one", b"two"])
+    taken = asyncio.create_task(inbox.taken())
+    assert [await inbox.receive(), await inbox.receive()] == ["4one", b"two"]
+    assert not taken.done(), "the last one may be at work"
+    last = asyncio.create_task(inbox.receive())
+    await asyncio.wait_for(taken, DEADLINE)
+    inbox.put(["4three"])
+    assert await last == "4three"
+    inbox.put(["4four"])
+    inbox.close()
+    assert [await inbox.receive(), await inbox.receive()] == ["4four", None]
+    await asyncio.wait_for(inbox.taken(), DEADLINE)
