@@ -16,6 +16,7 @@ from .hub.gateway import on_loop
 from .hub.targets import Target
 from .messages import Format, Message
 from .names import check_rooms
+from .sockets import unsettle
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
@@ -66,9 +67,8 @@ class Broadcaster:
 
     def excluding(self, *names: str) -> Broadcaster:
         """Not the sockets in these rooms, nor those with these sids."""
-        return self._with(
-            self._target._replace(excluded=self._target.excluded + check_rooms(names))
-        )
+        excluded = self._target.excluded + check_rooms(names)
+        return self._with(self._target._replace(excluded=excluded))
 
     @property
     def volatile(self) -> Broadcaster:
@@ -111,6 +111,7 @@ class Broadcaster:
 
     def _command(self, action: str, names: tuple[str, ...]) -> Pending:
         gateway = get_gateway()
+        unsettle()
         gateway.command(self._target, action, names)
         return Pending(gateway.settled)
 

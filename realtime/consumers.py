@@ -15,6 +15,7 @@ from .hub.calls import as_answer
 from .hub.gateway import HubGateway
 from .hub.targets import Target
 from .messages import Message
+from .names import check_rooms
 from .running import call_hook
 from .sockets import Socket
 
@@ -220,12 +221,10 @@ class NamespaceConsumer:
         rooms: tuple[str, ...],
     ) -> Pending:
         hub = self._socket.hub
-        for room in rooms:
-            if not isinstance(room, str):
-                raise TypeError(f"a room's name is a text, not {type(room).__name__}")
+        for room in check_rooms(rooms):
             note(room)
             hub.run(move, room)
-        return Pending(hub.cluster.settled)
+        return Pending(hub.settled)
 
     def close(self) -> Pending:
         """Disconnect this client from the namespace ("server namespace disconnect")."""

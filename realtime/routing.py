@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from .conf import get_settings
 from .exceptions import UnknownNamespace
+from .names import find_fault
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
@@ -33,9 +34,10 @@ def resolve(namespace: str) -> Route:
     """
     Return the route of a namespace like "/orders/7".
 
-    Raises UnknownNamespace where no route matches.
+    Raises UnknownNamespace where no route matches, or for a name that cannot be kept.
     """
-    if namespace.startswith("/") and (namespace == "/" or not namespace.endswith("/")):
+    fits = namespace.startswith("/") and (namespace == "/" or not namespace.endswith("/"))
+    if fits and find_fault(namespace) is None:
         path = namespace[1:]
         for candidate in (path + "/", path) if path else ("",):
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # How long a socket's last hook waits for the handler that is at work when the client goes away.
 DISCONNECT_GRACE = 2.0
+
+
+# The socket whose hook or handler runs here.
+_handling: ContextVar[Socket | None] = ContextVar("realtime_socket", default=None)
 
 
 class State(Enum):
@@ -62,6 +66,11 @@ class Socket:
         self._held_bytes = 0
         self.acks = Acks()
         self._accepted = False
+        # Whether the hub's observers know this socket.
+        self.observed = False
+        # Whether it may have joined or left since an answer waited for that to be in effect.
+        self.unsettled = False
+        self.context.run(_handling.set, self)
         self.consumer = route.consumer_class(**route.initkwargs)
         self.consumer.attach(self, route.kwargs, query)
 
@@ -69,6 +78,11 @@ class Socket:
     def connected(self) -> bool:
         """Whether the client was told that it is connected, and still is."""
         return self.state is State.CONNECTED
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client left or was disconnected."""
+        return self.state is State.CLOSED
 
     # Life
 
@@ -89,11 +103,17 @@ class Socket:
             self._refuse("server error", None)
         else:
             self._accepted = True
-            await self.hub.cluster.settled()
-            self._accept()
+            await self._accept()
 
-    def _accept(self) -> None:
-        if self.state is State.CLOSED:
+    async def _accept(self) -> None:
+        """Tell the cluster, and then the client, unless it went away meanwhile."""
+        if self.gone:
+            return
+        self.observed = True
+        self.unsettled = False
+        self.hub.observers.opened(self)
+        await self.hub.settled()
+        if self.gone:
             return
         self.state = State.CONNECTED
         self.connection.confirm(self)
@@ -104,7 +124,7 @@ class Socket:
 
     def _refuse(self, message: str, data: Any) -> None:
         self._log(logging.INFO, "refused", message=message)
-        if self.state is not State.CLOSED:
+        if not self.gone:
             self._close()
             try:
                 self.connection.refuse(self.namespace, message, data)
@@ -118,13 +138,15 @@ class Socket:
 
         The client is not told here: see `close`.
         """
-        if self.state is not State.CLOSED:
+        if not self.gone:
             self._close()
+            if self.observed:
+                self.hub.observers.closed(self, reason)
             self.hub.spawn(self._finish(reason), self.context)
 
     def close(self) -> None:
         """Tell the client that the server disconnects it from this namespace."""
-        if self.state is State.CLOSED:
+        if self.gone:
             return
         was_connected = self.connected
         self.disconnect("server namespace disconnect")
@@ -148,6 +170,8 @@ class Socket:
             self._accepted = True
         if not self._accepted:
             return
+        if self.observed:
+            await self.hub.observers.settled()
         self._log(logging.INFO, "disconnect", reason=reason)
         try:
             await self._call(self.consumer.disconnect, reason)
@@ -191,7 +215,9 @@ class Socket:
         if ack_id is None:
             return
         frames = encode_ack(self.connection.format, self.namespace, ack_id, args)
-        await self.hub.cluster.settled()
+        if self.unsettled:
+            self.unsettled = False
+            await self.hub.settled()
         if self.connected:
             self.connection.send(frames)
 
@@ -224,7 +250,7 @@ class Socket:
 
         `resolve` is called once with the client's arguments, or with None where it went away.
         """
-        if self.state is State.CLOSED:
+        if self.gone:
             resolve(None)
             return
         self._send_with_ack(message, resolve)
@@ -243,7 +269,7 @@ class Socket:
 
         Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
         """
-        if self.state is State.CLOSED:
+        if self.gone:
             raise ClientDisconnected(f"the client is gone, and cannot answer {message.event!r}")
         answer: asyncio.Future[list[Any] | None] = self.hub.loop.create_future()
         ack_id = self._send_with_ack(message, partial(_set_answer, answer))
@@ -270,12 +296,18 @@ class Socket:
     def join(self, room: str) -> None:
         """Join a room, in this process at once."""
         self.rooms.add(room)
-        self.hub.registry.join(self, room)
+        if self.hub.registry.join(self, room):
+            self.unsettled = True
+            if self.observed:
+                self.hub.observers.joined(self, room)
 
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""
         self.rooms.discard(room)
-        self.hub.registry.leave(self, room)
+        if self.hub.registry.leave(self, room):
+            self.unsettled = True
+            if self.observed:
+                self.hub.observers.left(self, room)
 
     def _log(self, level: int, what: str, **fields: Any) -> None:
         user = self.connection.scope.get("user")
@@ -288,6 +320,12 @@ class Socket:
             transport=self.connection.transport,
             **fields,
         )
+
+
+def unsettle() -> None:
+    """Let the answer of the handler that runs here wait until what it changed is in effect."""
+    if (socket := _handling.get()) is not None:
+        socket.unsettled = True
 
 
 def _set_answer(answer: asyncio.Future[list[Any] | None], args: list[Any] | None) -> None:

@@ -46,7 +46,7 @@ class HubActions:
             tell(None)  # the asker waits, now that it knows that this server lives
             assert self._hub.answer_http is not None  # set before this server has any session
             return await self._hub.answer_http(question)
-        await self._hub.cluster.settled()
+        await self._hub.settled()
         return True
 
     def report(self) -> dict[str, Any]:

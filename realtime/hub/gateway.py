@@ -58,7 +58,7 @@ class HubGateway:
         await on_loop(self._hub.loop, self._hub.cluster.drain)
 
     async def settled(self) -> None:
-        await on_loop(self._hub.loop, self._hub.cluster.settled_everywhere)
+        await on_loop(self._hub.loop, self._hub.settled_everywhere)
 
     async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
         return await on_loop(self._hub.loop, lambda: self._hub.call(target, message, timeout))

@@ -16,6 +16,7 @@ from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
 from ..logs import log
 from ..messages import Format, Message, encode_args
+from ..observers import Observers
 from ..routing import resolve
 from ..running import Job
 from ..sockets import Socket
@@ -61,6 +62,7 @@ class Hub:
         self.answer_http: AnswerHttp | None = None
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
+        self.observers = Observers(self)
 
     def _join_cluster(self) -> Cluster | Alone:
         layer = get_channel_layer(self.settings.CHANNEL_LAYER)
@@ -100,6 +102,16 @@ class Hub:
         tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger("realtime").error("task-failed", exc_info=error)
+
+    async def settled(self) -> None:
+        """Wait until what sockets opened, joined and left so far is in effect in the cluster."""
+        await self.cluster.settled()
+        await self.observers.settled()
+
+    async def settled_everywhere(self) -> None:
+        """Wait until that and what was sent so far is in effect in the whole cluster."""
+        await self.observers.settled()
+        await self.cluster.settled_everywhere()
 
     def new_sid(self) -> str:
         """Return an unguessable id that names this server in its first six characters."""
@@ -274,6 +286,7 @@ class Hub:
             except Exception:  # one that cannot be told must not keep the others from it
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
         await self._finish_tasks(self.loop.time() + grace)
+        await self.observers.close()
         await self.cluster.close()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()

@@ -61,22 +61,28 @@ class Registry:
             self._leave(namespace, room, socket)
         self._forget_if_empty(namespace)
 
-    def join(self, socket: Socket, room: str) -> None:
-        """Put a registered socket into a room; one that is gone stays out."""
+    def join(self, socket: Socket, room: str) -> bool:
+        """Put a registered socket into a room; tell if it is new there. One that is gone is not."""
         if socket.sid not in self.sockets:
-            return
+            return False
         rooms = self.namespaces[socket.namespace].rooms
         members = rooms.get(room)
         if members is None:
             members = rooms[room] = set()
             self._opened(socket.namespace, room)
+        elif socket in members:
+            return False
         members.add(socket)
+        return True
 
-    def leave(self, socket: Socket, room: str) -> None:
-        """Take a socket out of a room."""
-        if namespace := self.namespaces.get(socket.namespace):
-            self._leave(namespace, room, socket)
-            self._forget_if_empty(namespace)
+    def leave(self, socket: Socket, room: str) -> bool:
+        """Take a socket out of a room; tell if it was there."""
+        namespace = self.namespaces.get(socket.namespace)
+        if namespace is None:
+            return False
+        was_there = self._leave(namespace, room, socket)
+        self._forget_if_empty(namespace)
+        return was_there
 
     def _forget_if_empty(self, namespace: Namespace) -> None:
         """Forget a namespace without sockets, once no thread is on its way out of a room."""
@@ -84,14 +90,15 @@ class Registry:
             del self.namespaces[namespace.name]
             self._emptied(namespace.name, None)
 
-    def _leave(self, namespace: Namespace, room: str, socket: Socket) -> None:
+    def _leave(self, namespace: Namespace, room: str, socket: Socket) -> bool:
         members = namespace.rooms.get(room)
-        if members is None:
-            return
-        members.discard(socket)
+        if members is None or socket not in members:
+            return False
+        members.remove(socket)
         if not members:
             del namespace.rooms[room]
             self._emptied(namespace.name, room)
+        return True
 
     def select(self, target: Target) -> list[Socket]:
         """Return the sockets that a target names, each once."""

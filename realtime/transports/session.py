@@ -84,6 +84,9 @@ class Session(Connection):
             writer.write(frames)
         polling.abort()
         self.inbox.close()
+        for socket in self.sockets.values():
+            if socket.observed:
+                self.hub.observers.moved(socket)
 
     # Heartbeat
 
