@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
 from tests.live import KINDS, LiveServer
 from tests.nginx import Nginx
@@ -106,6 +107,13 @@ def new_nginx() -> Iterator[NginxFactory]:
             return stack.enter_context(Nginx(*(server.port for server in servers)))
 
         yield start
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    """A running Node process with the official JavaScript client."""
+    async with running_node() as node:
+        yield node
 
 
 @pytest.fixture(params=LAYERS)

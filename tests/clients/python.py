@@ -11,6 +11,7 @@ import socketio
 
 from tests.clients.wire import DEADLINE
 from tests.live import LiveServer
+from tests.nginx import Nginx
 
 TRANSPORTS = {
     "websocket": ["websocket"],
@@ -78,7 +79,11 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    server: LiveServer, way: str, *namespaces: str, auth: Any = None, **options: Any
+    server: LiveServer | Nginx,
+    way: str,
+    *namespaces: str,
+    auth: Any = None,
+    **options: Any,
 ) -> AsyncIterator[Client]:
     """Connect a client to namespaces ("/" by default) by "websocket", "polling" or "upgrade"."""
     client = Client(**options)

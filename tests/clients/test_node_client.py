@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import itertools
-import json
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clients.javascript import OPTIONS, Node
 from tests.clients.wire import DEADLINE
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
 
-FOLDER = Path(__file__).parent / "node"
 BINARY = b"\x00\x01\xfe\xff"
-LINE_LIMIT = 16 * 1024 * 1024
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "websocket": {"transports": ["websocket"]},
-    "polling": {"transports": ["polling"]},
-    "upgrade": {"transports": ["polling", "websocket"]},
-}
 
 ARGUMENTS: list[tuple[Any, ...]] = [
     ("text",),
@@ -38,148 +25,6 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     ({"file": BINARY, "more": [b"", {"thumb": BINARY}]}, "name"),
     (bytes(range(256)) * 300, "x" * 100_000),
 ]
-
-
-def to_json(value: Any) -> Any:
-    """Return a value with its bytes as the runner reads them."""
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
-    if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
-    return value
-
-
-def from_json(value: dict[str, Any]) -> Any:
-    """Return bytes where the runner wrote them: json's object_hook."""
-    return base64.b64decode(value["$bytes"]) if value.keys() == {"$bytes"} else value
-
-
-class Node:
-    """The runner: a Node process, the steps it is given and the lines it says."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self._lines: list[dict[str, Any]] = []
-        self._ids = itertools.count()
-
-    def do(self, step: str, **fields: Any) -> None:
-        """Give the runner a step."""
-        assert self.process.stdin is not None
-        line = json.dumps({"do": step, **to_json(fields)})
-        self.process.stdin.write(line.encode() + b"\n")
-
-    async def said(self, **fields: Any) -> dict[str, Any]:
-        """Return the first line with these fields, as it is there or arrives; others wait."""
-        async with asyncio.timeout(DEADLINE * 2):
-            while True:
-                for line in self._lines:
-                    if fields.items() <= line.items():
-                        self._lines.remove(line)
-                        return line
-                await self._read()
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        line = await self.process.stdout.readline()
-        assert line, f"the runner ended; what it had said: {self._lines}"
-        self._lines.append(json.loads(line, object_hook=from_json))
-
-    def has_said(self, **fields: Any) -> bool:
-        """Tell whether a line with these fields was read and not taken."""
-        return any(fields.items() <= line.items() for line in self._lines)
-
-    async def socket(
-        self, manager: str, namespace: str = "/", auth: Any = None, *, fails: bool = False
-    ) -> NodeSocket:
-        """Connect to a namespace and wait for it, unless it `fails`."""
-        socket = NodeSocket(self, manager, namespace)
-        self.do("connect", **socket.names, auth=auth)
-        if not fails:
-            socket.sid = (await socket.happened("connect"))["sid"]
-        return socket
-
-    async def open(
-        self, server: LiveServer, way: str, manager: str = "one", **options: Any
-    ) -> NodeSocket:
-        """Open a connection to the namespace "/", and wait until it has its transport."""
-        options = {"reconnection": False, **OPTIONS[way], **options}
-        self.do("open", manager=manager, url=server.url, options=options)
-        socket = await self.socket(manager)
-        opened = await self.said(manager=manager, happened="open")
-        assert opened["transport"] == ("websocket" if way == "websocket" else "polling")
-        if way == "upgrade":
-            await self.said(manager=manager, happened="upgrade", transport="websocket")
-        return socket
-
-    def new_id(self) -> int:
-        """Return a number for an acknowledgement."""
-        return next(self._ids)
-
-
-class NodeSocket:
-    """A socket of the runner."""
-
-    def __init__(self, node: Node, manager: str, namespace: str) -> None:
-        self.node = node
-        self.names = {"manager": manager, "namespace": namespace}
-        self.sid = ""
-
-    def do(self, step: str, **fields: Any) -> None:
-        """Give the runner a step for this socket."""
-        self.node.do(step, **self.names, **fields)
-
-    async def happened(self, what: str, **fields: Any) -> dict[str, Any]:
-        """Wait for something to happen to this socket."""
-        return await self.node.said(**self.names, happened=what, **fields)
-
-    async def got(self, event: str) -> list[Any]:
-        """Return the arguments of the next arrival of an event."""
-        return list((await self.happened("event", event=event))["args"])
-
-    def start(self, step: str, timeout: float, *args: Any) -> int:
-        """Emit for an acknowledgement; return the number that `finish` takes."""
-        number = self.node.new_id()
-        self.do(step, args=args, id=number, timeout=timeout * 1000)
-        return number
-
-    async def finish(self, number: int) -> tuple[list[Any], str | None]:
-        """Return an acknowledgement's arguments, or the client's error."""
-        line = await self.node.said(happened="ack", id=number)
-        return line.get("answer", []), line.get("error")
-
-    async def ask(
-        self, step: str, *args: Any, timeout: float = DEADLINE
-    ) -> tuple[list[Any], str | None]:
-        """Emit for an acknowledgement and wait for it."""
-        return await self.finish(self.start(step, timeout, *args))
-
-    async def call(self, *args: Any) -> list[Any]:
-        """Emit and return the acknowledgement's arguments."""
-        answer, error = await self.ask("call", *args)
-        assert error is None, error
-        return answer
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[Node]:
-    """A running runner."""
-    assert shutil.which("node"), "these tests need Node: install it, and run `make test`"
-    assert (FOLDER / "node_modules" / "socket.io-client").is_dir(), (
-        f"socket.io-client is not installed: run `make test`, or `npm ci --prefix {FOLDER}`"
-    )
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(FOLDER / "runner.mjs"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=LINE_LIMIT,
-    )
-    yield Node(process)
-    assert process.stdin is not None
-    process.stdin.close()
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 @pytest.fixture(params=OPTIONS)
