@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
 from channels.exceptions import ChannelFull
 
 from ..exceptions import ServerGone
@@ -26,7 +27,7 @@ from .envelopes import (
     Settle,
     encode,
     group_name,
-    is_ours,
+    open_parcel,
     server_group,
     unpack,
 )
@@ -217,31 +218,27 @@ class Cluster:
             if handled % MESSAGES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        if not is_ours(message):
-            log(
-                logging.WARNING,
-                "layer-ignored",
-                type=_field(message, "type"),
-                version=_field(message, "version"),
-            )
+    def _handle(self, message: Any) -> None:
+        try:
+            parcel = open_parcel(message)
+        except msgspec.ValidationError as error:
+            log(logging.WARNING, "layer-ignored", error=error)
             return
-        server = message["server"]
-        if server == self.server:
-            if message["lane"] == HUBS and not message["number"]:
+        if parcel.server == self.server:
+            if parcel.lane == HUBS and not parcel.number:
                 self.peers.heard_own()
             return
-        if message["number"]:
-            position = Position(message["number"], message["place"])
-            accepted, lost = self._incoming.accept(server, message["lane"], position)
-            self._log_lost(server, lost)
+        if parcel.number:
+            position = Position(parcel.number, parcel.place)
+            accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
+            self._log_lost(parcel.server, lost)
             if not accepted:
                 return
-        for envelope in unpack(message):
+        for envelope in unpack(parcel):
             if isinstance(envelope, Exception):
-                log(logging.WARNING, "layer-ignored", server=server, error=repr(envelope))
+                log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
             else:
-                self._take(server, envelope)
+                self._take(parcel.server, envelope)
 
     def _take(self, server: str, envelope: AnyEnvelope) -> None:
         """Lead an envelope to whom it is for."""
@@ -299,7 +296,3 @@ class Cluster:
         for task in [*self._tasks, self._listener]:
             if task is not None:
                 task.cancel()
-
-
-def _field(message: Any, name: str) -> Any:
-    return message.get(name) if isinstance(message, dict) else None

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 # The one `type` of our layer messages: never a method of anybody's consumer.
-LAYER_MESSAGE = "realtime.envelope"
-VERSION = 1
+LAYER_MESSAGE: Literal["realtime.envelope"] = "realtime.envelope"
+VERSION: Literal[1] = 1
 
 # The group of all hubs.
 HUBS = "rt.hubs"
@@ -165,38 +165,36 @@ def encode(envelope: AnyEnvelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def pack(server: str, lane: str, number: int, place: int, bodies: list[bytes]) -> dict[str, Any]:
+class Parcel(msgspec.Struct, frozen=True):
     """
-    Return the layer message with these encoded envelopes.
+    A layer message: encoded envelopes of one server, in one lane.
 
     `number` counts all messages of the server, `place` those of the lane (see `lanes`); zeros are
     for messages that nobody keeps count of.
     """
-    return {
-        "type": LAYER_MESSAGE,
-        "version": VERSION,
-        "server": server,
-        "lane": lane,
-        "number": number,
-        "place": place,
-        "bodies": bodies,
-    }
+
+    version: Literal[1]
+    server: str
+    lane: str
+    number: int
+    place: int
+    bodies: list[bytes]
+    type: Literal["realtime.envelope"] = LAYER_MESSAGE
 
 
-def is_ours(message: Any) -> bool:
-    """Tell whether a layer message is one that this version understands."""
-    return (
-        isinstance(message, dict)
-        and message.get("type") == LAYER_MESSAGE
-        and message.get("version") == VERSION
-        and isinstance(message.get("server"), str)
-        and isinstance(message.get("bodies"), (list, tuple))
-    )
+def pack(server: str, lane: str, number: int, place: int, bodies: list[bytes]) -> dict[str, Any]:
+    """Return the layer message with these encoded envelopes (see `Parcel`)."""
+    return msgspec.structs.asdict(Parcel(VERSION, server, lane, number, place, bodies))
 
 
-def unpack(message: dict[str, Any]) -> Iterator[AnyEnvelope | Exception]:
-    """Yield the envelopes of a layer message; an error in the place of what is not understood."""
-    for body in message["bodies"]:
+def open_parcel(message: Any) -> Parcel:
+    """Return a layer message. Raises ValidationError for what this version does not understand."""
+    return msgspec.convert(message, Parcel)
+
+
+def unpack(parcel: Parcel) -> Iterator[AnyEnvelope | Exception]:
+    """Yield a parcel's envelopes; an error in the place of what is not understood."""
+    for body in parcel.bodies:
         try:
             yield _decoder.decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError, TypeError) as error:

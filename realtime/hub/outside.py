@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
+import msgspec
 from channels.layers import channel_layers
 
 from ..conf import get_settings
@@ -33,7 +35,7 @@ from .envelopes import (
     Question,
     Settle,
     encode,
-    is_ours,
+    open_parcel,
     pack,
     unpack,
 )
@@ -210,8 +212,8 @@ class Outside:
                 log(logging.ERROR, "layer-error", error=repr(error))
                 await asyncio.sleep(MIN_PAUSE)
                 continue
-            if is_ours(message):
-                for envelope in unpack(message):
+            with contextlib.suppress(msgspec.ValidationError):
+                for envelope in unpack(open_parcel(message)):
                     if isinstance(envelope, Answer):
                         questions.take(envelope)
 
