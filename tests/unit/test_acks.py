@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from realtime import AckTimeout, ClientDisconnected, NamespaceConsumer, event
+from realtime.acks import MAX_PENDING
 from realtime.exceptions import WouldDeadlock
 from realtime.hub import Hub
 from realtime.testing import Client
@@ -166,3 +167,23 @@ async def test_a_failing_callback_is_logged(
     await hub.close(grace=DEADLINE)
     errors = [record.exc_info[1] for record in records if record.levelname == "ERROR"]
     assert [str(error) for error in errors] == ["in the callback"]
+
+
+async def test_more_questions_than_may_be_open(
+    serve: Serve, connect: Connect, probe: Probe, records: list[Any]
+) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> str:
+            first = asyncio.ensure_future(self.acall("first"))
+            await asyncio.sleep(0)
+            for _ in range(MAX_PENDING):
+                self.emit("another", callback=probe.note)
+            with pytest.raises(ClientDisconnected):
+                await first
+            return "the oldest was given up"
+
+    serve(Main)
+    client = await connect()
+    assert await client.call("ask") == "the oldest was given up"
+    assert [record.realtime["id"] for record in records if record.args[0] == "ack-given-up"] == [0]

@@ -13,10 +13,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.urls import path
 
 from realtime import ConnectionRefused, NamespaceConsumer, event
+from realtime.hub import Hub
 
 from .conftest import Connect, Serve
 from .consumers import Noting
-from .probes import Probe, Wire
+from .probes import DEADLINE, Probe, Wire
 
 
 async def test_a_consumer_knows_its_client(serve: Serve, probe: Probe, connect: Connect) -> None:
@@ -170,6 +171,44 @@ async def test_events_wait_for_connect(serve: Serve, probe: Probe, new_wire: Any
     probe.gate.set()
     assert str(await wire.next()).startswith("40")
     assert await wire.next() == '42["got","early"]'
+
+
+async def test_a_client_that_leaves_before_it_is_refused(
+    serve: Serve, probe: Probe, new_wire: Any, hub: Hub
+) -> None:
+    class Main(Noting):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            probe.note("connecting")
+            await probe.gate.wait()
+            raise ConnectionRefused
+
+    Main.probe = probe
+    serve(Main)
+    wire: Wire = new_wire()
+    wire.feed("40")
+    assert await probe.next() == "connecting"
+    wire.close()
+    probe.gate.set()
+    async with asyncio.timeout(DEADLINE):
+        while hub.stats()["tasks"]:
+            await asyncio.sleep(0)
+    assert await probe.empty(), "who was never in does not leave"
+
+
+async def test_connect_that_emits_more_than_may_wait(
+    serve: Serve, probe: Probe, new_wire: Any
+) -> None:
+    class Main(Noting):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            for _ in range(3):
+                self.emit("much", "x" * 5000)
+
+    Main.probe = probe
+    serve(Main, OUTBOX_BYTES=10_000)
+    wire: Wire = new_wire()
+    wire.feed("40")
+    assert await wire.next() is None
+    assert await probe.next() == "transport error"
 
 
 async def test_initkwargs_are_attributes(serve: Serve, connect: Connect) -> None:
