@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -27,11 +28,20 @@ from tests.live import LiveServer
 
 
 async def test_half_open_client(hasty: LiveServer) -> None:
+    """What it was sent and has not read goes with its connection."""
     client = await DeafClient.open(hasty, engine_path())
     sid = await client.join_namespace("/lab")
+    client.send('42/lab,["flood",30,100000]')
     await hasty.logged(rf'disconnect .*{sid}.*reason="ping timeout"')
     await hasty.logged(rf'lab left sid={sid} reason="ping timeout"')
-    await client.ended()
+    port = client.writer.get_extra_info("sockname")[1]
+
+    def is_cut() -> bool:
+        connections = psutil.Process(hasty.pid).net_connections("tcp4")
+        return all(connection.raddr[1:] != (port,) for connection in connections)
+
+    await eventually(is_cut)
+    client.abort()
 
 
 async def test_silent_polling_client(hasty: LiveServer) -> None:
