@@ -219,7 +219,7 @@ class Hub:
         """
         Send an event to one client, in its sid's namespace or another; tell if it is there.
 
-        Its server is asked, wherever it is.
+        Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
         """
         server = server_of(sid)
         if server is None or not self.cluster.knows(server):
@@ -228,6 +228,7 @@ class Hub:
         try:
             return bool(await self.cluster.ask(server, question, ANSWER_TIMEOUT))
         except ServerGone:
+            self.cluster.require_layer()
             return False
 
     def deliver_to_client(
