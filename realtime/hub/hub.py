@@ -138,11 +138,9 @@ class Hub:
         try:
             route = resolve(namespace)
         except UnknownNamespace:
-            connection.refuse(namespace, "Invalid namespace", None)
-            return None
+            return connection.turn_away(namespace, "Invalid namespace")
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
-            connection.refuse(namespace, "Too many namespaces", None)
-            return None
+            return connection.turn_away(namespace, "Too many namespaces")
         socket = Socket(self, connection, namespace, route, query)
         connection.sockets[namespace] = socket
         return socket.open(auth)
