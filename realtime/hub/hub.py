@@ -138,9 +138,11 @@ class Hub:
         try:
             route = resolve(namespace)
         except UnknownNamespace:
-            return connection.turn_away(namespace, "Invalid namespace")
+            connection.turn_away(namespace, "Invalid namespace")
+            return None
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
-            return connection.turn_away(namespace, "Too many namespaces")
+            connection.turn_away(namespace, "Too many namespaces")
+            return None
         socket = Socket(self, connection, namespace, route, query)
         connection.sockets[namespace] = socket
         return socket.open(auth)
