@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from ..logs import log
 from .envelopes import HUBS, Beat, encode, pack
 from .lanes import Outgoing
-from .link import Link
+from .link import CALL_TIMEOUT, Link
 from .peers import BEAT, EXPIRY, Peers
 
 # How often it is looked whether all have answered.
@@ -43,8 +43,8 @@ class Beats:
         # Who has answered our greetings, by their nonces.
         self._echoes: dict[str, set[str]] = {}
 
-    async def run(self, refresh: Callable[[], Awaitable[None]]) -> None:
-        """Beat for ever; `refresh` is awaited between the beats."""
+    async def run(self) -> None:
+        """Beat for ever."""
         while True:
             started = self._loop.time()
             await asyncio.sleep(BEAT)
@@ -60,16 +60,16 @@ class Beats:
             self._peers.expire()
             if self._peers.deaf:
                 self._link.failed(None, "layer-deaf")
-            await refresh()
 
     async def say(self, channel: str | None = None, **fields: Any) -> None:
         """Send a beat with these fields to all hubs, or to one; raises what the layer raises."""
         beat = Beat(self._server, self.channel, **fields)
         message = pack(self._server, HUBS, 0, 0, [encode(beat)])
-        if channel is None:
-            await self._link.layer.group_send(HUBS, message)
-        else:
-            await self._link.layer.send(channel, message)
+        async with asyncio.timeout(CALL_TIMEOUT):
+            if channel is None:
+                await self._link.layer.group_send(HUBS, message)
+            else:
+                await self._link.layer.send(channel, message)
 
     def heard(self, beat: Beat) -> None:
         """Take note of another hub's beat, and answer one that asks for it."""

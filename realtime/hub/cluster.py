@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from channels.exceptions import ChannelFull
 
-from ..exceptions import LayerUnavailable, ServerGone
+from ..exceptions import ServerGone
 from ..logs import log
 from .beats import Beats
 from .envelopes import (
@@ -32,8 +32,8 @@ from .envelopes import (
     unpack,
 )
 from .lanes import Incoming, Lane, Position
-from .link import MIN_PAUSE, LayerRefused, Link, Spawn
-from .memberships import Memberships
+from .link import CALL_TIMEOUT, MIN_PAUSE, LayerRefused, Link, Spawn
+from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .questions import Questions
@@ -68,7 +68,7 @@ class Cluster:
         self.server = server
         self._spawn = spawn
         self._actions = actions
-        self.link = Link(layer, spawn, self._restore)
+        self.link = Link(layer, spawn, self._restore, self._layer_down)
         self.peers = Peers(asyncio.get_running_loop().time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
@@ -80,7 +80,7 @@ class Cluster:
         self._listener: asyncio.Task[None] | None = None
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
-        self._tasks = [spawn(self._start())]
+        spawn(self._start())
 
     async def _start(self) -> None:
         try:
@@ -88,17 +88,21 @@ class Cluster:
         except Exception as error:
             self.link.failed(error)
             await self.link.up.wait()
-        self._tasks += [
-            self._spawn(self._memberships.run()),
-            self._spawn(self.publisher.run()),
-            self._spawn(self.beats.run(self._memberships.refresh)),
-        ]
+        for service in (
+            self._memberships.run(),
+            self._memberships.keep(),
+            self.publisher.run(),
+            self.beats.run(),
+        ):
+            self._spawn(service)
 
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages from now on; `settled` tells when that is in effect."""
-        self._memberships.add(group_name(namespace, room))
+        group = group_name(namespace, room)
+        self._incoming.forget_lane(group)  # what came in between is not lost, but not for us
+        self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
@@ -130,11 +134,6 @@ class Cluster:
     def knows(self, server: str) -> bool:
         """Tell whether there is another hub of this id."""
         return server in self.peers
-
-    def require_layer(self) -> None:
-        """Raise LayerUnavailable while the layer is down."""
-        if not self.link.up.is_set():
-            raise LayerUnavailable("The channel layer is down: other servers cannot be asked.")
 
     def is_sid_elsewhere(self, name: str) -> bool:
         """Tell whether a name is the sid of a client that another hub has, or had."""
@@ -174,10 +173,14 @@ class Cluster:
         return await self.questions.ask(server, question, timeout)
 
     async def settled_everywhere(self) -> None:
-        """Wait until what was sent so far is in effect in the whole cluster."""
+        """Wait until what was sent so far is in effect in the whole cluster, as `settled` does."""
         await self.settled()
-        async for _ in self.ask_all(Settle()):
-            pass
+        try:
+            async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
+                async for _ in self.ask_all(Settle()):
+                    pass
+        except TimeoutError:
+            log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
     def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
         """Ask all peers; yield their answers until each has given its last."""
@@ -197,8 +200,11 @@ class Cluster:
             self._answering.pop(ask.id, None)
             tell(content, final=True)
 
-    def _peer_gone(self, server: str) -> None:
-        log(logging.WARNING, "server-gone", server=server)
+    def _peer_gone(self, server: str, left: bool) -> None:
+        if left:
+            log(logging.INFO, "server-left", server=server)
+        else:
+            log(logging.WARNING, "server-gone", server=server)
         self.questions.gone(server)
         self._incoming.forget_server(server)
 
@@ -215,10 +221,7 @@ class Cluster:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, BEAT)
                 continue
-            try:
-                self._handle(message)
-            except Exception:
-                log(logging.ERROR, "layer-error", exc_info=True)
+            self._handle(message)
             handled += 1
             if handled % MESSAGES_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -242,8 +245,11 @@ class Cluster:
         for envelope in unpack(parcel):
             if isinstance(envelope, Exception):
                 log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
-            else:
+                continue
+            try:
                 self._take(parcel.server, envelope)
+            except Exception:  # the others in this message are as good as without it
+                log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 
     def _take(self, server: str, envelope: AnyEnvelope) -> None:
         """Lead an envelope to whom it is for."""
@@ -270,7 +276,10 @@ class Cluster:
         """How many layer messages to or from this hub are known to be lost."""
         return self._incoming.lost + self.publisher.lost
 
-    # The end of an outage
+    # An outage and its end
+
+    def _layer_down(self) -> None:
+        self._memberships.release()
 
     async def _restore(self) -> None:
         """
@@ -278,7 +287,8 @@ class Cluster:
         what is published before that would not reach them.
         """
         if not self._memberships.channel:
-            channel = await self.link.layer.new_channel("realtime")
+            async with asyncio.timeout(CALL_TIMEOUT):
+                channel = await self.link.layer.new_channel("realtime")
             self._memberships.channel = self.questions.channel = self.beats.channel = channel
         anew = self.peers.deaf
         if anew and self._listener is not None:
@@ -290,14 +300,15 @@ class Cluster:
         await self.beats.greet()
 
     async def close(self) -> None:
-        """Say goodbye and leave all groups, as far as the layer answers at once."""
+        """
+        Send what waits, say goodbye and leave all groups, as far as the layer answers at once.
+        """
         try:
             async with asyncio.timeout(1):
+                if self.link.up.is_set():
+                    await self.publisher.drain(0)
                 if self._memberships.channel:
                     await self.beats.say(leaving=True)
                     await self._memberships.leave_all()
         except Exception as error:
-            log(logging.WARNING, "layer-error", error=repr(error))
-        for task in [*self._tasks, self._listener]:
-            if task is not None:
-                task.cancel()
+            log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)

@@ -138,10 +138,10 @@ class Hub:
         try:
             route = resolve(namespace)
         except UnknownNamespace:
-            connection.turn_away(namespace, "Invalid namespace")
+            connection.refuse(namespace, "Invalid namespace", None)
             return None
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
-            connection.turn_away(namespace, "Too many namespaces")
+            connection.refuse(namespace, "Too many namespaces", None)
             return None
         socket = Socket(self, connection, namespace, route, query)
         connection.sockets[namespace] = socket
@@ -219,7 +219,7 @@ class Hub:
         """
         Send an event to one client, in its sid's namespace or another; tell if it is there.
 
-        Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
+        Its server is asked, wherever it is.
         """
         server = server_of(sid)
         if server is None or not self.cluster.knows(server):
@@ -228,7 +228,6 @@ class Hub:
         try:
             return bool(await self.cluster.ask(server, question, ANSWER_TIMEOUT))
         except ServerGone:
-            self.cluster.require_layer()
             return False
 
     def deliver_to_client(
@@ -289,6 +288,8 @@ class Hub:
         await self._finish_tasks(self.loop.time() + grace)
         await self.observers.close()
         await self.cluster.close()
+        for service in tuple(self._services):
+            service.cancel()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
 

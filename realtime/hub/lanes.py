@@ -49,22 +49,25 @@ class Outgoing:
         self._tails: dict[str, Position] = {}
 
     def next(self, lane: str) -> Position:
-        """Return the position of a new message in a lane."""
+        """Return the position of a new message in a lane; `sent` is to follow."""
         self._number += 1
         last = self._last.pop(lane, None)
         position = Position(self._number, last.place + 1 if last else 1)
         self._last[lane] = position
         if len(self._last) > MAX_LANES:
             del self._last[next(iter(self._last))]
+        return position
+
+    def sent(self, lane: str, position: Position) -> None:
+        """Take note that the layer has a message, or has lost it."""
         if lane in self._recent or len(self._recent) < MAX_TAILS:
             self._recent[lane] = position
-        return position
 
     def tails(self) -> dict[str, Position]:
         """
-        Return the last positions in the lanes that were used before the previous call.
+        Return what was sent last in the lanes that were used before the previous call.
 
-        Those used since are left out: their messages may still be on the way.
+        Those used since are left out: their messages may not have arrived yet.
         """
         tails = {
             lane: tuple(last) for lane, last in self._tails.items() if lane not in self._recent

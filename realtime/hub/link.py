@@ -37,16 +37,24 @@ class Link:
     A channel layer that comes back after an outage.
 
     `restore` is awaited before calls go on: it puts back what the layer may have forgotten, and
-    raises while the layer still fails. `up` is set while all is well.
+    raises while the layer still fails. `up` is set while all is well; `on_down` is called when it
+    no longer is.
     """
 
-    def __init__(self, layer: Any, spawn: Spawn, restore: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        spawn: Spawn,
+        restore: Callable[[], Awaitable[None]],
+        on_down: Callable[[], None],
+    ) -> None:
         self.layer = layer
         self.up = asyncio.Event()
         self.up.set()
         self.outages = 0
         self.spawn = spawn
         self._restore = restore
+        self._on_down = on_down
 
     async def call(self, make: Callable[[], Awaitable[Result]]) -> Result:
         """
@@ -72,6 +80,7 @@ class Link:
             self.up.clear()
             self.outages += 1
             log(logging.ERROR, what, error=repr(error) if error else "-")
+            self._on_down()
             self.spawn(self._recover())
 
     async def _recover(self) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from ..logs import log
 from .envelopes import HUBS
@@ -77,7 +79,7 @@ class Memberships:
             self._wake.clear()
             while self._changed:
                 await self._apply(next(iter(self._changed)))
-                self._release()
+                self.release()
 
     async def _apply(self, group: str) -> None:
         """Bring one group's membership to what is wanted, unless that changes meanwhile."""
@@ -99,10 +101,11 @@ class Memberships:
             await self._link.layer.group_discard(group, self.channel)
             self._joined.pop(group, None)
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Wake whoever waits only for changes that are done, or for a layer that is down."""
+        down = not self._link.up.is_set()
         oldest = next(iter(self._changed.values()), self._sequence + 1)
-        while self._waiters and self._waiters[0][0] < oldest:
+        while self._waiters and (down or self._waiters[0][0] < oldest):
             _, waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -121,20 +124,26 @@ class Memberships:
                     await self._tell(group, True)
 
         groups = sorted(self._wanted, key=lambda group: group == HUBS)  # who answers there is back
-        for start in range(0, len(groups), PARALLEL):
-            await asyncio.gather(*map(tell, groups[start : start + PARALLEL]))
+        await self._each(groups, tell)
 
-    async def refresh(self) -> None:
-        """Renew the memberships that are old: a layer forgets them after `group_expiry`."""
+    async def keep(self) -> None:
+        """Renew the memberships that are old, for ever: a layer forgets them."""
         expiry = getattr(self._link.layer, "group_expiry", None) or MAX_AGE
-        limit = self._loop.time() - min(MAX_AGE, expiry / 4)
-        for group in [group for group, since in self._joined.items() if since < limit]:
-            if group in self._wanted:
-                with contextlib.suppress(LayerRefused):
-                    await self._link.call(lambda group=group: self._tell(group, True))  # type: ignore[misc]
+        age = min(MAX_AGE, expiry / 4)
+        while True:
+            await asyncio.sleep(age / 4)
+            limit = self._loop.time() - age
+            for group in [group for group, since in self._joined.items() if since < limit]:
+                if group in self._wanted:
+                    with contextlib.suppress(LayerRefused):
+                        await self._link.call(partial(self._tell, group, True))
 
     async def leave_all(self) -> None:
         """Leave all groups; raises what the layer raises."""
         self._wanted.clear()
-        for group in list(self._joined):
-            await self._tell(group, False)
+        await self._each(list(self._joined), partial(self._tell, wanted=False))
+
+    async def _each(self, groups: list[str], tell: Callable[[str], Awaitable[None]]) -> None:
+        """Await `tell` for each group, several side by side."""
+        for start in range(0, len(groups), PARALLEL):
+            await asyncio.gather(*map(tell, groups[start : start + PARALLEL]))

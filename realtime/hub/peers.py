@@ -29,17 +29,17 @@ class Peer:
 
 class Peers:
     """
-    Who is there. `gone(server)` is called for each that left or died.
+    Who is there. `gone(server, left)` is called for each that left, or died otherwise.
 
     `heard_self` is when this hub's own beat came back last: while it does not, the layer is at
     fault, and nobody is taken for dead.
     """
 
-    def __init__(self, now: Callable[[], float], gone: Callable[[str], None]) -> None:
+    def __init__(self, now: Callable[[], float], gone: Callable[[str, bool], None]) -> None:
         self._now = now
         self._gone = gone
         self._peers: dict[str, Peer] = {}
-        self._known: dict[str, None] = {}
+        self._known: dict[str, bool] = {}  # and whether it has left
         self.heard_self = now()
 
     def __contains__(self, server: str) -> bool:
@@ -66,18 +66,21 @@ class Peers:
         return peer.channel if peer else None
 
     def heard(self, beat: Beat) -> None:
-        """Take note of a beat."""
+        """Take note of a beat. One that has left does not come back: its last beats are late."""
         if beat.leaving:
-            self._drop(beat.server)
+            self._remember(beat.server, left=True)
+            self._drop(beat.server, left=True)
+            return
+        if self._known.get(beat.server):
             return
         peer = self._peers.get(beat.server)
         if peer is None:
             peer = self._peers[beat.server] = Peer(beat.server)
-            self._remember(beat.server)
+            self._remember(beat.server, left=False)
         peer.channel, peer.report, peer.heard = beat.channel, beat.report, self._now()
 
-    def _remember(self, server: str) -> None:
-        self._known[server] = None
+    def _remember(self, server: str, left: bool) -> None:
+        self._known[server] = left
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
@@ -108,8 +111,8 @@ class Peers:
         if now - self.heard_self > 2 * BEAT:
             return
         for peer in [peer for peer in self._peers.values() if now - peer.heard > EXPIRY]:
-            self._drop(peer.server)
+            self._drop(peer.server, left=False)
 
-    def _drop(self, server: str) -> None:
+    def _drop(self, server: str, left: bool) -> None:
         if self._peers.pop(server, None) is not None:
-            self._gone(server)
+            self._gone(server, left)

@@ -112,14 +112,15 @@ class Publisher:
 
     async def _send_lane(self, lane: Lane, bodies: list[bytes]) -> None:
         for part in _parts(bodies):
-            number, place = self.outgoing.next(lane.name)
-            await self._transmit(lane, pack(self._server, lane.name, number, place, part))
+            position = self.outgoing.next(lane.name)
+            await self._transmit(lane, pack(self._server, lane.name, *position, part))
+            self.outgoing.sent(lane.name, position)
             self.backlog -= sum(map(len, part))
             self._room.set()
 
-    async def drain(self) -> None:
-        """Wait until there is room for much."""
-        while self.backlog > BACKLOG_BYTES // 4:
+    async def drain(self, waiting: int = BACKLOG_BYTES // 4) -> None:
+        """Wait until no more bytes than that wait for the layer."""
+        while self.backlog > waiting:
             self._room.clear()
             await self._room.wait()
 

@@ -1,1 +1,0 @@
-"""The benchmarks: `make bench`. See README.md here."""

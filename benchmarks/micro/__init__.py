@@ -1,1 +1,0 @@
-"""Micro-benchmarks of the hot functions: `make bench-micro`."""

@@ -1,1 +1,0 @@
-"""The servers that are measured: each in a folder of its own, as its users would write it."""

@@ -1,1 +1,0 @@
-"""Channels alone, as its tutorial shows it."""

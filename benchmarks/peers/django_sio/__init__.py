@@ -1,1 +1,0 @@
-"""django-sio: Socket.IO on Channels."""

@@ -1,1 +1,0 @@
-"""python-socketio, the Python Socket.IO server."""

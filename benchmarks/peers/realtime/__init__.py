@@ -1,1 +1,0 @@
-"""Realtime, as a small Django site."""

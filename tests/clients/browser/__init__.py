@@ -1,1 +1,0 @@
-"""The demo page and the app's own browser client, in a real Chromium."""

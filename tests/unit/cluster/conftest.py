@@ -1,0 +1,128 @@
+"""Several hubs on one event loop, each with a layer of its own on one bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from realtime.hub import Hub, process
+from realtime.hub.cluster import Cluster
+from realtime.hub.targets import Target
+from realtime.messages import Message
+from realtime.testing import Client
+from tests.unit.probes import DEADLINE
+
+from .layer import Bus, Layer
+
+# Beats that a test need not wait for.
+BEAT, EXPIRY = 0.1, 0.4
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return when a condition holds."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class Server:
+    """A hub, its layer, and what a test does with it."""
+
+    def __init__(self, hub: Hub, layer: Layer) -> None:
+        assert isinstance(hub.cluster, Cluster)
+        self.hub = hub
+        self.layer = layer
+        self.cluster = hub.cluster
+        self._clients: list[Client] = []
+
+    async def client(self, *rooms: str) -> Client:
+        """Return a new client of this hub in "/", which has joined rooms."""
+        loop = asyncio.get_running_loop()
+        process._hubs[loop] = self.hub
+        try:
+            client = Client(auth={"rooms": list(rooms)})
+            await client.connect()
+        finally:
+            del process._hubs[loop]
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        """End as a server does."""
+        self.layer.resume()
+        for client in self._clients:
+            await client.disconnect()
+        await self.hub.close(grace=0.5)
+
+    def emit(self, rooms: tuple[str, ...], *args: Any, without: tuple[str, ...] = ()) -> None:
+        """Send the event "said"."""
+        self.hub.emit(Target("/", rooms, without), Message("/", "said", args))
+
+    def command(self, rooms: tuple[str, ...], action: str, *names: str) -> None:
+        """Let a room's sockets join or leave, or disconnect."""
+        self.hub.command(Target("/", rooms), action, names)
+
+    async def call(self, rooms: tuple[str, ...], timeout: float = DEADLINE) -> Any:
+        """Ask a room a question, and return the answers."""
+        return await self.hub.call(Target("/", rooms), Message("/", "question", ()), timeout)
+
+    def kill(self) -> None:
+        """Stop at once, without a word to anybody."""
+        for task in [*self.hub._services, *self.hub._tasks]:
+            task.cancel()
+        self.layer.fail()
+
+    def knows(self, *others: Server) -> bool:
+        """Tell whether this hub knows these, and no others."""
+        return set(self.cluster.peers.names()) == {other.hub.server_id for other in others}
+
+
+Start = Callable[[], Awaitable[Server]]
+
+
+@pytest.fixture
+def bus() -> Bus:
+    """What joins this test's hubs."""
+    return Bus()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("peers", "beats", "cluster"):
+        monkeypatch.setattr(f"realtime.hub.{module}.BEAT", BEAT)
+    for module in ("peers", "beats"):
+        monkeypatch.setattr(f"realtime.hub.{module}.EXPIRY", EXPIRY)
+    monkeypatch.setattr("realtime.hub.link.MAX_PAUSE", 0.2)
+
+
+@pytest.fixture
+async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    """A function that starts a hub, which knows those that were started before and is known."""
+    servers: list[Server] = []
+
+    async def start() -> Server:
+        layer = bus.connect()
+        monkeypatch.setattr("realtime.hub.hub.get_channel_layer", lambda alias: layer)
+        server = Server(Hub(), layer)
+        servers.append(server)
+        await until(lambda: all(one.knows(*(set(servers) - {one})) for one in servers))
+        return server
+
+    yield start
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            stack.push_async_callback(server.close)
+    left = [task for server in servers for task in server.hub._services if not task.done()]
+    if left:
+        _, left = await asyncio.wait(left, timeout=DEADLINE)
+    assert not left
+
+
+@pytest.fixture
+async def three(start: Start) -> tuple[Server, Server, Server]:
+    """Three hubs that know each other."""
+    return await start(), await start(), await start()

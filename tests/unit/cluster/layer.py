@@ -1,0 +1,147 @@
+"""A channel layer in memory that serialises as Redis does, and fails where a test wants it to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from channels.exceptions import ChannelFull
+
+
+class Bus:
+    """
+    What stands between the processes: their queues and groups.
+
+    `copies(channel, message)` says how often a message arrives: 0 loses it. A queue of `capacity`
+    takes no more: `send` then raises ChannelFull, `group_send` says nothing.
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[str, set[str]] = {}
+        self.queues: dict[str, deque[bytes]] = {}
+        self.capacity = 100_000
+        self.group_expiry: float = 86_400
+        self.copies: Callable[[str, dict[str, Any]], int] = lambda channel, message: 1
+        self.layers: list[Layer] = []
+
+    def connect(self) -> Layer:
+        """Return the layer of a new process."""
+        self.layers.append(Layer(self, len(self.layers)))
+        return self.layers[-1]
+
+    def forget(self) -> None:
+        """Forget all groups, as a server does that is started again."""
+        self.groups.clear()
+
+    def put(self, channel: str, message: dict[str, Any]) -> bool:
+        """Put a message into a queue; tell whether there was room."""
+        queue = self.queues.setdefault(channel, deque())
+        for _ in range(self.copies(channel, message)):
+            if len(queue) >= self.capacity:
+                return False
+            queue.append(msgspec.msgpack.encode(message))
+        for layer in self.layers:
+            layer.wake()
+        return True
+
+
+class Layer:
+    """
+    One process's view of a bus: the public API of Channels' layers.
+
+    `calls` counts what was asked for.
+    """
+
+    def __init__(self, bus: Bus, number: int) -> None:
+        self._bus = bus
+        self._number = number
+        self.group_expiry = bus.group_expiry
+        self._names = itertools.count()
+        self._changed = asyncio.Event()
+        self.error: Exception | None = None
+        self._hanging: set[str] = set()
+        self._name: str | None = None
+        self._swallows = False
+        self.calls: Counter[str] = Counter()
+
+    # Faults
+
+    def fail(self, error: Exception | None = None) -> None:
+        """Let every call fail."""
+        self.error = error or ConnectionError("the layer is down")
+        self.wake()
+
+    def hang(self, *methods: str, name: str | None = None) -> None:
+        """Let calls of these methods wait, or only those for a group or channel."""
+        self._hanging, self._name = set(methods), name
+        self.wake()
+
+    def swallow(self, *methods: str) -> None:
+        """Let calls of these methods never return, even after `resume`."""
+        self._swallows = True
+        self.hang(*methods)
+
+    def resume(self) -> None:
+        """End what `fail` and `hang` began."""
+        self.error = None
+        self._swallows = False
+        self.hang()
+
+    def wake(self) -> None:
+        """Let waiting calls look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _pass(self, method: str, name: str = "") -> None:
+        self.calls[method] += 1
+        await asyncio.sleep(0)  # a network is never at once
+        while self._holds(method, name):
+            await self._wait()
+        if self.error is not None:
+            raise self.error
+
+    def _holds(self, method: str, name: str) -> bool:
+        return method in self._hanging and self._name in (None, name) and self.error is None
+
+    async def _wait(self) -> None:
+        if self._swallows:
+            await asyncio.Event().wait()
+        await self._changed.wait()
+        if self.error is not None:
+            raise self.error
+
+    # The API
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        await self._pass("new_channel")
+        return f"{prefix}.{self._number}!{next(self._names)}"
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        await self._pass("send", channel)
+        if not self._bus.put(channel, message):
+            raise ChannelFull
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        await self._pass("receive")
+        queue = self._bus.queues.setdefault(channel, deque())
+        while not queue or self._holds("receive", channel):
+            await self._wait()
+        message: dict[str, Any] = msgspec.msgpack.decode(queue.popleft())
+        return message
+
+    async def group_add(self, group: str, channel: str) -> None:
+        await self._pass("group_add", group)
+        self._bus.groups.setdefault(group, set()).add(channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self._pass("group_discard")
+        self._bus.groups.get(group, set()).discard(channel)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        await self._pass("group_send", group)
+        for channel in sorted(self._bus.groups.get(group, ())):
+            self._bus.put(channel, message)
