@@ -4,12 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_CLIENT := tests/clients/node
+BENCH := benchmarks/.venv
+NODE_PEER := benchmarks/peers/node
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test check clean
+.PHONY: help run cluster test check bench bench-quick bench-micro clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 	$(BIN)/python manage.py migrate --verbosity 0
@@ -30,8 +33,19 @@ check: $(VENV)/dev.stamp ## lint, types, and Django's own checks
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+bench: $(BENCH)/stamp $(NODE_PEER)/node_modules/.stamp benchmarks/load/load ## measure Realtime beside other servers (long); ARGS="--help" for options
+	$(BENCH)/bin/python -m benchmarks.run --write $(ARGS)
+
+bench-quick: $(BENCH)/stamp $(NODE_PEER)/node_modules/.stamp benchmarks/load/load ## the main ones of these, in two minutes
+	$(BENCH)/bin/python -m benchmarks.run --only broadcast echo connects --rounds 1 --seconds 1 \
+		--attempts 1 --servers uvicorn daphne node python-socketio channels-uvicorn $(ARGS)
+
+bench-micro: $(BENCH)/stamp ## measure the hot functions one by one
+	$(BENCH)/bin/python -m pytest benchmarks/micro -c benchmarks/micro/pytest.ini --rootdir . $(ARGS)
+
 clean: ## remove what the commands above made
-	rm -rf $(VENV) $(NODE_CLIENT)/node_modules build dist *.egg-info .coverage .hypothesis \
+	rm -rf $(VENV) $(NODE_CLIENT)/node_modules $(BENCH) $(NODE_PEER)/node_modules \
+		benchmarks/load/load benchmarks/results build dist *.egg-info .coverage .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache db.sqlite3*
 
 $(VENV)/bin/python:
@@ -48,7 +62,17 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
 
-$(NODE_CLIENT)/node_modules/.stamp: $(NODE_CLIENT)/package-lock.json
-	@command -v npm >/dev/null || { echo "The tests need node and npm." >&2; exit 1; }
-	npm ci --prefix $(NODE_CLIENT) --no-audit --no-fund --loglevel=error
+%/node_modules/.stamp: %/package-lock.json
+	@command -v npm >/dev/null || { echo "This needs node and npm." >&2; exit 1; }
+	npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@
+
+$(BENCH)/stamp: requirements.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r benchmarks/requirements.txt
+	@touch $@
+
+benchmarks/load/load: $(wildcard benchmarks/load/*.c benchmarks/load/*.h)
+	@command -v $(CC) >/dev/null || { echo "The load generator needs a C compiler." >&2; exit 1; }
+	$(MAKE) -C benchmarks/load

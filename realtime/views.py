@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from . import broadcast
 from .conf import get_settings
-from .exceptions import NotRunning, UnknownNamespace
+from .exceptions import LayerUnavailable, NotRunning, UnknownNamespace
 
 View = Callable[..., HttpResponse]
 
@@ -40,7 +40,7 @@ def permitted(view: View) -> View:
             return _message(403, refusal)
         try:
             return view(request, *args, **kwargs)
-        except NotRunning as error:
+        except (LayerUnavailable, NotRunning) as error:
             return _message(503, str(error))
 
     return wrapper

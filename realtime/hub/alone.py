@@ -53,6 +53,9 @@ class Alone:
         """No other server is there."""
         return False
 
+    def require_layer(self) -> None:
+        """Nothing that could be down."""
+
     def is_sid_elsewhere(self, name: str) -> bool:
         """No other server has clients."""
         return False

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from channels.exceptions import ChannelFull
 
-from ..exceptions import ServerGone
+from ..exceptions import LayerUnavailable, ServerGone
 from ..logs import log
 from .beats import Beats
 from .envelopes import (
@@ -134,6 +134,11 @@ class Cluster:
     def knows(self, server: str) -> bool:
         """Tell whether there is another hub of this id."""
         return server in self.peers
+
+    def require_layer(self) -> None:
+        """Raise LayerUnavailable while the layer is down."""
+        if not self.link.up.is_set():
+            raise LayerUnavailable("The channel layer is down: other servers cannot be asked.")
 
     def is_sid_elsewhere(self, name: str) -> bool:
         """Tell whether a name is the sid of a client that another hub has, or had."""

@@ -138,10 +138,10 @@ class Hub:
         try:
             route = resolve(namespace)
         except UnknownNamespace:
-            connection.refuse(namespace, "Invalid namespace", None)
+            connection.turn_away(namespace, "Invalid namespace")
             return None
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
-            connection.refuse(namespace, "Too many namespaces", None)
+            connection.turn_away(namespace, "Too many namespaces")
             return None
         socket = Socket(self, connection, namespace, route, query)
         connection.sockets[namespace] = socket
@@ -219,7 +219,7 @@ class Hub:
         """
         Send an event to one client, in its sid's namespace or another; tell if it is there.
 
-        Its server is asked, wherever it is.
+        Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
         """
         server = server_of(sid)
         if server is None or not self.cluster.knows(server):
@@ -228,6 +228,7 @@ class Hub:
         try:
             return bool(await self.cluster.ask(server, question, ANSWER_TIMEOUT))
         except ServerGone:
+            self.cluster.require_layer()
             return False
 
     def deliver_to_client(

@@ -177,6 +177,18 @@ class Connection(ABC):
     def refuse(self, namespace: str, message: str, data: Any) -> None:
         """Tell the client why it is not connected to a namespace."""
 
+    def turn_away(self, namespace: str, message: str) -> None:
+        """Refuse a namespace that gets no socket, and log that."""
+        log(
+            logging.INFO,
+            "refused",
+            namespace=namespace,
+            connection=self.sid[:12],
+            transport=self.transport,
+            message=message,
+        )
+        self.refuse(namespace, message, None)
+
     @abstractmethod
     def dismiss(self, namespace: str) -> None:
         """Tell the client that the server disconnects it from a namespace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,6 +11,7 @@ from django.http.request import split_domain_port, validate_host
 
 from ..conf import Settings
 from ..exceptions import HandshakeError
+from ..logs import log
 from ..protocol.engineio import PROTOCOL_VERSION
 
 _LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
@@ -59,17 +61,16 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
     because of "*"), and CORS_ORIGINS. Raises HandshakeError (forbidden) for all others, and for a
     Host header that ALLOWED_HOSTS does not allow.
     """
-    host = _host(scope)
+    host, origin = _host(scope), header(scope, b"origin")
     allowed = _allowed_hosts()
     if not validate_host(split_domain_port(host)[0], allowed):
-        raise HandshakeError(HandshakeError.FORBIDDEN)
-    origin = header(scope, b"origin")
+        raise _forbidden(host, origin, "ALLOWED_HOSTS does not have the host")
     if origin is None:
         return None
     try:
         netloc = urlsplit(origin).netloc.lower()
     except ValueError:
-        raise HandshakeError(HandshakeError.FORBIDDEN) from None
+        netloc = ""
     if netloc and netloc == host.lower():
         return None
     named = [pattern for pattern in allowed if pattern != "*"]
@@ -79,7 +80,14 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
         or validate_host(split_domain_port(netloc)[0], named)
     ):
         return origin
-    raise HandshakeError(HandshakeError.FORBIDDEN)
+    raise _forbidden(
+        host, origin, "CORS_ORIGINS does not have the origin, nor ALLOWED_HOSTS its host"
+    )
+
+
+def _forbidden(host: str, origin: str | None, message: str) -> HandshakeError:
+    log(logging.WARNING, "forbidden", host=host, origin=origin or "-", message=message)
+    return HandshakeError(HandshakeError.FORBIDDEN)
 
 
 def _host(scope: dict[str, Any]) -> str:

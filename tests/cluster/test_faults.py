@@ -73,6 +73,11 @@ async def test_layer_that_stops_and_starts(
             await one.call("burst", "room", start, start + 10)
         await until(near_numbers, 149)  # local delivery never stops
         late = await join(cluster[1], "late room")  # nor do connects
+        answer = await asyncio.to_thread(cluster[0].post, f"/client/{far.sid}")
+        assert (answer.status_code, answer.json()["message"][:25]) == (
+            503,
+            "The channel layer is down",
+        )
         valkey.start()
         await asyncio.gather(*(logged(server, "layer-back") for server in cluster))
         await one.call("burst", "room", 150, 200)

@@ -111,9 +111,13 @@ async def test_connect_refuses(
     assert await probe.empty(), "who was never in does not leave"
 
 
-async def test_an_unknown_namespace(new_wire: Any) -> None:
+async def test_an_unknown_namespace(new_wire: Any, records: list[Any]) -> None:
     wire: Wire = new_wire()
     assert await wire.connect("/nowhere") == '44/nowhere,{"message":"Invalid namespace"}'
+    (record,) = records
+    assert record.args[0] == "refused"
+    assert record.realtime["namespace"] == "/nowhere"
+    assert record.realtime["message"] == "Invalid namespace"
     assert (await wire.connect("/users")).startswith("40/users,")
 
 

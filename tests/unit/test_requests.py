@@ -92,6 +92,16 @@ def test_hosts_that_are_not_ours(host: str | None) -> None:
         check(None, host)
 
 
+def test_a_refusal_is_logged_with_the_setting_that_would_let_it_in(records: list[Any]) -> None:
+    for origin, host in (("https://evil.example", HOST), (None, "evil.example")):
+        with pytest.raises(HandshakeError):
+            check(origin, host)
+    for record, setting in zip(records, ("CORS_ORIGINS", "ALLOWED_HOSTS"), strict=True):
+        assert record.args[0] == "forbidden"
+        assert "evil.example" in record.getMessage()
+        assert setting in record.realtime["message"]
+
+
 def test_all_hosts_are_no_invitation_to_all_origins(settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     assert check("https://anything.example", "anything.example") is None

@@ -41,15 +41,26 @@ function showState() {
   state.textContent = socket.connected ? "connected" : socket.active ? "connecting" : "disconnected";
   state.classList.toggle("connected", socket.connected);
   element("sid").textContent = socket.id || "–";
+  element("curl").textContent = socket.id ? `curl -X POST ${location.origin}/client/${socket.id}` : "–";
   element("transport").textContent = socket.connected && engine ? engine.transport.name : "–";
 }
 
+/** Show the rooms; a click on one chooses it. */
 function showRooms() {
   element("rooms").replaceChildren(...[...rooms].map((room) => {
     const item = document.createElement("li");
-    item.textContent = room;
+    const choose = document.createElement("button");
+    choose.type = "button";
+    choose.textContent = room;
+    choose.addEventListener("click", () => { element("room").value = room; });
+    item.append(choose);
     return item;
   }));
+}
+
+/** Switch off what only the namespace "/" can do, while another one is chosen. */
+function showAbilities() {
+  for (const control of document.querySelectorAll("[data-home]")) control.disabled = socket.nsp !== "/";
 }
 
 async function showCount() {
@@ -168,12 +179,20 @@ onClick("echo", () => {
 
 onClick("ask", async () => write("in", "ask me", await ask("ask me")));
 
-onClick("copy", () => navigator.clipboard.writeText(socket.id || ""));
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(element(button.dataset.copies).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
 onClick("clear", () => element("log").replaceChildren());
 
 element("namespace").addEventListener("change", (event) => {
   socket = open(event.target.value);
   showState();
+  showAbilities();
 });
 
 socket = open("/");

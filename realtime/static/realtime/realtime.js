@@ -79,9 +79,21 @@
       return this;
     }
 
+    removeListener(name, listener) {
+      return this.off(name, listener);
+    }
+
+    removeAllListeners(name) {
+      return this.off(name);
+    }
+
     /** The listeners of a name. */
     listeners(name) {
       return this.#listeners.get(name) || [];
+    }
+
+    hasListeners(name) {
+      return this.listeners(name).length > 0;
     }
 
     /** Call the listeners of a name. */
@@ -726,6 +738,11 @@
     emit(name, ...args) {
       this.#emit({}, name, args);
       return this;
+    }
+
+    /** Send the event "message". */
+    send(...args) {
+      return this.emit("message", ...args);
     }
 
     /** Send an event, and return a promise of its acknowledgement. */

@@ -1,0 +1,12 @@
+"""Django's settings, which the encoding of its types needs."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("BENCH_DATABASE", ":memory:")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.peers.realtime.settings")
+
+import django
+
+django.setup()

@@ -1,0 +1,1 @@
+"""Channels alone, as its tutorial shows it."""

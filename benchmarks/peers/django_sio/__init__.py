@@ -1,0 +1,1 @@
+"""django-sio: Socket.IO on Channels."""

@@ -1,0 +1,1 @@
+"""python-socketio, the Python Socket.IO server."""

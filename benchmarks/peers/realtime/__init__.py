@@ -1,0 +1,1 @@
+"""Realtime, as a small Django site."""

@@ -1,0 +1,7 @@
+"""The site's namespaces."""
+
+from django.urls import path
+
+from .consumers import BenchConsumer
+
+namespaces = [path("", BenchConsumer.as_asgi())]

@@ -1,0 +1,112 @@
+"""The tables: for the terminal, and for the page in the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .results import Summary
+from .servers import KINDS
+from .workloads import WORKLOADS, Case, Workload
+
+START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
+
+Figures = dict[str, dict[str, float]]
+
+
+def title(case: Case) -> str:
+    """Return a case's name as people read it."""
+    return f"{KINDS[case.server].title} {case.label}".strip()
+
+
+def table(workload: Workload, figures: Figures) -> Iterator[str]:
+    """Yield the lines of one workload's table, in Markdown."""
+    cases = [case for case in workload.cases if case.name in figures]
+    memory = "kib" in figures[cases[0].name]
+    main = "kib" if memory else "per_second"
+    header = ["server", workload.unit if memory else f"{workload.unit}/s"]
+    node, channels = _reference(workload, figures, "node"), _channels(workload, figures)
+    header += ["× Node"] if node else []
+    header += ["× Channels"] if channels else []
+    header += [] if memory else ["CPU µs each"]
+    header += ["p50 ms", "p99 ms"] if not memory and workload.name != "outside" else []
+    header.append("spread")
+    yield _row(header)
+    yield _row(["---", *["---:"] * (len(header) - 1)])
+    for case in cases:
+        own = figures[case.name]
+        cells = [title(case), f"{own[main]:,.1f}" if memory else f"{own[main]:,.0f}"]
+        if node:
+            cells.append(_ratio(own[main], node[main]))
+        if channels:
+            other = channels.get(_web_server(case))
+            cells.append(_ratio(own[main], other[main]) if other else "")
+        if not memory:
+            cells.append(f"{own['cpu_us']:,.1f}")
+            if workload.name != "outside":
+                cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}"]
+        cells.append(f"{own['spread']:.0%}")
+        yield _row(cells)
+    if workload.missing:
+        yield ""
+        yield workload.missing
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ratio(value: float, reference: float) -> str:
+    ratio = value / reference
+    return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.2f}"
+
+
+def _web_server(case: Case) -> str:
+    return "daphne" if case.server.endswith("daphne") else "uvicorn"
+
+
+def _reference(workload: Workload, figures: Figures, server: str) -> dict[str, float] | None:
+    """Return the figures of the case on a server that others are compared with."""
+    for case in workload.cases:
+        if case.server == server and case.name in figures:
+            return figures[case.name]
+    return None
+
+
+def _channels(workload: Workload, figures: Figures) -> Figures:
+    found = {
+        server: _reference(workload, figures, f"channels-{server}")
+        for server in ("uvicorn", "daphne")
+    }
+    return {server: figures for server, figures in found.items() if figures}
+
+
+def tables(summary: Summary) -> Iterator[str]:
+    """Yield every table under its title, and what it was measured on."""
+    for name, figures in summary["workloads"].items():
+        if figures:
+            yield f"### {WORKLOADS[name].title}"
+            yield ""
+            yield from table(WORKLOADS[name], figures)
+            yield ""
+    yield from provenance(summary["machine"])
+
+
+def provenance(machine: dict[str, Any]) -> Iterator[str]:
+    """Yield when and on what the figures were measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    yield (
+        f"Measured on {machine['date']} on a machine with {machine['machine']} "
+        f"({machine['system']}); {versions}."
+    )
+
+
+def write_page(summary: Summary, page: Path) -> None:
+    """Put the tables between the two marks of a page in the documentation."""
+    text = page.read_text()
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"{page} has no {START} ... {END}")
+    page.write_text(f"{before}{START}\n\n" + "\n".join(tables(summary)) + f"\n\n{END}{after}")

@@ -1,0 +1,180 @@
+"""What is measured, and on which servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SOCKETIO = ("uvicorn", "uvicorn-asyncio", "daphne", "node", "python-socketio", "django-sio")
+CHANNELS = ("channels-uvicorn", "channels-daphne")
+OURS = ("uvicorn", "uvicorn-asyncio", "daphne")
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One row of a workload's table: a kind of server in a configuration.
+
+    `label` follows the server's title, `processes` is how many run, `layer` the channel layer (or
+    the Redis adapter of other servers), `realtime` are settings of REALTIME, `arguments` are the
+    load generator's beyond those of the workload.
+    """
+
+    server: str
+    label: str = ""
+    processes: int = 1
+    layer: str = "memory"
+    realtime: Mapping[str, object] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The key of this case in the results."""
+        return f"{self.server} {self.label}".strip()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """
+    A workload: `arguments` for the load generator, and the cases that can do it.
+
+    `unit` is what a second is counted in, `logged_in` whether clients bring a session's cookie.
+    `missing` says why a server that one looks for is not in the table.
+    """
+
+    name: str
+    title: str
+    unit: str
+    arguments: tuple[str, ...]
+    cases: tuple[Case, ...]
+    logged_in: bool = False
+    missing: str = ""
+
+
+def _cases(*names: str) -> tuple[Case, ...]:
+    return tuple(Case(name) for name in names)
+
+
+def _broadcast(
+    name: str, title: str, *arguments: str, cases: tuple[Case, ...], missing: str = ""
+) -> Workload:
+    common = ("--workload", "broadcast", "--clients", "500", "--in-flight", "4")
+    return Workload(name, title, "deliveries", (*common, *arguments), cases=cases, missing=missing)
+
+
+NO_PRESENCE: dict[str, object] = {"PRESENCE": False}
+CONNECTS = ("--workload", "connects", "--clients", "64")
+ECHO = ("--workload", "echo", "--clients", "50", "--in-flight", "4")
+
+_CLUSTER = (
+    *(
+        Case(server, f"({layer} layer)", processes=2, layer=layer)
+        for server in OURS
+        for layer in ("core", "pubsub")
+    ),
+    Case("node", "with its Redis adapter", processes=2, layer="core"),
+    Case("python-socketio", "with its Redis manager", processes=2, layer="core"),
+    Case("channels-uvicorn", "(core layer)", processes=2, layer="core"),
+    Case("channels-daphne", "(core layer)", processes=2, layer="core"),
+)
+
+_ALL = (
+    _broadcast(
+        "broadcast",
+        "Broadcast of 100 bytes to a room of 500, four on their way",
+        cases=_cases(*SOCKETIO, *CHANNELS),
+    ),
+    _broadcast(
+        "broadcast-16k",
+        "Broadcast of 16 KiB to a room of 500",
+        *("--size", "16384"),
+        cases=_cases(*SOCKETIO, *CHANNELS),
+    ),
+    _broadcast(
+        "broadcast-binary",
+        "Broadcast of 100 bytes of binary to a room of 500",
+        "--binary",
+        cases=_cases(*SOCKETIO),
+        missing="Channels' AsyncJsonWebsocketConsumer sends no binary.",
+    ),
+    _broadcast(
+        "broadcast-rooms",
+        "Broadcast of 100 bytes to 20 rooms of 25 in turn",
+        *("--rooms", "20"),
+        cases=_cases(*SOCKETIO, *CHANNELS),
+    ),
+    _broadcast(
+        "polling",
+        "Broadcast of 100 bytes to a room of 500 over HTTP long-polling",
+        *("--transport", "polling"),
+        cases=_cases(*SOCKETIO),
+        missing="Channels has no long-polling.",
+    ),
+    Workload(
+        "echo",
+        "Acknowledged echo of 100 bytes, 50 clients with four on their way each",
+        "acknowledgements",
+        ECHO,
+        _cases(*SOCKETIO, *CHANNELS),
+    ),
+    Workload(
+        "typed",
+        "The same echo of an object, to a typed and to an untyped handler",
+        "acknowledgements",
+        (*ECHO, "--structured"),
+        tuple(
+            Case(server, f"({event})", arguments=("--event", event))
+            for server in ("uvicorn", "daphne")
+            for event in ("untyped", "typed")
+        ),
+    ),
+    Workload(
+        "connects",
+        "Clients that connect and leave, without session or presence",
+        "connects",
+        CONNECTS,
+        (
+            *(Case(server, realtime=NO_PRESENCE) for server in OURS),
+            *_cases("node", "python-socketio", "django-sio", *CHANNELS),
+        ),
+    ),
+    Workload(
+        "connects-session",
+        "Clients that connect and leave, with a session and its user from the database",
+        "connects",
+        CONNECTS,
+        (
+            *(Case(server, "with presence") for server in OURS),
+            *(Case(server, "without presence", realtime=NO_PRESENCE) for server in OURS),
+            *_cases("django-sio", *CHANNELS),
+        ),
+        logged_in=True,
+        missing="Node and python-socketio know no sessions of a site.",
+    ),
+    Workload(
+        "idle",
+        "Memory of an idle connection, 5,000 of them",
+        "KiB a connection",
+        ("--workload", "idle", "--clients", "5000"),
+        _cases(*SOCKETIO, *CHANNELS),
+    ),
+    _broadcast(
+        "cluster",
+        "Broadcast of 100 bytes to a room of 500 on two processes over Valkey",
+        cases=_CLUSTER,
+        missing="django-sio keeps its sessions in one process.",
+    ),
+    Workload(
+        "outside",
+        "Emits from a process that serves no clients, over Valkey, to a room of 10",
+        "emits",
+        ("--workload", "listen", "--clients", "10"),
+        (
+            *(Case("uvicorn", f"({layer} layer)", layer=layer) for layer in ("core", "pubsub")),
+            Case("python-socketio", "by its write-only manager", layer="core"),
+            Case("channels-uvicorn", "by async_to_sync(group_send)", layer="core"),
+        ),
+    ),
+)
+
+WORKLOADS = {workload.name: workload for workload in _ALL}

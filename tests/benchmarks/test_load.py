@@ -1,0 +1,86 @@
+"""The load generator and its driver work against our server. Nothing here depends on speed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import chart, measure, report, results
+from benchmarks.measure import FAULTS
+from benchmarks.servers import ROOT
+from benchmarks.workloads import WORKLOADS, Case
+
+SHORT = 0.5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _load_generator() -> None:
+    """Build it; without a compiler there is nothing to test, except where one must be."""
+    if shutil.which("cc") is None and not os.environ.get("CI"):
+        pytest.skip("no C compiler")
+    subprocess.run(["make", "-C", str(ROOT / "benchmarks" / "load")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("broadcast", Case("uvicorn-asyncio")),
+        ("broadcast-rooms", Case("daphne")),
+        ("broadcast-binary", Case("uvicorn-asyncio")),
+        ("broadcast-16k", Case("daphne")),
+        ("polling", Case("uvicorn-asyncio")),
+        ("echo", Case("daphne")),
+        ("typed", Case("uvicorn-asyncio", arguments=("--event", "typed"))),
+        ("connects-session", Case("uvicorn-asyncio")),
+        ("cluster", Case("uvicorn-asyncio", processes=2, layer="core")),
+        ("outside", Case("uvicorn-asyncio", layer="pubsub")),
+        ("broadcast", Case("channels-daphne")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.server,
+)
+def test_what_is_sent_arrives(name: str, case: Case) -> None:
+    few = tuple("50" if each == "500" else each for each in WORKLOADS[name].arguments)
+    result = measure.measure(replace(WORKLOADS[name], arguments=few), case, SHORT, SHORT)
+    assert result["done"] > 0
+    assert result["per_second"] > 0
+    assert not any(result[fault] for fault in FAULTS)
+
+
+def test_idle_connections_have_a_size() -> None:
+    few = ("--workload", "idle", "--clients", "300")
+    workload = replace(WORKLOADS["idle"], arguments=few)
+    result = measure.measure(workload, Case("uvicorn-asyncio"), SHORT, SHORT)
+    assert 1_000 < result["bytes_each"] < 500_000
+
+
+def test_a_server_that_loses_messages_fails_its_measurement() -> None:
+    workload = replace(
+        WORKLOADS["echo"], arguments=(*WORKLOADS["echo"].arguments, "--event", "nobody listens")
+    )
+    with pytest.raises(RuntimeError, match="were not acknowledged"):
+        measure.measure(workload, Case("uvicorn-asyncio"), SHORT, 0.1)
+
+
+def test_the_report_compares_with_node_and_channels() -> None:
+    def figures(rate: float) -> dict[str, float]:
+        rounds = [
+            {"per_second": rate * factor, "cpu_us_each": 1e6 / rate, "p50_us": 10, "p99_us": 20}
+            for factor in (0.9, 1.0, 1.2)
+        ]
+        return results.summarize(rounds)
+
+    broadcast = {"uvicorn": figures(300), "node": figures(100), "channels-uvicorn": figures(10)}
+    summary = {
+        "machine": {"date": "2026-01-01", "machine": "m", "system": "s", "versions": {"a": "1"}},
+        "workloads": {"broadcast": broadcast},
+    }
+    lines = list(report.tables(summary))
+    row = next(line for line in lines if line.startswith("| Realtime on uvicorn (uvloop)"))
+    assert [cell.strip() for cell in row.split("|")[2:5]] == ["300", "3.00", "30"]
+    assert row.endswith("| 30% |")
+    assert lines[-1].startswith("Measured on 2026-01-01 on a machine with m (s); a 1.")
+    assert chart.draw(summary).count("<rect") == 1 + 2 * len(broadcast)

@@ -1,0 +1,1 @@
+"""The demo page and the app's own browser client, in a real Chromium."""
