@@ -21,6 +21,11 @@ class Acks:
         self._last_id = -1
         self._pending: dict[int, Resolve] = {}
 
+    @property
+    def pending(self) -> bool:
+        """Whether any is waited for."""
+        return bool(self._pending)
+
     def next_id(self) -> int:
         """Return an id that was not used before."""
         self._last_id += 1

@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from .limits import fits_rate_limits
+
 TRANSPORTS = ("polling", "websocket")
 
 
@@ -105,6 +107,13 @@ OPTIONS: dict[str, Option] = {
     "INBOX_BYTES": _count(16 * 1024 * 1024, lowest=10_000),
     "OUTBOX_BYTES": _count(4 * 1024 * 1024, lowest=10_000),
     "SYNC_HANDLERS": _count(40),
+    "RATE_LIMITS": Option(
+        {},
+        fits_rate_limits,
+        'Give rates by namespace and event, like {"/chat": {"message": "5/s", "*": "50/s"}}.',
+    ),
+    "MAX_CONNECTIONS_PER_USER": _count(0, lowest=0),
+    "MAX_CONNECTIONS_PER_ADDRESS": _count(0, lowest=0),
     "CORS_ORIGINS": Option(
         (),
         lambda value: isinstance(value, (list, tuple)) and all(map(_is_origin, value)),
@@ -139,6 +148,9 @@ class Settings(SimpleNamespace):
     INBOX_BYTES: int
     OUTBOX_BYTES: int
     SYNC_HANDLERS: int
+    RATE_LIMITS: dict[str, dict[str, str]]
+    MAX_CONNECTIONS_PER_USER: int
+    MAX_CONNECTIONS_PER_ADDRESS: int
     CORS_ORIGINS: tuple[str, ...]
     CHANNEL_LAYER: str
     PRESENCE: bool

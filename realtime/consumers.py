@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial, update_wrapper
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
 from .hub.targets import Target
+from .limits import check_rates
 from .messages import Message
 from .names import check_rooms
 from .running import call_hook
@@ -36,6 +37,10 @@ class NamespaceConsumer:
 
     channel_layer_alias = DEFAULT_CHANNEL_LAYER
 
+    # How many events of each name one client may send: {"message": "5/s", "*": "100/m"}, where "*"
+    # is for all others together.
+    rate_limits: Mapping[str, str] = {}
+
     def __init__(self, **initkwargs: Any) -> None:
         for name, value in initkwargs.items():
             setattr(self, name, value)
@@ -46,13 +51,16 @@ class NamespaceConsumer:
         Return what a route of ``REALTIME["NAMESPACES"]`` points to.
 
         `initkwargs` set attributes of the class on each instance, as in Django's ``as_view``.
-        Raises TypeError for a name that the class does not have.
+        Raises TypeError for a name that the class does not have, ValueError for `rate_limits` that
+        are none.
         """
         for name in initkwargs:
             if not hasattr(cls, name):
                 raise TypeError(
                     f"as_asgi() cannot set {name!r}: {cls.__name__} has no such attribute"
                 )
+
+        check_rates(initkwargs.get("rate_limits", cls.rate_limits))
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise TypeError(

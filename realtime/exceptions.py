@@ -4,7 +4,8 @@ Every error of this package, in one tree::
     RealtimeError
     ├── ConnectionRefused       a consumer's connect() turns a client away
     ├── EventError              a handler answers an event with an error
-    │   └── InvalidArguments    the client's arguments do not fit the handler
+    │   ├── InvalidArguments    the client's arguments do not fit the handler
+    │   └── RateLimited         the client sends more of these events than it may
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
     ├── UnknownNamespace        no route leads to that namespace
@@ -15,6 +16,7 @@ Every error of this package, in one tree::
     ├── ServerGone              another server was asked, and does not answer
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
+    │   └── TooManyConnections  a user or an address has as many connections as it may
     └── ProtocolError           the other side broke the protocol
         ├── EmptyPacket         ├── UnknownPacketType    ├── UnexpectedPacket
         ├── InvalidText         ├── InvalidBase64        ├── InvalidJSON
@@ -65,6 +67,12 @@ class InvalidArguments(EventError):
     """The arguments that a client sent do not fit the handler's signature."""
 
     default_code = "invalid_arguments"
+
+
+class RateLimited(EventError):
+    """A client sends more of these events than ``rate_limits`` or ``RATE_LIMITS`` allow."""
+
+    default_code = "rate_limited"
 
 
 class ClientDisconnected(RealtimeError):
@@ -122,11 +130,18 @@ class HandshakeError(RealtimeError):
         6
     )
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, message: str = "") -> None:
         self.code = code
-        self.message = self.MESSAGES[code]
+        self.message = message or self.MESSAGES[code]
         self.status = 403 if code == self.FORBIDDEN else 400
         super().__init__(self.message)
+
+
+class TooManyConnections(HandshakeError):
+    """A user or an address has as many connections as the settings allow (code 4, forbidden)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.FORBIDDEN, message)
 
 
 class ProtocolError(RealtimeError, ValueError):

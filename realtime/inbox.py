@@ -47,6 +47,16 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether half of what may wait does."""
+        return len(self._waiting) * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether no more than a quarter of what may wait does."""
+        return len(self._waiting) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
+
     def put(self, event: Event) -> Coroutine[Any, Any, None] | None:
         """
         Take an event; return the work that handles it, unless it has to wait for other work.

@@ -5,6 +5,7 @@ plain functions, and always inside their socket's own context.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from types import coroutine
@@ -75,3 +76,10 @@ def _with_database(hook: Callable[..., Any], *args: Any) -> Any:
         raise RuntimeError(f"{hook!r} raised StopIteration") from error
     finally:
         connections.close_all()
+
+
+def raise_if_cancelled() -> None:
+    """Go on with a cancellation of the task itself, which no hook may swallow."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .acks import Acks, Resolve
-from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused, EventError
-from .inbox import Event, Inbox, InboxFull
+from .dispatch import Dispatcher
+from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
 from .logs import log
-from .messages import Message, encode_ack
-from .running import Job, call_hook
+from .messages import Message
+from .running import Job, call_hook, raise_if_cancelled
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -57,11 +57,6 @@ class Socket:
         self.rooms: set[str] = set()
         self.state = State.CONNECTING
         self.context = copy_context()
-        self._inbox = Inbox(
-            self._handle,
-            max_events=hub.settings.INBOX_EVENTS,
-            max_bytes=hub.settings.INBOX_BYTES,
-        )
         self._held: list[Frames] = []
         self._held_bytes = 0
         self.acks = Acks()
@@ -73,6 +68,7 @@ class Socket:
         self.context.run(_handling.set, self)
         self.consumer = route.consumer_class(**route.initkwargs)
         self.consumer.attach(self, route.kwargs, query)
+        self.dispatcher = Dispatcher(self)
 
     @property
     def connected(self) -> bool:
@@ -88,9 +84,8 @@ class Socket:
 
     def open(self, auth: dict[str, Any]) -> Job:
         """Return the job that runs `connect()` and answers the client."""
-        self._inbox.busy = True
         self.hub.registry.add(self)
-        return Job(self._inbox.occupy(self._connect(auth)), self.context)
+        return Job(self.dispatcher.occupy(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         try:
@@ -98,8 +93,8 @@ class Socket:
         except ConnectionRefused as refusal:
             self._refuse(refusal.message, refusal.data)
         except (Exception, asyncio.CancelledError):
-            _raise_if_cancelled()
-            self._log(logging.ERROR, "error", event="connect", exc_info=True)
+            raise_if_cancelled()
+            self.log(logging.ERROR, "error", event="connect", exc_info=True)
             self._refuse("server error", None)
         else:
             self._accepted = True
@@ -117,19 +112,19 @@ class Socket:
             return
         self.state = State.CONNECTED
         self.connection.confirm(self)
-        self._log(logging.INFO, "connect")
+        self.log(logging.INFO, "connect")
         for frames in self._held:
             self.connection.send(frames)
         self._held.clear()
 
     def _refuse(self, message: str, data: Any) -> None:
-        self._log(logging.INFO, "refused", message=message)
+        self.log(logging.INFO, "refused", message=message)
         if not self.gone:
             self._close()
             try:
                 self.connection.refuse(self.namespace, message, data)
             except (TypeError, ValueError):
-                self._log(logging.ERROR, "error", event="connect", exc_info=True)
+                self.log(logging.ERROR, "error", event="connect", exc_info=True)
                 self.connection.refuse(self.namespace, message, None)
 
     def disconnect(self, reason: str) -> None:
@@ -161,73 +156,22 @@ class Socket:
         self.connection.sockets.pop(self.namespace, None)
         self._held.clear()
         self.acks.give_up()
+        self.connection.release(self)
 
     async def _finish(self, reason: str) -> None:
         """Run the last hook, after the events that had arrived or the grace, whichever is first."""
-        if not await self._inbox.wait_idle(DISCONNECT_GRACE):
-            self._log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
-            self._inbox.clear()
+        if not await self.dispatcher.wait_idle(DISCONNECT_GRACE):
             self._accepted = True
         if not self._accepted:
             return
         if self.observed:
             await self.hub.observers.settled()
-        self._log(logging.INFO, "disconnect", reason=reason)
+        self.log(logging.INFO, "disconnect", reason=reason)
         try:
             await self._call(self.consumer.disconnect, reason)
         except (Exception, asyncio.CancelledError):
-            _raise_if_cancelled()
-            self._log(logging.ERROR, "error", event="disconnect", exc_info=True)
-
-    # Events from the client
-
-    def on_event(self, event: Event) -> Job | None:
-        """
-        Take an event; return the job that handles it unless it has to wait.
-
-        A client that sends more than may wait is disconnected.
-        """
-        try:
-            work = self._inbox.put(event)
-        except InboxFull:
-            self._log(logging.WARNING, "inbox-full", waiting=len(self._inbox))
-            self._inbox.clear()
-            self.connection.close("forced server close")
-            return None
-        return None if work is None else Job(work, self.context)
-
-    async def _handle(self, event: Event) -> None:
-        """Run the consumer's handler, and acknowledge what it returned or raised."""
-        if self.connection.behind:
-            await self.connection.drain()
-        try:
-            result = await self.consumer.handle(event.name, event.args)
-            await self._acknowledge(event.ack_id, _as_arguments(result))
-        except EventError as error:
-            self._log(logging.WARNING, "event-error", event=event.name, message=error.message)
-            await self._answer_error(event, error.code, error.message, error.data)
-        except (Exception, asyncio.CancelledError):
-            _raise_if_cancelled()
-            self._log(logging.ERROR, "error", event=event.name, exc_info=True)
-            await self._answer_error(event, "server_error", "server error", None)
-
-    async def _acknowledge(self, ack_id: int | None, args: list[Any]) -> None:
-        if ack_id is None:
-            return
-        frames = encode_ack(self.connection.format, self.namespace, ack_id, args)
-        if self.unsettled:
-            self.unsettled = False
-            await self.hub.settled()
-        if self.connected:
-            self.connection.send(frames)
-
-    async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
-        error = {"code": code, "message": message, "data": data}
-        try:
-            await self._acknowledge(event.ack_id, [{"error": error}])
-        except (TypeError, ValueError):
-            self._log(logging.ERROR, "error", event=event.name, exc_info=True)
-            await self._acknowledge(event.ack_id, [{"error": error | {"data": None}}])
+            raise_if_cancelled()
+            self.log(logging.ERROR, "error", event="disconnect", exc_info=True)
 
     async def _call(self, hook: Callable[..., Any], *args: Any) -> Any:
         return await call_hook(hook, *args, slots=self.hub.sync_handlers)
@@ -258,8 +202,9 @@ class Socket:
     def _send_with_ack(self, message: Message, resolve: Resolve) -> int:
         ack_id = self.acks.next_id()
         frames = message.encode(self.connection.format, ack_id)
+        self.connection.release(self)  # or the acknowledgement would wait for the handler
         if (given_up := self.acks.add(ack_id, resolve)) is not None:
-            self._log(logging.WARNING, "ack-given-up", id=given_up)
+            self.log(logging.WARNING, "ack-given-up", id=given_up)
         self.deliver(frames)
         return ack_id
 
@@ -309,7 +254,8 @@ class Socket:
             if self.observed:
                 self.hub.observers.left(self, room)
 
-    def _log(self, level: int, what: str, **fields: Any) -> None:
+    def log(self, level: int, what: str, **fields: Any) -> None:
+        """Log something about this socket."""
         user = self.connection.scope.get("user")
         log(
             level,
@@ -331,17 +277,3 @@ def unsettle() -> None:
 def _set_answer(answer: asyncio.Future[list[Any] | None], args: list[Any] | None) -> None:
     if not answer.done():
         answer.set_result(args)
-
-
-def _raise_if_cancelled() -> None:
-    """Go on with a cancellation of the task itself, which no hook may swallow."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _as_arguments(result: Any) -> list[Any]:
-    """Return a handler's result as arguments of an acknowledgement: none, one or several."""
-    if result is None:
-        return []
-    return list(result) if isinstance(result, tuple) else [result]

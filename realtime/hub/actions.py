@@ -51,4 +51,4 @@ class HubActions:
 
     def report(self) -> dict[str, Any]:
         """Return what this hub counts, for all others to know."""
-        return self._hub.stats()
+        return self._hub.report()

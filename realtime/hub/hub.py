@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from channels.layers import get_channel_layer
 
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
+from ..limits import ConnectionLimits
 from ..logs import log
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
@@ -41,6 +43,19 @@ AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
 FLUSH_TIME = 0.05
 
 
+@dataclass(slots=True)
+class Counters:
+    """
+    What a hub counts: events from clients and to clients, volatile messages that slow clients
+    `dropped`, and events beyond a rate limit.
+    """
+
+    events_in: int = 0
+    events_out: int = 0
+    dropped: int = 0
+    limited: int = 0
+
+
 class Hub:
     """
     Knows every connection, socket and room of this process, and is the only one who talks to the
@@ -53,7 +68,11 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
         self.closing = False
-        self.dropped = 0
+        self.counters = Counters()
+        self.limits = ConnectionLimits(
+            per_user=self.settings.MAX_CONNECTIONS_PER_USER,
+            per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
+        )
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
@@ -168,7 +187,9 @@ class Hub:
         """Deliver to the local sockets of a target."""
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
-        for socket in self.registry.select(target):
+        sockets = self.registry.select(target)
+        self.counters.events_out += len(sockets)
+        for socket in sockets:
             wire_format = socket.connection.format
             encoded = frames.get(wire_format)
             if encoded is None:
@@ -255,19 +276,18 @@ class Hub:
         return sum(socket.connected for socket in self.registry.select(target))
 
     def stats(self) -> dict[str, int]:
-        """
-        Return what this hub holds at the moment, for monitoring and for tests.
-
-        `dropped` counts volatile messages that slow clients missed since the start.
-        """
+        """Return what this hub holds at the moment, for monitoring and for tests."""
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self._tasks),
-            "dropped": self.dropped,
         }
+
+    def report(self) -> dict[str, int]:
+        """Return what this hub holds, and what it has counted since its start."""
+        return {**self.stats(), **asdict(self.counters), "lost": self.cluster.lost}
 
     # Shutting down
 

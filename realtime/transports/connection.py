@@ -32,18 +32,23 @@ class Connection(ABC):
     """
     What Engine.IO sessions and plain WebSockets share: the sockets, the outbox and the reader.
 
-    `closed` is set when the connection is over, `sid` is its secret id in the hub.
+    `closed` is set when the connection is over, `sid` is its secret id in the hub. Raises
+    TooManyConnections where the user or the address has as many as it may.
     """
 
     format: Format
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        self._leave = hub.limits.admit(getattr(scope["user"], "pk", None), _address(scope))
         self.hub = hub
         self.scope = scope
         self.writer = writer
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = asyncio.Event()
+        # Sockets whose handlers have so much to do that nothing more is read.
+        self._holding: set[Socket] = set()
+        self._free = asyncio.Event()
         hub.connections[self.sid] = self
 
     @property
@@ -80,6 +85,8 @@ class Connection(ABC):
         while not self.closed.is_set():
             if self.behind:
                 await self._catch_up()
+            if self._holding:
+                await self._wait_for_handlers()
             frame = await receive()
             if frame is None:
                 return
@@ -106,6 +113,28 @@ class Connection(ABC):
         await drive(job, hand_over)
         return handed_over
 
+    def hold(self, socket: Socket) -> None:
+        """Read nothing more until `release`: a socket's handlers have too much to do."""
+        self._holding.add(socket)
+        self._free.clear()
+
+    def release(self, socket: Socket) -> None:
+        """Read again, as far as this socket is concerned."""
+        if self._holding:
+            self._holding.discard(socket)
+            if not self._holding:
+                self._free.set()
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is read because of handlers: the client's silence is not its fault."""
+        return bool(self._holding)
+
+    async def _wait_for_handlers(self) -> None:
+        self.writer.pause_reading()
+        await self._free.wait()
+        self.writer.resume_reading()
+
     def refuse_frame(self, error: ProtocolError) -> None:
         """Close on a frame that breaks the protocol."""
         log(
@@ -130,7 +159,7 @@ class Connection(ABC):
         buffered = self.writer.buffered
         if buffered > HIGH_WATER:
             if volatile:
-                self.hub.dropped += 1
+                self.hub.counters.dropped += 1
                 return
             if buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
                 self.overflow()
@@ -204,6 +233,9 @@ class Connection(ABC):
         if self.closed.is_set():
             return
         self.closed.set()
+        self._leave()
+        self._holding.clear()
+        self._free.set()
         self.hub.connections.pop(self.sid, None)
         self.close_transport(reason, close_text(detail or reason))
         for socket in list(self.sockets.values()):
@@ -217,3 +249,9 @@ class Connection(ABC):
 def close_text(text: str) -> str:
     """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
     return text.encode()[:123].decode(errors="ignore")
+
+
+def _address(scope: dict[str, Any]) -> str:
+    """Return the client's address, as the server knows it, or an empty text."""
+    client = scope.get("client")
+    return str(client[0] or "") if client else ""

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import HandshakeError, InvalidPayload, UnknownNamespace
+from ..exceptions import (
+    HandshakeError,
+    InvalidPayload,
+    TooManyConnections,
+    UnknownNamespace,
+)
 from ..inbox import Event
 from ..messages import Format
 from ..protocol import plain
@@ -18,7 +23,7 @@ from ..running import Job
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
-from .websocket import Reader, accept, reject
+from .websocket import Reader, accept, reject, turn_away
 from .writers import GOING_AWAY, NORMAL
 
 if TYPE_CHECKING:
@@ -44,7 +49,9 @@ class PlainConnection(Connection):
         packet = plain.decode(frame)
         for socket in self.sockets.values():
             if isinstance(packet, plain.Event):
-                return socket.on_event(Event(packet.event, packet.args, packet.id, len(frame)))
+                return socket.dispatcher.take(
+                    Event(packet.event, packet.args, packet.id, len(frame))
+                )
             socket.on_ack(packet.id, packet.args)
         return None
 
@@ -90,7 +97,11 @@ async def serve(
         writer.close(plain.NOT_FOUND, "Invalid namespace")
         await writer.closed()
         return
-    connection = PlainConnection(hub, await complete(scope), writer)
+    try:
+        connection = PlainConnection(hub, await complete(scope), writer)
+    except TooManyConnections as error:
+        await turn_away(writer, error)
+        return
     job = hub.connect(connection, namespace, parse_params(scope), "")
     if job is not None:
         reader = Reader(hub, receive, writer)

@@ -92,9 +92,17 @@ class Session(Connection):
 
     def _ping(self) -> None:
         self.send(PING)
-        self._heartbeat = self.hub.loop.call_later(
-            self.hub.settings.PING_TIMEOUT, self.close, "ping timeout"
-        )
+        self._await_pong()
+
+    def _await_pong(self) -> None:
+        timeout = self.hub.settings.PING_TIMEOUT
+        self._heartbeat = self.hub.loop.call_later(timeout, self._ping_timeout)
+
+    def _ping_timeout(self) -> None:
+        if self.held:
+            self._await_pong()
+        else:
+            self.close("ping timeout")
 
     def _pong(self) -> None:
         self._heartbeat.cancel()
@@ -133,7 +141,9 @@ class Session(Connection):
             self._feed_nobody(packet)
             return None
         if packet.type is socketio.EVENT:
-            return socket.on_event(Event(packet.data[0], packet.data[1:], packet.id, len(data)))
+            return socket.dispatcher.take(
+                Event(packet.data[0], packet.data[1:], packet.id, len(data))
+            )
         if packet.type is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)

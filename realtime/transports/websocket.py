@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import HandshakeError, TooLarge
+from ..exceptions import HandshakeError, TooLarge, TooManyConnections
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .connection import Connection, close_text
@@ -55,6 +55,12 @@ async def reject(
         {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
     )
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def turn_away(writer: Writer, error: TooManyConnections) -> None:
+    """Close a WebSocket that was accepted before it was known that it is one too many."""
+    writer.close(POLICY_VIOLATION, close_text(error.message))
+    await writer.closed()
 
 
 class Reader:
@@ -129,7 +135,11 @@ async def serve(
         return
     reader = Reader(hub, receive, writer)
     if old is None:
-        session = await start(scope, writer)
+        try:
+            session = await start(scope, writer)
+        except TooManyConnections as error:
+            await turn_away(writer, error)
+            return
         session.open()
         await reader.run(session)
     elif await _upgrade(old, reader, writer):

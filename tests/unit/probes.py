@@ -85,6 +85,10 @@ class Wire:
         """Return how many frames have come that `next` has not returned yet."""
         return self._frames.qsize()
 
+    def unread(self) -> int:
+        """Return how many frames the server has not read yet."""
+        return self._sent.qsize()
+
     async def connect(self, namespace: str = "/", auth: str = "") -> str:
         """Ask for a namespace, and return the server's answer."""
         self.feed(f"40{namespace},{auth}" if namespace != "/" else "40" + auth)

@@ -1,0 +1,131 @@
+"""The events of one socket on their way through its handlers, in order and one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import EventError, RateLimited
+from .inbox import Event, Inbox, InboxFull
+from .limits import EventLimiter, find_limits
+from .messages import encode_ack
+from .running import Job, raise_if_cancelled
+
+if TYPE_CHECKING:
+    from .sockets import Socket
+
+
+class Dispatcher:
+    """Leads a socket's events to its consumer, and acknowledges them."""
+
+    __slots__ = ("_inbox", "_limiter", "_socket")
+
+    def __init__(self, socket: Socket) -> None:
+        settings = socket.hub.settings
+        self._socket = socket
+        self._inbox = Inbox(
+            self._handle, max_events=settings.INBOX_EVENTS, max_bytes=settings.INBOX_BYTES
+        )
+        limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
+        self._limiter = EventLimiter(limits) if limits else None
+
+    def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
+        """Return a coroutine that lets events wait until `work` is done, and then handles them."""
+        self._inbox.busy = True
+        return self._inbox.occupy(work)
+
+    def take(self, event: Event) -> Job | None:
+        """
+        Take an event; return the job that handles it unless it has to wait.
+
+        A client that sends faster than its handlers work is read from no more for a while; one
+        that goes beyond all bounds all the same is disconnected.
+        """
+        socket = self._socket
+        socket.hub.counters.events_in += 1
+        try:
+            if self._limiter is not None:
+                self._limiter.check(event.name)
+            work = self._inbox.put(event)
+        except RateLimited as error:
+            self._refuse(event, error)
+            return None
+        except InboxFull:
+            socket.log(logging.WARNING, "inbox-full", waiting=len(self._inbox))
+            self._inbox.clear()
+            socket.connection.close("forced server close")
+            return None
+        if self._inbox.crowded and not socket.acks.pending:
+            socket.connection.hold(socket)
+        return None if work is None else Job(work, socket.context)
+
+    def _refuse(self, event: Event, error: RateLimited) -> None:
+        """Answer an event that is one too many, without waiting for those before it."""
+        socket = self._socket
+        socket.hub.counters.limited += 1
+        assert self._limiter is not None
+        if self._limiter.should_log():
+            socket.log(logging.WARNING, "rate-limited", event=event.name, message=error.message)
+        if event.ack_id is not None and socket.connected:
+            answer = {"error": {"code": error.code, "message": error.message, "data": None}}
+            socket.connection.send(
+                encode_ack(socket.connection.format, socket.namespace, event.ack_id, [answer])
+            )
+
+    async def _handle(self, event: Event) -> None:
+        """Run the consumer's handler, and acknowledge what it returned or raised."""
+        socket = self._socket
+        if self._inbox.relaxed:
+            socket.connection.release(socket)
+        if socket.connection.behind:
+            await socket.connection.drain()
+        try:
+            result = await socket.consumer.handle(event.name, event.args)
+            await self._acknowledge(event.ack_id, _as_arguments(result))
+        except EventError as error:
+            socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
+            await self._answer_error(event, error.code, error.message, error.data)
+        except (Exception, asyncio.CancelledError):
+            raise_if_cancelled()
+            socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
+            await self._answer_error(event, "server_error", "server error", None)
+
+    async def _acknowledge(self, ack_id: int | None, args: list[Any]) -> None:
+        if ack_id is None:
+            return
+        socket = self._socket
+        frames = encode_ack(socket.connection.format, socket.namespace, ack_id, args)
+        if socket.unsettled:
+            socket.unsettled = False
+            await socket.hub.settled()
+        if socket.connected:
+            socket.connection.send(frames)
+
+    async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
+        error = {"code": code, "message": message, "data": data}
+        try:
+            await self._acknowledge(event.ack_id, [{"error": error}])
+        except (TypeError, ValueError):
+            self._socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
+            await self._acknowledge(event.ack_id, [{"error": error | {"data": None}}])
+
+    async def wait_idle(self, grace: float) -> bool:
+        """
+        Wait until nothing is handled or waits, for `grace` seconds; tell whether that came.
+
+        After that what waits is dropped.
+        """
+        if await self._inbox.wait_idle(grace):
+            return True
+        self._socket.log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
+        self._inbox.clear()
+        return False
+
+
+def _as_arguments(result: Any) -> list[Any]:
+    """Return a handler's result as arguments of an acknowledgement: none, one or several."""
+    if result is None:
+        return []
+    return list(result) if isinstance(result, tuple) else [result]

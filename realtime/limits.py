@@ -1,0 +1,167 @@
+"""How much one client, one user or one address may do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from .exceptions import RateLimited, TooManyConnections
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(\d{1,9})/(\d{1,6})?([smh])")
+
+# The name of the limit for every event that has none of its own.
+ANY = "*"
+
+# Seconds between two log lines about one socket.
+LOG_INTERVAL = 1.0
+
+RateLimits = Mapping[str, str]
+
+
+class Rate(NamedTuple):
+    """So many events in so many seconds."""
+
+    events: int
+    seconds: float
+
+
+def parse_rate(text: Any) -> Rate:
+    """Return the rate of a text like "5/s", "100/m" or "20/10s". Raises ValueError."""
+    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not int(match[1]) or (match[2] and not int(match[2])):
+        raise ValueError(f'a rate is a text like "5/s", "100/m" or "20/10s", not {text!r}')
+    return Rate(int(match[1]), int(match[2] or 1) * _UNITS[match[3]])
+
+
+def fits_rate_limits(value: Any) -> bool:
+    """Tell whether a value is a dict of rates by event, or by namespace and event."""
+    if not isinstance(value, Mapping):
+        return False
+    try:
+        for namespace, rates in value.items():
+            if not isinstance(namespace, str) or not isinstance(rates, Mapping):
+                return False
+            check_rates(rates)
+    except ValueError:
+        return False
+    return True
+
+
+def check_rates(rates: Mapping[str, Any]) -> None:
+    """Raise ValueError for what is no dict of rates by event."""
+    for event, rate in rates.items():
+        if not isinstance(event, str):
+            raise ValueError(f"an event's name is a text, not {event!r}")
+        parse_rate(rate)
+
+
+class Bucket:
+    """A rate's tokens: it starts full, and an event takes one."""
+
+    __slots__ = ("_filled", "_rate", "_tokens")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._rate = rate
+        self._tokens = float(rate.events)
+        self._filled = now
+
+    def take(self, now: float) -> bool:
+        """Take a token; tell whether there was one."""
+        events, seconds = self._rate
+        self._tokens = min(events, self._tokens + (now - self._filled) * events / seconds)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class EventLimiter:
+    """
+    The rate limits of one socket.
+
+    `limits` are rates by event; the one with the name ANY is a limit for all other events together.
+    """
+
+    __slots__ = ("_buckets", "_clock", "_limits", "_logged")
+
+    def __init__(self, limits: RateLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._limits = limits
+        now = clock()
+        self._logged = now - LOG_INTERVAL
+        self._buckets = {event: Bucket(parse_rate(rate), now) for event, rate in limits.items()}
+
+    def check(self, event: str) -> None:
+        """Count an event. Raises RateLimited for one too many."""
+        name = event if event in self._buckets else ANY
+        bucket = self._buckets.get(name)
+        if bucket is not None and not bucket.take(self._clock()):
+            raise RateLimited(f"more than {self._limits[name]} of {event!r}"[:200])
+
+    def should_log(self) -> bool:
+        """Tell whether a refusal is worth a line in the log: not one for each event of a flood."""
+        now = self._clock()
+        if now - self._logged < LOG_INTERVAL:
+            return False
+        self._logged = now
+        return True
+
+
+def find_limits(
+    settings: Mapping[str, RateLimits], namespace: str, of_class: RateLimits
+) -> dict[str, str]:
+    """
+    Return the rates by event for a namespace.
+
+    `settings` are those of ``REALTIME["RATE_LIMITS"]``, by patterns of namespaces: a later one wins
+    over an earlier one, and the consumer's class over all.
+    """
+    limits: dict[str, str] = {}
+    for pattern, rates in settings.items():
+        if fnmatchcase(namespace, pattern):
+            limits.update(rates)
+    return {**limits, **of_class}
+
+
+class ConnectionLimits:
+    """
+    Counts this process's connections by user and by address.
+
+    A limit of 0 is none.
+    """
+
+    def __init__(self, *, per_user: int, per_address: int) -> None:
+        self._limits = {"user": per_user, "address": per_address}
+        self._counts: Counter[tuple[str, Any]] = Counter()
+
+    def admit(self, user: Any, address: str) -> Callable[[], None]:
+        """
+        Count a connection of a user (its primary key, or None) and an address.
+
+        Returns what is to be called when it is over. Raises TooManyConnections.
+        """
+        keys = [
+            key
+            for key in (("user", user), ("address", address))
+            if self._limits[key[0]] and key[1] not in (None, "")
+        ]
+        for key in keys:
+            if self._counts[key] >= self._limits[key[0]]:
+                raise TooManyConnections(
+                    f"this {key[0]} has {self._counts[key]} connections already"
+                )
+        self._counts.update(keys)
+
+        def leave() -> None:
+            for key in keys:
+                self._counts[key] -= 1
+                if not self._counts[key]:
+                    del self._counts[key]
+
+        return leave
