@@ -123,6 +123,8 @@ class Cluster:
 
     def send(self, target: Target, envelope: Emit | Command) -> None:
         """Send to the other hubs that may hold a target, in order, without waiting."""
+        if not self.peers.met:
+            return  # whoever comes greets this hub before it has a client
         if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
             return
         body = encode(envelope)

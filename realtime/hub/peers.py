@@ -48,6 +48,11 @@ class Peers:
     def __len__(self) -> int:
         return len(self._peers)
 
+    @property
+    def met(self) -> bool:
+        """Whether there is, or was, any peer."""
+        return bool(self._known)
+
     def knew(self, server: str) -> bool:
         """Tell whether this id is, or was, a peer's."""
         return server in self._known
