@@ -105,9 +105,6 @@ class Request:
         if polling.polled:
             session.close("transport error")
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        if session.upgrading and not polling.buffered:
-            await self._respond(200, TEXT, engineio.PacketType.NOOP.encode())
-            return
         watch = self.hub.spawn(self._watch(session))
         try:
             # In a task of the hub, so that a shutdown waits for the answer.

@@ -31,6 +31,7 @@ class PollingWriter(Writer):
         self._waiting: deque[Frames] = deque()
         self._buffered = 0
         self._poll: asyncio.Future[None] | None = None
+        self._hurried = False
         self.over = False
 
     @property
@@ -47,21 +48,26 @@ class PollingWriter(Writer):
             return
         self._waiting.append(frames)
         self._buffered += frames.size
-        self.wake()
+        self._wake()
 
     def close(self, code: int, reason: str) -> None:
         if code != GOING_AWAY:
             self.write(CLOSE)
         self.over = True
-        self.wake()
+        self._wake()
 
     def abort(self) -> None:
         self.release()
         self.over = True
-        self.wake()
+        self._wake()
 
-    def wake(self) -> None:
-        """Let the waiting poll answer, with whatever there is."""
+    def hurry(self, hurried: bool) -> None:
+        """Answer polls at once, with whatever there is, while the client moves to a WebSocket."""
+        self._hurried = hurried
+        if hurried:
+            self._wake()
+
+    def _wake(self) -> None:
         if self._poll is not None and not self._poll.done():
             self._poll.set_result(None)
 
@@ -74,13 +80,13 @@ class PollingWriter(Writer):
 
     async def poll(self) -> str:
         """
-        Return the next payload, as soon as there is one: NOOP where it was woken for nothing.
+        Return the next payload, as soon as there is one: NOOP where there is nothing to wait for.
 
         Raises UnexpectedPacket while another poll waits.
         """
         if self._poll is not None:
             raise UnexpectedPacket("a second poll while one waits")
-        if not self._waiting and not self.over:
+        if not (self._waiting or self.over or self._hurried):
             self._poll = asyncio.get_running_loop().create_future()
             try:
                 await self._poll

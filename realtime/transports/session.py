@@ -74,6 +74,12 @@ class Session(Connection):
         )
         self.send(Frames(packet))
 
+    def set_upgrading(self, upgrading: bool) -> None:
+        """Note whether the client is on its way to a WebSocket: then no poll of it may wait."""
+        self.upgrading = upgrading
+        if self.polling is not None:
+            self.polling.hurry(upgrading)
+
     def move(self, writer: Writer) -> None:
         """Complete an upgrade: what waits for the next poll goes out on the WebSocket."""
         polling = self.polling

@@ -169,15 +169,13 @@ async def _upgrade(session: Session, reader: Reader, writer: Writer) -> bool:
         async with asyncio.timeout(session.hub.settings.UPGRADE_TIMEOUT):
             if await reader.receive() != PROBE or session.upgrading:
                 return False
-            session.upgrading = True
+            session.set_upgrading(True)
             writer.write(Frames(PROBE_ANSWER))
-            if session.polling is not None:
-                session.polling.wake()
             upgraded = await reader.receive() == engineio.PacketType.UPGRADE
     except (TimeoutError, TooLarge):
         upgraded = False
     if upgraded and not session.closed.is_set():
         session.move(writer)
         return True
-    session.upgrading = False
+    session.set_upgrading(False)
     return False

@@ -49,12 +49,21 @@ async def test_a_poll_waits_for_the_first_message() -> None:
     assert writer.buffered == 0
 
 
-async def test_a_poll_that_is_woken_for_nothing() -> None:
+async def test_polls_do_not_wait_while_the_client_moves_to_a_websocket() -> None:
     writer = PollingWriter()
-    poll = asyncio.create_task(writer.poll())
+    waiting = asyncio.create_task(writer.poll())
     await asyncio.sleep(0)
-    writer.wake()
-    assert await poll == "6"
+    writer.hurry(True)
+    assert await waiting == "6"
+    assert await writer.poll() == "6", "one that comes a moment later neither"
+    writer.write(Frames("4one"))
+    assert await writer.poll() == "4one"
+    writer.hurry(False)
+    waiting = asyncio.create_task(writer.poll())
+    await asyncio.sleep(0)
+    assert writer.polled
+    writer.write(Frames("4two"))
+    assert await waiting == "4two"
 
 
 @pytest.mark.parametrize(("code", "payload"), [(NORMAL, "4last\x1e1"), (GOING_AWAY, "4last")])
