@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import EventError, RateLimited
+from .exceptions import ClientDisconnected, EventError, RateLimited
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
@@ -87,8 +87,11 @@ class Dispatcher:
         except EventError as error:
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             await self._answer_error(event, error.code, error.message, error.data)
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
             raise_if_cancelled()
+            if isinstance(error, ClientDisconnected) and socket.gone:
+                socket.log(logging.INFO, "unanswered", event=event.name)  # no fault of the handler
+                return
             socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
             await self._answer_error(event, "server_error", "server error", None)
 

@@ -92,6 +92,24 @@ async def test_call_of_a_client_that_leaves(
     assert await probe.next() == "transport close"
 
 
+async def test_who_leaves_a_question_open_is_no_error(
+    serve: Serve, probe: Probe, connect: Connect, records: list[Any]
+) -> None:
+    class Main(Noting):
+        @event
+        async def ask(self) -> None:
+            await self.acall("question")
+
+    Main.probe = probe
+    serve(Main)
+    client = await connect()
+    client.emit("ask")
+    await client.receive()
+    await client.disconnect()
+    assert await probe.next() == "transport close"
+    assert [record.args[0] for record in records] == ["connect", "unanswered", "disconnect"]
+
+
 async def test_call_blocks_nobody_by_mistake(serve: Serve, connect: Connect) -> None:
     class Main(NamespaceConsumer):
         @event

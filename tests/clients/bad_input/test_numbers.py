@@ -55,10 +55,20 @@ async def test_10000_events_at_once_over_polling(http: httpx.AsyncClient) -> Non
     await sending
 
 
+async def test_more_events_than_a_handler_keeps_up_with(server: LiveServer) -> None:
+    """What may not wait in the server waits with the client."""
+    async with open_socket(server) as (wire, _):
+        events = ['42/lab,["sleep",1]', *['42/lab,["nothing"]'] * 20_000]
+        sending = asyncio.create_task(wire.send(*events))
+        assert await wire.call("/lab", "echo", "at last") == "at last"
+        await sending
+
+
 async def test_more_events_than_may_wait(server: LiveServer) -> None:
+    """Whose acknowledgement is awaited has to be heard, and so has to keep to the bound."""
     async with open_socket(server) as (wire, sid):
         with suppress(ConnectionClosed):
-            await wire.send('42/lab,["sleep",1]', *['42/lab,["nothing"]'] * 20_000)
+            await wire.send('42/lab,["ask"]', *['42/lab,["nothing"]'] * 20_000)
         await wire.closed()
         await server.logged(rf"inbox-full .*{sid}")
         await server.logged(rf'disconnect .*{sid}.*reason="forced server close"')
