@@ -137,7 +137,11 @@ class Socket(models.Model):
             ("leave_room", _("Can take clients out of rooms")),
             ("disconnect_socket", _("Can disconnect clients")),
         ]
-        indexes = [models.Index(fields=["namespace"], name="realtime_socket_namespace")]
+        # The newest first, of all and of a namespace.
+        indexes = [
+            models.Index(fields=["namespace", "connected_at"], name="realtime_socket_namespace"),
+            models.Index(fields=["connected_at"], name="realtime_socket_newest"),
+        ]
         verbose_name = _("socket")
         verbose_name_plural = _("sockets")
 

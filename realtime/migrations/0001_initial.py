@@ -152,7 +152,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="socket",
-            index=models.Index(fields=["namespace"], name="realtime_socket_namespace"),
+            index=models.Index(
+                fields=["namespace", "connected_at"], name="realtime_socket_namespace"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="socket",
+            index=models.Index(fields=["connected_at"], name="realtime_socket_newest"),
         ),
         migrations.AddIndex(
             model_name="membership",

@@ -1,0 +1,112 @@
+"""The servers: how they are, and what they hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import (
+    Case,
+    DateTimeField,
+    ExpressionWrapper,
+    OuterRef,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import get_settings
+from ..models import Server, Socket, lifetime
+from .base import NOTHING, PresenceAdmin, span
+from .counting import MANY_OF_A_SERVER, CountUpTo, Number
+
+# Heartbeats after which a server is late: one was missed.
+LATE_AFTER = 2
+
+LIVING, LATE, GONE = "living", "late", "gone"
+
+HEALTH = {LIVING: _("living"), LATE: _("late"), GONE: _("gone")}
+
+
+class ServerAdmin(PresenceAdmin):
+    """All servers that the database knows."""
+
+    ordering = ("name", "id")
+    list_display = (
+        "name",
+        "health",
+        "socket_count",
+        "software",
+        "versions_shown",
+        "age",
+        "last_seen",
+    )
+    search_fields = ("name", "host", "id")
+    readonly_fields = ("health", "socket_count", "versions_shown", "age", "last_seen")
+    fieldsets = (
+        (None, {"fields": ("name", "health", "socket_count")}),
+        (_("Process"), {"fields": ("id", "host", "pid", "software", "versions_shown")}),
+        (_("Time"), {"fields": ("started_at", "age", "last_seen")}),
+    )
+
+    def get_online(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return all servers, each with its health by the database's clock."""
+        late = timedelta(seconds=get_settings().SERVER_HEARTBEAT * LATE_AFTER)
+        now = ExpressionWrapper(Now(), output_field=DateTimeField())
+        return Server.objects.annotate(
+            now=now,
+            state=Case(
+                When(seen_at__gt=Now() - late, then=Value(LIVING)),
+                When(seen_at__gt=Now() - lifetime(), then=Value(LATE)),
+                default=Value(GONE),
+            ),
+        )
+
+    def complete(self, rows: list[Any]) -> list[Any]:
+        """Count the sockets of these servers."""
+        sockets = Socket.objects.filter(server=OuterRef("pk"))
+        servers = Server.objects.filter(pk__in=[server.pk for server in rows])
+        found = servers.annotate(found=CountUpTo(sockets, MANY_OF_A_SERVER))
+        numbers = dict(found.values_list("pk", "found"))
+        for server in rows:
+            server.found = numbers.get(server.pk, 0)
+        return rows
+
+    @admin.display(description=_("health"), ordering="state")
+    def health(self, server: Any) -> SafeString:
+        """Whether it lives, has missed a heartbeat, or is gone."""
+        return format_html(
+            '<span class="realtime-health realtime-{}">{}</span>',
+            server.state,
+            HEALTH[server.state],
+        )
+
+    @admin.display(description=_("sockets"))
+    def socket_count(self, server: Any) -> str:
+        """How many sockets it holds, with a link to them."""
+        number = Number.of(server.found, MANY_OF_A_SERVER)
+        if server.state == GONE:  # they do not count, and will be removed
+            return str(Number(0, more=False))
+        return self.link_to_list(Socket, number, server=server.pk)
+
+    @admin.display(description=_("versions"), empty_value=NOTHING)
+    def versions_shown(self, server: Server) -> SafeString:
+        """The versions of what it runs."""
+        return format_html_join(", ", "{} {}", server.versions.items())
+
+    @admin.display(description=_("age"), ordering="-started_at")
+    def age(self, server: Any) -> str:
+        """How long ago it started."""
+        return span(server.started_at, server.now)
+
+    @admin.display(description=_("last seen"), ordering="seen_at")
+    def last_seen(self, server: Any) -> str:
+        """How long ago its last heartbeat was."""
+        return gettext("%(time)s ago") % {"time": span(server.seen_at, server.now)}

@@ -1,0 +1,142 @@
+"""The sockets: who is connected, and what can be done with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ..hub.sids import server_of
+from ..models import Room, Server, Socket
+from .base import NOTHING, PresenceAdmin, ago, online
+from .filters import NamespaceFilter, RoomFilter, ServerFilter
+
+# Characters of an id in the list.
+SHORT_ID = 10
+
+# Rooms that a socket's page names.
+MAX_ROOMS = 100
+
+
+class SocketAdmin(PresenceAdmin):
+    """The sockets of living servers, the newest first."""
+
+    ordering = ("-connected_at", "-sid")
+    list_display = (
+        "short_id",
+        "user_link",
+        "namespace",
+        "connected",
+        "address",
+        "transport",
+        "server_link",
+    )
+    list_filter = (NamespaceFilter, RoomFilter, ServerFilter, "transport")
+    search_fields = ("sid", "user", "address")
+    search_help_text = _("An id, the start of an address, or a part of a user's name.")
+    readonly_fields = (
+        "id_code",
+        "rooms",
+        "user_link",
+        "server_link",
+        "connection_link",
+    )
+    fieldsets = (
+        (None, {"fields": ("id_code", "namespace", "rooms")}),
+        (_("Client"), {"fields": ("user_link", "address", "user_agent")}),
+        (
+            _("Connection"),
+            {"fields": ("transport", "server_link", "connection_link", "connected_at")},
+        ),
+    )
+
+    def get_online(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the sockets of living servers."""
+        return online(Socket.objects.select_related("server", "user"), "server")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find each word in the id, the address or the user's name."""
+        for word in search_term.split():
+            if server_of(word) is not None:
+                queryset = queryset.filter(sid=word)
+                continue
+            users = get_user_model()._default_manager.filter(
+                **{f"{get_user_model().USERNAME_FIELD}__icontains": word}
+            )
+            queryset = queryset.filter(
+                Q(sid__startswith=word)
+                | Q(address__startswith=word)
+                | Q(user__in=users.values("pk"))
+            )
+        return queryset, False
+
+    # Columns
+
+    @admin.display(description=_("id"))
+    def short_id(self, socket: Socket) -> SafeString:
+        """The start of the id, which is as good in a list; the whole one to look up."""
+        start = socket.sid[:SHORT_ID]
+        return format_html('<code title="{}">{}…</code>', socket.sid, start)
+
+    @admin.display(description=_("id"))
+    def id_code(self, socket: Socket) -> SafeString:
+        """The id, as programs write it."""
+        return format_html("<code>{}</code>", socket.sid)
+
+    @admin.display(description=_("user"), ordering="user", empty_value=NOTHING)
+    def user_link(self, socket: Socket) -> str | None:
+        """The user, with a link to its page."""
+        if socket.user is None:
+            return None
+        return self.link_to(get_user_model(), socket.user.pk, socket.user.get_username())
+
+    @admin.display(description=_("server"), ordering="server__name")
+    def server_link(self, socket: Socket) -> str:
+        """The server, with a link to its page."""
+        return self.link_to(Server, socket.server_id, socket.server)
+
+    @admin.display(description=_("connection"))
+    def connection_link(self, socket: Socket) -> str:
+        """The connection, with a link to all of its sockets."""
+        return self.link_to_list(
+            Socket, socket.connection, server=socket.server_id, connection=socket.connection
+        )
+
+    @admin.display(description=_("connected"), ordering="connected_at")
+    def connected(self, socket: Socket) -> SafeString:
+        """How long ago it connected."""
+        return ago(socket.connected_at)
+
+    @admin.display(description=_("rooms"), empty_value=NOTHING)
+    def rooms(self, socket: Socket) -> SafeString | None:
+        """The rooms that it is in, each with a link."""
+        members = list(socket.memberships.order_by("room")[: MAX_ROOMS + 1])
+        if not members:
+            return None
+        links = format_html_join(
+            "",
+            "<li>{}</li>",
+            (
+                (self.link_to(Room, member.key, member.room or "“”"),)
+                for member in members[:MAX_ROOMS]
+            ),
+        )
+        return format_html(
+            '<ul class="realtime-rooms">{}{}</ul>', links, self._more_rooms(socket, members)
+        )
+
+    def _more_rooms(self, socket: Socket, shown: list[Any]) -> SafeString:
+        if len(shown) <= MAX_ROOMS:
+            return mark_safe("")
+        number = socket.memberships.count() - MAX_ROOMS
+        text = ngettext("and %(number)d more room", "and %(number)d more rooms", number)
+        return format_html("<li>{}</li>", text % {"number": number})

@@ -1,0 +1,114 @@
+"""That the lists read well with 100,000 sockets: few queries, and none that counts all."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from realtime.hub.envelopes import group_name
+from realtime.models import Membership, Socket
+
+from .conftest import make_server, new_membership, new_socket
+
+SOCKETS = 100_000
+
+# What Django itself asks: for the session, the user, and (not for superusers) the permissions.
+OF_DJANGO = 2
+
+
+def fill() -> Socket:
+    """Write the sockets of three servers, all in one room and some in another; return one."""
+    servers = [make_server(f"web{number}", seen=-600) for number in range(3)]
+    make_server("dead", seen=100)
+    user = get_user_model().objects.create(username="ann")
+    for start in range(0, SOCKETS, 10_000):
+        sockets = [
+            new_socket(
+                servers[number % 3],
+                namespace=f"/orders/{number % 50}" if number % 2 else "/",
+                age=number,
+                user=user if number % 4 else None,
+                address=f"10.0.{number // 250}.{number % 250}",
+            )
+            for number in range(start, start + 10_000)
+        ]
+        Socket.objects.bulk_create(sockets)
+        Membership.objects.bulk_create(
+            new_membership(socket, room)
+            for number, socket in enumerate(sockets)
+            for room in (["all"] if number % 10 else ["all", f"room {number}"])
+        )
+    return sockets[-1]
+
+
+def check(queries: list[dict[str, Any]], most: int) -> None:
+    """See that a page took few queries, and that each count of sockets or rooms has a bound."""
+    statements = [query["sql"] for query in queries]
+    assert len(statements) <= OF_DJANGO + most, "\n".join(statements)
+    for statement in statements:
+        if "COUNT(" in statement and "realtime_" in statement:
+            assert re.search(r"COUNT\(\*\) FROM \(SELECT .* LIMIT \d+", statement), statement
+        elif "realtime_socket" in statement or "realtime_membership" in statement:
+            assert "LIMIT" in statement or '"key" IN' in statement, statement
+
+
+@pytest.mark.timeout(300)
+def test_lists_of_100_000_sockets(browser: Client) -> None:
+    last = fill()
+    room = group_name("/", "all")
+    assert Socket.objects.count() == SOCKETS
+    # Sockets: the dead servers, the namespaces, the servers, the count, the page.
+    for query, most in {
+        "": 5,
+        "?p=100": 5,
+        "?namespace=/": 5,
+        "?q=10.0.7": 5,
+        "?q=ann": 5,
+        f"?q={last.sid}": 5,
+        "?transport__exact=websocket": 5,
+        f"?server={last.server_id}": 5,
+        f"?room_key={room}": 6,  # and the room's name
+        "?room=all": 6,  # and the room's keys
+        "?room=all&namespace=/": 6,
+    }.items():
+        with CaptureQueriesContext(connection) as queries:
+            response = browser.get(f"/admin/realtime/socket/{query}")
+        assert response.status_code == 200
+        check(queries.captured_queries, most)
+    # Rooms: the namespaces, the count, the page, the dead servers, the numbers of members.
+    for query in ("", "?p=8", "?namespace=/", "?q=room+77"):
+        with CaptureQueriesContext(connection) as queries:
+            response = browser.get(f"/admin/realtime/room/{query}")
+        assert response.status_code == 200
+        check(queries.captured_queries, 5)
+    text = browser.get("/admin/realtime/room/").content.decode()
+    assert f'room_key={room}">10,000+</a>' in text
+    with CaptureQueriesContext(connection) as queries:
+        text = browser.get("/admin/realtime/server/").content.decode()
+    check(queries.captured_queries, 3)
+    assert ">33,334</a>" in text
+    text = browser.get("/admin/realtime/socket/").content.decode()
+    assert "10,000+ sockets" in text
+    assert "Only the first are listed" in text
+
+
+def test_queries_do_not_grow_with_the_rows(browser: Client) -> None:
+    server = make_server()
+    for number in range(30):
+        user = get_user_model().objects.create(username=f"user {number}")
+        socket = new_socket(server, user=user)
+        socket.save(force_insert=True)
+        new_membership(socket, f"room {number}").save()
+    pages = [f"{model}/" for model in ("socket", "room", "server")]
+    pages += [f"socket/{quote(socket.sid)}/change/", f"server/{quote(server.pk)}/change/"]
+    for page in pages:
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(f"/admin/realtime/{page}").status_code == 200
+        check(queries.captured_queries, 5)
