@@ -49,7 +49,7 @@ class Alone:
         """Nobody to ask: servers that are not known are not asked."""
         raise AssertionError("a process that is alone knows no other server")
 
-    def knows(self, server: str) -> bool:
+    async def find(self, server: str) -> bool:
         """No other server is there."""
         return False
 

@@ -44,6 +44,9 @@ from .targets import Target
 # After so many messages handled in one go, others get their turn.
 MESSAGES_PER_TURN = 32
 
+# How long after its first client's handshake a hub may be unheard of, in seconds.
+ARRIVAL = 1.0
+
 
 class Actions(Protocol):
     """What the hub does for other hubs."""
@@ -68,6 +71,7 @@ class Cluster:
         self.server = server
         self._spawn = spawn
         self._actions = actions
+        self._all_heard_by = asyncio.get_running_loop().time() + BEAT + ARRIVAL
         self.link = Link(layer, spawn, self._restore, self._layer_down)
         self.peers = Peers(asyncio.get_running_loop().time, self._peer_gone)
         self.router = Router(self.peers.channel)
@@ -133,9 +137,19 @@ class Cluster:
         if isinstance(envelope, Command) and envelope.action == "join":
             self.router.note_join(target.namespace, envelope.names)
 
-    def knows(self, server: str) -> bool:
-        """Tell whether there is another hub of this id."""
-        return server in self.peers
+    async def find(self, server: str) -> bool:
+        """
+        Tell whether there is another hub of this id.
+
+        That takes a while only for one that was never heard of: it has started just now, or this
+        hub has, or there is none.
+        """
+        if server in self.peers:
+            return True
+        if server == self.server or self.peers.knew(server):
+            return False
+        until = max(self._all_heard_by, asyncio.get_running_loop().time() + ARRIVAL)
+        return await self.peers.meet(server, until)
 
     def require_layer(self) -> None:
         """Raise LayerUnavailable while the layer is down."""

@@ -243,7 +243,7 @@ class Hub:
         Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
         """
         server = server_of(sid)
-        if server is None or not self.cluster.knows(server):
+        if server is None or not await self.cluster.find(server):
             return self.deliver_to_client(sid, namespace, event, args)
         question = Deliver(sid, namespace, *encode_args([event, *args]))
         try:

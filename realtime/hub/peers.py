@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class Peers:
         self._gone = gone
         self._peers: dict[str, Peer] = {}
         self._known: dict[str, bool] = {}  # and whether it has left
+        self._arrived = asyncio.Event()
         self.heard_self = now()
 
     def __contains__(self, server: str) -> bool:
@@ -82,7 +84,19 @@ class Peers:
         if peer is None:
             peer = self._peers[beat.server] = Peer(beat.server)
             self._remember(beat.server, left=False)
+            self._arrived.set()  # for who waits now; who waits later waits for the next one
+            self._arrived = asyncio.Event()
         peer.channel, peer.report, peer.heard = beat.channel, beat.report, self._now()
+
+    async def meet(self, server: str, until: float) -> bool:
+        """Tell whether a hub is there, or is heard of before a time of the event loop's."""
+        try:
+            async with asyncio.timeout_at(until):
+                while server not in self._peers:
+                    await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _remember(self, server: str, left: bool) -> None:
         self._known[server] = left

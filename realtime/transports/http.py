@@ -62,7 +62,7 @@ class Request:
             return
         query = parse_query(self.scope, settings)
         if query.sid:
-            if (server := self._server_elsewhere(query.sid)) is not None:
+            if (server := await self._server_elsewhere(query.sid)) is not None:
                 await relay.forward(self, server, query.sid)
             else:
                 await self._continue(self._session(query.sid, query.transport), method)
@@ -75,10 +75,10 @@ class Request:
         session.open()
         await self._answer_poll(session)
 
-    def _server_elsewhere(self, sid: str) -> str | None:
+    async def _server_elsewhere(self, sid: str) -> str | None:
         """Return the other server whose session this is, or None."""
         server = server_of(sid)
-        return server if server is not None and self.hub.cluster.knows(server) else None
+        return server if server is not None and await self.hub.cluster.find(server) else None
 
     def _session(self, sid: str, transport: str) -> Session:
         session = self.hub.connections.get(sid)
