@@ -95,6 +95,7 @@ class Nginx:
         )
         (self._folder / "main.conf").write_text(
             f"""
+            {"user root;" if os.geteuid() == 0 else ""}
             daemon off;
             worker_processes 1;
             pid {self._folder}/nginx.pid;
