@@ -71,9 +71,10 @@ class Cluster:
         self.server = server
         self._spawn = spawn
         self._actions = actions
-        self._all_heard_by = asyncio.get_running_loop().time() + BEAT + ARRIVAL
+        self._loop = asyncio.get_running_loop()
+        self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
         self.link = Link(layer, spawn, self._restore, self._layer_down)
-        self.peers = Peers(asyncio.get_running_loop().time, self._peer_gone)
+        self.peers = Peers(self._loop.time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
         self.questions = Questions("", self._send_question)
@@ -127,7 +128,7 @@ class Cluster:
 
     def send(self, target: Target, envelope: Emit | Command) -> None:
         """Send to the other hubs that may hold a target, in order, without waiting."""
-        if not self.peers.met:
+        if not self.peers.met and self._loop.time() > self._all_heard_by:
             return  # whoever comes greets this hub before it has a client
         if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
             return
@@ -148,7 +149,7 @@ class Cluster:
             return True
         if server == self.server or self.peers.knew(server):
             return False
-        until = max(self._all_heard_by, asyncio.get_running_loop().time() + ARRIVAL)
+        until = max(self._all_heard_by, self._loop.time() + ARRIVAL)
         return await self.peers.meet(server, until)
 
     def require_layer(self) -> None:
