@@ -19,6 +19,8 @@ class ClusterConsumer(NamespaceConsumer):
 
     async def connect(self, auth: Any) -> None:
         self.join(*auth.get("rooms", []))
+        if "say" in auth:
+            self.broadcast.emit("said", auth["say"])
 
     @event("join")
     async def enter(self, *rooms: str) -> None:
