@@ -17,7 +17,7 @@ from .hub.targets import Target
 from .limits import check_rates
 from .messages import Message
 from .names import check_rooms
-from .running import call_hook
+from .running import call_apart, call_hook, call_in_thread
 from .sockets import Socket
 
 __all__ = ["NamespaceConsumer", "event"]
@@ -81,6 +81,7 @@ class NamespaceConsumer:
         """
         self._socket = socket
         self._target = Target(socket.namespace)
+        self._handlers = _handlers(type(self))  # type: ignore[arg-type]
         self.kwargs = kwargs
         self.data: dict[str, Any] = {}
         self.scope = socket.connection.scope | {
@@ -110,13 +111,14 @@ class NamespaceConsumer:
 
         Override it for what is to happen around every event, and call ``super().handle()``.
         """
-        slots = self._socket.hub.sync_handlers
-        consumer_class: Any = type(self)
-        for handler in _handlers(consumer_class).get(event, ()):
+        for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
                 bound = handler.bind(args)
-                return await call_hook(handler.function.__get__(self), *bound, slots=slots)
-        return await call_hook(self.receive, event, *args, slots=slots)
+                if handler.is_async:
+                    return await handler.function(self, *bound)
+                slots = self._socket.hub.sync_handlers
+                return await call_in_thread(handler.function, self, *bound, slots=slots)
+        return await call_hook(self.receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where
 
@@ -171,7 +173,7 @@ class NamespaceConsumer:
     def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
         if args is not None:
             hub = self._socket.hub
-            hub.spawn(call_hook(callback, *args, slots=hub.sync_handlers))
+            hub.spawn(call_apart(callback, *args, slots=hub.sync_handlers))
 
     async def acall(
         self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT

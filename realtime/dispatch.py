@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import ClientDisconnected, EventError, RateLimited
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
-from .running import Job, raise_if_cancelled
+from .running import (
+    Job,
+    call_hook,
+    give_thread,
+    raise_if_cancelled,
+    release_thread,
+    uses_thread,
+)
 
 if TYPE_CHECKING:
     from .sockets import Socket
+
+# After so many waiting events handled in one go, others get their turn.
+EVENTS_PER_TURN = 32
 
 
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_inbox", "_limiter", "_socket")
+    __slots__ = ("_inbox", "_limiter", "_socket", "_threads")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
         self._socket = socket
-        self._inbox = Inbox(
-            self._handle, max_events=settings.INBOX_EVENTS, max_bytes=settings.INBOX_BYTES
-        )
+        self._inbox = Inbox(max_events=settings.INBOX_EVENTS, max_bytes=settings.INBOX_BYTES)
+        self._threads = give_thread(socket.context)
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
 
     def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
-        """Return a coroutine that lets events wait until `work` is done, and then handles them."""
+        """Return what awaits `work` and then handles the events that come to wait from now on."""
         self._inbox.busy = True
-        return self._inbox.occupy(work)
+        return self._occupy(work)
+
+    async def _occupy(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except BaseException:
+            self._inbox.rest()
+            raise
+        await self._work(None)
 
     def take(self, event: Event) -> Job | None:
         """
@@ -48,7 +65,10 @@ class Dispatcher:
         try:
             if self._limiter is not None:
                 self._limiter.check(event.name)
-            work = self._inbox.put(event)
+            if not self._inbox.busy:
+                self._inbox.busy = True
+                return Job(self._work(event), socket.context)
+            self._inbox.put(event)
         except RateLimited as error:
             self._refuse(event, error)
             return None
@@ -59,7 +79,7 @@ class Dispatcher:
             return None
         if self._inbox.crowded and not socket.acks.pending:
             socket.connection.hold(socket)
-        return None if work is None else Job(work, socket.context)
+        return None
 
     def _refuse(self, event: Event, error: RateLimited) -> None:
         """Answer an event that is one too many, without waiting for those before it."""
@@ -74,16 +94,41 @@ class Dispatcher:
                 encode_ack(socket.connection.format, socket.namespace, event.ack_id, [answer])
             )
 
+    async def _work(self, event: Event | None) -> None:
+        """Handle an event and those that come to wait meanwhile."""
+        handled = 0
+        try:
+            while event is not None or (event := await self._next(handled)) is not None:
+                await self._handle(event)
+                handled += 1
+                event = None
+        finally:
+            self._inbox.rest()
+
+    async def _next(self, handled: int) -> Event | None:
+        """Return the next event that waits, when the client has read what it was sent."""
+        event = self._inbox.pop()
+        if event is not None:
+            connection = self._socket.connection
+            if self._inbox.relaxed:
+                connection.release(self._socket)
+            if connection.behind:
+                await connection.drain()
+            if handled % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return event
+
     async def _handle(self, event: Event) -> None:
         """Run the consumer's handler, and acknowledge what it returned or raised."""
         socket = self._socket
-        if self._inbox.relaxed:
-            socket.connection.release(socket)
-        if socket.connection.behind:
-            await socket.connection.drain()
         try:
-            result = await socket.consumer.handle(event.name, event.args)
-            await self._acknowledge(event.ack_id, _as_arguments(result))
+            try:
+                result = await socket.consumer.handle(event.name, event.args)
+            finally:
+                if uses_thread(self._threads):
+                    await release_thread(self._threads)
+            if event.ack_id is not None:
+                await self._acknowledge(event.ack_id, _as_arguments(result))
         except EventError as error:
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             await self._answer_error(event, error.code, error.message, error.data)
@@ -95,9 +140,15 @@ class Dispatcher:
             socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
             await self._answer_error(event, "server_error", "server error", None)
 
-    async def _acknowledge(self, ack_id: int | None, args: list[Any]) -> None:
-        if ack_id is None:
-            return
+    async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
+        """Call a hook of the consumer and return what it returns."""
+        try:
+            return await call_hook(hook, *args, slots=self._socket.hub.sync_handlers)
+        finally:
+            if uses_thread(self._threads):
+                await release_thread(self._threads)
+
+    async def _acknowledge(self, ack_id: int, args: list[Any]) -> None:
         socket = self._socket
         frames = encode_ack(socket.connection.format, socket.namespace, ack_id, args)
         if socket.unsettled:
@@ -107,6 +158,8 @@ class Dispatcher:
             socket.connection.send(frames)
 
     async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
+        if event.ack_id is None:
+            return
         error = {"code": code, "message": message, "data": data}
         try:
             await self._acknowledge(event.ack_id, [{"error": error}])

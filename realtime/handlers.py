@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import msgspec
+from asgiref.sync import iscoroutinefunction
 
 from .exceptions import InvalidArguments
 from .protocol.socketio import check_event_name
@@ -50,6 +51,7 @@ class Handler:
         "_takes_rest",
         "_typed",
         "function",
+        "is_async",
         "names",
         "required",
         "room",
@@ -57,6 +59,7 @@ class Handler:
 
     def __init__(self, function: Callable[..., Any], room: str | None) -> None:
         self.function = function
+        self.is_async = iscoroutinefunction(function)
         self.room = room
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
-
-# After so many waiting events handled in one go, others get their turn.
-EVENTS_PER_TURN = 32
 
 
 class Event(NamedTuple):
@@ -26,17 +22,14 @@ class InboxFull(Exception):
 
 class Inbox:
     """
-    Hands events to `handle` in order and one at a time.
+    Keeps events in order while one of them is handled.
 
-    At most `max_events`, of `max_bytes` in all, wait while one is handled.
+    At most `max_events`, of `max_bytes` in all, wait.
     """
 
-    __slots__ = ("_bytes", "_handle", "_idle", "_max_bytes", "_max_events", "_waiting", "busy")
+    __slots__ = ("_bytes", "_idle", "_max_bytes", "_max_events", "_waiting", "busy")
 
-    def __init__(
-        self, handle: Callable[[Event], Awaitable[None]], *, max_events: int, max_bytes: int
-    ) -> None:
-        self._handle = handle
+    def __init__(self, *, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._waiting: deque[Event] = deque()
@@ -57,48 +50,23 @@ class Inbox:
         """Whether no more than a quarter of what may wait does."""
         return len(self._waiting) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
 
-    def put(self, event: Event) -> Coroutine[Any, Any, None] | None:
-        """
-        Take an event; return the work that handles it, unless it has to wait for other work.
-
-        Raises InboxFull.
-        """
-        if not self.busy:
-            self.busy = True
-            return self._work(event)
+    def put(self, event: Event) -> None:
+        """Let an event wait. Raises InboxFull."""
         self._waiting.append(event)
         self._bytes += event.size
         if len(self._waiting) > self._max_events or self._bytes > self._max_bytes:
             raise InboxFull
-        return None
 
-    async def occupy(self, work: Awaitable[None]) -> None:
-        """Let events wait until `work` is done, and then handle them."""
-        try:
-            await work
-            await self._work_off()
-        finally:
-            self._rest()
+    def pop(self) -> Event | None:
+        """Return the next event, or None where none waits."""
+        if not self._waiting:
+            return None
+        event = self._waiting.popleft()
+        self._bytes -= event.size
+        return event
 
-    async def _work(self, event: Event) -> None:
-        try:
-            await self._handle(event)
-            if self._waiting:
-                await self._work_off()
-        finally:
-            self._rest()
-
-    async def _work_off(self) -> None:
-        handled = 0
-        while self._waiting:
-            event = self._waiting.popleft()
-            self._bytes -= event.size
-            await self._handle(event)
-            handled += 1
-            if handled % EVENTS_PER_TURN == 0:
-                await asyncio.sleep(0)
-
-    def _rest(self) -> None:
+    def rest(self) -> None:
+        """Take note that nothing is handled now."""
         self.busy = False
         if self._idle is not None:
             self._idle.set()

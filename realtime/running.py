@@ -22,20 +22,31 @@ class Job(NamedTuple):
     context: Context
 
 
-@coroutine
-def drive(job: Job, suspended: Callable[[], None]) -> Generator[Any, Any, None]:
-    """
-    Await a job inside its context; call `suspended()` if it comes to wait for something.
+# What `begin` returns for a job that is done.
+DONE = object()
 
-    A job that never waits costs neither a task nor a turn of the event loop. One that waits goes
-    on in the task that awaits this, so that `asyncio.timeout` and `current_task` hold throughout.
+
+def begin(job: Job) -> Any:
+    """
+    Run a job inside its context until it waits for something, and return what for, or DONE.
+
+    A job that never waits costs neither a task nor a turn of the event loop.
+    """
+    try:
+        return job.context.run(job.work.send, None)
+    except StopIteration:
+        return DONE
+
+
+@coroutine
+def finish(job: Job, awaited: Any) -> Generator[Any, Any, None]:
+    """
+    Await the rest of a job that waits for something.
+
+    It goes on in the task that awaits this, so that `asyncio.timeout` and `current_task` hold
+    from where it waits first.
     """
     run, work = job.context.run, job.work
-    try:
-        awaited = run(work.send, None)
-    except StopIteration:
-        return
-    suspended()
     while True:
         try:
             value = yield awaited
@@ -49,23 +60,56 @@ def drive(job: Job, suspended: Callable[[], None]) -> Generator[Any, Any, None]:
             return
 
 
+def give_thread(context: Context) -> ThreadSensitiveContext:
+    """
+    Let whatever runs in threads in a context share one thread of its own.
+
+    It is started when it is needed first; see `release_thread`.
+    """
+    threads = ThreadSensitiveContext()
+    context.run(SyncToAsync.thread_sensitive_context.set, threads)
+    return threads
+
+
+def uses_thread(threads: ThreadSensitiveContext) -> bool:
+    """Tell whether anything has run in that thread."""
+    running = SyncToAsync.context_to_thread_executor
+    return bool(running) and threads in running
+
+
+async def release_thread(threads: ThreadSensitiveContext) -> None:
+    """Close the database connections of the thread, and end it."""
+    await sync_to_async(connections.close_all)()
+    executor = SyncToAsync.context_to_thread_executor.pop(threads, None)
+    if executor is not None:
+        executor.shutdown()
+
+
 async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
     """
     Call a hook or handler, and return what it returns.
 
-    An `async def` runs here; a plain function in a thread of its own, as Django runs sync views,
-    while fewer than the number of `slots` (a semaphore) do. Whatever runs in threads on the way,
-    the ORM's async methods included, shares one thread for each call, whose database connections
-    are closed at the end.
+    An `async def` runs here; a plain function in its socket's thread, as Django runs sync views,
+    while fewer than the number of `slots` (a semaphore) do.
     """
-    async with ThreadSensitiveContext() as context:
-        if not iscoroutinefunction(hook):
-            async with slots:
-                return await sync_to_async(_with_database)(hook, *args)
+    if iscoroutinefunction(hook):
+        return await hook(*args)
+    return await call_in_thread(hook, *args, slots=slots)
+
+
+async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
+    """Do that with a plain function."""
+    async with slots:
+        return await sync_to_async(_with_database)(hook, *args)
+
+
+async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
+    """Do what `call_hook` does, with a thread that is not the socket's."""
+    async with ThreadSensitiveContext() as threads:
         try:
-            return await hook(*args)
+            return await call_hook(hook, *args, slots=slots)
         finally:
-            if context in SyncToAsync.context_to_thread_executor:
+            if uses_thread(threads):
                 await sync_to_async(connections.close_all)()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from enum import Enum
 from functools import partial
@@ -15,7 +14,7 @@ from .dispatch import Dispatcher
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
 from .logs import log
 from .messages import Message
-from .running import Job, call_hook, raise_if_cancelled
+from .running import Job, raise_if_cancelled
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -89,7 +88,7 @@ class Socket:
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         try:
-            await self._call(self.consumer.connect, auth)
+            await self.dispatcher.call(self.consumer.connect, auth)
         except ConnectionRefused as refusal:
             self._refuse(refusal.message, refusal.data)
         except (Exception, asyncio.CancelledError):
@@ -168,13 +167,10 @@ class Socket:
             await self.hub.observers.settled()
         self.log(logging.INFO, "disconnect", reason=reason)
         try:
-            await self._call(self.consumer.disconnect, reason)
+            await self.dispatcher.call(self.consumer.disconnect, reason)
         except (Exception, asyncio.CancelledError):
             raise_if_cancelled()
             self.log(logging.ERROR, "error", event="disconnect", exc_info=True)
-
-    async def _call(self, hook: Callable[..., Any], *args: Any) -> Any:
-        return await call_hook(hook, *args, slots=self.hub.sync_handlers)
 
     # Messages to the client
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import ProtocolError
 from ..logs import log
 from ..messages import Format
-from ..running import Job, drive
+from ..running import DONE, Job, begin, finish
 from .frames import Frames
 from .writers import HIGH_WATER, Writer
 
@@ -95,23 +95,13 @@ class Connection(ABC):
             except ProtocolError as error:
                 self.refuse_frame(error)
                 return
-            if job is not None and await self._run(job, receive):
+            if job is not None and (awaited := begin(job)) is not DONE:
+                self.hub.spawn(self.read(receive))
+                await finish(job, awaited)
                 return
             frames += 1
             if frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
-
-    async def _run(self, job: Job, receive: Receive) -> bool:
-        """Run a job; tell whether another task reads now."""
-        handed_over = False
-
-        def hand_over() -> None:
-            nonlocal handed_over
-            handed_over = True
-            self.hub.spawn(self.read(receive))
-
-        await drive(job, hand_over)
-        return handed_over
 
     def hold(self, socket: Socket) -> None:
         """Read nothing more until `release`: a socket's handlers have too much to do."""
