@@ -48,7 +48,7 @@ class Connection(ABC):
         self.closed = asyncio.Event()
         # Sockets whose handlers have so much to do that nothing more is read.
         self._holding: set[Socket] = set()
-        self._free = asyncio.Event()
+        self._free: asyncio.Event | None = None
         hub.connections[self.sid] = self
 
     @property
@@ -106,14 +106,17 @@ class Connection(ABC):
     def hold(self, socket: Socket) -> None:
         """Read nothing more until `release`: a socket's handlers have too much to do."""
         self._holding.add(socket)
-        self._free.clear()
 
     def release(self, socket: Socket) -> None:
         """Read again, as far as this socket is concerned."""
         if self._holding:
             self._holding.discard(socket)
             if not self._holding:
-                self._free.set()
+                self._set_free()
+
+    def _set_free(self) -> None:
+        if self._free is not None:
+            self._free.set()
 
     @property
     def held(self) -> bool:
@@ -121,9 +124,11 @@ class Connection(ABC):
         return bool(self._holding)
 
     async def _wait_for_handlers(self) -> None:
+        self._free = asyncio.Event()
         self.writer.pause_reading()
         await self._free.wait()
         self.writer.resume_reading()
+        self._free = None
 
     def refuse_frame(self, error: ProtocolError) -> None:
         """Close on a frame that breaks the protocol."""
@@ -225,7 +230,7 @@ class Connection(ABC):
         self.closed.set()
         self._leave()
         self._holding.clear()
-        self._free.set()
+        self._set_free()
         self.hub.connections.pop(self.sid, None)
         self.close_transport(reason, close_text(detail or reason))
         for socket in list(self.sockets.values()):

@@ -140,20 +140,20 @@ class Session(Connection):
         packet = self._decoder.add(data)
         if packet is None:
             return None
-        if packet.type is socketio.CONNECT:
+        kind = packet.type
+        if kind is socketio.CONNECT:
             return self._connect(packet)
         socket = self.sockets.get(packet.namespace)
         if socket is None:
             self._feed_nobody(packet)
             return None
-        if packet.type is socketio.EVENT:
-            return socket.dispatcher.take(
-                Event(packet.data[0], packet.data[1:], packet.id, len(data))
-            )
-        if packet.type is socketio.ACK:
+        if kind is socketio.EVENT:
+            name, *args = packet.data
+            return socket.dispatcher.take(Event(name, args, packet.id, len(data)))
+        if kind is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)
-        elif packet.type is socketio.DISCONNECT:
+        elif kind is socketio.DISCONNECT:
             socket.disconnect("client namespace disconnect")
         else:
             raise UnexpectedPacket("a client does not send CONNECT_ERROR")

@@ -81,19 +81,25 @@ class Reader:
     async def receive(self) -> str | bytes | None:
         """Return the next frame, or None when the client is gone. Raises TooLarge."""
         if self._queue is not None:
-            if self._queue.qsize() > MAX_QUEUE:
-                self._writer.pause_reading()
-            elif self._queue.empty():
-                self._writer.resume_reading()
-        message = await self._receive()
+            self._slow_down(self._queue.qsize())
+        return self._unpack(await self._receive())
+
+    def _slow_down(self, waiting: int) -> None:
+        """Pause the socket while many frames wait in daphne's queue."""
+        if waiting > MAX_QUEUE:
+            self._writer.pause_reading()
+        elif not waiting:
+            self._writer.resume_reading()
+
+    def _unpack(self, message: dict[str, Any]) -> str | bytes | None:
         if message["type"] != "websocket.receive":
             return None
-        text = message.get("text")
-        if text is None:
-            return self._check(message["bytes"], len(message["bytes"]))
-        return self._check(text, len(text) if text.isascii() else len(text.encode()))
-
-    def _check(self, frame: str | bytes, size: int) -> str | bytes:
+        text: str | None = message.get("text")
+        frame: str | bytes = message["bytes"] if text is None else text
+        if text is None or text.isascii():
+            size = len(frame)
+        else:
+            size = len(text.encode())
         if size > self._limit:
             raise TooLarge(f"a frame of {size} bytes, at most {self._limit} are accepted")
         return frame
@@ -102,8 +108,12 @@ class Reader:
         """Feed a connection until it is over, and hold the server's task until then."""
 
         async def receive() -> str | bytes | None:
+            # Not through self.receive(): each frame of each client comes this way.
+            if self._queue is not None:
+                self._slow_down(self._queue.qsize())
+            message = await self._receive()
             try:
-                frame = await self.receive()
+                frame = self._unpack(message)
             except TooLarge as error:
                 connection.writer.close(TOO_BIG, close_text(str(error)))
                 connection.close("transport error")
