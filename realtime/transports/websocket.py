@@ -96,10 +96,8 @@ class Reader:
             return None
         text: str | None = message.get("text")
         frame: str | bytes = message["bytes"] if text is None else text
-        if text is None or text.isascii():
-            size = len(frame)
-        else:
-            size = len(text.encode())
+        ascii_only = text is None or text.isascii()
+        size = len(frame) if ascii_only else len(text.encode())  # type: ignore[union-attr]
         if size > self._limit:
             raise TooLarge(f"a frame of {size} bytes, at most {self._limit} are accepted")
         return frame
