@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True):
     """An event from the client: `ack_id` where it asks for an acknowledgement, `size` in bytes."""
 
     name: str

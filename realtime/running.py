@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from types import coroutine
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.db import connections
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True):
     """Work that a frame asks for, and the context to run it in."""
 
     work: Coroutine[Any, Any, None]
