@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..exceptions import InvalidAckId, InvalidBase64, InvalidPayload
-from .jsontext import dumps, loads, replace_bytes, unsupported
+from .jsontext import dumps, is_plain, loads, replace_bytes, unsupported
 from .socketio import MAX_ACK_ID, check_event_name
 
 BYTES_KEY = "$bytes"
@@ -46,7 +46,7 @@ def encode_event(
     default: Callable[[Any], Any] = unsupported,
 ) -> str:
     """Return the frame of an event."""
-    frame: dict[str, Any] = {"event": event, "args": replace_bytes(args, _as_base64, default)}
+    frame: dict[str, Any] = {"event": event, "args": _without_bytes(args, default)}
     if ack_id is not None:
         frame["id"] = ack_id
     return dumps(frame)
@@ -54,7 +54,7 @@ def encode_event(
 
 def encode_ack(ack_id: int, args: list[Any], default: Callable[[Any], Any] = unsupported) -> str:
     """Return the frame of an acknowledgement."""
-    return dumps({"ack": ack_id, "args": replace_bytes(args, _as_base64, default)})
+    return dumps({"ack": ack_id, "args": _without_bytes(args, default)})
 
 
 def encode_connected(sid: str) -> str:
@@ -94,6 +94,12 @@ def _check_id(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MAX_ACK_ID:
         raise InvalidAckId(f"an id is an integer from 0 to {MAX_ACK_ID}")
     return value
+
+
+def _without_bytes(args: list[Any], default: Callable[[Any], Any]) -> list[Any]:
+    """Return arguments with bytes as objects that hold them in base64."""
+    plain: list[Any] = args if is_plain(args) else replace_bytes(args, _as_base64, default)
+    return plain
 
 
 def _as_base64(data: bytes) -> dict[str, str]:

@@ -7,9 +7,12 @@ Specification: https://github.com/socketio/socket.io-protocol (sections "Packet 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ..exceptions import (
     EmptyPacket,
@@ -24,7 +27,7 @@ from ..exceptions import (
     UnexpectedBinary,
     UnknownPacketType,
 )
-from .jsontext import dumps, loads, replace_bytes, unsupported
+from .jsontext import dumps, is_plain, loads, replace_bytes, unsupported
 
 RESERVED_EVENTS = frozenset(
     {
@@ -40,6 +43,7 @@ RESERVED_EVENTS = frozenset(
 # JavaScript's largest safe integer: no client counts further.
 MAX_ACK_ID = 2**53 - 1
 _MAX_ID_DIGITS = 16
+_match_digits = re.compile("[0-9]*").match
 
 
 class PacketType(IntEnum):
@@ -56,11 +60,12 @@ class PacketType(IntEnum):
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = PacketType
 _TYPES = {str(int(member)): member for member in PacketType}
+_DIGITS = tuple(_TYPES)
 _BINARY = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
 _TEXT = {binary: text for text, binary in _BINARY.items()}
 
 
-class Packet(NamedTuple):
+class Packet(msgspec.Struct, frozen=True):
     """
     One packet.
 
@@ -87,23 +92,41 @@ def encode(
 
     Raises TypeError or ValueError for what cannot be sent, as bytes in a packet of another type.
     """
+    data, kind = packet.data, packet.type
     attachments: list[bytes] = []
+    if data is None:
+        payload = ""
+    elif is_plain(data):
+        payload = dumps(data)
+    else:
+        payload = _take_bytes(data, default, attachments)
+    if attachments:
+        if kind not in _BINARY:
+            raise TypeError(f"bytes cannot be sent in a {kind.name} packet")
+        head = f"{_BINARY[kind]:d}{len(attachments)}-"
+    else:
+        head = _DIGITS[kind]
+    if packet.namespace != "/" or packet.query:
+        head += _encode_namespace(packet)
+    if packet.id is not None:
+        head += str(packet.id)
+    return head + payload, tuple(attachments)
 
-    def attach(data: bytes) -> dict[str, Any]:
-        attachments.append(data)
+
+def _take_bytes(data: Any, default: Callable[[Any], Any], attachments: list[bytes]) -> str:
+    """Return data as JSON with placeholders for bytes, which are added to the attachments."""
+
+    def attach(part: bytes) -> dict[str, Any]:
+        attachments.append(part)
         return {"_placeholder": True, "num": len(attachments) - 1}
 
-    kind = packet.type
-    payload = "" if packet.data is None else dumps(replace_bytes(packet.data, attach, default))
-    if attachments and kind not in _BINARY:
-        raise TypeError(f"bytes cannot be sent in a {kind.name} packet")
-    head = f"{_BINARY[kind]:d}{len(attachments)}-" if attachments else f"{kind:d}"
+    return dumps(replace_bytes(data, attach, default))
+
+
+def _encode_namespace(packet: Packet) -> str:
     if packet.namespace != "/":
         check_namespace(packet.namespace)
-    namespace = f"{packet.namespace}?{packet.query}" if packet.query else packet.namespace
-    namespace = "" if namespace == "/" else namespace + ","
-    ack_id = "" if packet.id is None else str(packet.id)
-    return head + namespace + ack_id + payload, tuple(attachments)
+    return f"{packet.namespace}?{packet.query}," if packet.query else f"{packet.namespace},"
 
 
 class Decoder:
@@ -141,7 +164,7 @@ class Decoder:
                 f"{count} attachments, at most {self._max_attachments} are accepted"
             )
         if count == 0:
-            return packet._replace(data=_reconstruct(packet.data, {}))
+            return msgspec.structs.replace(packet, data=_reconstruct(packet.data, {}))
         self._pending, self._missing, self._room = packet, count, self._max_bytes
         return None
 
@@ -157,7 +180,7 @@ class Decoder:
         if self._missing:
             return None
         attachments, self._attachments, self._pending = self._attachments, {}, None
-        return packet._replace(data=_reconstruct(packet.data, attachments))
+        return msgspec.structs.replace(packet, data=_reconstruct(packet.data, attachments))
 
 
 def _parse(text: str) -> tuple[Packet, int | None]:
@@ -196,11 +219,10 @@ def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
 
 
 def _parse_id(text: str, start: int) -> tuple[int | None, int]:
-    end = start
-    limit = min(len(text), start + _MAX_ID_DIGITS + 1)
-    while end < limit and text[end] in "0123456789":
-        end += 1
-    if end == start:
+    if text.startswith("[", start):
+        return None, start
+    end = _match_digits(text, start, start + _MAX_ID_DIGITS + 1).end()  # type: ignore[union-attr]
+    if end <= start:  # a namespace may have ended beyond the text
         return None, start
     if end - start > _MAX_ID_DIGITS or (value := int(text[start:end])) > MAX_ACK_ID:
         raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")

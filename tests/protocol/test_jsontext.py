@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.exceptions import InvalidJSON, ProtocolError
-from realtime.protocol.jsontext import MAX_DEPTH, dumps, loads, replace_bytes
+from realtime.protocol.jsontext import MAX_DEPTH, dumps, is_plain, loads, replace_bytes
 
 from . import arguments_with_bytes, attempt, mutations, values, values_with_bytes
 
@@ -244,3 +244,34 @@ def test_replace_bytes_visits_each_bytes_once_in_order(value: list[Any]) -> None
 @given(values_with_bytes)
 def test_replace_bytes_with_themselves_changes_nothing(value: Any) -> None:
     assert replace_bytes(value, bytes) == value
+
+
+# is_plain
+
+
+@given(values)
+def test_what_json_has_is_plain(value: Any) -> None:
+    assert is_plain(value)
+    assert is_plain((value, {"a": (value,)}))
+    assert dumps(replace_bytes(value, refuse)) == dumps(value)
+
+
+def refuse(data: bytes) -> Any:
+    raise AssertionError(data)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", bytearray(), Decimal(1), Colour.RED, Level.HIGH, Weight(1), Point(1, 2), OrderedDict()],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_else_there_is_is_not(value: Any) -> None:
+    assert not is_plain(value)
+    assert not is_plain([1, value])
+    assert not is_plain({"a": [{"b": (value,)}]})
+    assert not is_plain({"a": value})
+
+
+@pytest.mark.parametrize("key", [1, None, Colour.RED, b"a"])
+def test_a_dict_is_plain_with_plain_keys(key: Any) -> None:
+    assert not is_plain({key: 1})

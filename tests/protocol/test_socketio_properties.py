@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 from socketio.packet import Packet as ReferencePacket
 
 from realtime.exceptions import InvalidAttachments, MissingBinary, TooLarge, UnexpectedBinary
@@ -199,7 +200,7 @@ def from_reference(packet: Any) -> Packet:
     return Packet(kind, packet.namespace or "/", packet.data, packet.id)
 
 
-sendable = packets.map(lambda packet: packet._replace(query=""))
+sendable = packets.map(lambda packet: structs.replace(packet, query=""))
 
 
 @given(sendable)
