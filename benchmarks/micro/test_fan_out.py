@@ -57,13 +57,17 @@ class FakeTransport:
 
     dataBuffer = b""  # noqa: N815
     offset = _tempDataLen = 0  # noqa: N815
-    connected = True
+    connected, disconnecting = True, False
 
     def __init__(self) -> None:
         self.writes = 0
 
     def write(self, data: bytes) -> None:
         self.writes += 1
+
+    def writeSomeData(self, data: bytes) -> int:  # noqa: N802
+        self.writes += 1
+        return len(data)
 
     def is_closing(self) -> bool:
         return False

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from ..protocol.engineio import payload_part
 
 _TEXT, _BINARY = 0x81, 0x82  # RFC 6455, section 5.2: FIN and the opcode
+
+
+_SHORT_HEADS = {
+    opcode: [bytes((opcode, size)) for size in range(126)] for opcode in (_TEXT, _BINARY)
+}
 
 
 def websocket_frame(data: str | bytes) -> bytes:
@@ -14,7 +20,7 @@ def websocket_frame(data: str | bytes) -> bytes:
     opcode, body = (_TEXT, data.encode()) if isinstance(data, str) else (_BINARY, data)
     size = len(body)
     if size < 126:
-        return bytes((opcode, size)) + body
+        return _SHORT_HEADS[opcode][size] + body
     if size < 65_536:
         return struct.pack("!BBH", opcode, 126, size) + body
     return struct.pack("!BBQ", opcode, 127, size) + body
@@ -25,26 +31,28 @@ class Frames:
     The frames of one message: texts and bytes that must leave together and in order.
 
     `size` is about their bytes on the wire. A broadcast's frames are shared by all its receivers.
+    Made when they are first asked for, and then kept: `wire`, the WebSocket frames, ready for the
+    socket, and `payload`, the packets as they stand in a polling payload.
     """
 
-    __slots__ = ("_payload", "_wire", "frames", "size")
+    __slots__ = ("frames", "payload", "size", "wire")
+
+    wire: bytes
+    payload: tuple[str, ...]
 
     def __init__(self, *frames: str | bytes) -> None:
         self.frames = frames
-        self.size = sum(map(len, frames)) + 8 * len(frames)
-        self._wire: bytes | None = None
-        self._payload: tuple[str, ...] | None = None
+        self.size = (
+            len(frames[0]) + 8 if len(frames) == 1 else sum(len(each) + 8 for each in frames)
+        )
 
-    @property
-    def wire(self) -> bytes:
-        """The WebSocket frames, ready for the socket."""
-        if self._wire is None:
-            self._wire = b"".join(map(websocket_frame, self.frames))
-        return self._wire
-
-    @property
-    def payload(self) -> tuple[str, ...]:
-        """The packets as they stand in a polling payload."""
-        if self._payload is None:
-            self._payload = tuple(map(payload_part, self.frames))
-        return self._payload
+    def __getattr__(self, name: str) -> Any:
+        """Make what is not there yet: a slot that is filled costs its readers no call."""
+        if name == "wire":
+            made: Any = b"".join(map(websocket_frame, self.frames))
+        elif name == "payload":
+            made = tuple(map(payload_part, self.frames))
+        else:
+            raise AttributeError(name)
+        setattr(self, name, made)
+        return made

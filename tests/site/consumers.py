@@ -75,6 +75,10 @@ class LabConsumer(NamespaceConsumer):
             "kwargs": self.kwargs,
         }
 
+    @event
+    async def writer(self) -> str:
+        return type(self._socket.connection.writer).__name__
+
     # Time
 
     @event

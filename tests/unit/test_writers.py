@@ -202,6 +202,150 @@ async def test_nothing_is_written_to_a_transport_that_closes(hub: Hub, uvicorn: 
     assert writer.buffered == 0
 
 
+async def test_messages_of_a_turn_leave_in_one_write_each(hub: Hub, uvicorn: WSProtocol) -> None:
+    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    for turn in ("a", "b"):
+        writer.write(Frames(turn))
+        writer.write(Frames(turn))
+        await asyncio.sleep(0)
+    assert uvicorn.transport.written == [b"\x81\x01a" * 2, b"\x81\x01b" * 2]
+
+
+async def test_an_abort_forgets_what_was_written_last(hub: Hub, uvicorn: WSProtocol) -> None:
+    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    writer.write(Frames("last"))
+    writer.abort()
+    assert writer.buffered == 0
+    await asyncio.sleep(0)
+    assert uvicorn.transport.written == []
+
+
+async def test_a_transport_that_fails_keeps_no_other_from_sending(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WSProtocol, "__module__", "uvicorn.protocols.websockets.wsproto_impl")
+    broken, sound = WSProtocol(), WSProtocol()
+    monkeypatch.delattr(broken.transport, "written")
+    reported: list[dict[str, Any]] = []
+    hub.loop.set_exception_handler(lambda _, context: reported.append(context))
+    for protocol in (broken, sound):
+        UvicornWriter(protocol.send, hub.spawn).write(Frames("a"))
+    await asyncio.sleep(0)
+    assert sound.transport.written == [b"\x81\x01a"]
+    assert isinstance(reported[0]["exception"], AttributeError)
+
+
+# daphne
+
+
+class TwistedTransport:
+    """A Twisted transport whose socket takes at most `room` bytes, or fails."""
+
+    def __init__(self) -> None:
+        self.dataBuffer = b""
+        self.offset = self._tempDataLen = 0
+        self.connected, self.disconnecting = 1, False
+        self.sent = b""
+        self.room = 1_000_000
+        self.error: Exception | None = None
+        self.aborted = False
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self.error is not None:
+            return self.error
+        size = min(len(data), self.room)
+        self.sent += data[:size]
+        return size
+
+    def write(self, data: bytes) -> None:
+        self._tempDataLen += len(data)
+        self.dataBuffer += data
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+
+class DaphneProtocol:
+    """What daphne's protocol looks like to a writer."""
+
+    STATE_OPEN = state = 3
+
+    def __init__(self) -> None:
+        self.transport = TwistedTransport()
+        self.closed_with: list[tuple[int, bytes, bytes]] = []
+
+    def handle_reply(self, message: dict[str, Any]) -> None: ...
+
+    def sendCloseFrame(self, code: int, reasonUtf8: bytes) -> None:  # noqa: N803
+        self.closed_with.append((code, reasonUtf8, self.transport.sent))
+
+
+@pytest.fixture
+async def daphne(monkeypatch: pytest.MonkeyPatch) -> DaphneProtocol:
+    monkeypatch.setattr(DaphneProtocol, "__module__", "daphne.ws_protocol")
+    return DaphneProtocol()
+
+
+def daphne_writer(hub: Hub, protocol: DaphneProtocol) -> DaphneWriter:
+    writer = choose_writer(partial(DaphneProtocol.handle_reply, protocol), hub.spawn)
+    assert isinstance(writer, DaphneWriter)
+    return writer
+
+
+async def test_daphne_sends_at_the_end_of_a_turn(hub: Hub, daphne: DaphneProtocol) -> None:
+    writer = daphne_writer(hub, daphne)
+    writer.write(Frames("a"))
+    writer.write(Frames(b""))
+    assert writer.buffered == 3 + 2
+    await asyncio.sleep(0)
+    assert daphne.transport.sent == b"\x81\x01a\x82\x00"
+    assert daphne.transport.dataBuffer == b""
+    assert writer.buffered == 0
+
+
+async def test_twisted_gets_what_the_socket_does_not_take(hub: Hub, daphne: DaphneProtocol) -> None:
+    writer = daphne_writer(hub, daphne)
+    daphne.transport.room = 2
+    writer.write(Frames("abc"))
+    await asyncio.sleep(0)
+    writer.write(Frames("d"))
+    await asyncio.sleep(0)
+    assert daphne.transport.sent == b"\x81\x03"
+    assert daphne.transport.dataBuffer == b"abc\x81\x01d"
+
+
+async def test_twisted_finds_a_broken_socket_itself(hub: Hub, daphne: DaphneProtocol) -> None:
+    writer = daphne_writer(hub, daphne)
+    daphne.transport.error = ConnectionError()
+    writer.write(Frames("a"))
+    await asyncio.sleep(0)
+    assert daphne.transport.dataBuffer == b"\x81\x01a"
+
+
+async def test_daphne_sends_nothing_after_the_end(hub: Hub, daphne: DaphneProtocol) -> None:
+    writer = daphne_writer(hub, daphne)
+    writer.write(Frames("a"))
+    daphne.state = 0
+    await asyncio.sleep(0)
+    writer.write(Frames("b"))
+    writer.abort()
+    assert writer.buffered == 0
+    await asyncio.sleep(0)
+    assert daphne.transport.sent == daphne.transport.dataBuffer == b""
+    assert daphne.transport.aborted
+
+
+async def test_daphne_closes_after_what_was_written(hub: Hub, daphne: DaphneProtocol) -> None:
+    writer = daphne_writer(hub, daphne)
+    writer.write(Frames("a"))
+    writer.close(GOING_AWAY, "bye")
+    assert daphne.closed_with == [(GOING_AWAY, b"bye", b"\x81\x01a")]
+
+
 # Which one
 
 

@@ -1,0 +1,56 @@
+"""One turn of the event loop: what is written in it leaves at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+
+class Writer(Protocol):
+    """What can be told to send."""
+
+    def flush(self) -> None:
+        """Send what waits."""
+
+
+class Turn:
+    """
+    The writers of one event loop that have something to send when this turn of the loop ends.
+
+    One callback serves them all: a broadcast would make one for each of its receivers, and the
+    garbage collector would look at everything there is as often.
+    """
+
+    __slots__ = ("_loop", "_writers")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._writers: list[Writer] = []
+
+    def add(self, writer: Writer) -> None:
+        """Let a writer send at the end of this turn."""
+        if not self._writers:
+            self._loop.call_soon(self._flush)
+        self._writers.append(writer)
+
+    def _flush(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            try:
+                writer.flush()
+            except Exception as error:  # one transport's fault is no other's
+                context = {"message": "a WebSocket could not be written to", "exception": error}
+                self._loop.call_exception_handler(context)
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
+
+
+def current_turn() -> Turn:
+    """Return the running loop's turn."""
+    loop = asyncio.get_running_loop()
+    turn = _turns.get(loop)
+    if turn is None:
+        turn = _turns[loop] = Turn(loop)
+    return turn
