@@ -8,24 +8,21 @@ with the layer before the call returns, or the call raises.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
-import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
-from channels.layers import channel_layers
 
 from ..conf import get_settings
-from ..exceptions import LayerUnavailable, NotRunning, WouldDeadlock
+from ..exceptions import LayerUnavailable, NotRunning
 from ..logs import log
 from ..messages import Format, Message, encode_args
-from .alone import reaches_others
+from .background import Background
 from .calls import Answers, as_question, collect
 from .envelopes import (
+    HUBS,
     Answer,
     Ask,
     Cancel,
@@ -41,8 +38,9 @@ from .envelopes import (
 )
 from .gateway import on_loop
 from .link import MIN_PAUSE, PARALLEL
-from .questions import ANSWER_TIMEOUT, Questions
-from .router import EVERYBODY, Router
+from .publisher import MESSAGE_BYTES
+from .questions import ANSWER_TIMEOUT, OpenQuestions
+from .router import Router
 from .sids import new_server_id
 from .targets import Target
 
@@ -51,39 +49,50 @@ Result = TypeVar("Result")
 # How long the layer may take for one message.
 PUBLISH_TIMEOUT = 5.0
 
+# The longest pause between attempts to receive.
+MAX_PAUSE = 1.0
+
+
+class Batch:
+    """Messages of several threads that leave as one, and the task that sends them."""
+
+    __slots__ = ("bodies", "size", "task")
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.size = 0
+        self.task: asyncio.Task[None]
+
 
 class Outside:
     """Leads to the cluster's clients from a process that has none."""
 
     def __init__(self, layer: Any) -> None:
         self._layer = layer
-        self._process = os.getpid()
         self._id = "-" + new_server_id()  # no server's id: nobody takes this process for a hub
         self._router = Router(lambda server: None)
-        self._loop = asyncio.new_event_loop()
         self._slots = asyncio.Semaphore(PARALLEL)
-        self._questions: Questions | None = None
+        self._batches: dict[str, Batch] = {}
+        self._questions = OpenQuestions()
         self._opening = asyncio.Lock()
+        self._channel = ""
         self._listener: asyncio.Task[None] | None = None
-        self._sending: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._serve, name="realtime-outside", daemon=True)
-        self._thread.start()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("realtime-outside")
+        self._loop = self._background.loop
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()  # which closes the layer's connections, too
+    @property
+    def process(self) -> int:
+        """The process that this serves."""
+        return self._background.process
 
     def close(self) -> None:
         """End the background thread, in the process that has it."""
-        if os.getpid() != self._process:
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=2)
+        self._background.close()
+
+    def wait(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Run async work on the background loop and wait for it, from any other thread."""
+        return self._background.wait(work)
 
     # Sending
 
@@ -104,16 +113,36 @@ class Outside:
     def _publish(self, target: Target, envelope: Emit | Command) -> None:
         body = encode(envelope)
         groups = [lane.name for lane in self._router.lanes(target)]
-        self.wait(lambda: self._send_all(groups, body))
 
-    async def _send_all(self, groups: list[str], body: bytes) -> None:
+        async def publish() -> None:
+            await asyncio.gather(*(self._send(group, body) for group in groups))
+
+        self.wait(publish)
+
+    async def _send(self, group: str, body: bytes) -> None:
+        """Send an encoded envelope, and return when the layer has it. Raises LayerUnavailable."""
+        batch = self._batches.get(group)
+        if batch is None or batch.size + len(body) > MESSAGE_BYTES:
+            batch = self._batches[group] = Batch()
+            batch.task = self._loop.create_task(self._send_batch(group, batch))
+        batch.bodies.append(body)
+        batch.size += len(body)
+        await batch.task
+
+    async def _send_batch(self, group: str, batch: Batch) -> None:
+        """Send what has come until there is a free slot for it."""
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
-                for group in groups:
-                    await self._layer.group_send(group, pack(self._id, group, 0, 0, [body]))
+                self._seal(group, batch)
+                await self._layer.group_send(group, pack(self._id, group, 0, 0, batch.bodies))
         except Exception as error:
-            why = repr(error) if str(error) else f"no answer within {PUBLISH_TIMEOUT} seconds"
-            raise LayerUnavailable(f"The channel layer did not take the message: {why}") from error
+            raise _unavailable(error) from error
+        finally:
+            self._seal(group, batch)
+
+    def _seal(self, group: str, batch: Batch) -> None:
+        if self._batches.get(group) is batch:
+            del self._batches[group]
 
     async def drain(self) -> None:
         """Nothing waits here."""
@@ -130,7 +159,11 @@ class Outside:
     # Questions
 
     async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
-        """Send an event to a target and return the acknowledgements. Raises NotRunning."""
+        """
+        Send an event to a target and return the acknowledgements.
+
+        Raises NotRunning where no server answers, and LayerUnavailable.
+        """
         answers = Answers()
 
         async def ask() -> None:
@@ -148,7 +181,7 @@ class Outside:
     async def send_to_client(
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
-        """Send an event to one client; tell if it is there. Raises NotRunning."""
+        """Send an event to one client; tell if it is there. Raises the same as `call`."""
         question = Deliver(sid, namespace, *encode_args([event, *args]))
 
         async def ask() -> bool:
@@ -160,101 +193,82 @@ class Outside:
         """
         Ask all servers and yield their answers, for at most `timeout` seconds.
 
-        Raises NotRunning where nobody answers within ANSWER_TIMEOUT.
+        Raises NotRunning where nobody answers within ANSWER_TIMEOUT, and LayerUnavailable.
         """
-        answers = (await self._open()).ask_all(question, None)
-        heard, started = False, self._loop.time()
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
-                async for answer in answers:
-                    heard = True
-                    limit.reschedule(None if timeout is None else started + timeout)
-                    yield answer
-        except TimeoutError:
-            if not heard:
-                raise NotRunning(
-                    f"No Realtime server has answered within {ANSWER_TIMEOUT} seconds. "
-                    "Is one running, and does it use the same channel layer?"
-                ) from None
-        finally:
-            await answers.aclose()
+        heard, complete, started = False, False, self._loop.time()
+        channel = await self._open()
+        with self._questions.open(None) as (ask_id, opened):
+            await self._send(HUBS, encode(Ask(ask_id, channel, question)))
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                    async for answer in opened.answers():
+                        heard = True
+                        limit.reschedule(None if timeout is None else started + timeout)
+                        yield answer
+                complete = True
+            except TimeoutError:
+                if not heard:
+                    self._leave_channel()
+                    raise NotRunning(
+                        f"No Realtime server has answered within {ANSWER_TIMEOUT} seconds. "
+                        "Is one running, and does it use the same channel layer?"
+                    ) from None
+            finally:
+                if not complete:
+                    self._spawn(self._cancel(ask_id))
 
-    async def _open(self) -> Questions:
-        """Open this process's channel for answers, once."""
+    async def _cancel(self, ask_id: str) -> None:
+        with contextlib.suppress(LayerUnavailable):  # nobody waits for more anyway
+            await self._send(HUBS, encode(Cancel(ask_id)))
+
+    async def _open(self) -> str:
+        """Return this process's channel for answers, which is opened when it is first needed."""
         async with self._opening:
-            if self._questions is None:
+            if not self._channel:
                 try:
                     async with asyncio.timeout(PUBLISH_TIMEOUT):
-                        channel = await self._layer.new_channel("realtime")
+                        self._channel = await self._layer.new_channel("realtime")
                 except Exception as error:
-                    raise LayerUnavailable(
-                        f"The channel layer does not answer: {error!r}"
-                    ) from error
-                self._questions = Questions(channel, self._send_question)
-                self._listener = self._loop.create_task(self._listen(self._questions, channel))
-        return self._questions
+                    raise _unavailable(error) from error
+                self._listener = self._spawn(self._listen(self._channel))
+            return self._channel
 
-    def _send_question(self, server: str | None, envelope: Ask | Cancel) -> None:
-        task = self._loop.create_task(self._send_all([EVERYBODY.name], encode(envelope)))
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
+    def _leave_channel(self) -> None:
+        """Open another one next time: it may be this process that hears nothing."""
+        if len(self._questions) == 1 and self._listener is not None:
+            self._listener.cancel()
+            self._channel = ""
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log(logging.ERROR, "layer-error", error=error)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _listen(self, questions: Questions, channel: str) -> None:
+    async def _listen(self, channel: str) -> None:
+        """Take the answers that come, for ever."""
+        pause = MIN_PAUSE
         while True:
             try:
                 message = await self._layer.receive(channel)
             except Exception as error:
-                log(logging.ERROR, "layer-error", error=repr(error))
-                await asyncio.sleep(MIN_PAUSE)
+                if pause == MIN_PAUSE:
+                    log(logging.WARNING, "layer-error", error=repr(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE)
                 continue
+            pause = MIN_PAUSE
             with contextlib.suppress(msgspec.ValidationError):
                 for envelope in unpack(open_parcel(message)):
                     if isinstance(envelope, Answer):
-                        questions.take(envelope)
-
-    # Waiting
-
-    def wait(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Run async work on the background loop and wait for it, from any other thread."""
-        if threading.current_thread() is self._thread:
-            raise WouldDeadlock(
-                "This blocks the event loop. Use the twin whose name starts with a."
-            )
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result()
+                        self._questions.take(envelope)
 
 
-# By process, because a forked child needs a thread and connections of its own, and by alias.
-_outside: dict[tuple[int, str], Outside] = {}
-_locks: dict[int, threading.Lock] = {}
-
-
-def get_outside() -> Outside:
-    """
-    Return this process's way to the cluster, made when it is first asked for.
-
-    Raises NotRunning where the channel layer leads to no other process.
-    """
-    key = os.getpid(), get_settings().CHANNEL_LAYER
-    if key not in _outside:
-        with _locks.setdefault(os.getpid(), threading.Lock()):
-            if key not in _outside:
-                _outside[key] = _open_outside(key[1])
-    return _outside[key]
-
-
-def _open_outside(alias: str) -> Outside:
-    layer = channel_layers.make_backend(alias) if alias in channel_layers.configs else None
-    if not reaches_others(layer):
-        raise NotRunning(
-            "This process serves no Realtime clients, and its channel layer is in memory, so it "
-            "reaches no process that does. Configure channels_redis in CHANNEL_LAYERS, or send "
-            "from the process that runs your ASGI application."
-        )
-    outside = Outside(layer)
-    atexit.register(outside.close)
-    return outside
+def _unavailable(error: Exception) -> LayerUnavailable:
+    late = isinstance(error, TimeoutError) and not str(error)
+    why = f"it did not answer within {PUBLISH_TIMEOUT:g} seconds" if late else repr(error)
+    return LayerUnavailable(
+        f"The channel layer did not take the message: {why}. Nothing is kept for later. See that "
+        f"the server which CHANNEL_LAYERS[{get_settings().CHANNEL_LAYER!r}] names runs and can be "
+        "reached from here, and send again."
+    )

@@ -1,14 +1,20 @@
-"""This process's hub, found from any thread."""
+"""This process's hub, or its way to the others' hubs, found from any thread."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import threading
 
+from channels.layers import channel_layers
+
+from ..conf import get_settings
 from ..exceptions import NotRunning
+from .alone import reaches_others
 from .gateway import Gateway, HubGateway
 from .hub import Hub
-from .outside import get_outside
+from .outside import Outside
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -21,8 +27,6 @@ def ensure_hub() -> Hub:
     if hub is None:
         for old in [old for old in _hubs if old.is_closed()]:
             del _hubs[old]
-        if not _hubs:
-            os.register_at_fork(after_in_child=_hubs.clear)
         hub = _hubs[loop] = Hub()
         hub.signals.install()
     return hub
@@ -56,3 +60,58 @@ def get_gateway() -> Gateway:
     """
     hub = find_hub()
     return get_outside() if hub is None else HubGateway(hub)
+
+
+# By the layer's alias. A forked child has to make its own, and leaves its parent's untouched.
+_outside: dict[str, Outside] = {}
+_of_parents: list[Outside] = []
+_lock = threading.Lock()
+
+
+def get_outside() -> Outside:
+    """
+    Return the way to the cluster of a process that serves no clients; the first call opens it.
+
+    Raises NotRunning where the channel layer leads to no other process.
+    """
+    alias = get_settings().CHANNEL_LAYER
+    outside = _outside.get(alias)
+    if outside is None or outside.process != os.getpid():
+        with _lock:
+            outside = _outside.get(alias)
+            if outside is not None and outside.process != os.getpid():  # forked unnoticed (uWSGI)
+                _of_parents.append(outside)
+                outside = None
+            if outside is None:
+                outside = _outside[alias] = _open_outside(alias)
+    return outside
+
+
+def _open_outside(alias: str) -> Outside:
+    layer = channel_layers.make_backend(alias) if alias in channel_layers.configs else None
+    if not reaches_others(layer):
+        kind = "is in memory" if layer else f"{alias!r} is not in CHANNEL_LAYERS"
+        raise NotRunning(
+            f"This process serves no Realtime clients, and its channel layer {kind}, so it "
+            "reaches no process that does. Configure channels_redis in CHANNEL_LAYERS, or send "
+            "from the process that runs your ASGI application."
+        )
+    return Outside(layer)
+
+
+@atexit.register
+def _close() -> None:
+    for outside in _outside.values():
+        outside.close()
+
+
+def _forked() -> None:
+    _hubs.clear()
+    _of_parents.extend(_outside.values())
+    _outside.clear()
+    if _lock.locked():
+        _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forked)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..exceptions import ServerGone
@@ -61,17 +62,26 @@ class Open:
             yield answer
 
 
-class Questions:
-    """
-    The open questions of one process, which gets its answers on `channel`.
+class OpenQuestions:
+    """The open questions of one process, by their ids."""
 
-    `send(server, envelope)` sends to one server, or to all where it is None.
-    """
-
-    def __init__(self, channel: str, send: Callable[[str | None, Ask | Cancel], object]) -> None:
-        self.channel = channel
-        self._send = send
+    def __init__(self) -> None:
         self._open: dict[str, Open] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def open(self, asked: Iterable[str] | None) -> Iterator[tuple[str, Open]]:
+        """Give a new question and its id, which takes answers until the end of the block."""
+        if len(self._open) >= MAX_OPEN:
+            raise ServerGone(f"more than {MAX_OPEN} questions to other servers are open")
+        ask_id = secrets.token_urlsafe(12)
+        self._open[ask_id] = Open(asked)
+        try:
+            yield ask_id, self._open[ask_id]
+        finally:
+            del self._open[ask_id]
 
     def take(self, answer: Answer) -> None:
         """Take an answer; one that nobody waits for is ignored."""
@@ -83,6 +93,19 @@ class Questions:
         for question in list(self._open.values()):
             question.gone(server)
 
+
+class Questions(OpenQuestions):
+    """
+    Those of a hub, which gets its answers on `channel`.
+
+    `send(server, envelope)` sends to one server, or to all where it is None.
+    """
+
+    def __init__(self, channel: str, send: Callable[[str | None, Ask | Cancel], object]) -> None:
+        super().__init__()
+        self.channel = channel
+        self._send = send
+
     async def ask_all(
         self, question: Question, asked: Iterable[str] | None, server: str | None = None
     ) -> AsyncGenerator[Answer]:
@@ -91,20 +114,16 @@ class Questions:
 
         Close the iterator to tell them that no more is wanted.
         """
-        if len(self._open) >= MAX_OPEN:
-            raise ServerGone(f"more than {MAX_OPEN} questions to other servers are open")
-        ask_id = secrets.token_urlsafe(12)
-        opened = self._open[ask_id] = Open(asked)
         complete = False
-        try:
-            self._send(server, Ask(ask_id, self.channel, question))
-            async for answer in opened.answers():
-                yield answer
-            complete = True
-        finally:
-            del self._open[ask_id]
-            if not complete:
-                self._send(server, Cancel(ask_id))
+        with self.open(asked) as (ask_id, opened):
+            try:
+                self._send(server, Ask(ask_id, self.channel, question))
+                async for answer in opened.answers():
+                    yield answer
+                complete = True
+            finally:
+                if not complete:
+                    self._send(server, Cancel(ask_id))
 
     async def ask(
         self, server: str, question: Question, timeout: float | None = ANSWER_TIMEOUT
