@@ -39,6 +39,10 @@ def _command(kind: str, application: str, port: int) -> list[str]:
     """Return the command line that serves `application`."""
     if kind == "daphne":
         options = ["--bind", HOST, "--access-log", os.devnull]
+    elif kind == "gunicorn":  # no ASGI: it serves pages, and no clients
+        bind = f"{HOST}:{port}"
+        options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
+        return [sys.executable, "-m", "gunicorn", *options, application]
     else:
         ws = {"uvicorn": "websockets-sansio", "uvicorn-wsproto": "wsproto"}[kind]
         options = ["--host", HOST, "--no-access-log", "--ws", ws]
@@ -104,7 +108,8 @@ def _environment(settings: str, database: str) -> dict[str, str]:
 
 class LiveServer:
     """
-    A server of the given kind ("daphne", "uvicorn" or "uvicorn-wsproto") on a free local port.
+    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", or "gunicorn" for a WSGI
+    application) on a free local port.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share. Usable as a

@@ -167,12 +167,8 @@ class Outside:
         answers = Answers()
 
         async def ask() -> None:
-            try:
-                async with asyncio.timeout(timeout):
-                    question = as_question(target, message, timeout)
-                    await collect(answers, self._ask_all(question, timeout))
-            except TimeoutError:
-                pass
+            question = as_question(target, message, timeout)
+            await collect(answers, self._ask_all(question, timeout))
             answers.note_absent(target)
 
         await on_loop(self._loop, ask)
@@ -193,14 +189,15 @@ class Outside:
         """
         Ask all servers and yield their answers, for at most `timeout` seconds.
 
-        Raises NotRunning where nobody answers within ANSWER_TIMEOUT, and LayerUnavailable.
+        Raises NotRunning where nobody answers within ANSWER_TIMEOUT or that, and LayerUnavailable.
         """
+        patience = ANSWER_TIMEOUT if timeout is None else min(timeout, ANSWER_TIMEOUT)
         heard, complete, started = False, False, self._loop.time()
         channel = await self._open()
         with self._questions.open(None) as (ask_id, opened):
             await self._send(HUBS, encode(Ask(ask_id, channel, question)))
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                async with asyncio.timeout(patience) as limit:
                     async for answer in opened.answers():
                         heard = True
                         limit.reschedule(None if timeout is None else started + timeout)
@@ -210,7 +207,7 @@ class Outside:
                 if not heard:
                     self._leave_channel()
                     raise NotRunning(
-                        f"No Realtime server has answered within {ANSWER_TIMEOUT} seconds. "
+                        f"No Realtime server has answered within {patience:g} seconds. "
                         "Is one running, and does it use the same channel layer?"
                     ) from None
             finally:

@@ -51,9 +51,13 @@ class Client:
         async def arrive(name: str, *args: Any) -> None:
             await self._arrive(name, namespace, *args)
 
+        async def leave(reason: str) -> None:
+            await self._leave(namespace, reason)
+
         self.io.on(event, answer, namespace=namespace)
         # The library looks no further than a namespace that has handlers, so this one needs all.
         self.io.on("*", arrive, namespace=namespace)
+        self.io.on("disconnect", leave, namespace=namespace)
 
     async def got(self, event: str, namespace: str = "/") -> Any:
         """Return the next arrival of an event: its argument, or a tuple where it has several."""

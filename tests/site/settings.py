@@ -15,6 +15,8 @@ from project.settings import CHANNEL_LAYERS, REALTIME
 
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 
+ROOT_URLCONF = "tests.site.urls"
+
 REALTIME = {
     **REALTIME,
     "NAMESPACES": "tests.site.routing.namespaces",
