@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import transaction
 
 from . import routing
-from .hub import Hub, get_gateway, get_hub
+from .hub import get_gateway
 from .hub.calls import Answers
-from .hub.gateway import on_loop
 from .hub.targets import Target
 from .messages import Format, Message
 from .names import check_rooms
@@ -20,6 +18,7 @@ from .sockets import unsettle
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
+    from .models import RoomQuerySet, SocketQuerySet
 
 Answer = TypeVar("Answer")
 
@@ -131,19 +130,37 @@ class Broadcaster:
         """The same as `acall`, from code that is not async."""
         return get_gateway().wait(lambda: self.acall(event, *args, timeout=timeout))
 
-    async def acount(self) -> int:
-        """Return how many connected sockets they are."""
-        hub = get_hub()
+    # Who is there, in the whole cluster. The models are imported late: a site may import this
+    # module while its apps are loading.
 
-        async def count() -> int:
-            return hub.count(self._target)
+    def sockets(self) -> SocketQuerySet:
+        """Return them as a QuerySet of `realtime.models.Socket`. Raises PresenceDisabled."""
+        from . import queries  # noqa: PLC0415
 
-        return await on_loop(hub.loop, count)
+        return queries.find_sockets(self._target)
+
+    def rooms(self) -> RoomQuerySet:
+        """
+        Return the rooms that they are in as a QuerySet of `realtime.models.Room`, each with the
+        number of these sockets in it as `sockets`. Raises PresenceDisabled.
+        """
+        from . import queries  # noqa: PLC0415
+
+        return queries.find_rooms(self._target)
 
     def count(self) -> int:
-        """The same as `acount`, from code that is not async."""
-        hub = get_hub()
-        return _ask(hub, partial(hub.count, self._target))
+        """Return how many sockets they are. Raises PresenceDisabled and PresenceUnavailable."""
+        from . import queries  # noqa: PLC0415
+
+        with queries.available():
+            return self.sockets().count()
+
+    async def acount(self) -> int:
+        """The same as `count`, from async code."""
+        from . import queries  # noqa: PLC0415
+
+        with queries.available():
+            return await self.sockets().acount()
 
 
 def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadcaster:
@@ -169,9 +186,15 @@ def emit(event: str, *args: Any) -> Pending:
 
 
 def count_clients() -> int:
-    """Return how many clients are connected, each counted once however many namespaces it is in."""
-    hub = get_hub()
-    return _ask(hub, hub.count_clients)
+    """
+    Return how many clients are connected, each counted once however many namespaces it is in.
+
+    Raises PresenceDisabled and PresenceUnavailable.
+    """
+    from . import queries  # noqa: PLC0415
+
+    with queries.available():
+        return queries.find_clients().count()
 
 
 def send_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> bool:
@@ -191,14 +214,3 @@ async def asend_to_client(sid: str, namespace: str | None, event: str, *args: An
     gateway = get_gateway()
     Message(namespace or "/", event, args).frames(Format.SOCKETIO)
     return await gateway.send_to_client(sid, namespace, event, args)
-
-
-def _ask(hub: Hub, question: Callable[[], Answer]) -> Answer:
-    """Return the answer to a question that needs the hub's loop, from any thread."""
-    if hub.on_loop():
-        return question()
-
-    async def ask() -> Answer:
-        return question()
-
-    return asyncio.run_coroutine_threadsafe(ask(), hub.loop).result()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import ContextVar, copy_context
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
 
 from .acks import Acks, Resolve
 from .dispatch import Dispatcher
@@ -60,8 +63,8 @@ class Socket:
         self._held_bytes = 0
         self.acks = Acks()
         self._accepted = False
-        # Whether the hub's observers know this socket.
-        self.observed = False
+        # When the hub's observers came to know this socket.
+        self.opened_at: datetime | None = None
         # Whether it may have joined or left since an answer waited for that to be in effect.
         self.unsettled = False
         self.context.run(_handling.set, self)
@@ -73,6 +76,11 @@ class Socket:
     def connected(self) -> bool:
         """Whether the client was told that it is connected, and still is."""
         return self.state is State.CONNECTED
+
+    @property
+    def observed(self) -> bool:
+        """Whether the hub's observers know this socket."""
+        return self.opened_at is not None
 
     @property
     def gone(self) -> bool:
@@ -103,7 +111,7 @@ class Socket:
         """Tell the cluster, and then the client, unless it went away meanwhile."""
         if self.gone:
             return
-        self.observed = True
+        self.opened_at = timezone.now()
         self.unsettled = False
         self.hub.observers.opened(self)
         await self.hub.settled()

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 import msgspec
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
@@ -15,7 +16,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from . import broadcast
 from .conf import get_settings
-from .exceptions import LayerUnavailable, NotRunning, UnknownNamespace
+from .exceptions import (
+    LayerUnavailable,
+    NotRunning,
+    PresenceDisabled,
+    PresenceUnavailable,
+    UnknownNamespace,
+)
 
 View = Callable[..., HttpResponse]
 
@@ -35,13 +42,15 @@ def permitted(view: View) -> View:
     @never_cache
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        refusal = import_string(get_settings().PERMISSION)(request)
-        if refusal is not None:
-            return _message(403, refusal)
         try:
+            refusal = import_string(get_settings().PERMISSION)(request)
+            if refusal is not None:
+                return _message(403, refusal)
             return view(request, *args, **kwargs)
-        except (LayerUnavailable, NotRunning) as error:
+        except (LayerUnavailable, NotRunning, PresenceDisabled, PresenceUnavailable) as error:
             return _message(503, str(error))
+        except DatabaseError:  # the session or the user cannot be read
+            return _message(503, "The database does not answer.")
 
     return wrapper
 

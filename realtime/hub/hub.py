@@ -267,14 +267,6 @@ class Hub:
 
     # Counting
 
-    def count_clients(self) -> int:
-        """Return how many clients are connected: connections with at least one socket."""
-        return sum(connection.connected for connection in self.connections.values())
-
-    def count(self, target: Target) -> int:
-        """Return how many connected sockets a target names."""
-        return sum(socket.connected for socket in self.registry.select(target))
-
     def stats(self) -> dict[str, int]:
         """Return what this hub holds at the moment, for monitoring and for tests."""
         return {

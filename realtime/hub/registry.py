@@ -100,6 +100,14 @@ class Registry:
             self._emptied(namespace.name, room)
         return True
 
+    def rooms_of(self, socket: Socket) -> list[str]:
+        """Return the rooms that a socket is in, as this registry knows them."""
+        namespace = self.namespaces.get(socket.namespace)
+        if namespace is None:
+            return []
+        # What the socket has noted may be ahead: a handler's thread may be joining.
+        return [room for room in tuple(socket.rooms) if socket in namespace.rooms.get(room, ())]
+
     def select(self, target: Target) -> list[Socket]:
         """Return the sockets that a target names, each once."""
         namespace = self.namespaces.get(target.namespace)

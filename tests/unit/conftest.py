@@ -22,13 +22,16 @@ from .probes import Probe, Wire
 
 NAMESPACES = "tests.unit.routing.namespaces"
 
+# Most tests touch no database; those of tests.unit.presence turn it on.
+DEFAULTS = {"NAMESPACES": NAMESPACES, "PRESENCE": False}
+
 Connect = Callable[..., Awaitable[Client]]
 Serve = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
 def _namespaces(settings: Settings) -> None:
-    settings.REALTIME = {"NAMESPACES": NAMESPACES}
+    settings.REALTIME = DEFAULTS
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +55,19 @@ def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Serve:
     def serve(*consumers: type[NamespaceConsumer], routes: Any = (), **options: Any) -> None:
         roots = [path("", consumer.as_asgi()) for consumer in consumers]
         monkeypatch.setattr(routing, "namespaces", [*roots, *routes] or routing.namespaces)
-        settings.REALTIME = {"NAMESPACES": NAMESPACES, **options}
+        settings.REALTIME = {**settings.REALTIME, **options}
 
     return serve
+
+
+@pytest.fixture
+async def presence(settings: Settings, transactional_db: None) -> AsyncIterator[None]:
+    """Turns presence on, for a test with an empty database that threads can share."""
+    settings.REALTIME = {**settings.REALTIME, "PRESENCE": True}
+    yield
+    running = process._hubs.get(asyncio.get_running_loop())
+    if running is not None:
+        await running.close(grace=0.5)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from django.db import transaction
 
 import realtime
 from realtime import (
-    ConnectionRefused,
     NamespaceConsumer,
     NotRunning,
     UnknownNamespace,
@@ -212,31 +211,6 @@ async def test_moving_them_from_a_thread(crowd: Crowd) -> None:
 
 
 # Questions
-
-
-async def test_count(crowd: Crowd, connect: Connect) -> None:
-    await connect("/users")
-    assert await realtime.of().acount() == realtime.of().count() == 4
-    assert await realtime.to("a").acount() == 2
-    assert await realtime.to("a", "b").excluding("b").acount() == 1
-    assert await realtime.of("/users").acount() == 1
-    assert await in_thread(realtime.to("b").count) == 2
-
-
-async def test_only_who_is_connected_is_counted(serve: Serve, probe: Probe, new_wire: Any) -> None:
-    class Main(NamespaceConsumer):
-        async def connect(self, auth: dict[str, Any]) -> None:
-            probe.note("connecting")
-            await probe.gate.wait()
-            raise ConnectionRefused
-
-    serve(Main)
-    wire: Wire = new_wire()
-    wire.feed("40")
-    assert await probe.next() == "connecting"
-    assert await realtime.of().acount() == 0
-    probe.gate.set()
-    await wire.next()
 
 
 async def test_answers_of_many(crowd: Crowd) -> None:

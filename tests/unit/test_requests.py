@@ -11,7 +11,7 @@ from realtime.conf import get_settings
 from realtime.exceptions import HandshakeError
 from realtime.transports.requests import check_origin, cors_headers
 
-from .conftest import NAMESPACES
+from .conftest import DEFAULTS
 
 HOST = "shop.example.com"
 FRIEND = "https://app.example.org"
@@ -38,7 +38,7 @@ def _site(settings: Settings) -> None:
 
 
 def allow(settings: Settings, *origins: str) -> None:
-    settings.REALTIME = {"NAMESPACES": NAMESPACES, "CORS_ORIGINS": origins}
+    settings.REALTIME = {**DEFAULTS, "CORS_ORIGINS": origins}
 
 
 @pytest.mark.parametrize("origin", [None, f"https://{HOST}", f"http://{HOST}", f"HTTPS://{HOST}"])

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import OperationalError
+from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient
 from pytest_django import Settings
@@ -15,7 +17,7 @@ from pytest_django import Settings
 from realtime.hub import process
 from realtime.testing import Client
 
-from .conftest import NAMESPACES, Connect
+from .conftest import DEFAULTS, Connect
 
 PASSWORD = "a long password"
 STAFF = {"is_staff": True}
@@ -27,7 +29,7 @@ Crowd = dict[str, Client]
 
 
 def options(permission: str) -> dict[str, Any]:
-    return {"NAMESPACES": NAMESPACES, "PERMISSION": permission}
+    return {**DEFAULTS, "PERMISSION": permission}
 
 
 @pytest.fixture
@@ -78,6 +80,7 @@ async def post(http: AsyncClient, sid: str, body: Any = None, **options: Any) ->
         (READ + SEND, STAFF | {"is_active": False}, "Staff only", "Staff only"),
     ],
 )
+@pytest.mark.usefixtures("presence")
 async def test_staff_with_the_permission(
     http: AsyncClient,
     connect: Connect,
@@ -137,7 +140,7 @@ async def test_a_permission_of_the_site(
 # What they answer
 
 
-@pytest.mark.usefixtures("_open")
+@pytest.mark.usefixtures("_open", "presence")
 @pytest.mark.parametrize(
     ("query", "count"),
     [
@@ -205,6 +208,54 @@ async def test_no_server_in_this_process(
     http: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_hubs", {})
-    for response in (await http.get("/clients-count"), await post(http, "x" * 26)):
-        assert response.status_code == 503
-        assert body_of(response)["message"]
+    response = await post(http, "x" * 26)
+    assert response.status_code == 503
+    assert body_of(response)["message"]
+
+
+@pytest.mark.usefixtures("_open", "presence")
+async def test_a_process_without_clients_counts_those_of_others(
+    http: AsyncClient, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "_hubs", {})
+        assert body_of(await http.get("/clients-count")) == {"count": 4}
+
+
+@pytest.mark.usefixtures("_open")
+@pytest.mark.parametrize("query", [{}, {"room": "a"}])
+async def test_presence_is_off(http: AsyncClient, query: dict[str, str]) -> None:
+    response = await http.get("/clients-count", query)
+    assert response.status_code == 503
+    assert 'REALTIME["PRESENCE"]' in body_of(response)["message"]
+
+
+@pytest.mark.usefixtures("_open", "presence")
+@pytest.mark.parametrize("query", [{}, {"room": "a"}])
+async def test_the_database_does_not_answer(
+    http: AsyncClient, query: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> Any:
+        raise OperationalError("secret address")
+
+    monkeypatch.setattr(SQLCompiler, "execute_sql", fail)
+    response = await http.get("/clients-count", query)
+    assert response.status_code == 503
+    message = body_of(response)["message"]
+    assert "database" in message
+    assert "secret" not in message
+
+
+async def test_the_permission_needs_a_database_that_does_not_answer(
+    http: AsyncClient, settings: Settings
+) -> None:
+    settings.REALTIME = options(f"{__name__}.ask_the_database")
+    response = await http.get("/clients-count")
+    assert (response.status_code, body_of(response)) == (
+        503,
+        {"message": "The database does not answer."},
+    )
+
+
+def ask_the_database(request: HttpRequest) -> str | None:
+    raise OperationalError("secret address")

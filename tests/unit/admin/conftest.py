@@ -22,7 +22,7 @@ LogIn = Callable[..., Client]
 
 
 @pytest.fixture(autouse=True)
-def _database(transactional_db: None) -> None:
+def _database(presence: None) -> None:
     """All of these tests use it, also from the threads of handlers."""
 
 

@@ -1,0 +1,18 @@
+"""Presence: one writer for each hub keeps the rows of `realtime.models` up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from .writer import Writer
+
+
+def observe(hub: Hub) -> Writer | None:
+    """Return the hub's writer; None where the settings turn presence off."""
+    if not hub.settings.PRESENCE:
+        return None
+    from .writer import Writer  # noqa: PLC0415 (models load with the apps, not with this package)
+
+    return Writer(hub)

@@ -1,0 +1,250 @@
+"""Keeps the rows of one hub's sockets: in few transactions, and whatever the database does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import DatabaseError, IntegrityError, connections
+from django.utils import timezone
+
+from ..logs import log
+from .changes import Changes, Room
+from .servers import Description
+from .store import Lost, Store
+from .thread import DatabaseThread
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from ..sockets import Socket
+
+Result = TypeVar("Result")
+
+# New sockets in one transaction.
+BATCH = 2_000
+
+# Writing takes at most this share of the time, so that more changes share a transaction under load,
+# but it pauses no longer than that.
+SHARE = 0.25
+MAX_PAUSE = 0.05
+
+# A database that takes longer is taken for down: nobody waits for it until it is back.
+PATIENCE = 2.0
+
+# Pauses between attempts while the database is down.
+MIN_RETRY, MAX_RETRY = 0.1, 5.0
+
+
+class Writer:
+    """
+    An observer that writes what it is told, and answers `settled` when it is written.
+
+    A writer that is behind (at the start, after a failure, when others took this server for dead)
+    notes no changes: it removes its rows and writes all that the hub's registry has.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._store = Store(Description(hub.server_id))
+        self._thread = DatabaseThread("realtime-presence")
+        self._changes = Changes()
+        self._in_flight: Changes | None = None
+        self._behind = True
+        self._down_since: float | None = None
+        self._failures = 0
+        self._wake = asyncio.Event()
+        self._next_beat = 0.0
+        self._next_sweep = 0.0
+        self._pause = 0.0
+        self._heartbeat = hub.settings.SERVER_HEARTBEAT
+        self._task = hub.loop.create_task(self._run())
+
+    # What happens
+
+    def opened(self, socket: Socket) -> None:
+        """Note a new socket and its rooms."""
+        if self._behind:
+            return
+        self._note_socket(socket)
+        self._wake.set()
+
+    def _note_socket(self, socket: Socket) -> None:
+        now = timezone.now()
+        self._changes.open(socket)
+        for room in self._hub.registry.rooms_of(socket):
+            self._changes.join(socket.sid, Room(socket.namespace, room), now)
+
+    def closed(self, socket: Socket, reason: str) -> None:
+        """Note that a socket is gone."""
+        if not self._behind:
+            self._changes.close(socket.sid)
+            self._wake.set()
+
+    def joined(self, socket: Socket, room: str) -> None:
+        """Note a socket's new room."""
+        if not self._behind:
+            self._changes.join(socket.sid, Room(socket.namespace, room), timezone.now())
+            self._wake.set()
+
+    def left(self, socket: Socket, room: str) -> None:
+        """Note that a socket has left a room."""
+        if not self._behind:
+            self._changes.leave(socket.sid, Room(socket.namespace, room))
+            self._wake.set()
+
+    def moved(self, socket: Socket) -> None:
+        """Note a socket's new transport."""
+        if not self._behind:
+            self._changes.move(socket.sid, socket.connection.transport)
+            self._wake.set()
+
+    async def settled(self) -> None:
+        """Wait until what was noted is written; not while the database is known to be down."""
+        if self._down_since is not None:
+            return
+        waiting = self._changes if self._behind or self._changes else self._in_flight
+        if waiting is not None:
+            waiter = self._hub.loop.create_future()
+            waiting.waiters.append(waiter)
+            await waiter
+
+    # Writing
+
+    async def _run(self) -> None:
+        await self._thread.end_with_loop()
+        while True:
+            try:
+                if self._behind:
+                    await self._start_anew()
+                await self._write()
+                await self._sweep()
+            except Exception as error:
+                await self._fail(error)
+            await self._rest()
+
+    async def _start_anew(self) -> None:
+        """Register this server, and note all that its registry has."""
+        await self._in_thread(self._store.register)
+        self._behind = False
+        for socket in self._hub.registry.sockets.values():
+            if socket.observed:
+                self._note_socket(socket)
+        self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(1, 2)
+
+    async def _write(self) -> None:
+        """Write what is noted; without anything, it is the heartbeat."""
+        self._wake.clear()
+        batch = self._in_flight = self._changes.take(BATCH)
+        started = self._hub.loop.time()
+        await self._in_thread(self._store.write, batch)
+        self._in_flight = None
+        batch.release()
+        now = self._hub.loop.time()
+        self._pause = min(MAX_PAUSE, (now - started) * (1 / SHARE - 1))
+        self._next_beat = now + self._heartbeat * random.uniform(0.8, 1)
+        if not self._changes.opened:
+            self._note_up()
+
+    async def _sweep(self) -> None:
+        """Remove rows of a dead server from time to time, a part of them if there are many."""
+        loop = self._hub.loop
+        if loop.time() < self._next_sweep:
+            return
+        try:
+            swept = await self._in_thread(self._store.sweep)
+        except DatabaseError as error:  # such as another server that does the same
+            log(logging.WARNING, "presence-sweep-failed", error=repr(error))
+            swept = None
+        if swept is None or swept.done:
+            self._next_sweep = loop.time() + self._heartbeat * random.uniform(0.5, 1.5)
+        if swept is not None and swept.done:
+            log(logging.INFO, "presence-swept", server=swept.server)
+
+    async def _rest(self) -> None:
+        """Wait until there is something to do, and long enough for other things to be done."""
+        if self._behind:
+            await asyncio.sleep(self._pause)
+            return
+        if self._pause:
+            await asyncio.sleep(self._pause)
+        if not self._changes:
+            due = min(self._next_beat, self._next_sweep)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+
+    async def _in_thread(self, function: Callable[..., Result], *args: object) -> Result:
+        """Call a function in the database's thread; nobody waits for one that takes long."""
+        impatience = self._hub.loop.call_later(PATIENCE, self._lose_patience)
+        try:
+            return await self._thread.run(function, *args)
+        finally:
+            impatience.cancel()
+
+    # The database's state
+
+    async def _fail(self, error: Exception) -> None:
+        """Start anew, soon; unless that might help at once, nobody waits for it."""
+        self._changes = self._forget()
+        self._in_flight = None
+        self._behind = True
+        self._failures += 1
+        if self._failures == 1 and isinstance(error, (Lost, IntegrityError)):
+            log(logging.WARNING, "presence-lost", error=repr(error))
+            self._pause = 0.0
+            return
+        self._pause = min(MAX_RETRY, MIN_RETRY * 2**self._failures) * random.uniform(0.5, 1)
+        if self._note_down():
+            hint = await self._in_thread(self._store.explain)
+            log(logging.ERROR, "presence-down", error=repr(error), hint=hint)
+
+    def _forget(self) -> Changes:
+        """Return no changes, with those who wait for what was noted."""
+        changes = Changes()
+        for waiting in (self._in_flight, self._changes):
+            if waiting is not None:
+                changes.waiters += waiting.waiters
+        return changes
+
+    def _lose_patience(self) -> None:
+        if self._note_down():
+            log(logging.ERROR, "presence-down", error=f"no answer within {PATIENCE} seconds")
+
+    def _note_down(self) -> bool:
+        """Let nobody wait any more; tell if that is new."""
+        is_new = self._down_since is None
+        if is_new:
+            self._down_since = self._hub.loop.time()
+            self._release()
+        return is_new
+
+    def _release(self) -> None:
+        self._changes.release()
+        if self._in_flight is not None:
+            self._in_flight.release()
+
+    def _note_up(self) -> None:
+        self._failures = 0
+        if self._down_since is not None:
+            seconds = round(self._hub.loop.time() - self._down_since, 1)
+            self._down_since = None
+            log(logging.INFO, "presence-back", after=seconds)
+
+    # The end
+
+    async def close(self) -> None:
+        """Remove all rows of this server, unless the database takes too long."""
+        self._task.cancel()
+        self._down_since = self._hub.loop.time()
+        self._release()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._thread.run(self._store.remove)
+                await self._thread.run(connections.close_all)
+        except Exception as error:
+            log(logging.WARNING, "presence-left-behind", error=repr(error))
+        self._thread.stop()

@@ -1,0 +1,1 @@
+"""Presence, with a real database."""
