@@ -39,8 +39,8 @@ class Background:
 
     def close(self) -> None:
         """End the thread, in the process that has it."""
-        self._closed = True
-        if os.getpid() == self.process:
+        closed, self._closed = self._closed, True
+        if not closed and os.getpid() == self.process:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(CLOSE_TIMEOUT)
 

@@ -91,6 +91,11 @@ class Layer:
         self._swallows = False
         self.hang()
 
+    @property
+    def troubled(self) -> bool:
+        """Whether calls may fail or hang."""
+        return self.error is not None or bool(self._hanging)
+
     def wake(self) -> None:
         """Let waiting calls look again."""
         self._changed.set()

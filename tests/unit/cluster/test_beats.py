@@ -1,0 +1,131 @@
+"""Signs of life on the group of all hubs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from realtime.hub.beats import Beats
+from realtime.hub.envelopes import HUBS, Beat, open_parcel, unpack
+from realtime.hub.lanes import Outgoing
+from realtime.hub.link import Link
+from realtime.hub.peers import Peers
+from tests.unit.probes import DEADLINE
+
+from .conftest import until
+from .layer import Bus
+
+
+class Station:
+    """The beats of one hub, and those that it hears."""
+
+    def __init__(self, bus: Bus, server: str) -> None:
+        self.layer = bus.connect()
+        self.channel = "channel " + server
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.link = Link(self.layer, self.spawn, self._restore, lambda: None)
+        self.peers = Peers(asyncio.get_running_loop().time, lambda server, left: None)
+        self.outgoing = Outgoing()
+        self.beats = Beats(server, self.link, self.peers, self.outgoing, lambda: {"sockets": 1})
+        self.beats.channel = self.channel
+        self.heard: list[Beat] = []
+        bus.groups.setdefault(HUBS, set()).add(self.channel)
+        self.spawn(self._listen(server))
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        self.tasks.append(asyncio.create_task(work))
+        return self.tasks[-1]
+
+    async def _restore(self) -> None:
+        await self.beats.greet()
+
+    async def _listen(self, server: str) -> None:
+        while True:
+            try:
+                message = await self.layer.receive(self.channel)
+            except ConnectionError:
+                await asyncio.sleep(0.01)
+                continue
+            for beat in unpack(open_parcel(message)):
+                assert isinstance(beat, Beat)
+                if beat.server == server:
+                    self.peers.heard_own()
+                else:
+                    self.heard.append(beat)
+                    self.beats.heard(beat)
+
+
+Stations = tuple[Station, Station]
+
+
+@pytest.fixture
+async def stations(bus: Bus) -> AsyncIterator[Stations]:
+    one, two = Station(bus, "one"), Station(bus, "two")
+    yield one, two
+    for task in one.tasks + two.tasks:
+        task.cancel()
+
+
+async def test_beats_tell_who_is_there(stations: Stations) -> None:
+    one, two = stations
+    one.outgoing.sent("lane", one.outgoing.next("lane"))
+    one.spawn(one.beats.run())
+    await until(lambda: len(two.heard) >= 3)
+    assert two.peers.channel("one") == "channel one"
+    assert two.peers.reports() == {"one": {"sockets": 1}}
+    assert [beat.tails for beat in two.heard[:3]] == [{}, {"lane": (1, 1)}, {}]
+    assert not one.peers.deaf
+
+
+async def test_a_greeting_is_answered_to_who_greets(stations: Stations) -> None:
+    one, two = stations
+    async with asyncio.timeout(DEADLINE):
+        await one.beats.greet()
+    await until(lambda: one.heard)
+    assert one.heard[0].echo == two.heard[0].hello
+    assert one.peers.names() == ["two"]
+    assert two.peers.names() == ["one"]
+
+
+async def test_a_greeting_waits_for_all_that_are_known(stations: Stations) -> None:
+    one, two = stations
+    one.peers.heard(Beat("two", "channel two"))
+    two.layer.hang("send")
+    greeting = asyncio.create_task(one.beats.greet())
+    await until(lambda: two.layer.calls["send"])
+    assert not greeting.done()
+    two.layer.resume()
+    async with asyncio.timeout(DEADLINE):
+        await greeting
+
+
+async def test_a_greeting_does_not_wait_for_the_dead(stations: Stations) -> None:
+    one, _ = stations
+    one.peers.heard(Beat("dead", "nowhere"))
+    async with asyncio.timeout(DEADLINE):
+        await one.beats.greet()
+
+
+async def test_a_greeting_that_does_not_come_back(stations: Stations, bus: Bus) -> None:
+    bus.copies = lambda channel, message: int(channel != "channel one")
+    with pytest.raises(ConnectionError, match="does not come back"):
+        await stations[0].beats.greet()
+
+
+async def test_goodbye(stations: Stations) -> None:
+    one, two = stations
+    await one.beats.greet()
+    await one.beats.say(leaving=True)
+    await until(lambda: not two.peers.names())
+
+
+async def test_a_beat_that_fails_is_an_outage(stations: Stations, records: list[Any]) -> None:
+    one, two = stations
+    one.layer.fail()
+    one.spawn(one.beats.run())
+    await until(lambda: not one.link.up.is_set())
+    one.layer.resume()
+    await until(lambda: one.link.up.is_set() and two.heard)

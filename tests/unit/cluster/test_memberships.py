@@ -1,0 +1,219 @@
+"""The layer's groups become what is wanted, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.hub.envelopes import HUBS
+from realtime.hub.link import Link
+from realtime.hub.memberships import Memberships
+from tests.unit.probes import DEADLINE
+
+from .conftest import until
+from .layer import Bus
+
+CHANNEL = "channel"
+
+
+class World:
+    """Memberships at work on a layer."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.layer = self.bus.connect()
+        self.link = Link(self.layer, self.spawn, self._restore, lambda: None)
+        self.memberships = Memberships(self.link)
+        self.memberships.channel = CHANNEL
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.restoring = False
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        self.tasks.append(asyncio.create_task(work))
+        return self.tasks[-1]
+
+    async def _restore(self) -> None:
+        self.restoring = True
+        await self.memberships.restore(anew=False)
+        self.restoring = False
+
+    @property
+    def joined(self) -> set[str]:
+        """The groups that the layer has us in."""
+        return {group for group, channels in self.bus.groups.items() if CHANNEL in channels}
+
+    async def settled(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await self.memberships.settled()
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[World]:
+    """Give memberships whose changes are carried out."""
+    world = World()
+    world.spawn(world.memberships.run())
+    try:
+        yield world
+    finally:
+        for task in world.tasks:
+            task.cancel()
+        await asyncio.wait(world.tasks)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running() as world:
+        yield world
+
+
+GROUPS = st.sampled_from("abcd")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "discard"]), GROUPS)
+    | st.tuples(st.sampled_from(["turn", "settle", "fail", "forget", "hang", "resume"])),
+    max_size=40,
+)
+
+
+@given(STEPS)
+@settings(deadline=None, max_examples=60)
+def test_whatever_happens_the_layer_knows_what_is_wanted(steps: list[tuple[str, ...]]) -> None:
+    async def run() -> None:
+        async with running() as world:
+            wanted: set[str] = set()
+            for step, *groups in steps:
+                for group in groups:
+                    getattr(world.memberships, step)(group)
+                    getattr(wanted, step)(group)
+                if step == "turn":
+                    await asyncio.sleep(0)
+                elif step == "settle" and not world.layer.troubled:
+                    await world.settled()
+                    if world.link.up.is_set():
+                        assert world.joined == wanted
+                elif step == "forget":
+                    world.bus.forget()
+                    world.link.failed(ConnectionError("as a restart is noticed"))
+                elif step == "hang":
+                    world.layer.hang("group_add", "group_discard")
+                elif step in ("fail", "resume"):
+                    getattr(world.layer, step)()
+            world.layer.resume()
+            await until(lambda: world.link.up.is_set() and not world.memberships.changing)
+            assert world.joined == wanted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime.hub.link.MIN_PAUSE", 0.001)
+        patch.setattr("realtime.hub.link.MAX_PAUSE", 0.002)
+        patch.setattr("realtime.hub.memberships.SUBSCRIBE_TIMEOUT", 0.01)
+        asyncio.run(run())
+
+
+async def test_settled_waits_for_what_was_asked_for_before(world: World) -> None:
+    await world.settled()
+    world.memberships.add("a")
+    assert world.memberships.changing
+    await world.settled()
+    assert world.joined == {"a"}
+    world.layer.hang("group_add")
+    world.memberships.add("b")
+    waiting = asyncio.create_task(world.settled())
+    await until(lambda: world.layer.calls["group_add"] == 2)
+    world.memberships.add("c")
+    later = asyncio.create_task(world.settled())
+    world.layer.hang("group_add", name="c")
+    await waiting
+    assert world.joined == {"a", "b"}
+    assert not later.done()
+    world.layer.resume()
+    await later
+    assert world.joined == {"a", "b", "c"}
+
+
+async def test_a_slow_layer_delays_for_a_while_only(
+    world: World, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    monkeypatch.setattr("realtime.hub.memberships.SUBSCRIBE_TIMEOUT", 0.05)
+    world.layer.hang("group_add")
+    world.memberships.add("a")
+    await world.settled()
+    assert world.memberships.changing
+    assert [(record.args[0], record.realtime) for record in records] == [
+        ("layer-slow", {"waiting": 1})
+    ]
+
+
+async def test_what_is_wanted_and_unwanted_at_once_costs_nothing(world: World) -> None:
+    world.memberships.add("a")
+    world.memberships.discard("a")
+    await world.settled()
+    assert world.joined == set()
+    assert not world.layer.calls
+
+
+async def test_a_group_that_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    group_add = world.layer.group_add
+
+    async def refuse(group: str, channel: str) -> None:
+        if group == "bad" and not world.restoring:
+            raise ValueError("an invalid name")
+        await group_add(group, channel)
+
+    monkeypatch.setattr(world.layer, "group_add", refuse)
+    world.memberships.add("bad")
+    world.memberships.add("good")
+    await until(lambda: not world.memberships.changing)
+    assert "good" in world.joined
+    assert "layer-refused" in [record.args[0] for record in records]
+
+
+async def test_restoring_tells_of_all_groups_the_hubs_own_last(world: World) -> None:
+    for group in (HUBS, *"abcdef"):
+        world.memberships.add(group)
+    await world.settled()
+    world.bus.forget()
+    await world.memberships.restore(anew=False)
+    assert world.joined == {HUBS, *"abcdef"}
+    assert list(world.bus.groups)[-1] == HUBS
+    assert not world.layer.calls["group_discard"]
+    await world.memberships.restore(anew=True)
+    assert world.layer.calls["group_discard"] == 7
+    assert world.joined == {HUBS, *"abcdef"}
+
+
+async def test_restoring_fails_as_the_layer_does(world: World) -> None:
+    world.memberships.add("a")
+    await world.settled()
+    world.layer.fail(ConnectionError("down"))
+    with pytest.raises(ConnectionError):
+        await world.memberships.restore(anew=True)
+
+
+async def test_old_memberships_are_renewed(world: World) -> None:
+    world.layer.group_expiry = 0.2
+    world.spawn(world.memberships.keep())
+    world.memberships.add("a")
+    await world.settled()
+    for _ in range(3):
+        world.bus.forget()
+        await until(lambda: world.joined == {"a"})
+    world.memberships.discard("a")
+    await world.settled()
+    told = world.layer.calls["group_add"]
+    await asyncio.sleep(0.2)  # this is what is tested: nothing comes
+    assert world.layer.calls["group_add"] == told
+
+
+async def test_leaving_all(world: World) -> None:
+    for group in "abcdefghij":
+        world.memberships.add(group)
+    await world.settled()
+    await world.memberships.leave_all()
+    assert world.joined == set()

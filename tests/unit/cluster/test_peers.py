@@ -1,0 +1,100 @@
+"""Who is there, by the beats that come, and by those that do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from realtime.hub.envelopes import Beat
+from realtime.hub.peers import Peers
+
+from .conftest import BEAT, EXPIRY
+
+
+class World:
+    """Peers with a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.gone: list[tuple[str, bool]] = []
+        self.peers = Peers(lambda: self.now, lambda server, left: self.gone.append((server, left)))
+
+    def beat(self, *servers: str, own: bool = True, **fields: Any) -> None:
+        """Let a beat's time pass, then hear these servers, and ourselves."""
+        self.now += BEAT
+        if own:
+            self.peers.heard_own()
+        for server in servers:
+            self.peers.heard(Beat(server, "channel of " + server, **fields))
+        self.peers.expire()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_who_beats_is_there(world: World) -> None:
+    world.beat("one", "two", report={"sockets": 3})
+    assert sorted(world.peers.names()) == ["one", "two"]
+    assert len(world.peers) == 2
+    assert "one" in world.peers
+    assert "three" not in world.peers
+    assert world.peers.channel("one") == "channel of one"
+    assert world.peers.channel("three") is None
+    assert world.peers.reports() == {"one": {"sockets": 3}, "two": {"sockets": 3}}
+
+
+def test_who_is_silent_is_gone(world: World) -> None:
+    world.beat("one", "two")
+    while not world.gone:
+        world.beat("two")
+    assert EXPIRY < world.now - 1000 - BEAT < EXPIRY + 2 * BEAT
+    assert world.gone == [("one", False)]
+    assert world.peers.names() == ["two"]
+    assert world.peers.knew("one")
+    assert not world.peers.knew("three")
+    world.beat("one")  # it was only very slow
+    assert "one" in world.peers
+
+
+def test_who_leaves_is_gone_for_good(world: World) -> None:
+    world.beat("one", "two")
+    world.beat("one", leaving=True)
+    assert world.gone == [("one", True)]
+    world.beat("one", "two")  # a beat that was overtaken
+    world.beat("one", leaving=True)
+    assert world.peers.names() == ["two"]
+    assert world.gone == [("one", True)]
+    world.beat("never heard of", leaving=True)
+    assert world.gone == [("one", True)]
+
+
+def test_nobody_is_gone_while_we_hear_nothing(world: World) -> None:
+    world.beat("one")
+    for _ in range(50):
+        world.beat(own=False)
+    assert world.peers.deaf
+    assert not world.gone
+    world.beat()  # we hear again, and everybody has their time anew
+    assert not world.peers.deaf
+    assert not world.gone
+    for _ in range(8):
+        world.beat()
+    assert world.gone == [("one", False)]
+
+
+def test_after_a_standstill_all_have_their_time_anew(world: World) -> None:
+    world.beat("one")
+    world.now += 10 * EXPIRY
+    world.peers.grant_time()
+    world.peers.expire()
+    assert not world.gone
+    assert not world.peers.deaf
+
+
+def test_as_many_as_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.hub.peers.MAX_KNOWN", 2)
+    world.beat("one", "two", "three")
+    assert [world.peers.knew(server) for server in ("one", "two", "three")] == [False, True, True]
