@@ -9,7 +9,7 @@ NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test check bench bench-quick bench-micro clean
+.PHONY: help run cluster test check messages bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: $(VENV)/dev.stamp ## lint, types, and Django's own checks
 	$(BIN)/mypy
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+messages: $(VENV)/run.stamp ## gather texts for translators, and compile the translations
+	cd realtime && ../$(BIN)/python -m django makemessages --all --no-location --no-wrap \
+		--no-obsolete
+	cd realtime && ../$(BIN)/python -m django compilemessages
 
 bench: $(BENCH)/stamp $(NODE_PEER)/node_modules/.stamp benchmarks/load/load ## measure Realtime beside other servers (long); ARGS="--help" for options
 	$(BENCH)/bin/python -m benchmarks.run --write $(ARGS)

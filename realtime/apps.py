@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,7 +15,10 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, observers  # noqa: F401, PLC0415
+        from . import checks, observers, routing  # noqa: F401, PLC0415
 
         observers.register("realtime.signals.observe")
         observers.register("realtime.presence.observe")
+        if apps.is_installed("django.contrib.admin"):
+            observers.register("realtime.news.observe")
+            routing.include("realtime.admin.live.namespaces")

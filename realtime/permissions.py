@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import gettext as _
 
 VIEW = "realtime.view_socket"
 SEND = "realtime.send_event"
@@ -24,13 +25,13 @@ def staff(request: HttpRequest) -> str | None:
     """
     user = request.user
     if not user.is_active or not getattr(user, "is_staff", False):
-        return "Staff only"
+        return _("Staff only")
     reading = request.method in SAFE_METHODS
     permission = VIEW if reading else SEND
     if not user.has_perm(permission):
-        return f"The permission {permission} is missing"
+        return _("The permission %(name)s is missing") % {"name": permission}
     if not reading and _csrf_problem(request) is not None:
-        return "The CSRF token is missing or wrong"
+        return _("The CSRF token is missing or wrong")
     return None
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
-from django.urls import NoReverseMatch, Resolver404, URLPattern, URLResolver
+from django.urls import NoReverseMatch, Resolver404, URLResolver
 from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
@@ -78,16 +78,28 @@ def _callbacks(resolver: URLResolver) -> Iterator[Any]:
             yield pattern.callback
 
 
+# Dotted paths of the app's own lists of routes.
+_included: list[str] = []
+
+
+def include(path: str) -> None:
+    """Serve routes of the app itself, too, by the dotted path of their list; a site's own win."""
+    if path not in _included:
+        _included.append(path)
+        _resolver.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _resolver() -> URLResolver:
-    """Return Django's resolver over the routes that the settings name."""
+    """Return Django's resolver over the routes that the settings name, and the app's own."""
     path = get_settings().NAMESPACES
     if not path:
         raise ImproperlyConfigured(
             'REALTIME["NAMESPACES"] is not set. Name your list of namespace routes, '
             'like "project.routing.namespaces".'
         )
-    resolver = URLResolver(RegexPattern(r"^"), import_string(path))
+    lists = [URLResolver(RegexPattern(r""), import_string(each)) for each in (path, *_included)]
+    resolver = URLResolver(RegexPattern(r"^"), lists)
     for callback in _callbacks(resolver):
         if not hasattr(callback, "consumer_class"):
             raise ImproperlyConfigured(
@@ -96,9 +108,9 @@ def _resolver() -> URLResolver:
     return resolver
 
 
-def check_routes() -> list[URLPattern | URLResolver]:
-    """Return the routes of the settings. Raises ImportError or ImproperlyConfigured."""
-    return list(_resolver().url_patterns)
+def check_routes() -> None:
+    """Load the routes of the settings. Raises ImportError or ImproperlyConfigured."""
+    _resolver()
 
 
 @receiver(setting_changed)

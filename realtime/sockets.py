@@ -192,6 +192,11 @@ class Socket:
             if self._held_bytes > self.hub.settings.OUTBOX_BYTES:
                 self.connection.overflow()
 
+    def emit(self, frames: Frames) -> None:
+        """Deliver the frames of an event for this client alone."""
+        self.hub.counters.events_out += 1
+        self.deliver(frames)
+
     def send(self, message: Message, resolve: Resolve) -> None:
         """
         Send a message that asks for an acknowledgement.
@@ -209,7 +214,7 @@ class Socket:
         self.connection.release(self)  # or the acknowledgement would wait for the handler
         if (given_up := self.acks.add(ack_id, resolve)) is not None:
             self.log(logging.WARNING, "ack-given-up", id=given_up)
-        self.deliver(frames)
+        self.emit(frames)
         return ack_id
 
     async def call(self, message: Message, timeout: float | None) -> list[Any]:

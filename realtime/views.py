@@ -10,6 +10,7 @@ import msgspec
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
@@ -50,7 +51,7 @@ def permitted(view: View) -> View:
         except (LayerUnavailable, NotRunning, PresenceDisabled, PresenceUnavailable) as error:
             return _message(503, str(error))
         except DatabaseError:  # the session or the user cannot be read
-            return _message(503, "The database does not answer.")
+            return _message(503, _("The database does not answer."))
 
     return wrapper
 
@@ -87,10 +88,10 @@ def send_to_client(request: HttpRequest, sid: str) -> HttpResponse:
         body = _parse_body(request, sid)
         sent = broadcast.send_to_client(sid, body.namespace, body.event, *body.args)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        return _message(400, str(error) or "The body is not valid")
+        return _message(400, str(error) or _("The body is not valid"))
     if not sent:
-        return _message(404, "Client not found")
-    return _message(200, f"Message was sent to client with id {sid}")
+        return _message(404, _("Client not found"))
+    return _message(200, _("Message was sent to client with id %(sid)s") % {"sid": sid})
 
 
 def _parse_body(request: HttpRequest, sid: str) -> Body:

@@ -132,10 +132,10 @@ class PresenceAdmin(ModelAdmin):
     def url_of(
         self, options: Options[Any], view: str, *args: Any, query: dict[str, Any] | None = None
     ) -> str:
-        """Return the URL of a view of a model's admin."""
+        """Return the URL of a view of a model's admin; the first argument is a row's key."""
         return reverse(
             f"admin:{options.app_label}_{options.model_name}_{view}",
-            args=[quote(arg) for arg in args],
+            args=[quote(key) for key in args[:1]] + list(args[1:]),
             current_app=self.admin_site.name,
             query=query,
         )

@@ -10,14 +10,20 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Membership, Room, Socket
-from .base import PresenceAdmin, online
+from .base import online
 from .counting import MANY, CountUpTo, Number
 from .filters import NamespaceFilter
+from .operations import Disconnect, Empty, Join, Send
+from .selection import ChosenRooms
+from .steering import SteeringAdmin, as_action
 
 
-class RoomAdmin(PresenceAdmin):
+class RoomAdmin(SteeringAdmin):
     """The rooms with a socket of a living server, by namespace and name."""
 
+    operations = (Send(), Join(), Empty(), Disconnect())
+    actions = [as_action(operation) for operation in operations]
+    selection_class = ChosenRooms
     ordering = ("namespace", "name", "key")  # as the memberships' index has them
     list_display = ("name_shown", "namespace", "members")
     list_filter = (NamespaceFilter,)

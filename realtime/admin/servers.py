@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import get_settings
@@ -32,7 +32,11 @@ LATE_AFTER = 2
 
 LIVING, LATE, GONE = "living", "late", "gone"
 
-HEALTH = {LIVING: _("living"), LATE: _("late"), GONE: _("gone")}
+HEALTH = {
+    LIVING: pgettext_lazy("server", "living"),
+    LATE: pgettext_lazy("server", "late"),
+    GONE: pgettext_lazy("server", "gone"),
+}
 
 
 class ServerAdmin(PresenceAdmin):

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -15,8 +17,12 @@ from django.utils.translation import ngettext
 
 from ..hub.sids import server_of
 from ..models import Room, Server, Socket
-from .base import NOTHING, PresenceAdmin, ago, online
+from .base import NOTHING, ago, online
 from .filters import NamespaceFilter, RoomFilter, ServerFilter
+from .live_page import live_page
+from .operations import Disconnect, Join, Leave, Send
+from .selection import ChosenSockets
+from .steering import SteeringAdmin, as_action
 
 # Characters of an id in the list.
 SHORT_ID = 10
@@ -25,9 +31,12 @@ SHORT_ID = 10
 MAX_ROOMS = 100
 
 
-class SocketAdmin(PresenceAdmin):
+class SocketAdmin(SteeringAdmin):
     """The sockets of living servers, the newest first."""
 
+    operations = (Send(), Join(), Leave(), Disconnect())
+    actions = [as_action(operation) for operation in operations]
+    selection_class = ChosenSockets
     ordering = ("-connected_at", "-sid")
     list_display = (
         "short_id",
@@ -78,6 +87,17 @@ class SocketAdmin(PresenceAdmin):
                 | Q(user__in=users.values("pk"))
             )
         return queryset, False
+
+    def get_urls(self) -> list[Any]:
+        """Return the URLs, with that of the live page."""
+        view = self.admin_site.admin_view(self.live_view)
+        return [path("live/", view, name="realtime_live"), *super().get_urls()]
+
+    def live_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what happens, as it happens."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return live_page(request, self.admin_site)
 
     # Columns
 

@@ -50,5 +50,5 @@ class HubActions:
         return True
 
     def report(self) -> dict[str, Any]:
-        """Return what this hub counts, for all others to know."""
-        return self._hub.report()
+        """Return what this hub is and counts, for all others to know."""
+        return self._hub.describe()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import asdict, dataclass
 from functools import partial
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
@@ -68,7 +70,10 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
         self.closing = False
+        self.started = self.loop.time()
         self.counters = Counters()
+        # What observers add to this hub's description, by its key there.
+        self.news: dict[str, Callable[[], Any]] = {}
         self.limits = ConnectionLimits(
             per_user=self.settings.MAX_CONNECTIONS_PER_USER,
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
@@ -262,7 +267,7 @@ class Hub:
         if socket is None or not socket.connected:
             return False
         message = Message(socket.namespace, event, args)
-        socket.deliver(message.frames(socket.connection.format))
+        socket.emit(message.frames(socket.connection.format))
         return True
 
     # Counting
@@ -280,6 +285,18 @@ class Hub:
     def report(self) -> dict[str, int]:
         """Return what this hub holds, and what it has counted since its start."""
         return {**self.stats(), **asdict(self.counters), "lost": self.cluster.lost}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the same with what this server is, and what its observers add, for all others."""
+        described = {
+            **self.report(),
+            "host": gethostname(),
+            "pid": os.getpid(),
+            "uptime": self.loop.time() - self.started,
+        }
+        for name, tell in self.news.items():
+            described[name] = tell()
+        return described
 
     # Shutting down
 

@@ -148,7 +148,6 @@ class Request:
         except ProtocolError as error:
             session.refuse_frame(error)
             raise HandshakeError(HandshakeError.BAD_REQUEST) from None
-        assert session.inbox is not None
         session.inbox.put(frames)
         await session.inbox.taken()
 

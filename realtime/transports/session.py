@@ -34,8 +34,7 @@ class Session(Connection):
     One Engine.IO session.
 
     `upgrading` is set from a WebSocket's probe until the client has moved to it, `posting` while
-    the body of a POST is read. `inbox` has what POSTs brought, where it
-    started on polling.
+    the body of a POST is read. `inbox` has what POSTs brought.
     """
 
     format = Format.SOCKETIO
@@ -45,7 +44,7 @@ class Session(Connection):
         settings = hub.settings
         self.upgrading = False
         self.posting = False
-        self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
+        self.inbox = PollingInbox()
         self._had_sockets = False
         self._decoder = socketio.Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
@@ -90,14 +89,10 @@ class Session(Connection):
         for frames in polling.release():
             writer.write(frames)
         polling.abort()
-        self._close_inbox()
+        self.inbox.close()
         for socket in self.sockets.values():
             if socket.observed:
                 self.hub.observers.moved(socket)
-
-    def _close_inbox(self) -> None:
-        if self.inbox is not None:
-            self.inbox.close()
 
     # Heartbeat
 
@@ -195,7 +190,7 @@ class Session(Connection):
     def close_transport(self, reason: str, text: str) -> None:
         self._heartbeat.cancel()
         self._deadline.cancel()
-        self._close_inbox()
+        self.inbox.close()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 

@@ -1,0 +1,98 @@
+"""The newest connects and disconnects of a hub, for the admin's live page: an observer."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from .hub.peers import BEAT
+
+if TYPE_CHECKING:
+    from .hub import Hub
+    from .sockets import Socket
+
+# How many are told at a time. A hub with more leaves out the older ones.
+MAX_ITEMS = 20
+
+# How long each is told, in seconds: in more than one beat, since one may be lost.
+TOLD_FOR = 3 * BEAT
+
+
+class Item(TypedDict):
+    """A connect or disconnect: `number` counts them from the hub's start, `at` is Unix time."""
+
+    number: int
+    at: float
+    kind: Literal["connect", "disconnect"]
+    sid: str
+    namespace: str
+    user: str
+    address: str
+    transport: str
+    reason: str
+
+
+class News:
+    """Keeps the newest of them."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque(maxlen=MAX_ITEMS)
+        self._count = 0
+
+    def recent(self) -> list[Item]:
+        """Return those of the last seconds, the oldest first."""
+        since = time.time() - TOLD_FOR
+        return [item for item in self._items if item["at"] > since]
+
+    def opened(self, socket: Socket) -> None:
+        """Keep a connect."""
+        self._add("connect", socket, "")
+
+    def closed(self, socket: Socket, reason: str) -> None:
+        """Keep a disconnect."""
+        self._add("disconnect", socket, reason)
+
+    def _add(self, kind: Literal["connect", "disconnect"], socket: Socket, reason: str) -> None:
+        self._count += 1
+        scope = socket.connection.scope
+        self._items.append(
+            {
+                "number": self._count,
+                "at": time.time(),
+                "kind": kind,
+                "sid": socket.sid,
+                "namespace": socket.namespace,
+                "user": _name(scope.get("user")),
+                "address": str((scope.get("client") or ("",))[0] or ""),
+                "transport": socket.connection.transport,
+                "reason": reason,
+            }
+        )
+
+    def joined(self, socket: Socket, room: str) -> None:
+        """Nothing to keep."""
+
+    def left(self, socket: Socket, room: str) -> None:
+        """Nothing to keep."""
+
+    def moved(self, socket: Socket) -> None:
+        """Nothing to keep."""
+
+    async def settled(self) -> None:
+        """Nothing to wait for."""
+
+    async def close(self) -> None:
+        """Nothing to finish."""
+
+
+def _name(user: Any) -> str:
+    """Return a user's name; an empty text for nobody."""
+    return str(user.get_username()) if getattr(user, "is_authenticated", False) else ""
+
+
+def observe(hub: Hub) -> News:
+    """Return an observer of a hub that adds to what the hub tells the others."""
+    news = News()
+    hub.news["news"] = news.recent
+    return news
