@@ -9,7 +9,7 @@ Every error of this package, in one tree::
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
     ├── UnknownNamespace        no route leads to that namespace
-    ├── NotRunning              no Realtime server runs in this process
+    ├── NotRunning              no Realtime server is within reach
     ├── PresenceDisabled        who is connected was asked for, but presence is off
     ├── PresenceUnavailable     who is connected was asked for, but the database does not answer
     ├── LayerUnavailable        the channel layer did not take a message in time
@@ -88,7 +88,7 @@ class UnknownNamespace(RealtimeError, LookupError):
 
 
 class NotRunning(RealtimeError, RuntimeError):
-    """This process serves no clients, and its channel layer reaches no process that does."""
+    """This process serves no clients, and reaches no process that does."""
 
 
 class PresenceDisabled(RealtimeError, RuntimeError):
@@ -100,7 +100,11 @@ class PresenceUnavailable(RealtimeError, RuntimeError):
 
 
 class LayerUnavailable(RealtimeError, RuntimeError):
-    """The channel layer did not take a message in time: it was not sent."""
+    """
+    The channel layer did not take a message in time.
+
+    It was not sent, unless only the layer's answer was lost. Nothing is kept for later.
+    """
 
 
 class ServerGone(RealtimeError, RuntimeError):

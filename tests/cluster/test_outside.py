@@ -282,6 +282,19 @@ assert time.monotonic() - start < 5
     ]
 
 
+async def test_counting_needs_no_layer(
+    cluster: LiveCluster, join: Connect, member: Member, room: str
+) -> None:
+    code = """
+print(room.count(), asyncio.run(room.acount()), *room.sockets().values_list("sid", flat=True))
+"""
+    other = await join(cluster[0], room)
+    no_layer = environment({"SECRET_KEY": cluster.env["SECRET_KEY"]}, cluster.database)
+    printed = await asyncio.to_thread(run, code, no_layer, room)
+    assert printed.split()[:2] == ["2", "2"]
+    assert sorted(printed.split()[2:]) == sorted([member.sid, other.sid])
+
+
 # WSGI, and ASGI beside the hub
 
 
@@ -350,6 +363,12 @@ async def test_views_beside_a_hub(
     cluster: LiveCluster, member: Member, room: str, path: str
 ) -> None:
     await exercise(cluster[0], path, member, room)
+
+
+async def test_count_by_a_wsgi_server(wsgi: LiveServer, member: Member, room: str) -> None:
+    query = {"namespace": "/cluster", "room": room}
+    answer = await asyncio.to_thread(wsgi.get, "/clients-count", params=query)
+    assert (answer.status_code, answer.json()) == (200, {"count": 1})
 
 
 async def test_private_message_by_a_wsgi_server(
