@@ -74,6 +74,7 @@ class Realtime:
 
         async def start(scope: Scope) -> Session:
             session = Session(hub, await complete_scope(scope), PollingWriter())
+            assert session.inbox is not None
             hub.spawn(session.read(session.inbox.receive))
             return session
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial, update_wrapper
+from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -73,22 +73,30 @@ class NamespaceConsumer:
         return update_wrapper(app, cls, updated=())
 
     def attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
-        """
-        Bind the instance to its socket, before any hook runs.
-
-        The scope is the client's request, and the `namespace`, its `namespace_query` (what
-        followed "?") and its `url_route`.
-        """
+        """Bind the instance to its socket, before any hook runs."""
         self._socket = socket
         self._target = Target(socket.namespace)
         self._handlers = _handlers(type(self))  # type: ignore[arg-type]
         self.kwargs = kwargs
+        self._query = query
         self.data: dict[str, Any] = {}
-        self.scope = socket.connection.scope | {
-            "namespace": socket.namespace,
-            "namespace_query": query,
-            "url_route": {"args": (), "kwargs": kwargs},
+
+    @cached_property
+    def scope(self) -> dict[str, Any]:
+        """
+        The client's request, and the `namespace`, its `namespace_query` (what followed "?") and its
+        `url_route`.
+        """
+        return self._socket.connection.scope | {
+            "namespace": self._socket.namespace,
+            "namespace_query": self._query,
+            "url_route": {"args": (), "kwargs": self.kwargs},
         }
+
+    @property
+    def _request(self) -> dict[str, Any]:
+        """The scope, without making one where nobody has asked for it."""
+        return self.__dict__.get("scope") or self._socket.connection.scope
 
     # Hooks
 
@@ -130,12 +138,12 @@ class NamespaceConsumer:
     @property
     def user(self) -> Any:
         """The session's user, AnonymousUser where there is none."""
-        return self.scope["user"]
+        return self._request["user"]
 
     @property
     def session(self) -> Any:
         """The Django session of the client's request. Save changes with ``await asave()``."""
-        return self.scope["session"]
+        return self._request["session"]
 
     @property
     def rooms(self) -> frozenset[str]:

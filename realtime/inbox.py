@@ -34,26 +34,29 @@ class Inbox:
     def __init__(self, *, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._waiting: deque[Event] = deque()
+        # Made when the first event has to wait: most sockets' never do.
+        self._waiting: deque[Event] | None = None
         self._bytes = 0
         self._idle: asyncio.Event | None = None
         self.busy = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) if self._waiting else 0
 
     @property
     def crowded(self) -> bool:
         """Whether half of what may wait does."""
-        return len(self._waiting) * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+        return len(self) * 2 > self._max_events or self._bytes * 2 > self._max_bytes
 
     @property
     def relaxed(self) -> bool:
         """Whether no more than a quarter of what may wait does."""
-        return len(self._waiting) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
+        return len(self) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
 
     def put(self, event: Event) -> None:
         """Let an event wait. Raises InboxFull."""
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(event)
         self._bytes += event.size
         if len(self._waiting) > self._max_events or self._bytes > self._max_bytes:
@@ -87,5 +90,5 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._waiting.clear()
+        self._waiting = None
         self._bytes = 0

@@ -151,6 +151,8 @@ class ConnectionLimits:
             for key in (("user", user), ("address", address))
             if self._limits[key[0]] and key[1] not in (None, "")
         ]
+        if not keys:
+            return _nothing
         for key in keys:
             if self._counts[key] >= self._limits[key[0]]:
                 raise TooManyConnections(
@@ -165,3 +167,7 @@ class ConnectionLimits:
                     del self._counts[key]
 
         return leave
+
+
+def _nothing() -> None:
+    """Do what there is to do at the end of a connection that nobody counts."""

@@ -18,6 +18,8 @@ class Format(Enum):
     SOCKETIO = "socketio"
     PLAIN = "plain"
 
+    __hash__ = object.__hash__  # Enum's is a function in Python, called for each receiver
+
 
 class Message:
     """

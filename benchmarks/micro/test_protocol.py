@@ -69,4 +69,4 @@ def test_websocket_frame(benchmark: BenchmarkFixture, size: int) -> None:
 
 
 def test_frames_of_a_message(benchmark: BenchmarkFixture) -> None:
-    assert benchmark(lambda: Frames(f'42["news","{TEXT}"]').wire)
+    assert benchmark(lambda: Frames(f'42["news","{TEXT}"]').make_wire())

@@ -7,7 +7,6 @@ Specification: https://github.com/socketio/socket.io-protocol (sections "Packet 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -43,7 +42,6 @@ RESERVED_EVENTS = frozenset(
 # JavaScript's largest safe integer: no client counts further.
 MAX_ACK_ID = 2**53 - 1
 _MAX_ID_DIGITS = 16
-_match_digits = re.compile("[0-9]*").match
 
 
 class PacketType(IntEnum):
@@ -221,12 +219,13 @@ def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
 def _parse_id(text: str, start: int) -> tuple[int | None, int]:
     if text.startswith("[", start):
         return None, start
-    end = _match_digits(text, start, start + _MAX_ID_DIGITS + 1).end()  # type: ignore[union-attr]
-    if end <= start:  # a namespace may have ended beyond the text
+    head = text[start : start + _MAX_ID_DIGITS + 1]
+    count = len(head) - len(head.lstrip("0123456789"))
+    if count == 0:
         return None, start
-    if end - start > _MAX_ID_DIGITS or (value := int(text[start:end])) > MAX_ACK_ID:
+    if count > _MAX_ID_DIGITS or (value := int(head[:count])) > MAX_ACK_ID:
         raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")
-    return value, end
+    return value, start + count
 
 
 def _parse_payload(text: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
+from ..latch import Latch
 from ..logs import log
 from ..messages import Format
 from ..running import DONE, Job, begin, finish
@@ -45,7 +46,7 @@ class Connection(ABC):
         self.writer = writer
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
-        self.closed = asyncio.Event()
+        self.closed = Latch()
         # Sockets whose handlers have so much to do that nothing more is read.
         self._holding: set[Socket] = set()
         self._free: asyncio.Event | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from ..protocol.engineio import payload_part
 
@@ -30,29 +29,33 @@ class Frames:
     """
     The frames of one message: texts and bytes that must leave together and in order.
 
-    `size` is about their bytes on the wire. A broadcast's frames are shared by all its receivers.
-    Made when they are first asked for, and then kept: `wire`, the WebSocket frames, ready for the
-    socket, and `payload`, the packets as they stand in a polling payload.
+    `size` is about their bytes on the wire. A broadcast's frames are shared by all its receivers:
+    `wire` is what `make_wire` returned, and None until it was called.
     """
 
-    __slots__ = ("frames", "payload", "size", "wire")
-
-    wire: bytes
-    payload: tuple[str, ...]
+    __slots__ = ("_payload", "frames", "size", "wire")
 
     def __init__(self, *frames: str | bytes) -> None:
         self.frames = frames
         self.size = (
             len(frames[0]) + 8 if len(frames) == 1 else sum(len(each) + 8 for each in frames)
         )
+        self.wire: bytes | None = None
+        self._payload: tuple[str, ...] | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        """Make what is not there yet: a slot that is filled costs its readers no call."""
-        if name == "wire":
-            made: Any = b"".join(map(websocket_frame, self.frames))
-        elif name == "payload":
-            made = tuple(map(payload_part, self.frames))
+    def make_wire(self) -> bytes:
+        """Return the WebSocket frames, ready for the socket, and keep them."""
+        frames = self.frames
+        if len(frames) == 1:
+            wire = websocket_frame(frames[0])
         else:
-            raise AttributeError(name)
-        setattr(self, name, made)
-        return made
+            wire = b"".join(map(websocket_frame, frames))
+        self.wire = wire
+        return wire
+
+    @property
+    def payload(self) -> tuple[str, ...]:
+        """The packets as they stand in a polling payload."""
+        if self._payload is None:
+            self._payload = tuple(map(payload_part, self.frames))
+        return self._payload

@@ -148,6 +148,7 @@ class Request:
         except ProtocolError as error:
             session.refuse_frame(error)
             raise HandshakeError(HandshakeError.BAD_REQUEST) from None
+        assert session.inbox is not None
         session.inbox.put(frames)
         await session.inbox.taken()
 

@@ -34,7 +34,8 @@ class Session(Connection):
     One Engine.IO session.
 
     `upgrading` is set from a WebSocket's probe until the client has moved to it, `posting` while
-    the body of a POST is read. `inbox` has what POSTs brought.
+    the body of a POST is read. `inbox` has what POSTs brought, where it
+    started on polling.
     """
 
     format = Format.SOCKETIO
@@ -44,7 +45,7 @@ class Session(Connection):
         settings = hub.settings
         self.upgrading = False
         self.posting = False
-        self.inbox = PollingInbox()
+        self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
         self._had_sockets = False
         self._decoder = socketio.Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
@@ -89,10 +90,14 @@ class Session(Connection):
         for frames in polling.release():
             writer.write(frames)
         polling.abort()
-        self.inbox.close()
+        self._close_inbox()
         for socket in self.sockets.values():
             if socket.observed:
                 self.hub.observers.moved(socket)
+
+    def _close_inbox(self) -> None:
+        if self.inbox is not None:
+            self.inbox.close()
 
     # Heartbeat
 
@@ -190,7 +195,7 @@ class Session(Connection):
     def close_transport(self, reason: str, text: str) -> None:
         self._heartbeat.cancel()
         self._deadline.cancel()
-        self.inbox.close()
+        self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 

@@ -146,7 +146,7 @@ class TransportWriter(Writer):
         self._size = 0
 
     def write(self, frames: Frames) -> None:
-        wire = frames.wire
+        wire = frames.wire or frames.make_wire()
         waiting = self._waiting
         if not waiting:
             self._turn.add(self)

@@ -154,19 +154,20 @@ async def test_bursts_both_ways_keep_their_order(node: Node, server: LiveServer,
     assert await lab.call("note", "last") == [[f"n{number}" for number in range(100)] + ["last"]]
 
 
-async def test_reconnects_after_a_restart(
-    node: Node, kind: str, way: str, new_server: ServerFactory
-) -> None:
+async def test_reconnects_after_a_restart(node: Node, kind: str, new_server: ServerFactory) -> None:
     server = new_server(kind)
     options = {"reconnection": True, "reconnectionDelay": 50, "reconnectionDelayMax": 200}
-    main = await node.open(server, way, **options)
-    lab = await node.socket("one", "/lab")
+    sockets = []
+    for way in OPTIONS:
+        sockets.append(await node.open(server, way, way, **options))
+        sockets.append(await node.socket(way, "/lab"))
     await asyncio.to_thread(server.stop)
-    for socket in (main, lab):
+    for socket in sockets:
         reason = (await socket.happened("disconnect"))["reason"]
         assert reason.startswith("transport ")
     await asyncio.to_thread(server.start)
-    await node.said(manager="one", happened="reconnect")
-    for socket in (main, lab):
+    for way in OPTIONS:
+        await node.said(manager=way, happened="reconnect")
+    for socket in sockets:
         assert (await socket.happened("connect"))["sid"] != socket.sid
         assert await socket.call("echo", "again") == ["again"]

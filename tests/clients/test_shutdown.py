@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -71,14 +72,18 @@ async def test_with_clients_of_every_transport(server: LiveServer) -> None:
     assert "Traceback" not in server.log
 
 
-@pytest.mark.parametrize("work", ['["sleep",30]', '["block",2]', '["ask"]'])
-async def test_with_a_handler_at_work(server: LiveServer, work: str) -> None:
-    async with open_socket(server) as (wire, sid):
-        await wire.send(f"42/lab,{work}", "40/orders,")
-        while not str(await wire.receive()).startswith("40/orders,"):
-            pass
+async def test_with_handlers_at_work(server: LiveServer) -> None:
+    async with AsyncExitStack() as stack:
+        sids = []
+        for work in ('["sleep",30]', '["block",2]', '["ask"]'):
+            wire, sid = await stack.enter_async_context(open_socket(server))
+            await wire.send(f"42/lab,{work}", "40/orders,")
+            while not str(await wire.receive()).startswith("40/orders,"):
+                pass
+            sids.append(sid)
         assert await stop(server) < DEADLINE + 1
-        await was_told(server, sid)
+        for sid in sids:
+            await was_told(server, sid)
 
 
 async def test_with_many_clients(server: LiveServer) -> None:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from django.urls import path
 
 from realtime import ClientDisconnected, NamespaceConsumer, event
 from realtime.hub import Hub
@@ -169,21 +170,27 @@ async def test_heartbeats_and_other_namespaces_do_not_wait_for_a_handler(
                 await probe.gate.wait()
             return event
 
-    from django.urls import path
-
-    serve(Main, routes=[path("other/", Main.as_asgi())], PING_INTERVAL=0.05, PING_TIMEOUT=0.05)
+    serve(Main, routes=[path("other/", Main.as_asgi())], PING_INTERVAL=0.05)
     wire: Wire = new_wire()
     await wire.connect()
     await wire.connect("/other")
     wire.feed('420["hold"]')
     assert await probe.next() == "held"
     wire.feed('42/other,5["quick"]')
-    assert await wire.next() == '43/other,5["quick"]'
-    for _ in range(3):
-        assert await wire.next() == "2"
-        wire.feed("3")
+    pings = 0
+    answers = []
+    while pings < 3 or not answers:
+        frame = await wire.next()
+        if frame == "2":
+            pings += 1
+            wire.feed("3")
+        else:
+            answers.append(frame)
+    assert answers == ['43/other,5["quick"]']
     probe.gate.set()
-    assert await wire.next() == '430["hold"]'
+    while (frame := await wire.next()) == "2":
+        wire.feed("3")
+    assert frame == '430["hold"]'
 
 
 async def test_acknowledgements_that_nobody_asked_for_are_ignored(new_wire: Any) -> None:
