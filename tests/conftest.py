@@ -13,6 +13,7 @@ from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
 from tests.live import KINDS, LiveServer
 from tests.nginx import Nginx
+from tests.services import PostgreSQL
 from tests.valkey import Valkey
 
 ServerFactory = Callable[..., LiveServer]
@@ -82,6 +83,20 @@ def new_valkey() -> Iterator[Callable[..., Valkey]]:
     """A function with the arguments of `Valkey` that starts one for this test alone."""
     with ExitStack() as stack:
         yield lambda **config: stack.enter_context(Valkey(**config))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL, shared with other tests: each takes a new database of its own."""
+    with PostgreSQL() as postgresql:
+        yield postgresql
+
+
+@pytest.fixture
+def new_postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL for this test alone."""
+    with PostgreSQL() as postgresql:
+        yield postgresql
 
 
 @pytest.fixture

@@ -75,13 +75,18 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def _migrated_database(settings: str) -> Path:
     """Return a migrated database to copy, made once for each session."""
     path = Path(_folder().name) / f"template-{settings}.sqlite3"
+    migrate(sqlite_url(path), settings)
+    return path
+
+
+def migrate(database: str, settings: str = "tests.site.settings") -> None:
+    """Migrate the database of a ``DATABASE_URL``."""
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-        env=_environment(settings, sqlite_url(path)),
+        env=_environment(settings, database),
         cwd=ROOT,
         check=True,
     )
-    return path
 
 
 def sqlite_url(path: Path) -> str:
@@ -89,11 +94,20 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+def empty_database() -> str:
+    """Return the ``DATABASE_URL`` of a new SQLite database without tables."""
+    return sqlite_url(_new_path())
+
+
 def new_database(settings: str = "tests.site.settings") -> str:
     """Return the ``DATABASE_URL`` of a new migrated SQLite database."""
-    path = Path(_folder().name) / f"{uuid.uuid4().hex}.sqlite3"
+    path = _new_path()
     shutil.copy(_migrated_database(settings), path)
     return sqlite_url(path)
+
+
+def _new_path() -> Path:
+    return Path(_folder().name) / f"{uuid.uuid4().hex}.sqlite3"
 
 
 def _environment(settings: str, database: str) -> dict[str, str]:

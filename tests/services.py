@@ -15,7 +15,7 @@ from typing import Any, Self
 import psycopg
 import pytest
 
-from tests.live import HOST, free_port
+from tests.live import HOST, free_port, migrate
 
 # PostgreSQL
 
@@ -34,6 +34,7 @@ class PostgreSQL:
         self._programs = folders[-1].parent
         self._folder = Path(tempfile.mkdtemp(prefix="realtime-postgresql-"))
         self._data = self._folder / "data"
+        self._template: str | None = None
         self.port = free_port()
         # It refuses to run as root.
         self._user: dict[str, Any] = {}
@@ -92,20 +93,18 @@ class PostgreSQL:
             self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def create_database(self, template: str = "template1") -> str:
-        """Return the name of a new database: an empty one, or a copy of another."""
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-        return name
+    def new_database(self) -> str:
+        """Return the ``DATABASE_URL`` of a new migrated database."""
+        if self._template is None:
+            self._template = f"template_{uuid.uuid4().hex[:12]}"
+            migrate(self._create(self._template, "template1"))
+        return self._create(f"test_{uuid.uuid4().hex[:12]}", self._template)
 
-    def url(self, database: str) -> str:
-        """Return what ``DATABASE_URL`` is to be for a database."""
-        return f"postgres://postgres@{HOST}:{self.port}/{database}"
-
-    def execute(self, statement: str, database: str = "postgres") -> None:
-        """Execute one statement outside of a transaction."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[arg-type]
+    def _create(self, name: str, template: str) -> str:
+        url = f"postgres://postgres@{HOST}:{self.port}"
+        with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")  # type: ignore[arg-type]
+        return f"{url}/{name}"
 
 
 def missing(what: str, how: str) -> None:

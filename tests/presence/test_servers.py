@@ -1,0 +1,234 @@
+"""Who is connected, counted in processes that do not have the clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.clients.wire import Polling, Wire, eventually, http_client, open_socket
+from tests.conftest import ServerFactory
+from tests.live import ROOT, LiveServer, empty_database, migrate, new_database
+from tests.services import PostgreSQL
+
+# Seconds, so that tests need not wait long for a server to be taken for dead.
+HEARTBEAT = 0.5
+LIFETIME = 3 * HEARTBEAT
+
+Pair = tuple[LiveServer, LiveServer]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """A new migrated database of each kind in turn."""
+    if request.param == "sqlite":
+        return new_database()
+    postgresql: PostgreSQL = request.getfixturevalue("postgresql")
+    return postgresql.new_database()
+
+
+@pytest.fixture
+def pair(database: str, new_server: ServerFactory) -> Pair:
+    """A daphne and a uvicorn that share a database."""
+    options: dict[str, Any] = {"database": database, "realtime": {"SERVER_HEARTBEAT": HEARTBEAT}}
+    return new_server("daphne", **options), new_server("uvicorn", **options)
+
+
+def count(server: LiveServer, query: str = "") -> Any:
+    """Return what a server's count view says."""
+    response = server.get(f"/clients-count{query}")
+    assert response.status_code == 200, response.text
+    return response.json()["count"]
+
+
+async def connect(stack: AsyncExitStack, server: LiveServer, *rooms: str) -> Wire:
+    """Return a client of "/lab" in these rooms."""
+    wire, _ = await stack.enter_async_context(open_socket(server, "/lab"))
+    for room in rooms:
+        await wire.call("/lab", "join", room)
+    return wire
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["daphne", "uvicorn"])
+async def test_another_process_counts_right_after_the_answer(pair: Pair, turn: int) -> None:
+    server, other = pair[::turn]
+    for number in range(10):
+        async with open_socket(server, "/lab") as (wire, _):
+            assert count(other) == count(other, "?namespace=/lab") == 1
+            await wire.call("/lab", "join", f"room {number}")
+            assert count(other, f"?namespace=/lab&room=room {number}") == 1
+            await wire.call("/lab", "leave", f"room {number}")
+            assert count(other, f"?namespace=/lab&room=room {number}") == 0
+            since = len(server.log)
+        await server.logged("disconnect namespace=/lab", since=since)
+        assert count(other) == 0
+    assert "presence" not in server.log + other.log
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["daphne", "uvicorn"])
+async def test_a_killed_server_stops_counting_by_time_alone(pair: Pair, turn: int) -> None:
+    server, other = pair[::turn]
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await connect(stack, server, "a")
+        await connect(stack, other, "a")
+        assert count(other, "?namespace=/lab&room=a") == 4
+        server.kill()
+        killed = time.monotonic()
+        assert count(other) == 4  # nobody can know yet
+        await eventually(lambda: count(other) == 1)
+        assert LIFETIME / 2 < time.monotonic() - killed < LIFETIME + 3
+        assert count(other, "?namespace=/lab&room=a") == 1
+        await other.logged("presence-swept")
+        assert count(other) == 1
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["daphne", "uvicorn"])
+async def test_a_server_that_stops_counts_no_more_at_once(pair: Pair, turn: int) -> None:
+    server, other = pair[::turn]
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            await connect(stack, server, "a")
+        assert count(other) == 20
+        await asyncio.to_thread(server.stop)
+        assert count(other) == 0
+    await asyncio.sleep(2 * LIFETIME)  # in which a server that left rows would be swept
+    assert "presence-swept" not in other.log
+
+
+async def test_a_server_that_paused_is_back_with_its_clients(pair: Pair) -> None:
+    server, other = pair
+    async with AsyncExitStack() as stack:
+        wire = await connect(stack, server, "a")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            await other.logged("presence-swept", timeout=30)
+            assert count(other) == 0
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        await eventually(lambda: count(other, "?namespace=/lab&room=a") == 1)
+        await wire.call("/lab", "join", "b")
+        assert count(other, "?namespace=/lab&room=b") == 1
+    await eventually(lambda: count(other) == 0)
+
+
+async def test_a_transport_that_changes_is_the_same_client(pair: Pair) -> None:
+    server, other = pair
+    async with http_client(server) as http:
+        polling = await Polling.open(http)
+        await polling.join_namespace("/lab")
+        assert count(other) == 1
+
+
+async def test_three_processes_write_to_one_sqlite_under_load(new_server: ServerFactory) -> None:
+    database = new_database()
+    servers = [new_server(kind, database=database) for kind in ("daphne", "uvicorn", "daphne")]
+
+    async def come_and_go(server: LiveServer, turns: int) -> None:
+        for turn in range(turns):
+            async with open_socket(server, "/lab") as (wire, _):
+                for room in ("all", f"room {turn}"):
+                    await wire.call("/lab", "join", room)
+                await wire.call("/lab", "leave", "all")
+
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(
+            *(connect(stack, server, "all") for server in servers for _ in range(40)),
+            *(come_and_go(server, 5) for server in servers for _ in range(20)),
+        )
+        for server in servers:
+            await eventually(lambda server=server: count(server) == 120)  # type: ignore[misc]
+            assert count(server, "?namespace=/lab&room=all") == 120
+    for server in servers:
+        await eventually(lambda server=server: count(server) == 0)  # type: ignore[misc]
+        assert "locked" not in server.log
+        assert "presence" not in server.log
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_a_database_that_stops_and_starts(
+    kind: str, new_server: ServerFactory, new_postgresql: PostgreSQL
+) -> None:
+    database = new_postgresql.new_database()
+    server = new_server(kind, database=database, realtime={"SERVER_HEARTBEAT": HEARTBEAT})
+    async with AsyncExitStack() as stack:
+        before = await connect(stack, server, "a")
+        assert count(server) == 1
+        await asyncio.to_thread(new_postgresql.stop)
+        during = await connect(stack, server, "a")
+        assert await before.call("/lab", "join", "b") == ["a", "b"]
+        await during.send('42/lab,["say",["a"],"hello"]')
+        assert await before.receive() == '42/lab,["said","hello"]'
+        response = server.get("/clients-count")
+        assert response.status_code == 503
+        assert "database" in response.json()["message"]
+        await server.logged("presence-down")
+        since = len(server.log)
+        start = time.monotonic()
+        for _ in range(10):
+            await connect(stack, server)
+        assert time.monotonic() - start < 5  # nobody waits for what is known to be away
+        await asyncio.to_thread(new_postgresql.start)
+        await server.logged("presence-back", timeout=20, since=since)
+        assert count(server) == 12
+        assert count(server, "?namespace=/lab&room=a") == 2
+        assert count(server, "?namespace=/lab&room=b") == 1
+        assert server.log.count("presence-down") == 1
+    await eventually(lambda: count(server) == 0)
+    assert "Traceback" not in server.log[since:]
+
+
+async def test_a_site_that_was_not_migrated(new_server: ServerFactory) -> None:
+    database = empty_database()
+    server = new_server("daphne", database=database)
+    async with open_socket(server, "/lab") as (wire, _):
+        assert await wire.call("/lab", "echo", 1) == 1
+        await server.logged('presence-down .*hint="run manage.py migrate"')
+        assert server.get("/clients-count").status_code == 503
+        await asyncio.to_thread(migrate, database)
+        await server.logged("presence-back")
+        assert count(server) == 1
+
+
+async def test_presence_that_is_off(new_server: ServerFactory) -> None:
+    server = new_server("daphne", database=empty_database(), realtime={"PRESENCE": False})
+    async with open_socket(server, "/lab") as (wire, _):
+        assert await wire.call("/lab", "join", "a") == ["a"]
+        response = server.get("/clients-count")
+        assert response.status_code == 503
+        assert "PRESENCE" in response.json()["message"]
+    await server.logged("disconnect namespace=/lab")
+    assert "presence" not in server.log
+
+
+def test_all_of_it_on_postgresql(postgresql: PostgreSQL) -> None:
+    """The tests of tests/unit/presence, with PostgreSQL instead of SQLite."""
+    run: Callable[..., Any] = subprocess.run
+    tests = run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--show-capture=no",
+            "-p",
+            "no:cacheprovider",
+            "tests/unit/presence",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": postgresql.new_database()},
+        capture_output=True,
+        text=True,
+    )
+    assert tests.returncode == 0, tests.stdout[-4000:]
