@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connections, router, transaction
@@ -19,10 +18,9 @@ from ..sockets import Socket
 from ..transports.requests import header
 from .changes import Changes
 from .servers import Description
+from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement
 
-Item = TypeVar("Item")
-
-# Values in one IN (...), and sockets of a dead server removed at a time.
+# Sockets of a dead server that are removed at a time.
 CHUNK = 500
 
 # Lifetimes after which a server's rows are removed; a little more than one, after which they do not
@@ -44,8 +42,28 @@ class Swept(NamedTuple):
     done: bool
 
 
+class Statements:
+    """What is executed for every socket that changes."""
+
+    def __init__(self, alias: str) -> None:
+        self.open = Statement(
+            alias,
+            models.Socket,
+            INSERT,
+            *("sid", "server", "connection", "namespace", "user"),
+            *("address", "user_agent", "transport", "connected_at"),
+        )
+        self.close = Statement(alias, models.Socket, DELETE, "sid")
+        self.move = Statement(alias, models.Socket, UPDATE, "transport", "sid")
+        self.join = Statement(
+            alias, Membership, INSERT, "socket", "namespace", "room", "key", "joined_at"
+        )
+        self.leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
+        self.leave_all = Statement(alias, Membership, DELETE, "socket")
+
+
 class Store:
-    """Writes one server's rows."""
+    """Writes one server's rows, in one thread."""
 
     def __init__(self, description: Description) -> None:
         self._description = description
@@ -53,8 +71,15 @@ class Store:
         self._user_model = get_user_model()
         self._alias = router.db_for_write(models.Socket)
 
+    @cached_property
+    def _statements(self) -> Statements:
+        """Return the statements, made by the first call in the thread."""
+        return Statements(self._alias)
+
     def _transaction(self) -> Any:
         return transaction.atomic(using=self._alias)
+
+    # This server
 
     def register(self) -> None:
         """Write this server without sockets, whatever it has left behind."""
@@ -69,101 +94,60 @@ class Store:
             while not self._remove_some(me):
                 pass
 
-    def _remove_some(self, servers: ServerQuerySet) -> bool:
-        """Remove rows of a server, unless it is not among `servers` any more; tell if all went."""
-        with self._transaction():
-            # Only a write waits for a server that is deciding whether it lives after all.
-            if not servers.update(seen_at=F("seen_at")):
-                return True
-            sids = models.Socket.objects.using(self._alias).filter(server__in=servers)
-            some = list(sids.values_list("sid", flat=True)[:CHUNK])
-            self._delete_sockets(some)
-            if len(some) == CHUNK:
-                return False
-            servers.delete()
-            return True
-
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes, *, beat: bool) -> None:
         """
-        Write changes, which may be none; it is this server's heartbeat too.
+        Write changes, and this server's heartbeat where it is due.
 
         Raises Lost where this server is dead already: its rows go away, and it has to start anew.
         """
         with self._transaction():
-            # First a write, so that SQLite waits for its turn here, and others for ours.
-            self._beat()
+            if beat:
+                self._beat()
             if changes:
-                self._delete(changes)
-                self._insert(changes)
-                self._update(changes)
+                self._write(changes)
 
     def _beat(self) -> None:
         me = Server.objects.using(self._alias).living().filter(pk=self._id)
         if not me.update(seen_at=Now()):
             raise Lost
 
-    def _delete(self, changes: Changes) -> None:
-        for sids in _chunks(changes.left):
-            self._delete_left({sid: changes.left[sid] for sid in sids})
-        for sids in _chunks(changes.closed):
-            self._delete_sockets(sids)
-
-    def _delete_left(self, left: dict[str, Any]) -> None:
-        pairs = {(sid, group_name(*room)) for sid, rooms in left.items() for room in rooms}
-        for keys in _chunks({key for _, key in pairs}):
-            found = Membership.objects.using(self._alias).filter(socket__in=left, key__in=keys)
-            rows = found.values_list("pk", "socket_id", "key")
-            ids = [pk for pk, sid, key in rows if (sid, key) in pairs]
-            for part in _chunks(ids):
-                Membership.objects.using(self._alias).filter(pk__in=part).delete()
-
-    def _delete_sockets(self, sids: list[str]) -> None:
-        models.Socket.objects.using(self._alias).filter(sid__in=sids).only("sid").delete()
-
-    def _insert(self, changes: Changes) -> None:
-        models.Socket.objects.using(self._alias).bulk_create(
-            [self._row(socket) for socket in changes.opened.values()]
+    def _write(self, changes: Changes) -> None:
+        statements = self._statements
+        statements.leave.execute(
+            (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
-        Membership.objects.using(self._alias).bulk_create(
-            [
-                Membership(
-                    socket_id=sid,
-                    namespace=room.namespace,
-                    room=room.name,
-                    key=group_name(*room),
-                    joined_at=at,
-                )
-                for sid, rooms in changes.joined.items()
-                for room, at in rooms.items()
-            ]
+        self._delete_sockets(changes.closed)
+        statements.open.execute(map(self._row, changes.opened.values()))
+        statements.join.execute(
+            (sid, *room, group_name(*room), at)
+            for sid, rooms in changes.joined.items()
+            for room, at in rooms.items()
         )
+        statements.move.execute((transport, sid) for sid, transport in changes.moved.items())
 
-    def _row(self, socket: Socket) -> models.Socket:
+    def _row(self, socket: Socket) -> tuple[Any, ...]:
         connection = socket.connection
         scope = connection.scope
         user = scope.get("user")
         client = scope.get("client") or ("",)
-        assert socket.opened_at is not None  # only such sockets are observed
-        return models.Socket(
-            sid=socket.sid,
-            server_id=self._id,
-            connection=connection.sid[:CONNECTION_LENGTH],
-            namespace=socket.namespace,
-            user_id=user.pk if isinstance(user, self._user_model) else None,
-            address=_clean(str(client[0] or ""), models.ADDRESS_LENGTH),
-            user_agent=_clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
-            transport=connection.transport,
-            connected_at=socket.opened_at,
+        return (
+            socket.sid,
+            self._id,
+            connection.sid[:CONNECTION_LENGTH],
+            socket.namespace,
+            user.pk if isinstance(user, self._user_model) else None,
+            _clean(str(client[0] or ""), models.ADDRESS_LENGTH),
+            _clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
+            connection.transport,
+            socket.opened_at,
         )
 
-    def _update(self, changes: Changes) -> None:
-        by_transport = defaultdict(list)
-        for sid, transport in changes.moved.items():
-            by_transport[transport].append(sid)
-        for transport, moved in by_transport.items():
-            for sids in _chunks(moved):
-                sockets = models.Socket.objects.using(self._alias).filter(sid__in=sids)
-                sockets.update(transport=transport)
+    def _delete_sockets(self, sids: Iterable[str]) -> None:
+        rows = [(sid,) for sid in sids]
+        self._statements.leave_all.execute(rows)
+        self._statements.close.execute(rows)
+
+    # Others
 
     def sweep(self) -> Swept | None:
         """Remove rows of one server that is dead for a while; None where nobody is."""
@@ -174,6 +158,20 @@ class Store:
             return None
         return Swept(found, self._remove_some(dead.filter(pk=found)))
 
+    def _remove_some(self, servers: ServerQuerySet) -> bool:
+        """Remove rows of a server, unless it is not among `servers` any more; tell if all went."""
+        with self._transaction():
+            # Only a write waits for a server that is deciding whether it lives after all.
+            if not servers.update(seen_at=F("seen_at")):
+                return True
+            sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
+            some = list(sockets.values_list("sid", flat=True)[:CHUNK])
+            self._delete_sockets(some)
+            if len(some) == CHUNK:
+                return False
+            servers.delete()
+            return True
+
     def explain(self) -> str:
         """Return what brings presence back, as far as that is clear."""
         try:
@@ -183,12 +181,6 @@ class Store:
         if Server._meta.db_table not in tables:
             return "run manage.py migrate"
         return "presence comes back when the database takes its rows"
-
-
-def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
 
 
 def _clean(text: str | None, length: int) -> str:

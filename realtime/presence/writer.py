@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import DatabaseError, IntegrityError, connections
@@ -136,16 +137,18 @@ class Writer:
         self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(1, 2)
 
     async def _write(self) -> None:
-        """Write what is noted; without anything, it is the heartbeat."""
+        """Write what is noted, and the heartbeat where it is due."""
         self._wake.clear()
         batch = self._in_flight = self._changes.take(BATCH)
         started = self._hub.loop.time()
-        await self._in_thread(self._store.write, batch)
+        beat = started >= self._next_beat
+        if batch or beat:
+            await self._in_thread(partial(self._store.write, batch, beat=beat))
         self._in_flight = None
         batch.release()
-        now = self._hub.loop.time()
-        self._pause = min(MAX_PAUSE, (now - started) * (1 / SHARE - 1))
-        self._next_beat = now + self._heartbeat * random.uniform(0.8, 1)
+        if beat:
+            self._next_beat = started + self._heartbeat * random.uniform(0.8, 1)
+        self._pause = min(MAX_PAUSE, (self._hub.loop.time() - started) * (1 / SHARE - 1))
         if not self._changes.opened:
             self._note_up()
 

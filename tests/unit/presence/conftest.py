@@ -135,10 +135,11 @@ def interference(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interference]:
     interference = Interference()
     write, register = Store.write, Store.register
 
-    def disturbed_write(self: Store, changes: Changes) -> None:
+    def disturbed_write(self: Store, changes: Changes, *, beat: bool) -> None:
         interference.pass_through()
-        interference.batches.append(len(changes.opened))
-        write(self, changes)
+        if changes:
+            interference.batches.append(len(changes.opened))
+        write(self, changes, beat=beat)
 
     def disturbed_register(self: Store) -> None:
         interference.pass_through()

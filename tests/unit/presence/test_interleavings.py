@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partialmethod
 from typing import Any
 
 import pytest
@@ -69,11 +70,11 @@ class Scenario:
             else:
                 client.emit(what, args[1])
 
-    def write(self, store: Store, changes: Any) -> None:
+    def write(self, store: Store, changes: Any, beat: bool) -> None:
         """Write, and fail before or after it where that is due."""
         if self.before:
             raise self.before.pop(0)
-        _write(store, changes)
+        _write(store, changes, beat=beat)
         if self.after:
             raise self.after.pop(0)
 
@@ -96,6 +97,10 @@ class Scenario:
 
 
 _write = Store.write
+
+
+def disturbed(store: Store, scenario: Scenario, changes: Any, *, beat: bool) -> None:
+    scenario.write(store, changes, beat)
 
 
 def take_for_dead(remove: bool) -> None:
@@ -122,7 +127,7 @@ def test_the_rows_are_the_registry(steps: list[Any]) -> None:
         channel_layers.backends.clear()
         scenario = Scenario()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "write", lambda store, changes: scenario.write(store, changes))  # noqa: PLW0108
+            patch.setattr(Store, "write", partialmethod(disturbed, scenario))
             ensure_hub()
             try:
                 for step in steps:
