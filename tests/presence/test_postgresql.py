@@ -28,6 +28,7 @@ def test_all_of_it_on_postgresql(postgresql: PostgreSQL) -> None:
         ],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": postgresql.new_database()},
+        check=False,
         capture_output=True,
         text=True,
     )
