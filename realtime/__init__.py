@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         EventError,
         LayerUnavailable,
         NotRunning,
+        PresenceDisabled,
+        PresenceUnavailable,
         UnknownNamespace,
     )
     from .hub.calls import Answers
@@ -31,6 +33,8 @@ _HOMES = {
         "EventError",
         "LayerUnavailable",
         "NotRunning",
+        "PresenceDisabled",
+        "PresenceUnavailable",
         "UnknownNamespace",
     ),
     "hub.calls": ("Answers",),
@@ -47,6 +51,8 @@ __all__ = [
     "LayerUnavailable",
     "NamespaceConsumer",
     "NotRunning",
+    "PresenceDisabled",
+    "PresenceUnavailable",
     "UnknownNamespace",
     "emit",
     "event",

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
 
 from .conf import find_problems, get_settings
 from .routing import check_routes
@@ -62,6 +63,31 @@ def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
             hint=f'Set CONFIG["capacity"] to {MIN_CAPACITY * 10} or so.',
             id="realtime.W001",
         )
+
+
+@register(Tags.compatibility)
+def check_presence(**kwargs: Any) -> Iterator[CheckMessage]:
+    """W003: presence without a database that the writer's thread shares with all others."""
+    if any(find_problems(getattr(django_settings, "REALTIME", {}))):
+        return
+    if not get_settings().PRESENCE:
+        return
+    from .models import Socket  # noqa: PLC0415
+
+    alias = router.db_for_write(Socket)
+    config = connections[alias].settings_dict
+    name = str(config["NAME"])
+    if config["ENGINE"] == "django.db.backends.dummy":
+        problem = "there is no database for it"
+    elif connections[alias].vendor == "sqlite" and (":memory:" in name or "mode=memory" in name):
+        problem = f"the database {alias!r} is in memory, where no other process finds it"
+    else:
+        return
+    yield Warning(
+        f"Presence is on, and {problem}.",
+        hint='Name another one in DATABASES, or set REALTIME["PRESENCE"] to False.',
+        id="realtime.W003",
+    )
 
 
 @register(Tags.compatibility)

@@ -10,6 +10,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connections
 from pytest_django import Settings
 
 from realtime import NamespaceConsumer
@@ -111,3 +112,24 @@ def test_a_daphne_with_known_holes(
 ) -> None:
     monkeypatch.setattr(daphne, "__version__", version)
     assert ("realtime.W002" in ids(found())) == warned
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"ENGINE": "django.db.backends.dummy"}, "there is no database"),
+        ({"NAME": ":memory:"}, "in memory"),
+        ({"NAME": "file:x?mode=memory&cache=shared"}, "in memory"),
+        ({"NAME": "db.sqlite3"}, ""),
+    ],
+)
+def test_presence_without_a_database(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, config: dict[str, str], problem: str
+) -> None:
+    for name, value in config.items():
+        monkeypatch.setitem(connections["default"].settings_dict, name, value)
+    assert found() == []  # it is off
+    settings.REALTIME = {"NAMESPACES": NAMESPACES}
+    messages = found()
+    assert [message.id for message in messages] == ["realtime.W003"] * bool(problem)
+    assert all(problem in message.msg and message.hint for message in messages)
