@@ -65,4 +65,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that INSTALLED_APPS loads nothing."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value

@@ -170,7 +170,7 @@ def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadca
     Raises UnknownNamespace where no route leads to it.
     """
     if isinstance(namespace, str):
-        routing.resolve(namespace)
+        routing.check(namespace)
         return Broadcaster(Target(namespace))
     return Broadcaster(Target(routing.reverse(namespace, **kwargs)))
 

@@ -52,6 +52,12 @@ def resolve(namespace: str) -> Route:
     raise UnknownNamespace(f"no namespace {namespace!r} in REALTIME['NAMESPACES']")
 
 
+@lru_cache(maxsize=4096)
+def check(namespace: str) -> None:
+    """Raise UnknownNamespace where no route leads to a namespace."""
+    resolve(namespace)
+
+
 def reverse(consumer_class: type[NamespaceConsumer], **kwargs: Any) -> str:
     """
     Return the namespace that a consumer's class serves, with these kwargs in its route.
@@ -86,7 +92,7 @@ def include(path: str) -> None:
     """Serve routes of the app itself, too, by the dotted path of their list; a site's own win."""
     if path not in _included:
         _included.append(path)
-        _resolver.cache_clear()
+        _clear_caches()
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +119,12 @@ def check_routes() -> None:
     _resolver()
 
 
+def _clear_caches() -> None:
+    _resolver.cache_clear()
+    check.cache_clear()
+
+
 @receiver(setting_changed)
 def _forget_routes(*, setting: str, **kwargs: Any) -> None:
     if setting == "REALTIME":
-        _resolver.cache_clear()
+        _clear_caches()

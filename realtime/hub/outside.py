@@ -54,14 +54,22 @@ MAX_PAUSE = 1.0
 
 
 class Batch:
-    """Messages of several threads that leave as one, and the task that sends them."""
+    """Messages of several threads that leave as one; `sent` is for all but the first to wait."""
 
-    __slots__ = ("bodies", "size", "task")
+    __slots__ = ("bodies", "sent", "size")
 
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.size = 0
-        self.task: asyncio.Task[None]
+    def __init__(self, body: bytes, sent: asyncio.Future[None]) -> None:
+        self.bodies = [body]
+        self.size = len(body)
+        self.sent = sent
+
+    def take(self, body: bytes) -> bool:
+        """Take one more, if there is room."""
+        self.size += len(body)
+        if self.size > MESSAGE_BYTES:
+            return False
+        self.bodies.append(body)
+        return True
 
 
 class Outside:
@@ -115,22 +123,31 @@ class Outside:
         groups = [lane.name for lane in self._router.lanes(target)]
 
         async def publish() -> None:
-            await asyncio.gather(*(self._send(group, body) for group in groups))
+            for group in groups:
+                await self._send(group, body)
 
         self.wait(publish)
 
     async def _send(self, group: str, body: bytes) -> None:
-        """Send an encoded envelope, and return when the layer has it. Raises LayerUnavailable."""
+        """
+        Send an encoded envelope, and return when the layer has it. Raises LayerUnavailable.
+
+        What comes for a group while another one waits for a free slot goes along with that.
+        """
         batch = self._batches.get(group)
-        if batch is None or batch.size + len(body) > MESSAGE_BYTES:
-            batch = self._batches[group] = Batch()
-            batch.task = self._loop.create_task(self._send_batch(group, batch))
-        batch.bodies.append(body)
-        batch.size += len(body)
-        await batch.task
+        if batch is not None and batch.take(body):
+            await asyncio.shield(batch.sent)
+            return
+        batch = self._batches[group] = Batch(body, self._loop.create_future())
+        try:
+            await self._send_batch(group, batch)
+        except BaseException as error:
+            if len(batch.bodies) > 1:
+                batch.sent.set_exception(error)
+            raise
+        batch.sent.set_result(None)
 
     async def _send_batch(self, group: str, batch: Batch) -> None:
-        """Send what has come until there is a free slot for it."""
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
                 self._seal(group, batch)
