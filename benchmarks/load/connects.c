@@ -82,12 +82,12 @@ static uint64_t memory(void)
 }
 
 /*
- * What the process grows by while clients connect, for each of them. The first tenth comes before,
+ * What the process grows by while clients connect, for each of them. The first few come before,
  * for what a server makes once.
  */
 void run_idle(void)
 {
-    int first = options.clients / 10;
+    int first = options.clients / 100 + 1;
     make_clients();
     connect_all(clients, first, NULL);
     loop_run(now_us() + (uint64_t)(options.warm_up * 1e6), NULL);
