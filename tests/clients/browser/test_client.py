@@ -129,10 +129,11 @@ def test_throwing_listener_harms_no_other(open_page: Open) -> None:
         """
         window.reportError = () => {};
         const socket = await fresh({});
-        socket.on("message", () => { throw new Error("a fault of the page"); });
-        const message = heard(socket, "message");
-        socket.emit("broadcast", "still heard");
-        return message;
+        await socket.emitWithAck("join", "faults");
+        socket.on("said", () => { throw new Error("a fault of the page"); });
+        const said = heard(socket, "said");
+        socket.emit("say", "faults", "still heard");
+        return said;
         """,
     ) == ["still heard"]
 
