@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from realtime.presence.changes import Changes, Room
@@ -92,22 +92,18 @@ class Sockets:
 
 EVENTS: list[Callable[..., None]] = [
     Sockets.open,
+    Sockets.open,
     Sockets.close,
     Sockets.join,
     Sockets.leave,
     Sockets.move,
 ]
+EVENT = st.tuples(st.sampled_from(EVENTS), st.integers(0, 9), st.sampled_from([A, B]))
 
 
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.sampled_from(EVENTS), st.integers(0, 9), st.sampled_from([A, B])),
-            st.integers(1, 4),
-        ),
-        max_size=60,
-    )
-)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(EVENT, EVENT, EVENT, st.integers(1, 2)), max_size=40))
+@example([(Sockets.open, 0, A), (Sockets.open, 0, A), 1])
 def test_the_database_follows(steps: list[Any]) -> None:
     """Events, and writes of at most so many new sockets, in any order."""
     changes, database = Changes(), Database()
