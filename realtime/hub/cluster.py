@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from channels.exceptions import ChannelFull
 
-from ..exceptions import LayerUnavailable, ServerGone
+from ..exceptions import LayerUnavailable
 from ..logs import log
 from .beats import Beats
+from .dialogue import Actions, Dialogue
 from .envelopes import (
     HUBS,
     Answer,
     AnyEnvelope,
-    Ask,
     Beat,
-    Cancel,
     Command,
     Emit,
     Question,
@@ -36,8 +35,7 @@ from .link import CALL_TIMEOUT, MIN_PAUSE, LayerRefused, Link, Spawn
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
-from .questions import Questions
-from .router import EVERYBODY, Router
+from .router import Router
 from .sids import server_of
 from .targets import Target
 
@@ -46,22 +44,6 @@ MESSAGES_PER_TURN = 32
 
 # How long after its first client's handshake a hub may be unheard of, in seconds.
 ARRIVAL = 1.0
-
-
-class Actions(Protocol):
-    """What the hub does for other hubs."""
-
-    def deliver(self, emit: Emit) -> None:
-        """Deliver an event to local sockets."""
-
-    def execute(self, command: Command) -> None:
-        """Do something with local sockets."""
-
-    async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
-        """Return the last answer to a question; `tell` gives earlier ones."""
-
-    def report(self) -> dict[str, Any]:
-        """Return what this hub counts, for all others to know."""
 
 
 class Cluster:
@@ -77,11 +59,10 @@ class Cluster:
         self.peers = Peers(self._loop.time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
-        self.questions = Questions("", self._send_question)
+        self._dialogue = Dialogue(server, self.peers, self.publisher, actions, spawn)
         self._memberships = Memberships(self.link)
         self._incoming = Incoming()
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
-        self._answering: dict[str, asyncio.Task[None]] = {}
         self._listener: asyncio.Task[None] | None = None
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
@@ -182,17 +163,13 @@ class Cluster:
 
     # Questions
 
-    def _send_question(self, server: str | None, envelope: Ask | Cancel) -> None:
-        lane = EVERYBODY
-        if server is not None:
-            lane = Lane(self.peers.channel(server) or server_group(server), server in self.peers)
-        self.publisher.put(lane, encode(envelope))
-
     async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
         """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
-        if server not in self.peers:
-            raise ServerGone(f"there is no server {server}")
-        return await self.questions.ask(server, question, timeout)
+        return await self._dialogue.ask(server, question, timeout)
+
+    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each has given its last."""
+        return self._dialogue.ask_all(question)
 
     async def settled_everywhere(self) -> None:
         """Wait until what was sent so far is in effect in the whole cluster, as `settled` does."""
@@ -204,30 +181,12 @@ class Cluster:
         except TimeoutError:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
-    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
-        """Ask all peers; yield their answers until each has given its last."""
-        return self.questions.ask_all(question, self.peers.names())
-
-    async def _answer(self, server: str, ask: Ask) -> None:
-        def tell(content: Any, final: bool = False) -> None:
-            # Who is no hub learns from us whom to expect answers of.
-            servers = () if server in self.peers else (self.server, *self.peers.names())
-            answer = Answer(ask.id, self.server, final, content, servers)
-            self.publisher.put(Lane(ask.reply_to, direct=True), encode(answer))
-
-        content = None
-        try:
-            content = await self._actions.answer(ask.question, tell)
-        finally:
-            self._answering.pop(ask.id, None)
-            tell(content, final=True)
-
     def _peer_gone(self, server: str, left: bool) -> None:
         if left:
             log(logging.INFO, "server-left", server=server)
         else:
             log(logging.WARNING, "server-gone", server=server)
-        self.questions.gone(server)
+        self._dialogue.gone(server)
         self._incoming.forget_server(server)
 
     # Receiving
@@ -282,12 +241,8 @@ class Cluster:
         elif isinstance(envelope, Beat):
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
             self.beats.heard(envelope)
-        elif isinstance(envelope, Ask):
-            self._answering[envelope.id] = self._spawn(self._answer(server, envelope))
-        elif isinstance(envelope, Answer):
-            self.questions.take(envelope)
-        elif (task := self._answering.get(envelope.id)) is not None:
-            task.cancel()
+        else:
+            self._dialogue.take(server, envelope)
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:
@@ -311,7 +266,7 @@ class Cluster:
         if not self._memberships.channel:
             async with asyncio.timeout(CALL_TIMEOUT):
                 channel = await self.link.layer.new_channel("realtime")
-            self._memberships.channel = self.questions.channel = self.beats.channel = channel
+            self._memberships.channel = self._dialogue.channel = self.beats.channel = channel
         anew = self.peers.deaf
         if anew and self._listener is not None:
             self._listener.cancel()

@@ -1,0 +1,99 @@
+"""Questions between hubs: asking them, and answering those of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Protocol
+
+from ..exceptions import ServerGone
+from .envelopes import Answer, Ask, Cancel, Command, Emit, Question, encode, server_group
+from .lanes import Lane
+from .link import Spawn
+from .peers import Peers
+from .publisher import Publisher
+from .questions import Questions
+from .router import EVERYBODY
+
+
+class Actions(Protocol):
+    """What the hub does for other hubs."""
+
+    def deliver(self, emit: Emit) -> None:
+        """Deliver an event to local sockets."""
+
+    def execute(self, command: Command) -> None:
+        """Do something with local sockets."""
+
+    async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
+        """Return the last answer to a question; `tell` gives earlier ones."""
+
+    def report(self) -> dict[str, Any]:
+        """Return what this hub counts, for all others to know."""
+
+
+class Dialogue:
+    """What this hub asks and is asked. `channel` is where its answers arrive."""
+
+    def __init__(
+        self, server: str, peers: Peers, publisher: Publisher, actions: Actions, spawn: Spawn
+    ) -> None:
+        self._server = server
+        self._peers = peers
+        self._publisher = publisher
+        self._actions = actions
+        self._spawn = spawn
+        self._questions = Questions("", self._send)
+        self._answering: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def channel(self) -> str:
+        """This process's channel."""
+        return self._questions.channel
+
+    @channel.setter
+    def channel(self, channel: str) -> None:
+        self._questions.channel = channel
+
+    def _send(self, server: str | None, envelope: Ask | Cancel) -> None:
+        lane = EVERYBODY
+        if server is not None:
+            lane = Lane(self._peers.channel(server) or server_group(server), server in self._peers)
+        self._publisher.put(lane, encode(envelope))
+
+    async def ask(self, server: str, question: Question, timeout: float | None) -> Any:
+        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
+        if server not in self._peers:
+            raise ServerGone(f"there is no server {server}")
+        return await self._questions.ask(server, question, timeout)
+
+    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each has given its last."""
+        return self._questions.ask_all(question, self._peers.names())
+
+    def gone(self, server: str) -> None:
+        """Expect nothing more of a server."""
+        self._questions.gone(server)
+
+    def take(self, server: str, envelope: Ask | Answer | Cancel) -> None:
+        """Take what another process asks, answers, or does not want to know any more."""
+        if isinstance(envelope, Ask):
+            self._answering[envelope.id] = self._spawn(self._answer(server, envelope))
+        elif isinstance(envelope, Answer):
+            self._questions.take(envelope)
+        elif (task := self._answering.get(envelope.id)) is not None:
+            task.cancel()
+
+    async def _answer(self, server: str, ask: Ask) -> None:
+        def tell(content: Any, final: bool = False) -> None:
+            # Who is no hub learns from us whom to expect answers of.
+            servers = () if server in self._peers else (self._server, *self._peers.names())
+            answer = Answer(ask.id, self._server, final, content, servers)
+            self._publisher.put(Lane(ask.reply_to, direct=True), encode(answer))
+
+        content = None
+        try:
+            content = await self._actions.answer(ask.question, tell)
+        finally:
+            self._answering.pop(ask.id, None)
+            tell(content, final=True)
