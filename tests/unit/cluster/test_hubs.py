@@ -197,10 +197,10 @@ async def test_call_to_a_room_that_nobody_is_in_returns_at_once(three: Three) ->
 async def test_who_asks_no_more_is_asked_no_more(three: Three) -> None:
     await three[1].client("a")
     asking = asyncio.create_task(three[0].call(("a",), timeout=60))
-    await until(lambda: three[1].cluster._answering)
+    await until(lambda: three[1].cluster._dialogue._answering)
     asking.cancel()
-    await until(lambda: not three[1].cluster._answering)
-    assert not three[0].cluster.questions._open
+    await until(lambda: not three[1].cluster._dialogue._answering)
+    assert not three[0].cluster._dialogue._questions._open
 
 
 async def test_a_hub_that_dies_in_a_call(three: Three) -> None:
