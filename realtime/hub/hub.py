@@ -48,13 +48,15 @@ FLUSH_TIME = 0.05
 @dataclass(slots=True)
 class Counters:
     """
-    What a hub counts: events from clients and to clients, volatile messages that slow clients
-    `dropped`, and events beyond a rate limit.
+    What a hub counts: events from clients and to clients, volatile messages `dropped` because
+    their clients were slow, clients `cut` because they were slower still, and events beyond a rate
+    limit.
     """
 
     events_in: int = 0
     events_out: int = 0
     dropped: int = 0
+    cut: int = 0
     limited: int = 0
 
 

@@ -164,6 +164,7 @@ class Connection(ABC):
 
     def overflow(self) -> None:
         """Cut a connection whose client does not read what it is sent."""
+        self.hub.counters.cut += 1
         log(
             logging.WARNING,
             "slow-client",

@@ -7,6 +7,7 @@ answers to wrong requests are those of the reference server.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ class Request:
         self.receive = receive
         self._send = send
         self._cors: Headers = []
+        # Whether the client may still be sending a body that nobody reads.
+        self._left_unread = False
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -133,13 +136,26 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session.posting = True
         try:
-            body = await self.read_body()
+            body = await self._read_for(session)
             if session.closed.is_set():
                 raise HandshakeError(HandshakeError.UNKNOWN_SID)
             await self._take(session, body)
         finally:
             session.posting = False
         await self._respond(200, b"text/html", b"ok")
+
+    async def _read_for(self, session: Session) -> bytes:
+        """
+        Return the body. Raises HandshakeError where the session ends, or moves to a WebSocket,
+        first: a client may take for ever to send a body, and nobody waits for it then.
+        """
+        try:
+            async with asyncio.timeout(None) as session.body_timeout:
+                return await self.read_body()
+        except TimeoutError:
+            raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
+        finally:
+            session.body_timeout = None
 
     async def _take(self, session: Session, body: bytes) -> None:
         """Hand a payload to the session, and wait until it has been read."""
@@ -163,6 +179,7 @@ class Request:
         declared = header(self.scope, b"content-length") or ""
         if declared.isdecimal() and int(declared) > limit:
             raise TooLarge
+        self._left_unread = True
         body = bytearray()
         while True:
             message = await self.receive()
@@ -172,6 +189,7 @@ class Request:
             if len(body) > limit:
                 raise TooLarge
             if not message.get("more_body", False):
+                self._left_unread = False
                 return bytes(body)
 
     # Answers
@@ -199,6 +217,8 @@ class Request:
             *self._cors,
             *(extra or ()),
         ]
+        if self._left_unread:
+            headers.append((b"connection", b"close"))
         await self.send_response(status, headers, body)
 
     async def send_response(self, status: int, headers: Headers, body: bytes) -> None:

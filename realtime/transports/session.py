@@ -34,8 +34,8 @@ class Session(Connection):
     One Engine.IO session.
 
     `upgrading` is set from a WebSocket's probe until the client has moved to it, `posting` while
-    the body of a POST is read. `inbox` has what POSTs brought, where it
-    started on polling.
+    a POST is taken in, `body_timeout` while its body is read. `inbox` has what POSTs brought, where
+    it started on polling.
     """
 
     format = Format.SOCKETIO
@@ -45,8 +45,11 @@ class Session(Connection):
         settings = hub.settings
         self.upgrading = False
         self.posting = False
+        self.body_timeout: asyncio.Timeout | None = None
         self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
         self._had_sockets = False
+        # Whether the client has sent anything since it was last looked at whether it answers.
+        self._heard = False
         self._decoder = socketio.Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
@@ -98,6 +101,8 @@ class Session(Connection):
     def _close_inbox(self) -> None:
         if self.inbox is not None:
             self.inbox.close()
+        if self.body_timeout is not None:
+            self.body_timeout.reschedule(0)
 
     # Heartbeat
 
@@ -106,11 +111,13 @@ class Session(Connection):
         self._await_pong()
 
     def _await_pong(self) -> None:
+        self._heard = False
         timeout = self.hub.settings.PING_TIMEOUT
         self._heartbeat = self.hub.loop.call_later(timeout, self._ping_timeout)
 
     def _ping_timeout(self) -> None:
-        if self.held:
+        """Close, unless there are signs of life: the answer may be behind what has come."""
+        if self.held or self._heard:
             self._await_pong()
         else:
             self.close("ping timeout")
@@ -126,6 +133,7 @@ class Session(Connection):
     # Packets
 
     def feed(self, frame: str | bytes) -> Job | None:
+        self._heard = True
         if isinstance(frame, bytes):
             return self._feed_message(frame)
         if frame.startswith(engineio.MESSAGE):

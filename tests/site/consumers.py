@@ -181,15 +181,33 @@ class LabConsumer(NamespaceConsumer):
     # Load
 
     @event
-    async def flood(self, n: int, size: int, room: str | None = None) -> int:
+    async def flood(
+        self, n: int, size: int, room: str | None = None, volatile: bool = False
+    ) -> int:
         """Emit `n` messages of `size` characters as fast as the code runs."""
         target = self.to(room) if room else self
+        if volatile:
+            target = target.volatile
         text = "x" * size
         for number in range(n):
             target.emit("flood", number, text)
             if number % 10 == 9:
                 await asyncio.sleep(0)
         return n
+
+    @event
+    async def tally(self, number: int) -> None:
+        """Count events that are numbered from 0, and those that come out of turn."""
+        counted, late = self.data.get("tally", (0, 0))
+        self.data["tally"] = counted + 1, late + (number != counted)
+
+    @event("get tally")
+    async def get_tally(self) -> tuple[int, int]:
+        return self.data.get("tally", (0, 0))
+
+    @event
+    async def report(self) -> dict[str, int]:
+        return get_hub().report()
 
     @event
     async def stats(self) -> dict[str, int]:

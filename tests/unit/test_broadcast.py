@@ -154,6 +154,7 @@ async def test_a_client_too_far_behind_is_cut(serve: Serve, new_wire: Any, probe
     realtime.emit("x", "y" * 20)
     assert await probe.next() == "transport error"
     assert slow.writer.aborted
+    assert slow.session.hub.counters.cut == 1
     assert await quick.next() == f'42["x","{"y" * 20}"]'
 
 

@@ -43,6 +43,25 @@ async def test_ping_timeout(serve: Serve, probe: Probe, new_wire: Any) -> None:
     assert await probe.next() == "ping timeout"
 
 
+async def test_whoever_still_sends_is_there(serve: Serve, probe: Probe, new_wire: Any) -> None:
+    class Main(Noting):
+        @event
+        async def busy(self) -> None:
+            probe.note("busy")
+
+    Main.probe = probe
+    serve(Main, PING_INTERVAL=0.1, PING_TIMEOUT=0.1)
+    wire: Wire = new_wire()
+    await wire.connect()
+    assert await wire.next() == "2"
+    clock = asyncio.get_running_loop().time
+    pinged = clock()
+    wire.feed('42["busy"]')
+    assert await probe.next() == "busy"
+    assert await probe.next() == "ping timeout"
+    assert clock() - pinged >= 0.19, "as long again from the first look on"
+
+
 async def test_shutdown_reason(serve: Serve, probe: Probe, hub: Hub, connect: Connect) -> None:
     Noting.probe = probe
     serve(Noting)

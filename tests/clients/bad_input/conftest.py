@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +48,19 @@ async def witnessed(server: LiveServer) -> AsyncIterator[LiveServer]:
             done.set()
             assert await echoing > 0
     assert "Traceback" not in server.log[since:]
+
+
+async def grows_little(
+    server: LiveServer, work: Callable[[], Awaitable[Any]], most: int = 24 * MEBIBYTE
+) -> None:
+    """Assert that the server's memory stays within bounds while something happens."""
+    before = highest = server.rss()
+    task = asyncio.ensure_future(work())
+    while not task.done():
+        await asyncio.wait([task], timeout=0.05)
+        highest = max(highest, server.rss())
+    await task
+    assert highest - before < most, f"grew by {(highest - before) / MEBIBYTE:.1f} MiB"
 
 
 @pytest.fixture

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.clients.bad_input.conftest import MEBIBYTE, witnessed
+from tests.clients.bad_input.conftest import grows_little, witnessed
 from tests.clients.wire import (
     DeafClient,
     Polling,
@@ -92,30 +90,6 @@ async def flood(server: LiveServer, room: str, batches: int) -> None:
             await source.call("/lab", "flood", BATCH, SIZE, room)
             frames = await member.receive_many(BATCH)
             assert frames == [f'42/lab,["flood",{n},"{text}"]' for n in range(BATCH)]
-
-
-async def grows_little(
-    server: LiveServer, work: Callable[[], Awaitable[Any]], most: int = 24 * MEBIBYTE
-) -> None:
-    """Assert that the server's memory stays within bounds while something happens."""
-    before = highest = server.rss()
-    task = asyncio.ensure_future(work())
-    while not task.done():
-        await asyncio.wait([task], timeout=0.05)
-        highest = max(highest, server.rss())
-    await task
-    assert highest - before < most, f"grew by {(highest - before) / MEBIBYTE:.1f} MiB"
-
-
-async def test_never_reading_websocket_under_a_flood(server: LiveServer) -> None:
-    await flood(server, "warm-up", 5)
-    clients = [await DeafClient.open(server, engine_path()) for _ in range(5)]
-    sids = [await client.join_namespace("/lab", {"room": "deaf"}) for client in clients]
-    await grows_little(server, lambda: flood(server, "deaf", 60))
-    for client, sid in zip(clients, sids, strict=True):
-        await server.logged(rf'disconnect .*{sid}.*reason="transport error"')
-        client.abort()
-    assert "slow-client" in server.log
 
 
 async def test_never_polling_client_under_a_flood(
