@@ -9,7 +9,7 @@ NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test check messages bench bench-quick bench-micro clean
+.PHONY: help run cluster test check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ messages: $(VENV)/run.stamp ## gather texts for translators, and compile the tra
 	cd realtime && ../$(BIN)/python -m django makemessages --all --no-location --no-wrap \
 		--no-obsolete
 	cd realtime && ../$(BIN)/python -m django compilemessages
+
+screenshots: $(VENV)/dev.stamp ## make the pictures of the admin guide again (five minutes)
+	$(BIN)/python -m docs.screenshots
 
 bench: $(BENCH)/stamp $(NODE_PEER)/node_modules/.stamp benchmarks/load/load ## measure Realtime beside other servers (long); ARGS="--help" for options
 	$(BENCH)/bin/python -m benchmarks.run --write $(ARGS)

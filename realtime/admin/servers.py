@@ -103,7 +103,9 @@ class ServerAdmin(PresenceAdmin):
     @admin.display(description=_("versions"), empty_value=NOTHING)
     def versions_shown(self, server: Server) -> SafeString:
         """The versions of what it runs."""
-        return format_html_join(", ", "{} {}", server.versions.items())
+        # Not every database keeps their order.
+        found = sorted(server.versions.items(), key=lambda item: (item[0] != "realtime", item[0]))
+        return format_html_join(", ", "{} {}", found)
 
     @admin.display(description=_("age"), ordering="-started_at")
     def age(self, server: Any) -> str:

@@ -126,6 +126,29 @@ def test_static_files_are_found(python: Path, site: Path) -> None:
     assert "site-packages" in found
 
 
+LOOK_AT_THE_ADMIN = """
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils.translation import override
+
+browser = Client(SERVER_NAME="localhost")
+browser.force_login(User.objects.create_superuser("root"))
+for page in ("", "socket/", "room/", "server/", "socket/live/"):
+    assert browser.get("/admin/realtime/" + page).status_code == 200, page
+with override("ru"):
+    assert "Сокеты" in browser.get("/admin/realtime/").content.decode()
+"""
+
+
+def test_admin_is_complete(python: Path, site: Path) -> None:
+    run(python, "manage.py", "migrate", "--verbosity", "0", cwd=site)
+    run(python, "manage.py", "shell", "--no-imports", "-c", LOOK_AT_THE_ADMIN, cwd=site)
+    for name in ("admin.css", "live.css", "live.js"):
+        assert "site-packages" in run(
+            python, "manage.py", "findstatic", f"realtime/{name}", cwd=site
+        )
+
+
 def test_client_connects(python: Path, site: Path) -> None:
     run(python, "manage.py", "migrate", "--verbosity", "0", cwd=site)
     port = free_port()

@@ -39,10 +39,10 @@
     return element;
   }
 
-  /** Return a number that reads well and is no less than the value: 1, 2 or 5 and zeros. */
+  /** Return a number of one digit and zeros (or 15, 150, ...) that is no less than the value. */
   function ceiling(value) {
     const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-    return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+    return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value) * power;
   }
 
   /** Draw series ({ color, values, area }) into an SVG, the newest values on the right. */
@@ -171,8 +171,8 @@
           make("b", {}, rate(value)), texts.perSecond);
       this.numbers.replaceChildren(
         number(texts.clients, whole.format(this.last.connections)),
-        number(texts.rooms, whole.format(this.last.rooms)),
         key("in", incoming),
+        number(texts.rooms, whole.format(this.last.rooms)),
         key("out", outgoing),
       );
     }
