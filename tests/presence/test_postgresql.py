@@ -1,4 +1,4 @@
-"""Presence in one process, on PostgreSQL."""
+"""Presence in one process, and the admin, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from tests.services import PostgreSQL
 
 
 @pytest.mark.timeout(300)
-def test_all_of_it_on_postgresql(postgresql: PostgreSQL) -> None:
-    """The tests of tests/unit/presence, with PostgreSQL instead of SQLite."""
+@pytest.mark.parametrize(
+    "which",
+    [["tests/unit/presence"], ["tests/unit/admin", "-k", "not 100_000"]],
+    ids=["presence", "admin"],
+)
+def test_all_of_it_on_postgresql(postgresql: PostgreSQL, which: list[str]) -> None:
+    """The tests of a folder of tests/unit, with PostgreSQL instead of SQLite."""
     tests = subprocess.run(
         [
             sys.executable,
@@ -24,7 +29,7 @@ def test_all_of_it_on_postgresql(postgresql: PostgreSQL) -> None:
             "--show-capture=no",
             "-p",
             "no:cacheprovider",
-            "tests/unit/presence",
+            *which,
         ],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": postgresql.new_database()},
