@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
+from channels.layers import channel_layers
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from .conf import find_problems, get_settings
+from .models import Socket
 from .routing import check_routes
 
 MIN_DAPHNE = (4, 2, 2)
+
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
+
+# Layer messages that may wait for one process, of which each may carry many events.
 MIN_CAPACITY = 1000
+
+# Seconds that a message has to survive, and a membership.
+MIN_EXPIRY = 30
+MIN_GROUP_EXPIRY = 60
 
 
 @register(Tags.compatibility)
@@ -42,26 +53,94 @@ def _check_namespaces() -> Iterator[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
-    """E003: an alias without a layer; W001: a capacity at which a layer drops messages."""
-    layers = getattr(django_settings, "CHANNEL_LAYERS", {})
+    """E003: an alias without a layer; E005: a layer that cannot be made; and what Redis loses."""
     if any(find_problems(getattr(django_settings, "REALTIME", {}))):
         return
+    layers = getattr(django_settings, "CHANNEL_LAYERS", {})
     alias = get_settings().CHANNEL_LAYER
-    if layers and alias not in layers:
+    if alias not in layers:
+        if layers:
+            yield Error(
+                f"CHANNEL_LAYERS has no layer {alias!r}.",
+                hint='Add it, or name another one in REALTIME["CHANNEL_LAYER"].',
+                id="realtime.E003",
+            )
+        return
+    try:
+        layer = channel_layers.make_backend(alias)
+    except Exception as error:  # whatever its class makes of its CONFIG
         yield Error(
-            f"CHANNEL_LAYERS has no layer {alias!r}.",
-            hint='Add it, or name another one in REALTIME["CHANNEL_LAYER"].',
-            id="realtime.E003",
+            f"The channel layer {alias!r} cannot be made: {error}",
+            hint="Install its package, and give it the CONFIG that its documentation shows.",
+            id="realtime.E005",
         )
         return
-    config = layers.get(alias, {})
-    capacity = config.get("CONFIG", {}).get("capacity", 100)
-    is_redis = config.get("BACKEND") == "channels_redis.core.RedisChannelLayer"
-    if is_redis and capacity < MIN_CAPACITY:
+    if _is_redis_core(layer):
+        yield from _check_redis_core(alias, layer)
+
+
+def _is_redis_core(layer: Any) -> bool:
+    try:
+        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415
+    except ImportError:
+        return False
+    return isinstance(layer, RedisChannelLayer)
+
+
+def _check_redis_core(alias: str, layer: Any) -> Iterator[CheckMessage]:
+    """W001, W004, W005, W006: settings of channels_redis' core layer that lose messages."""
+    capacity = layer.get_capacity(f"realtime.{layer.client_prefix}!")
+    if capacity < MIN_CAPACITY:
         yield Warning(
             f"The channel layer {alias!r} drops messages when {capacity} wait for a process.",
             hint=f'Set CONFIG["capacity"] to {MIN_CAPACITY * 10} or so.',
             id="realtime.W001",
+        )
+    if layer.expiry < MIN_EXPIRY:
+        yield Warning(
+            f"The channel layer {alias!r} drops messages that a process has not read within "
+            f"{layer.expiry} seconds, and those of machines whose clocks differ by more.",
+            hint=f'Set CONFIG["expiry"] to {MIN_EXPIRY} or more; 60 is its default.',
+            id="realtime.W004",
+        )
+    if layer.group_expiry < MIN_GROUP_EXPIRY:
+        yield Warning(
+            f"The channel layer {alias!r} forgets who is in a room after {layer.group_expiry} "
+            "seconds, which a process in a short trouble may not renew in time.",
+            hint=f'Set CONFIG["group_expiry"] to {MIN_GROUP_EXPIRY} or more; a day is its default.',
+            id="realtime.W005",
+        )
+    timeout = layer.create_pool(0).make_connection().socket_timeout
+    if timeout is not None and timeout <= layer.brpop_timeout:
+        yield Warning(
+            f"The channel layer {alias!r} gives up a request to Redis after {timeout:g} seconds, "
+            f"and waits up to {layer.brpop_timeout} for a message: it loses its connection while "
+            "nothing happens, and may lose a message with it.",
+            hint='Set a longer one: CONFIG["hosts"] = [{"address": "redis://...", '
+            '"socket_timeout": 15}].',
+            id="realtime.W006",
+        )
+
+
+@register(Tags.compatibility, deploy=True)
+def check_processes(**kwargs: Any) -> Iterator[CheckMessage]:
+    """W007: a layer in memory; I001: presence in a file, which machines cannot share."""
+    if any(find_problems(getattr(django_settings, "REALTIME", {}))):
+        return
+    settings = get_settings()
+    layers = getattr(django_settings, "CHANNEL_LAYERS", {})
+    if layers.get(settings.CHANNEL_LAYER, {}).get("BACKEND", IN_MEMORY) == IN_MEMORY:
+        yield Warning(
+            "The channel layer is in memory, so processes do not reach each other's clients.",
+            hint="Use channels_redis, or silence this check if one process serves the site and "
+            "nothing else sends to its clients.",
+            id="realtime.W007",
+        )
+    elif settings.PRESENCE and connections[router.db_for_write(Socket)].vendor == "sqlite":
+        yield Info(
+            "Who is connected is kept in SQLite, which only processes of one machine can share.",
+            hint="Use PostgreSQL for several machines.",
+            id="realtime.I001",
         )
 
 
@@ -95,6 +174,7 @@ def check_server(**kwargs: Any) -> Iterator[CheckMessage]:
     """E004: daphne behind other apps that take its runserver; W002: a daphne with known holes."""
     apps = list(django_settings.INSTALLED_APPS)
     if "daphne" not in apps:
+        yield from _check_uvicorn()
         return
     if "django.contrib.staticfiles" in apps[: apps.index("daphne")]:
         yield Error(
@@ -113,3 +193,19 @@ def check_server(**kwargs: Any) -> Iterator[CheckMessage]:
             hint="Install daphne 4.2.2 or newer.",
             id="realtime.W002",
         )
+
+
+def _check_uvicorn() -> Iterator[CheckMessage]:
+    """W008: a uvicorn that speaks no WebSocket."""
+    if not _is_installed("uvicorn") or any(map(_is_installed, ("daphne", "websockets", "wsproto"))):
+        return
+    yield Warning(
+        "uvicorn has no library for WebSockets: plain ones are refused, and Socket.IO clients "
+        "stay on polling.",
+        hint='Install "uvicorn[standard]", or websockets or wsproto beside it.',
+        id="realtime.W008",
+    )
+
+
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None

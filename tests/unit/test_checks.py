@@ -18,11 +18,13 @@ from realtime import NamespaceConsumer
 from .conftest import NAMESPACES, Serve
 
 REDIS = "channels_redis.core.RedisChannelLayer"
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
 
-def found() -> list[CheckMessage]:
-    """Return what the checks of the app say."""
-    return [message for message in run_checks() if (message.id or "").startswith("realtime.")]
+def found(deploy: bool = False) -> list[CheckMessage]:
+    """Return what the checks of the app say, with those of ``--deploy`` or without."""
+    messages = run_checks(include_deployment_checks=deploy)
+    return [message for message in messages if (message.id or "").startswith("realtime.")]
 
 
 def ids(messages: Iterable[CheckMessage]) -> list[str | None]:
@@ -76,7 +78,7 @@ def test_a_route_that_is_no_consumer(serve: Serve) -> None:
 
 
 def test_a_layer_that_is_not_there(settings: Settings) -> None:
-    settings.CHANNEL_LAYERS = {"other": {"BACKEND": REDIS, "CONFIG": {"capacity": 10_000}}}
+    settings.CHANNEL_LAYERS = {"other": redis()["default"]}
     (message,) = found()
     assert message.id == "realtime.E003"
     assert "'default'" in message.msg
@@ -85,13 +87,89 @@ def test_a_layer_that_is_not_there(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "warned"), [({}, True), ({"capacity": 500}, True), ({"capacity": 5000}, False)]
+    ("layer", "said"),
+    [
+        ({"BACKEND": "nowhere.Layer"}, "nowhere"),
+        ({"BACKEND": REDIS, "CONFIG": {"hosts": "redis://127.0.0.1"}}, "list of Redis hosts"),
+        ({"BACKEND": REDIS, "CONFIG": {"capacty": 1}}, "capacty"),
+    ],
 )
-def test_a_layer_that_drops_messages(
-    settings: Settings, config: dict[str, Any], warned: bool
+def test_a_layer_that_cannot_be_made(settings: Settings, layer: dict[str, Any], said: str) -> None:
+    settings.CHANNEL_LAYERS = {"default": layer}
+    (message,) = found()
+    assert message.id == "realtime.E005"
+    assert said in message.msg
+
+
+def redis(socket_timeout: int | None = 15, **config: Any) -> dict[str, Any]:
+    """Return CHANNEL_LAYERS with a layer that loses nothing, but for these settings."""
+    host = {"address": "redis://127.0.0.1:1", "socket_timeout": socket_timeout}
+    return {"default": {"BACKEND": REDIS, "CONFIG": {"hosts": [host], "capacity": 9000, **config}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "warned"),
+    [
+        ({}, []),
+        ({"capacity": 1000, "expiry": 30, "group_expiry": 60, "socket_timeout": 6}, []),
+        ({"capacity": 999}, ["realtime.W001"]),
+        ({"channel_capacity": {"realtime.*": 10}}, ["realtime.W001"]),
+        ({"channel_capacity": {"other.*": 10}}, []),
+        ({"expiry": 29}, ["realtime.W004"]),
+        ({"group_expiry": 59}, ["realtime.W005"]),
+        ({"socket_timeout": 5}, ["realtime.W006"]),
+        ({"socket_timeout": None}, []),
+        ({"hosts": ["redis://127.0.0.1:1?socket_timeout=1"]}, ["realtime.W006"]),
+    ],
+)
+def test_a_layer_that_loses_messages(
+    settings: Settings, config: dict[str, Any], warned: list[str]
 ) -> None:
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": REDIS, "CONFIG": config}}
-    assert ("realtime.W001" in ids(found())) == warned
+    settings.CHANNEL_LAYERS = redis(**config)
+    messages = found()
+    assert ids(messages) == warned
+    assert all(message.hint for message in messages)
+
+
+def test_other_layers_have_no_such_limits(settings: Settings) -> None:
+    pubsub = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
+    settings.CHANNEL_LAYERS = {"default": pubsub}
+    assert found() == []
+
+
+@pytest.mark.parametrize("layers", [{}, {"default": {"BACKEND": IN_MEMORY}}])
+def test_a_layer_in_memory_is_not_for_deployment(
+    settings: Settings, layers: dict[str, Any]
+) -> None:
+    settings.CHANNEL_LAYERS = layers
+    assert found() == []
+    assert ids(found(deploy=True)) == ["realtime.W007"]
+
+
+def test_presence_of_several_machines_in_a_file(settings: Settings) -> None:
+    settings.CHANNEL_LAYERS = redis()
+    settings.REALTIME = {"NAMESPACES": NAMESPACES, "PRESENCE": True}
+    assert ids(found(deploy=True)) == ["realtime.I001"]
+    settings.REALTIME = {"NAMESPACES": NAMESPACES, "PRESENCE": False}
+    assert found(deploy=True) == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "warned"),
+    [
+        ({"uvicorn"}, True),
+        ({"uvicorn", "websockets"}, False),
+        ({"uvicorn", "wsproto"}, False),
+        ({"uvicorn", "daphne"}, False),
+        (set(), False),
+    ],
+)
+def test_a_uvicorn_without_websockets(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, installed: set[str], warned: bool
+) -> None:
+    monkeypatch.setattr("realtime.checks.find_spec", lambda name: name in installed or None)
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "daphne"]
+    assert ids(found()) == ["realtime.W008"] * warned
 
 
 def test_daphne_behind_staticfiles(settings: Settings) -> None:
