@@ -68,9 +68,6 @@ class Realtime:
         if not _is_engine_path(path):
             await self._http(scope, receive, send)
             return
-        if hub.closing:
-            await http.unavailable(send)
-            return
 
         async def start(scope: Scope) -> Session:
             session = Session(hub, await complete_scope(scope), PollingWriter())

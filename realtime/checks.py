@@ -151,8 +151,6 @@ def check_presence(**kwargs: Any) -> Iterator[CheckMessage]:
         return
     if not get_settings().PRESENCE:
         return
-    from .models import Socket  # noqa: PLC0415
-
     alias = router.db_for_write(Socket)
     config = connections[alias].settings_dict
     name = str(config["NAME"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages import ForeignMessage, Message, decode_args
 from .calls import answer_call
-from .envelopes import Call, Command, Deliver, Emit, HttpRequest, Question
+from .envelopes import Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class HubActions:
         if isinstance(question, Deliver):
             name, *args = decode_args(question.text, question.attachments)
             return self._hub.deliver_to_client(question.sid, question.namespace, name, tuple(args))
+        if isinstance(question, Wake):
+            if (connection := self._hub.connections.get(question.sid)) is not None:
+                connection.wake()
+            return None
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
             assert self._hub.answer_http is not None  # set before this server has any session

@@ -101,6 +101,12 @@ class Deliver(Envelope, tag="deliver"):
     attachments: tuple[bytes, ...]
 
 
+class Wake(Envelope, tag="wake"):
+    """Question: let the poll that waits for this session answer, with whatever there is."""
+
+    sid: str
+
+
 class Settle(Envelope, tag="settle"):
     """Question: is all that was asked for so far in effect? The answer comes when it is."""
 
@@ -123,7 +129,7 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-Question = Call | Deliver | Settle | HttpRequest
+Question = Call | Deliver | Wake | Settle | HttpRequest
 
 
 class Ask(Envelope, tag="ask"):

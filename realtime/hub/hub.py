@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -29,7 +30,7 @@ from .actions import HubActions
 from .alone import Alone, reaches_others
 from .calls import Answers, as_question, call_sockets, collect
 from .cluster import Cluster
-from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse
+from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
@@ -43,6 +44,9 @@ AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 # How long the server's own transports get to send what was written to them last.
 FLUSH_TIME = 0.05
+
+# How often polls are woken while a hub is closed: one may not have reached its session yet.
+WAKE_INTERVAL = 0.2
 
 
 @dataclass(slots=True)
@@ -73,6 +77,8 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self.closing = False
         self.started = self.loop.time()
+        # Polls that wait here for sessions of other servers: each one's server, and session.
+        self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
         self.counters = Counters()
         # What observers add to this hub's description, by its key there.
         self.news: dict[str, Callable[[], Any]] = {}
@@ -317,6 +323,7 @@ class Hub:
                 connection.close("server shutting down")
             except Exception:  # one that cannot be told must not keep the others from it
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
+        self.spawn(self._release_foreign_polls())
         await self._finish_tasks(self.loop.time() + grace)
         await self.observers.close()
         await self.cluster.close()
@@ -324,6 +331,16 @@ class Hub:
             service.cancel()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
+
+    async def _release_foreign_polls(self) -> None:
+        """Have other servers' sessions answer the polls that wait here; they go on elsewhere."""
+        while self.foreign_polls:
+            await asyncio.gather(*(self._wake(*poll) for poll in self.foreign_polls.values()))
+            await asyncio.sleep(WAKE_INTERVAL)
+
+    async def _wake(self, server: str, sid: str) -> None:
+        with contextlib.suppress(ServerGone):
+            await self.cluster.ask(server, Wake(sid), ANSWER_TIMEOUT)
 
     async def _finish_tasks(self, deadline: float) -> None:
         """Wait for all tasks, and cancel those that are not done by the deadline."""

@@ -104,6 +104,9 @@ class Connection(ABC):
             if frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
+    def wake(self) -> None:  # noqa: B027
+        """Let the poll that waits answer, with whatever there is. Only polling has one."""
+
     def hold(self, socket: Socket) -> None:
         """Read nothing more until `release`: a socket's handlers have too much to do."""
         self._holding.add(socket)

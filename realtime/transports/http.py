@@ -64,11 +64,14 @@ class Request:
             await self._preflight()
             return
         query = parse_query(self.scope, settings)
+        if query.sid and (server := await self._server_elsewhere(query.sid)) is not None:
+            await self._forward(server, query.sid)
+            return
+        if self.hub.closing:
+            await self.send_unavailable()
+            return
         if query.sid:
-            if (server := await self._server_elsewhere(query.sid)) is not None:
-                await relay.forward(self, server, query.sid)
-            else:
-                await self._continue(self._session(query.sid, query.transport), method)
+            await self._continue(self._session(query.sid, query.transport), method)
             return
         if method != "GET":
             raise HandshakeError(HandshakeError.BAD_METHOD)
@@ -77,6 +80,13 @@ class Request:
         session = await start(self.scope)
         session.open()
         await self._answer_poll(session)
+
+    async def _forward(self, server: str, sid: str) -> None:
+        """Let the session's server answer; while this one stops, a poll had better go elsewhere."""
+        if self.hub.closing and self.scope["method"] == "GET":
+            await self._respond(200, TEXT, engineio.PacketType.NOOP.encode())
+        else:
+            await relay.forward(self, server, sid)
 
     async def _server_elsewhere(self, sid: str) -> str | None:
         """Return the other server whose session this is, or None."""
@@ -226,9 +236,6 @@ class Request:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-
-async def unavailable(send: Send) -> None:
-    """Answer 503: this server is shutting down, and another one may take the client."""
-    headers = [(b"content-type", TEXT), (b"content-length", b"0"), (b"retry-after", b"1")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    async def send_unavailable(self) -> None:
+        """Answer 503: this server is shutting down, and another one may take the client."""
+        await self._respond(503, TEXT, b"", [(b"retry-after", b"1")])

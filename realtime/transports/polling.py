@@ -48,26 +48,27 @@ class PollingWriter(Writer):
             return
         self._waiting.append(frames)
         self._buffered += frames.size
-        self._wake()
+        self.wake()
 
     def close(self, code: int, reason: str) -> None:
         if code != GOING_AWAY:
             self.write(CLOSE)
         self.over = True
-        self._wake()
+        self.wake()
 
     def abort(self) -> None:
         self.release()
         self.over = True
-        self._wake()
+        self.wake()
 
     def hurry(self, hurried: bool) -> None:
         """Answer polls at once, with whatever there is, while the client moves to a WebSocket."""
         self._hurried = hurried
         if hurried:
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the poll that waits answer, with whatever there is."""
         if self._poll is not None and not self._poll.done():
             self._poll.set_result(None)
 

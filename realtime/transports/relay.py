@@ -32,18 +32,21 @@ async def forward(request: Request, server: str, sid: str) -> None:
     Raises HandshakeError (unknown sid) where that server is gone.
     """
     question = await _question(request, sid)
-    settings = request.hub.settings
-    timeout = settings.PING_INTERVAL + settings.PING_TIMEOUT + SPARE_TIME
-    asking = request.hub.spawn(request.hub.cluster.ask(server, question, timeout))
-    watching = request.hub.spawn(_hung_up(request))
+    hub = request.hub
+    asking = hub.spawn(_ask(hub, server, question))
+    watching = hub.spawn(_hung_up(request))
+    if question.method == "GET":
+        hub.foreign_polls[asking] = server, sid
     try:
         await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not asking.done():
             return
+        if asking.cancelled():  # this hub is closed
+            await request.send_unavailable()
+            return
         content = asking.result()
-    except ServerGone:
-        content = None
     finally:
+        hub.foreign_polls.pop(asking, None)
         asking.cancel()
         watching.cancel()
     if content is None:
@@ -52,6 +55,15 @@ async def forward(request: Request, server: str, sid: str) -> None:
     await request.send_response(
         status, [(bytes(name), bytes(value)) for name, value in headers], body
     )
+
+
+async def _ask(hub: Hub, server: str, question: HttpRequest) -> Any:
+    """Return the answer, or None where the server is gone."""
+    timeout = hub.settings.PING_INTERVAL + hub.settings.PING_TIMEOUT + SPARE_TIME
+    try:
+        return await hub.cluster.ask(server, question, timeout)
+    except ServerGone:
+        return None
 
 
 async def _question(request: Request, sid: str) -> HttpRequest:

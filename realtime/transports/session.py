@@ -104,6 +104,10 @@ class Session(Connection):
         if self.body_timeout is not None:
             self.body_timeout.reschedule(0)
 
+    def wake(self) -> None:
+        if self.polling is not None:
+            self.polling.wake()
+
     # Heartbeat
 
     def _ping(self) -> None:

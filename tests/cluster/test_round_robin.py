@@ -15,7 +15,7 @@ from tests.clients.python import TRANSPORTS, Client, connected
 from tests.clients.wire import DEADLINE, eventually
 from tests.clusters import LAYERS, LiveCluster
 from tests.conftest import ClusterFactory, NginxFactory
-from tests.live import LiveServer
+from tests.live import CLEAN_EXITS, LiveServer
 from tests.nginx import Nginx
 from tests.valkey import Valkey
 
@@ -298,3 +298,23 @@ async def test_what_a_server_sends_in_its_first_request(
         answer = await asyncio.to_thread(cluster[2].post, path, json=body)
         assert answer.status_code == 200
         assert await client.got("said", "/cluster") == "over HTTP"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_stops_gives_polls_back(
+    new_cluster: ClusterFactory, layer: str, kind: str
+) -> None:
+    """The session of another server goes on: its client is to poll again, elsewhere."""
+    owner, other = await asyncio.to_thread(new_cluster, [kind, kind], layer=layer)
+    with RawSession(owner, other) as raw:
+        await asyncio.to_thread(raw.enter, "/lab")
+        waiting = asyncio.create_task(asyncio.to_thread(raw.get))
+        assert (await asyncio.to_thread(raw.post, '42/lab,["note","x"]')).text == "ok"
+        assert await asyncio.to_thread(other.stop) in CLEAN_EXITS
+        answer = await waiting
+        assert (answer.status_code, answer.text) == (200, "6")
+        assert "Traceback" not in other.log
+
+        path = f"{ENGINE}&sid={raw.sid}"
+        assert owner.post(path, content='42/lab,1["note","y"]').text == "ok"
+        assert owner.get(path).text == '43/lab,1[["x","y"]]'
