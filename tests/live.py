@@ -120,41 +120,28 @@ def _environment(settings: str, database: str) -> dict[str, str]:
     }
 
 
-class LiveServer:
+class LiveProcess:
     """
-    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", or "gunicorn" for a WSGI
-    application) on a free local port.
+    A server started by a command, on a local port, with `env` as its whole environment.
 
-    ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
-    database of its own, or the `database` (a ``DATABASE_URL``) that others may share. Usable as a
-    context manager, or by `start` and `stop`; after `stop` or `kill`, `start` serves the same port
-    again.
+    Usable as a context manager, or by `start` and `stop`; after `stop` or `kill`, `start` serves
+    the same port again.
     """
 
     def __init__(
-        self,
-        kind: str,
-        *,
-        settings: str = "tests.site.settings",
-        realtime: dict[str, Any] | None = None,
-        env: dict[str, str] | None = None,
-        port: int | None = None,
-        database: str | None = None,
-        application: str = "project.asgi:application",
+        self, kind: str, command: list[str], port: int, env: dict[str, str], folder: Path = ROOT
     ) -> None:
         self.kind = kind
-        self.port = port or free_port()
-        self.url = f"http://{HOST}:{self.port}"
-        self.ws_url = f"ws://{HOST}:{self.port}"
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.ws_url = f"ws://{HOST}:{port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self._command = command
+        self._env = env
+        self._folder = folder
         self._log = ""
         self._unread: list[str] = []
         self._changed = threading.Condition()
-        self._command = _command(kind, application, self.port)
-        self.database = database or new_database(settings)
-        self._env = _environment(settings, self.database)
-        self._env["REALTIME_OVERRIDES"] = json.dumps(realtime or {})
-        self._env.update(env or {})
 
     def __repr__(self) -> str:
         return f"<{self.kind} at {self.url}>"
@@ -195,7 +182,7 @@ class LiveServer:
         self.process = subprocess.Popen(
             self._command,
             env=self._env,
-            cwd=ROOT,
+            cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -289,3 +276,33 @@ class LiveServer:
     def rss(self) -> int:
         """Return the process's resident memory in bytes."""
         return int(psutil.Process(self.pid).memory_info().rss)
+
+
+class LiveServer(LiveProcess):
+    """
+    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", or "gunicorn" for a WSGI
+    application) on a free local port.
+
+    ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
+    database of its own, or the `database` (a ``DATABASE_URL``) that others may share.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        settings: str = "tests.site.settings",
+        realtime: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        port: int | None = None,
+        database: str | None = None,
+        application: str = "project.asgi:application",
+    ) -> None:
+        port = port or free_port()
+        self.database = database or new_database(settings)
+        environment = {
+            **_environment(settings, self.database),
+            "REALTIME_OVERRIDES": json.dumps(realtime or {}),
+            **(env or {}),
+        }
+        super().__init__(kind, _command(kind, application, port), port, environment)

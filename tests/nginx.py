@@ -17,7 +17,7 @@ from typing import Self
 from tests.live import HOST, ROOT, free_port
 from tests.services import missing
 
-GUIDE = ROOT / "docs" / "how-to" / "deploy" / "nginx.conf"
+GUIDES = ROOT / "docs" / "how-to" / "deploy"
 
 START_DEADLINE = 20.0
 
@@ -26,14 +26,17 @@ class Nginx:
     """
     Debian's nginx in front of servers at these ports, with the deployment guide's configuration.
 
-    Requests go to the ports in turn. `start` and `stop`, or usable as a context manager.
+    Requests go to the ports in turn; with `pages`, the port of a WSGI server, only those that are
+    Realtime's. `home` is the site's folder. `start` and `stop`, or usable as a context manager.
     """
 
-    def __init__(self, *ports: int) -> None:
+    def __init__(self, *ports: int, pages: int | None = None, home: Path | None = None) -> None:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.ws_url = f"ws://{HOST}:{self.port}"
         self._ports = ports
+        self._pages = pages
+        self._home = home
         self._folder = Path(tempfile.mkdtemp(prefix="realtime-nginx-"))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,7 +91,7 @@ class Nginx:
             return client.connect_ex((HOST, self.port)) == 0
 
     def _write_configuration(self) -> None:
-        (self._folder / "site.conf").write_text(self.configuration(GUIDE.read_text()))
+        (self._folder / "site.conf").write_text(self._configuration())
         temporary = "\n".join(
             f"{kind}_temp_path {self._folder}/{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
@@ -109,12 +112,22 @@ class Nginx:
             """
         )
 
-    def configuration(self, guide: str) -> str:
-        """Return the guide's configuration with the ports and names of this test."""
-        lines = re.findall(r"^ *server [\d.]+:\d+(.*);\n", guide, re.M)
-        assert len(lines) > 1, "the guide names its servers"
-        servers = "".join(f"    server {HOST}:{port}{lines[0]};\n" for port in self._ports)
-        text = re.sub(r"(^ *server [\d.]+:\d+.*;\n)+", servers, guide, flags=re.M)
-        text, count = re.subn(r"^( *listen) .*;", rf"\1 {HOST}:{self.port};", text, flags=re.M)
-        assert count == 1, "the guide listens once"
+    def _configuration(self) -> str:
+        """Return the guide's configuration with the ports of this test."""
+        name = "nginx.conf" if self._pages is None else "nginx-wsgi.conf"
+        text = (GUIDES / name).read_text()
+        if self._home is not None:
+            text = self._replace("/srv/mysite(?=/)", str(self._home), text)
+        if self._pages is not None:
+            text = self._replace(
+                r"server 127\.0\.0\.1:8000;", f"server {HOST}:{self._pages};", text
+            )
+        # One line for each server, with the options of the guide's lines.
+        servers = "".join(rf"    server {HOST}:{port} \2;" + "\n" for port in self._ports)
+        text = self._replace(r"( *server [\d.]+:\d+ (.*);\n)+", servers, text)
+        return self._replace(r"listen .*;", f"listen {HOST}:{self.port};", text)
+
+    def _replace(self, pattern: str, replacement: str, text: str) -> str:
+        text, count = re.subn(pattern, replacement, text)
+        assert count == 1, f"the guide has {count} times {pattern}"
         return text

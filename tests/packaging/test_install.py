@@ -5,7 +5,6 @@ environment.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
@@ -22,10 +21,9 @@ import socketio
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.live import HOST, ROOT, free_port
+from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 
-GUIDE = ROOT / "docs" / "how-to" / "add-to-an-existing-site.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
-BLOCK = re.compile(r"^ *```python\n(?P<code> *# (?P<path>\S+)\n.*?)^ *```$", re.M | re.S)
 # The tutorial says "at the end" where a block is added to a file, and has more than Python.
 TUTORIAL_BLOCK = re.compile(
     r"^```(?:python|html)\n(?:#|<!--) (?P<path>[\w/.]+)(?P<add>, at the end)?(?: -->)?\n"
@@ -34,21 +32,7 @@ TUTORIAL_BLOCK = re.compile(
 )
 DEADLINE = 60
 
-# What a shell of the site's developer has: nothing of this repository.
-ENV = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in ("DJANGO_SETTINGS_MODULE", "PYTHONPATH")
-}
-
 pytestmark = pytest.mark.timeout(600)
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    """Return what a command printed; fail with it where the command failed."""
-    done = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @contextmanager
@@ -104,15 +88,7 @@ def site(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new Django site that has been changed as the guide says."""
     site = tmp_path_factory.mktemp("site")
     run(python, "-m", "django", "startproject", "mysite", ".", cwd=site)
-    blocks = list(BLOCK.finditer(GUIDE.read_text()))
-    assert len(blocks) == 4
-    for block in blocks:
-        target = site / block["path"]
-        indent = re.match(" *", block["code"])[0]  # type: ignore[index]
-        code = re.sub(f"^{indent}", "", block["code"], flags=re.M)
-        # Settings are added to those of the site; the other files are the guide's own.
-        old = target.read_text() if target.name == "settings.py" else ""
-        target.write_text(old + "\n" + code)
+    assert write_blocks(GUIDES / "add-to-an-existing-site.md", site) == 4
     return site
 
 

@@ -1,0 +1,257 @@
+"""The guides "Deploy to one machine or many" and "Run HTTP on WSGI", executed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients.python import Client, connected
+from tests.clients.wire import DEADLINE, eventually
+from tests.live import HOST, ROOT, LiveProcess, free_port
+from tests.nginx import Nginx
+from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
+from tests.services import PostgreSQL
+from tests.valkey import Valkey
+
+DEPLOY = GUIDES / "deploy.md"
+ON_WSGI = GUIDES / "http-on-wsgi.md"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def new_site(folder: Path, guide: Path) -> None:
+    """Make a site as the guide for an existing one and this guide say."""
+    run(sys.executable, "-m", "django", "startproject", "mysite", ".", cwd=folder)
+    write_blocks(GUIDES / "add-to-an-existing-site.md", folder)
+    assert write_blocks(guide, folder) > 0
+
+
+def substitute(path: Path, **changes: str) -> None:
+    """Change what is of the guide's own world; what is not there is an error."""
+    text = path.read_text()
+    for old, new in changes.items():
+        assert old in text, f"{path} has no {old!r}"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def command(line: str) -> list[str]:
+    """Return a guide's command line with the program of this environment."""
+    program, *arguments = shlex.split(line)
+    return [sys.executable, "-m", Path(program).name, *arguments]
+
+
+def redis_config() -> dict[str, str]:
+    """Return the settings of the guide's redis.conf."""
+    lines = (GUIDES / "deploy" / "redis.conf").read_text().splitlines()
+    settings = [line.split(" ", 1) for line in lines if line and not line.startswith("#")]
+    return {name: value.strip('"') for name, value in settings}
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    """A Valkey with the settings of the guide."""
+    with Valkey(**redis_config()) as valkey:
+        yield valkey
+
+
+# The guides themselves
+
+
+def test_guides_show_the_files_that_are_tested() -> None:
+    nginx = (GUIDES / "deploy" / "nginx.conf").read_text()
+    assert nginx in fenced(DEPLOY, "nginx")
+    assert (GUIDES / "deploy" / "redis.conf").read_text() in fenced(DEPLOY, "conf")
+    # The short form of the second guide is what the file says, line by line.
+    lines = {
+        line.strip() for line in (GUIDES / "deploy" / "nginx-wsgi.conf").read_text().split("\n")
+    }
+    for line in fenced(ON_WSGI, "nginx")[0].splitlines():
+        assert line.strip() in lines | {"..."}
+
+
+def test_redis_takes_its_settings(valkey: Valkey) -> None:
+    for name, value in redis_config().items():
+        (given,) = valkey.client.config_get(name).values()
+        assert value in (given, "512mb") or value.startswith("pubsub "), (name, value, given)
+    assert valkey.client.config_get("maxmemory") == {"maxmemory": str(512 * 1024 * 1024)}
+
+
+# Everything on ASGI
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL."""
+    with PostgreSQL() as server:
+        yield server
+
+
+class Site:
+    """The guide's site: its folder, its environment, and its processes behind nginx."""
+
+    def __init__(self, folder: Path, env: dict[str, str], lines: list[str]) -> None:
+        self.folder = folder
+        self.env = env
+        ports = [free_port() for _ in lines]
+        self.processes = [
+            LiveProcess(line.split()[0], command(line.replace("%i", str(port))), port, env, folder)
+            for line, port in zip(lines, ports, strict=True)
+        ]
+        self.nginx = Nginx(*ports, home=folder)
+
+    def manage(self, *arguments: str) -> str:
+        """Return what a command of manage.py printed."""
+        return run(sys.executable, "manage.py", *arguments, cwd=self.folder, env=self.env)
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, valkey: Valkey, postgresql: PostgreSQL
+) -> Iterator[Site]:
+    """The site of the guide, served by both of its command lines and by a third process."""
+    folder = tmp_path_factory.mktemp("deployed")
+    new_site(folder, DEPLOY)
+    database = postgresql.create_database()
+    substitute(
+        folder / "mysite" / "settings.py",
+        **{
+            "example.com": HOST,
+            "/srv/mysite": str(folder),
+            '"mysite",  # PGHOST': f'"{database}",  # PG',
+        },
+    )
+    (env_file,) = (text for text in fenced(DEPLOY, "sh") if "SECRET_KEY=" in text)
+    env = {
+        **ENV,
+        **dict(line.split("=", 1) for line in env_file.splitlines() if not line.startswith("#")),
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": valkey.url,
+        "PGPORT": str(postgresql.port),
+        "PGUSER": "postgres",
+    }
+    lines = re.findall(
+        "^ExecStart=/srv/mysite/.venv/bin/(.*)$", "".join(fenced(DEPLOY, "ini")), re.M
+    )
+    assert [line.split()[0] for line in lines] == ["daphne", "uvicorn"]
+    site = Site(folder, env, [*lines, lines[0]])
+    site.manage("migrate", "--verbosity", "0")
+    site.manage("collectstatic", "--noinput", "--verbosity", "0")
+    with ExitStack() as stack:
+        for process in site.processes:
+            stack.enter_context(process)
+        stack.enter_context(site.nginx)
+        yield site
+
+
+def test_no_check_complains(site: Site) -> None:
+    assert "realtime." not in site.manage("check", "--deploy")
+
+
+def test_pages_and_static_files(site: Site) -> None:
+    with httpx.Client(base_url=site.nginx.url, trust_env=False) as http:
+        for _ in site.processes:
+            assert http.get("/admin/login/").status_code == 200
+        assert "io" in http.get("/static/realtime/realtime.js").text
+
+
+async def test_one_client_on_each_process(site: Site) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connected(site.nginx, "websocket"))
+            for _ in site.processes
+        ]
+        assert len({client.sid()[:6] for client in clients}) == 3
+        for client in clients:
+            assert await client.got("message") == "I'm server"
+            assert await client.call("greet", "Ada") == "Hello, Ada"
+        code = "import realtime; realtime.emit('news', 'from a shell')"
+        await asyncio.to_thread(site.manage, "shell", "-c", code)
+        for client in clients:
+            assert await client.got("news") == "from a shell"
+
+
+@pytest.mark.parametrize("way", ["polling", "websocket"])
+async def test_restart_one_after_the_other(site: Site, way: str) -> None:
+    options = {
+        "reconnection": True,
+        "reconnection_delay": 0.1,
+        "reconnection_delay_max": 0.5,
+    }
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connected(site.nginx, way, **options))
+            for _ in site.processes
+        ]
+        sids = [client.sid() for client in clients]
+        for process in site.processes:
+            await asyncio.to_thread(process.stop)
+            await asyncio.to_thread(process.start)
+            await asyncio.gather(*(works_again(client) for client in clients))
+        assert [client.sid() for client in clients] != sids
+    logs = "".join(process.log for process in site.processes)
+    assert "Traceback" not in logs, logs[logs.index("Traceback") - 300 :][:4000]
+
+
+async def works_again(client: Client) -> None:
+    """Wait until a client is connected and answered."""
+
+    async def greeted() -> bool:
+        try:
+            return await client.io.call("greet", "Ada", timeout=DEADLINE) == "Hello, Ada"
+        except Exception:  # not connected, or cut off meanwhile
+            return False
+
+    assert await eventually(greeted)
+
+
+# Pages on WSGI
+
+
+async def test_pages_on_wsgi(tmp_path: Path, valkey: Valkey) -> None:
+    new_site(tmp_path, ON_WSGI)
+    substitute(
+        tmp_path / "mysite" / "settings.py", **{"ALLOWED_HOSTS = []": f"ALLOWED_HOSTS = ['{HOST}']"}
+    )
+    (tmp_path / "mysite" / "urls.py").write_text(
+        "from django.urls import path\n"
+        "from .views import announce\n"
+        "urlpatterns = [path('announce/', announce)]\n"
+    )
+    env = {**ENV, "PYTHONPATH": str(ROOT), "REDIS_URL": valkey.url}
+    run(sys.executable, "manage.py", "migrate", "--verbosity", "0", cwd=tmp_path, env=env)
+    (lines,) = (text.splitlines() for text in fenced(ON_WSGI, "sh"))
+    processes = []
+    for line in lines:
+        port = free_port()
+        replaced = re.sub(r"(:| )800\d\b", rf"\g<1>{port}", line)
+        processes.append(LiveProcess(line.split()[0], command(replaced), port, env, tmp_path))
+    assert [process.kind for process in processes] == ["gunicorn", "uvicorn", "uvicorn"]
+    pages, *servers = processes
+    async with AsyncExitStack() as stack:
+        for process in processes:
+            await asyncio.to_thread(stack.enter_context, process)
+        nginx = stack.enter_context(Nginx(*(server.port for server in servers), pages=pages.port))
+        clients = [
+            await stack.enter_async_context(connected(nginx, way))
+            for way in ("websocket", "websocket", "polling")
+        ]
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=nginx.url, trust_env=False)
+        )
+        for number in range(8):  # whichever of gunicorn's workers answers
+            answer = await http.get("/announce/", params={"text": f"№{number}"})
+            assert answer.text == "sent"
+            assert "gunicorn" in (await http.head(pages.url)).headers["server"]
+            for client in clients:
+                assert await client.got("announcement") == f"№{number}"
+        assert (await http.get("/socket.io/")).json()["code"] == 0  # Realtime's own words
+    assert "Traceback" not in "".join(process.log for process in processes)
