@@ -88,13 +88,6 @@ def test_redis_takes_its_settings(valkey: Valkey) -> None:
 # Everything on ASGI
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A running PostgreSQL."""
-    with PostgreSQL() as server:
-        yield server
-
-
 class Site:
     """The guide's site: its folder, its environment, and its processes behind nginx."""
 
@@ -120,7 +113,7 @@ def site(
     """The site of the guide, served by both of its command lines and by a third process."""
     folder = tmp_path_factory.mktemp("deployed")
     new_site(folder, DEPLOY)
-    database = postgresql.create_database()
+    database = postgresql.new_database().rpartition("/")[2]
     substitute(
         folder / "mysite" / "settings.py",
         **{
