@@ -126,6 +126,9 @@ def _finish(load: subprocess.Popen[str], servers: list[Server]) -> Result:
     except subprocess.TimeoutExpired:
         load.kill()
         output, errors = load.communicate()
+    except BaseException:
+        load.kill()
+        raise
     logs = "\n".join(server.log for server in servers)
     if load.returncode != 0:
         raise RuntimeError(f"the load generator failed:\n{errors}{output}\n{logs}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,8 @@ def main() -> int:
             sys.exit("The benchmarks need two cores: one for the server, one for its clients.")
         raise_file_limit()
         pin(LOAD_CORE)
+        # Who ends the driver ends its servers too.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         about = machine.describe()
         for name in options.only or WORKLOADS:
             workload = WORKLOADS[name]

@@ -152,13 +152,19 @@ class Server:
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: pin(SERVER_CORE),  # noqa: PLW1509 - there are no threads here
             )
+        try:
+            self._wait_until_ready()
+        except BaseException:  # whatever it is, the process must not outlive the driver
+            self.stop()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIME
         while not self._accepts():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
                 raise RuntimeError(f"{self.kind.name} did not start:\n{self.log}")
             time.sleep(0.02)
-        return self
 
     def __exit__(
         self,
