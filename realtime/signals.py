@@ -86,7 +86,7 @@ class Dispatcher:
             return
         self._waiting.append(Event(signal, socket, arguments))
         if self._task is None or self._task.done():
-            self._task = self._hub.serve(self._send_all())
+            self._task = self._hub.services.spawn(self._send_all())
 
     async def _send_all(self) -> None:
         while self._waiting:

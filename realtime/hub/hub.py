@@ -9,8 +9,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +29,14 @@ from .actions import HubActions
 from .alone import Alone, reaches_others
 from .calls import Answers, as_question, call_sockets, collect
 from .cluster import Cluster
+from .counters import Counters
 from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
 from .sids import new_server_id, new_sid, server_of
 from .targets import Target
+from .tasks import Tasks
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection
@@ -47,21 +48,6 @@ FLUSH_TIME = 0.05
 
 # How often polls are woken while a hub is closed: one may not have reached its session yet.
 WAKE_INTERVAL = 0.2
-
-
-@dataclass(slots=True)
-class Counters:
-    """
-    What a hub counts: events from clients and to clients, volatile messages `dropped` because
-    their clients were slow, clients `cut` because they were slower still, and events beyond a rate
-    limit.
-    """
-
-    events_in: int = 0
-    events_out: int = 0
-    dropped: int = 0
-    cut: int = 0
-    limited: int = 0
 
 
 class Hub:
@@ -89,8 +75,8 @@ class Hub:
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._services: set[asyncio.Task[Any]] = set()
+        self.tasks = Tasks(self.loop)
+        self.services = Tasks(self.loop)
         self.answer_http: AnswerHttp | None = None
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
@@ -100,7 +86,7 @@ class Hub:
         layer = get_channel_layer(self.settings.CHANNEL_LAYER)
         if not reaches_others(layer):
             return Alone()
-        return Cluster(self.server_id, layer, self.serve, HubActions(self))
+        return Cluster(self.server_id, layer, self.services.spawn, HubActions(self))
 
     # Running
 
@@ -119,21 +105,7 @@ class Hub:
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Run `work` in a task that is kept, and whose failure is logged."""
-        return self._keep(self.loop.create_task(work, context=context), self._tasks)
-
-    def serve(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run what goes on until the hub is closed, in a task that is kept likewise."""
-        return self._keep(self.loop.create_task(work), self._services)
-
-    def _keep(self, task: asyncio.Task[Any], tasks: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
-        tasks.add(task)
-        task.add_done_callback(partial(self._done, tasks))
-        return task
-
-    def _done(self, tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
-        tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logging.getLogger("realtime").error("task-failed", exc_info=error)
+        return self.tasks.spawn(work, context)
 
     async def settled(self) -> None:
         """Wait until what sockets opened, joined and left so far is in effect in the cluster."""
@@ -287,7 +259,7 @@ class Hub:
             "sockets": len(self.registry.sockets),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
-            "tasks": len(self._tasks),
+            "tasks": len(self.tasks),
         }
 
     def report(self) -> dict[str, int]:
@@ -324,11 +296,10 @@ class Hub:
             except Exception:  # one that cannot be told must not keep the others from it
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
         self.spawn(self._release_foreign_polls())
-        await self._finish_tasks(self.loop.time() + grace)
+        await self.tasks.finish(grace)
         await self.observers.close()
         await self.cluster.close()
-        for service in tuple(self._services):
-            service.cancel()
+        self.services.cancel()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
 
@@ -341,14 +312,3 @@ class Hub:
     async def _wake(self, server: str, sid: str) -> None:
         with contextlib.suppress(ServerGone):
             await self.cluster.ask(server, Wake(sid), ANSWER_TIMEOUT)
-
-    async def _finish_tasks(self, deadline: float) -> None:
-        """Wait for all tasks, and cancel those that are not done by the deadline."""
-        current = asyncio.current_task()
-        while waiting := {task for task in self._tasks if task is not current}:
-            timeout = deadline - self.loop.time()
-            if timeout <= 0:
-                break
-            await asyncio.wait(waiting, timeout=timeout)
-        for task in waiting:
-            task.cancel()

@@ -72,7 +72,7 @@ class Server:
 
     def kill(self) -> None:
         """Stop at once, without a word to anybody."""
-        for task in [*self.hub._services, *self.hub._tasks]:
+        for task in [*self.hub.services.others(), *self.hub.tasks.others()]:
             task.cancel()
         self.layer.fail()
 
@@ -116,7 +116,7 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
     async with AsyncExitStack() as stack:
         for server in servers:
             stack.push_async_callback(server.close)
-    left = [task for server in servers for task in server.hub._services if not task.done()]
+    left = [task for server in servers for task in server.hub.services.others() if not task.done()]
     if left:
         _, left = await asyncio.wait(left, timeout=DEADLINE)
     assert not left

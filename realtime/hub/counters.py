@@ -1,0 +1,20 @@
+"""What a hub counts from its start on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """
+    What a hub counts: events from clients and to clients, volatile messages `dropped` because
+    their clients were slow, clients `cut` because they were slower still, and events beyond a rate
+    limit.
+    """
+
+    events_in: int = 0
+    events_out: int = 0
+    dropped: int = 0
+    cut: int = 0
+    limited: int = 0
