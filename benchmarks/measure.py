@@ -27,6 +27,9 @@ FAULTS = ("lost", "duplicate", "wrong", "failed", "closed")
 # Waiting for a core for more than this part of the time makes a measurement worth repeating.
 DISTURBED = 0.05
 
+# What a server may grow by under load, beside what waits for deaf clients.
+GROWTH = 16 * 2**20
+
 Result = dict[str, Any]
 
 
@@ -62,7 +65,22 @@ def measure(workload: Workload, case: Case, seconds: float, warm_up: float) -> R
         arguments += ["--seconds", str(seconds), "--warm-up", str(warm_up)]
         if workload.name == "outside":
             return _measure_outside(arguments, kind, servers[0], env, seconds)
-        return _run_load(arguments, servers)
+        result = _run_load(arguments, servers)
+        return result | _judge_deaf(case, result, servers) if case.deaf else result
+
+
+def _judge_deaf(case: Case, result: Result, servers: list[Server]) -> Result:
+    """
+    Return how many deaf clients were `cut`, and the `bound` of what the servers may grow by.
+
+    Raises RuntimeError where they grew by more.
+    """
+    from realtime.conf import OPTIONS  # noqa: PLC0415
+
+    bound = case.deaf * int(OPTIONS["OUTBOX_BYTES"].default) + GROWTH
+    if result["grown"] > bound:
+        raise RuntimeError(f"{case.name} grew by {result['grown']:,} bytes, above {bound:,}")
+    return {"cut": sum(server.count_logged("slow-client") for server in servers), "bound": bound}
 
 
 def measure_quietly(
@@ -103,6 +121,8 @@ def _arguments(workload: Workload, case: Case, kind: Kind, servers: list[Server]
         yield from ("--cookie", session_cookie())
     yield from workload.arguments
     yield from case.arguments
+    if case.deaf:
+        yield from ("--deaf", str(case.deaf))
 
 
 def _start_load(arguments: list[str]) -> subprocess.Popen[str]:

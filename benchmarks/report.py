@@ -31,6 +31,7 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
     header += ["× Channels"] if channels else []
     header += [] if memory else ["CPU µs each"]
     header += ["p50 ms", "p99 ms"] if not memory and workload.name != "outside" else []
+    header += ["× without", "grew MiB", "may MiB", "cut"] if any(c.beside for c in cases) else []
     header.append("spread")
     yield _row(header)
     yield _row(["---", *["---:"] * (len(header) - 1)])
@@ -46,6 +47,11 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
             cells.append(f"{own['cpu_us']:,.1f}")
             if workload.name != "outside":
                 cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}"]
+        if case.beside:
+            without = figures.get(case.beside)
+            cells.append(_ratio(own[main], without[main]) if without else "")
+            cells += [f"{own[name]:,.0f}" for name in ("grown_mib", "bound_mib", "cut")]
+        cells += [""] * (len(header) - 1 - len(cells))
         cells.append(f"{own['spread']:.0%}")
         yield _row(cells)
     if workload.missing:

@@ -20,6 +20,9 @@ FIGURES = {
     "p50_ms": ("p50_us", 1e3),
     "p99_ms": ("p99_us", 1e3),
     "kib": ("bytes_each", 1024.0),
+    "cut": ("cut", 1.0),
+    "grown_mib": ("grown", 2.0**20),
+    "bound_mib": ("bound", 2.0**20),
 }
 
 Summary = dict[str, Any]

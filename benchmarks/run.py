@@ -20,8 +20,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD")
     parser.add_argument("--servers", nargs="+", choices=KINDS, metavar="SERVER")
-    parser.add_argument("--rounds", type=int, default=3, help="of each, interleaved (3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="measured in each round (3)")
+    parser.add_argument("--rounds", type=int, help="of each, interleaved (3, or 1)")
+    parser.add_argument("--seconds", type=float, help="measured in each round (3, or 60)")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before that (1)")
     parser.add_argument("--attempts", type=int, default=3, help="at a quiet measurement (3)")
     parser.add_argument("--lock", type=Path, help="hold this file's lock for each measurement")
@@ -38,12 +38,11 @@ def _run(workload: Workload, options: argparse.Namespace) -> dict[str, list[Resu
     """Return the rounds of each case: the first of all, the second of all, and so on."""
     cases = [case for case in workload.cases if case.server in (options.servers or KINDS)]
     rounds: dict[str, list[Result]] = {}
-    for number in range(options.rounds):
+    seconds = options.seconds or workload.seconds
+    for number in range(options.rounds or workload.rounds):
         for case in cases:
             with quiet(options.lock):
-                result = measure_quietly(
-                    workload, case, options.seconds, options.warm_up, options.attempts
-                )
+                result = measure_quietly(workload, case, seconds, options.warm_up, options.attempts)
             rounds.setdefault(case.name, []).append(result)
             value = result.get("per_second", result.get("bytes_each"))
             waited = f", {result['waited']:.0%} waited" if result.get("waited", 0) > 0.05 else ""

@@ -184,6 +184,10 @@ class Server:
         """The last lines that the server printed."""
         return self._log.read_text(errors="replace")[-3000:]
 
+    def count_logged(self, word: str) -> int:
+        """Return how often the server has printed a word."""
+        return self._log.read_text(errors="replace").count(word)
+
     def stop(self) -> None:
         """End the process by SIGTERM, or by SIGKILL when that takes too long."""
         if self.process.poll() is None:

@@ -17,7 +17,8 @@ class Case:
 
     `label` follows the server's title, `processes` is how many run, `layer` the channel layer (or
     the Redis adapter of other servers), `realtime` are settings of REALTIME, `arguments` are the
-    load generator's beyond those of the workload.
+    load generator's beyond those of the workload. `deaf` clients more are in the room and never
+    read; `beside` names the case of the same server without them.
     """
 
     server: str
@@ -26,6 +27,8 @@ class Case:
     layer: str = "memory"
     realtime: Mapping[str, object] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    deaf: int = 0
+    beside: str = ""
 
     @property
     def name(self) -> str:
@@ -39,7 +42,8 @@ class Workload:
     A workload: `arguments` for the load generator, and the cases that can do it.
 
     `unit` is what a second is counted in, `logged_in` whether clients bring a session's cookie.
-    `missing` says why a server that one looks for is not in the table.
+    `missing` says why a server that one looks for is not in the table. It is measured for
+    `seconds`, `rounds` times, unless something else is asked for.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Workload:
     cases: tuple[Case, ...]
     logged_in: bool = False
     missing: str = ""
+    seconds: float = 3.0
+    rounds: int = 3
 
 
 def _cases(*names: str) -> tuple[Case, ...]:
@@ -60,6 +66,24 @@ def _broadcast(
 ) -> Workload:
     common = ("--workload", "broadcast", "--clients", "500", "--in-flight", "4")
     return Workload(name, title, "deliveries", (*common, *arguments), cases=cases, missing=missing)
+
+
+# Of 500 members, so many never read.
+DEAF = 50
+
+
+def _beside_deaf(server: str, size: int) -> tuple[Case, Case]:
+    """Return the cases of a room without and with deaf clients, and messages of a size."""
+    arguments = ("--size", str(size), "--clients", str(500 - DEAF))
+    without = Case(server, f"{size} bytes, all read", arguments=arguments)
+    return without, Case(
+        server,
+        f"{size} bytes, {DEAF} more never read",
+        1,
+        arguments=arguments,
+        deaf=DEAF,
+        beside=without.name,
+    )
 
 
 NO_PRESENCE: dict[str, object] = {"PRESENCE": False}
@@ -109,6 +133,20 @@ _ALL = (
         *("--transport", "polling"),
         cases=_cases(*SOCKETIO),
         missing="Channels has no long-polling.",
+    ),
+    Workload(
+        "deaf",
+        f"Broadcast to a room of {500 - DEAF} clients who read, and to {DEAF} who never do",
+        "deliveries",
+        ("--workload", "broadcast", "--in-flight", "4"),
+        tuple(
+            case
+            for server in ("uvicorn", "daphne")
+            for size in (100, 1024)
+            for case in _beside_deaf(server, size)
+        ),
+        seconds=60.0,
+        rounds=1,
     ),
     Workload(
         "echo",

@@ -64,6 +64,10 @@ void connection_open(struct connection *connection, int port, unsigned source)
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0)
         fail("socket: %s", strerror(errno));
+    if (connection->deaf) {
+        int size = 4096;
+        setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    }
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     setsockopt(connection->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
     struct sockaddr_in own = {.sin_family = AF_INET};
@@ -97,6 +101,12 @@ static void watch(struct connection *connection, bool write)
     struct epoll_event event = {.events = EPOLLIN | (write ? EPOLLOUT : 0),
                                 .data.ptr = connection};
     epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event);
+}
+
+void connection_ignore(struct connection *connection)
+{
+    if (connection->fd >= 0)
+        epoll_ctl(epoll, EPOLL_CTL_DEL, connection->fd, NULL);
 }
 
 /* Send what waits, as far as the socket takes it. A broken socket is seen when it is read. */

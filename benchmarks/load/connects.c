@@ -73,14 +73,6 @@ void run_connects(void)
     print_result(&window, &latencies);
 }
 
-static uint64_t memory(void)
-{
-    uint64_t sum = 0;
-    for (int index = 0; index < options.pid_count; index++)
-        sum += resident_bytes(options.pids[index]);
-    return sum;
-}
-
 /*
  * What the process grows by while clients connect, for each of them. The first few come before,
  * for what a server makes once.
@@ -91,11 +83,11 @@ void run_idle(void)
     make_clients();
     connect_all(clients, first, NULL);
     loop_run(now_us() + (uint64_t)(options.warm_up * 1e6), NULL);
-    uint64_t before = memory(), at = now_us();
+    uint64_t before = memory_now(), at = now_us();
     connect_all(clients + first, options.clients - first, NULL);
     double rate = (options.clients - first) / ((double)(now_us() - at) / 1e6);
     loop_run(now_us() + (uint64_t)(options.seconds * 1e6), NULL);
-    uint64_t after = memory();
+    uint64_t after = memory_now();
     printf("{\"workload\": \"idle\", \"clients\": %d, \"before\": %llu, \"after\": %llu, "
            "\"bytes_each\": %.1f, \"connects_per_second\": %.1f, \"failed\": %llu, "
            "\"closed\": %llu}\n",

@@ -31,6 +31,7 @@ struct options {
     int ports[MAX_PORTS], port_count;
     int pids[MAX_PIDS], pid_count; /* the server's processes, whose CPU and memory are read */
     int clients, rooms, size, in_flight;
+    int deaf;                /* further members of the first room, who never read */
     bool binary;
     double warm_up, seconds;
 };
@@ -54,6 +55,10 @@ uint64_t now_us(void);
 uint64_t cpu_us(int pid);
 uint64_t waited_us(int pid);
 uint64_t resident_bytes(int pid);
+void memory_mark(void);  /* measure the server's growth from now on; the first call counts */
+void memory_watch(void); /* look at it, from time to time, for its highest */
+uint64_t memory_growth(void);
+uint64_t memory_now(void);
 void samples_add(struct samples *samples, uint64_t value);
 uint32_t samples_percentile(struct samples *samples, double percent);
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -69,6 +74,7 @@ struct buffer {
 struct connection {
     int fd;
     bool connecting, waits_to_write;
+    bool deaf; /* set before it is opened: the system keeps little of what is not read */
     struct buffer in, out;
 };
 
@@ -80,6 +86,8 @@ void buffer_append(struct buffer *buffer, const void *data, size_t size);
 void connection_open(struct connection *connection, int port, unsigned source);
 void connection_flush(struct connection *connection);
 void connection_close(struct connection *connection);
+/* Read nothing from now on. */
+void connection_ignore(struct connection *connection);
 
 /* What the loop calls (client.c) */
 void client_writable(struct connection *connection);
@@ -158,6 +166,9 @@ struct window {
 };
 struct window measure(void (*begin)(void), void (*end)(void));
 bool drain(bool (*done)(void));
+/* Let `options.deaf` clients join the first room, and read nothing from then on (deaf.c). */
+void deaf_enter(void);
+bool deaf_message(struct client *client, const char *text, size_t size);
 void print_result(const struct window *window, struct samples *latencies);
 
 void run_broadcast(void);

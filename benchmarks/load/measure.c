@@ -61,15 +61,22 @@ static struct usage read_usage(void)
     return usage;
 }
 
+static bool watch(void)
+{
+    memory_watch();
+    return false;
+}
+
 /* Warm up, then measure; `end` stops the work before the last answers are awaited. */
 struct window measure(void (*begin)(void), void (*end)(void))
 {
     struct window window = {.waited = 0};
     loop_run(now_us() + (uint64_t)(options.warm_up * 1e6), NULL);
+    memory_mark();
     struct usage before = read_usage();
     begin();
     window.start = now_us();
-    loop_run(window.start + (uint64_t)(options.seconds * 1e6), NULL);
+    loop_run(window.start + (uint64_t)(options.seconds * 1e6), watch);
     window.end = now_us();
     end();
     struct usage after = read_usage();
@@ -95,12 +102,12 @@ void print_result(const struct window *window, struct samples *latencies)
     printf("{\"workload\": \"%s\", \"seconds\": %.4f, \"done\": %llu, \"per_second\": %.1f, "
            "\"cpu_us\": %llu, \"waited\": %.4f, \"cpu_us_each\": %.4f, \"p50_us\": %u, \"p99_us\": %u, "
            "\"lost\": %llu, \"duplicate\": %llu, \"wrong\": %llu, \"failed\": %llu, "
-           "\"closed\": %llu}\n",
+           "\"closed\": %llu, \"grown\": %llu}\n",
            options.workload, seconds, (unsigned long long)totals.done,
            (double)totals.done / seconds, (unsigned long long)window->cpu, window->waited,
            totals.done ? (double)window->cpu / (double)totals.done : 0,
            samples_percentile(latencies, 50), samples_percentile(latencies, 99),
            (unsigned long long)totals.lost, (unsigned long long)totals.duplicate,
            (unsigned long long)totals.wrong, (unsigned long long)totals.failed,
-           (unsigned long long)totals.closed);
+           (unsigned long long)totals.closed, (unsigned long long)memory_growth());
 }

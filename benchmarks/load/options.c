@@ -18,7 +18,7 @@ static const struct option known[] = {
     {"clients", required_argument, NULL, 'c'}, {"rooms", required_argument, NULL, 'r'},
     {"size", required_argument, NULL, 's'}, {"in-flight", required_argument, NULL, 'f'},
     {"warm-up", required_argument, NULL, 'u'}, {"seconds", required_argument, NULL, 'S'},
-    {"binary", no_argument, NULL, 'b'}, {"structured", no_argument, NULL, 'o'},
+    {"deaf", required_argument, NULL, 'D'}, {"binary", no_argument, NULL, 'b'}, {"structured", no_argument, NULL, 'o'},
     {NULL, 0, NULL, 0},
 };
 
@@ -78,6 +78,7 @@ void options_parse(int count, char **arguments)
         case 'f': options.in_flight = number(optarg, 1, 64); break;
         case 'u': options.warm_up = seconds(optarg); break;
         case 'S': options.seconds = seconds(optarg); break;
+        case 'D': options.deaf = number(optarg, 0, 1000); break;
         case 'b': options.binary = true; break;
         case 'o': options.structured = true; break;
         default: fail("unknown option");

@@ -99,7 +99,7 @@ static void take_payload(struct client *client, const char *data, size_t size, b
 static void on_message(struct client *client, const char *text, size_t size)
 {
     int64_t id;
-    if (client->number < 0)
+    if (client->number < 0 || deaf_message(client, text, size))
         return;
     if (!client->joined) {
         if (client_acknowledged(text, size, &id)) {
@@ -188,6 +188,11 @@ void run_broadcast(void)
     sending = true;
     for (int index = 0; index < options.in_flight; index++)
         trigger();
+    if (options.deaf > 0) {
+        loop_run(now_us() + (uint64_t)(options.warm_up * 1e6), NULL);
+        memory_mark(); /* what comes now is their cost */
+        deaf_enter();
+    }
     struct window window = measure(begin, end);
     if (!drain(landed))
         note_failure("%d broadcasts did not reach everybody", in_flight);

@@ -66,6 +66,39 @@ uint64_t resident_bytes(int pid)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t memory_now(void)
+{
+    uint64_t sum = 0;
+    for (int index = 0; index < options.pid_count; index++)
+        sum += resident_bytes(options.pids[index]);
+    return sum;
+}
+
+enum { WATCH_INTERVAL = 50000 };
+static uint64_t marked, highest, watched;
+
+void memory_mark(void)
+{
+    if (marked == 0)
+        marked = highest = memory_now();
+}
+
+void memory_watch(void)
+{
+    uint64_t now = now_us();
+    if (now - watched < WATCH_INTERVAL)
+        return;
+    watched = now;
+    uint64_t memory = memory_now();
+    if (memory > highest)
+        highest = memory;
+}
+
+uint64_t memory_growth(void)
+{
+    return highest - marked;
+}
+
 void samples_add(struct samples *samples, uint64_t value)
 {
     if (samples->count == samples->capacity) {

@@ -36,6 +36,7 @@ def _load_generator() -> None:
         ("echo", Case("daphne")),
         ("typed", Case("uvicorn-asyncio", arguments=("--event", "typed"))),
         ("connects-session", Case("uvicorn-asyncio")),
+        ("deaf", Case("daphne", arguments=("--clients", "50"), deaf=5)),
         ("cluster", Case("uvicorn-asyncio", processes=2, layer="core")),
         ("outside", Case("uvicorn-asyncio", layer="pubsub")),
         ("broadcast", Case("channels-daphne")),
