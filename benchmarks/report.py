@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
     cases = [case for case in workload.cases if case.name in figures]
     memory = "kib" in figures[cases[0].name]
     main = "kib" if memory else "per_second"
+    timed = not memory and workload.name not in ("outside", "layers")
     header = ["server", workload.unit if memory else f"{workload.unit}/s"]
     node, channels = _reference(workload, figures, "node"), _channels(workload, figures)
     header += ["× Node"] if node else []
     header += ["× Channels"] if channels else []
     header += [] if memory else ["CPU µs each"]
-    header += ["p50 ms", "p99 ms"] if not memory and workload.name != "outside" else []
+    header += ["p50 ms", "p99 ms"] if timed else []
+    header += ["publisher µs", "receiver µs"] if workload.name == "layers" else []
     header += ["× without", "grew MiB", "may MiB", "cut"] if any(c.beside for c in cases) else []
     header.append("spread")
     yield _row(header)
@@ -45,8 +47,10 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
             cells.append(_ratio(own[main], other[main]) if other else "")
         if not memory:
             cells.append(f"{own['cpu_us']:,.1f}")
-            if workload.name != "outside":
+            if timed:
                 cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}"]
+        if workload.name == "layers":
+            cells += [f"{own[name]:,.0f}" for name in ("publish_us", "receive_us")]
         if case.beside:
             without = figures.get(case.beside)
             cells.append(_ratio(own[main], without[main]) if without else "")
@@ -110,9 +114,13 @@ def provenance(machine: dict[str, Any]) -> Iterator[str]:
 
 def write_page(summary: Summary, page: Path) -> None:
     """Put the tables between the two marks of a page in the documentation."""
-    text = page.read_text()
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"{page} has no {START} ... {END}")
-    page.write_text(f"{before}{START}\n\n" + "\n".join(tables(summary)) + f"\n\n{END}{after}")
+    put_between(START, END, tables(summary), page)
+
+
+def put_between(start: str, end: str, lines: Iterable[str], page: Path) -> None:
+    """Put lines between two marks of a page, in place of what is there."""
+    before, found_start, rest = page.read_text().partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise ValueError(f"{page} has no {start} ... {end}")
+    page.write_text(f"{before}{start}\n\n" + "\n".join(lines) + f"\n\n{end}{after}")

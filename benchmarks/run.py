@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import chart, machine, report, results
 from .measure import Result, measure_quietly, quiet
+from .scaling import tables as scaling
 from .servers import KINDS, LOAD_CORE, ROOT, SERVER_CORE, pin, raise_file_limit
 from .workloads import WORKLOADS, Workload
 
@@ -73,6 +74,10 @@ def main() -> int:
         results.write_kept(summary, DOCS / "benchmarks.json")
         report.write_page(summary, DOCS / "benchmarks.md")
         chart.write(summary, DOCS / "images" / "benchmarks.svg")
+        try:
+            scaling.write_page(summary, DOCS / "scaling.md")
+        except KeyError as missing:
+            _note(f"docs/scaling.md stays as it is: {missing.args[0]}")
     elif options.report:
         print("\n".join(report.tables(summary)))
     return 0

@@ -71,6 +71,7 @@ KINDS = {
             settings=_OURS,
         ),
         Kind("daphne", "Realtime on daphne", _daphne(_REALTIME), settings=_OURS),
+        Kind("valkey", "Valkey", ()),  # not a server under test: what carries messages between them
         Kind("node", "Socket.IO on Node", ("node", str(PEERS / "node" / "server.mjs"), "{port}")),
         Kind(
             "python-socketio",

@@ -203,6 +203,17 @@ _ALL = (
         missing="django-sio keeps its sessions in one process.",
     ),
     Workload(
+        "layers",
+        "The layers by themselves: messages of 180 bytes to a group of so many processes",
+        "messages",
+        (),
+        tuple(
+            Case("valkey", f"{layer} layer, {receivers} to receive", receivers, layer)
+            for layer in ("core", "pubsub")
+            for receivers in (1, 4)
+        ),
+    ),
+    Workload(
         "outside",
         "Emits from a process that serves no clients, over Valkey, to a room of 10",
         "emits",

@@ -58,6 +58,14 @@ def test_idle_connections_have_a_size() -> None:
     assert 1_000 < result["bytes_each"] < 500_000
 
 
+@pytest.mark.parametrize("layer", ["core", "pubsub"])
+def test_a_layer_by_itself(layer: str) -> None:
+    case = Case("valkey", processes=2, layer=layer)
+    result = measure.measure(WORKLOADS["layers"], case, SHORT, 0)
+    assert result["done"] >= 400
+    assert all(result[cost] > 0 for cost in ("cpu_us_each", "publish_us", "receive_us"))
+
+
 def test_a_server_that_loses_messages_fails_its_measurement() -> None:
     workload = replace(
         WORKLOADS["echo"], arguments=(*WORKLOADS["echo"].arguments, "--event", "nobody listens")
