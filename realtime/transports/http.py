@@ -42,7 +42,7 @@ class Request:
         self.receive = receive
         self._send = send
         self._cors: Headers = []
-        # Whether the client may still be sending a body that nobody reads.
+        # Whether the client may go on sending a body for ever, which nobody reads any more.
         self._left_unread = False
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
@@ -163,6 +163,7 @@ class Request:
             async with asyncio.timeout(None) as session.body_timeout:
                 return await self.read_body()
         except TimeoutError:
+            self._left_unread = True
             raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
         finally:
             session.body_timeout = None
@@ -189,7 +190,6 @@ class Request:
         declared = header(self.scope, b"content-length") or ""
         if declared.isdecimal() and int(declared) > limit:
             raise TooLarge
-        self._left_unread = True
         body = bytearray()
         while True:
             message = await self.receive()
@@ -199,7 +199,6 @@ class Request:
             if len(body) > limit:
                 raise TooLarge
             if not message.get("more_body", False):
-                self._left_unread = False
                 return bytes(body)
 
     # Answers

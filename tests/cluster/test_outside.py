@@ -522,7 +522,9 @@ while sys.stdin.readline():
     valkey.stop()
     assert script.step().startswith("LayerUnavailable The channel layer did not take the message")
     valkey.start()
-    assert script.step().startswith("NotRunning No Realtime server")
+    # A connection that broke may be found broken only when it is used.
+    said = [script.step() for _ in range(2)]
+    assert said[-1].startswith("NotRunning No Realtime server"), said
     code_, _ = script.end()
     assert code_ == 0
 
