@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from .results import Summary
 from .servers import KINDS
 
-WIDTH, PANEL_WIDTH, LEFT, GAP = 960, 440, 210, 30
+WIDTH, PANEL_WIDTH, LEFT, GAP = 960, 440, 226, 30
 BAR, STEP, HEAD = 14, 22, 44
 
 # Ours, the others on Python, and Node, told apart for every kind of sight.

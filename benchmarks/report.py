@@ -31,7 +31,7 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
     header += ["× Node"] if node else []
     header += ["× Channels"] if channels else []
     header += [] if memory else ["CPU µs each"]
-    header += ["p50 ms", "p99 ms"] if timed else []
+    header += ["p50 ms", "p99 ms", "waited"] if timed else []
     header += ["publisher µs", "receiver µs"] if workload.name == "layers" else []
     header += ["× without", "grew MiB", "may MiB", "cut"] if any(c.beside for c in cases) else []
     header.append("spread")
@@ -48,7 +48,7 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
         if not memory:
             cells.append(f"{own['cpu_us']:,.1f}")
             if timed:
-                cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}"]
+                cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}", f"{own['waited']:.0%}"]
         if workload.name == "layers":
             cells += [f"{own[name]:,.0f}" for name in ("publish_us", "receive_us")]
         if case.beside:
