@@ -24,7 +24,7 @@ cluster: $(VENV)/run.stamp ## serve the demo from three processes, on ports 7000
 test: $(VENV)/dev.stamp $(NODE_CLIENT)/node_modules/.stamp ## run all tests
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
 
 soak: $(VENV)/dev.stamp ## let a day of clients come and go, and look what remains (minutes)
 	$(BIN)/python -m pytest tests/soak -m soak -s

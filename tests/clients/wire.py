@@ -271,9 +271,9 @@ class DeafClient:
         """Send a text frame."""
         self.write(text_frame(text))
 
-    async def read_frame(self) -> str:
+    async def read_frame(self, timeout: float = DEADLINE) -> str:
         """Return the text of the next frame."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(timeout):
             length = (await self.reader.readexactly(2))[1]
             if length == 126:
                 (length,) = struct.unpack(">H", await self.reader.readexactly(2))

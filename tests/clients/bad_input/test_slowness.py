@@ -109,7 +109,7 @@ async def test_a_handler_much_slower_than_its_client(
             sending = asyncio.create_task(send())
             # An answer to a ping waits behind all events, as the question does.
             async with asyncio.timeout(LONGEST):
-                while (frame := await client.read_frame()) == "2":
+                while (frame := await client.read_frame(LONGEST)) == "2":
                     client.send("3")
             assert frame == f"43/lab,1[{EVENTS},0]"
             await sending

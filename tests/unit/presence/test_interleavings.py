@@ -104,10 +104,16 @@ def disturbed(store: Store, scenario: Scenario, changes: Any, *, beat: bool) -> 
 
 
 def take_for_dead(remove: bool) -> None:
-    if remove:
-        Server.objects.all().delete()
-    else:
+    if not remove:
         Server.objects.update(seen_at="2020-01-01T00:00Z")
+        return
+    for _ in range(10):
+        try:
+            Server.objects.all().delete()
+            return
+        except IntegrityError:  # the writer has added a room meanwhile: once more, as servers do
+            pass
+    raise AssertionError("the writer's rows cannot be removed")
 
 
 @pytest.fixture(autouse=True)
