@@ -19,7 +19,6 @@ def reaches_others(layer: Any) -> bool:
 class Alone:
     """Takes the place of `Cluster` with a layer in memory: the hub's own sockets are all."""
 
-    changing = False
     lost = 0
 
     def subscribe(self, namespace: str, room: str | None) -> None:
