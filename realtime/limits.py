@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from math import inf
 from typing import Any, NamedTuple
 
 from .exceptions import RateLimited, TooManyConnections
@@ -17,7 +18,7 @@ _RATE = re.compile(r"(\d{1,9})/(\d{1,6})?([smh])")
 # The name of the limit for every event that has none of its own.
 ANY = "*"
 
-# Seconds between two log lines about one socket.
+# Seconds between two log lines about what happens again and again.
 LOG_INTERVAL = 1.0
 
 RateLimits = Mapping[str, str]
@@ -81,20 +82,37 @@ class Bucket:
         return True
 
 
-class EventLimiter:
+class LogLimiter:
+    """Tells what happens again and again when it is worth a line in the log."""
+
+    __slots__ = ("_clock", "_logged")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged = -inf
+
+    def should_log(self) -> bool:
+        """Tell whether it is: the first time, then once in LOG_INTERVAL seconds."""
+        now = self._clock()
+        if now - self._logged < LOG_INTERVAL:
+            return False
+        self._logged = now
+        return True
+
+
+class EventLimiter(LogLimiter):
     """
-    The rate limits of one socket.
+    The rate limits of one socket, whose refusals are not each worth a line in the log.
 
     `limits` are rates by event; the one with the name ANY is a limit for all other events together.
     """
 
-    __slots__ = ("_buckets", "_clock", "_limits", "_logged")
+    __slots__ = ("_buckets", "_limits")
 
     def __init__(self, limits: RateLimits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._limits = limits
         now = clock()
-        self._logged = now - LOG_INTERVAL
         self._buckets = {event: Bucket(parse_rate(rate), now) for event, rate in limits.items()}
 
     def check(self, event: str) -> None:
@@ -103,14 +121,6 @@ class EventLimiter:
         bucket = self._buckets.get(name)
         if bucket is not None and not bucket.take(self._clock()):
             raise RateLimited(f"more than {self._limits[name]} of {event!r}"[:200])
-
-    def should_log(self) -> bool:
-        """Tell whether a refusal is worth a line in the log: not one for each event of a flood."""
-        now = self._clock()
-        if now - self._logged < LOG_INTERVAL:
-            return False
-        self._logged = now
-        return True
 
 
 def find_limits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ from .envelopes import (
 )
 from .lanes import Incoming, Lane, Position
 from .link import CALL_TIMEOUT, MIN_PAUSE, LayerRefused, Link, Spawn
+from .losses import Losses
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
@@ -62,6 +64,8 @@ class Cluster:
         self._dialogue = Dialogue(server, self.peers, self.publisher, actions, spawn)
         self._memberships = Memberships(self.link)
         self._incoming = Incoming()
+        self._refused = Losses(self._loop)
+        self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
         self._listener: asyncio.Task[None] | None = None
         self._memberships.add(server_group(server))
@@ -95,11 +99,6 @@ class Cluster:
         group = group_name(namespace, room)
         self._memberships.discard(group)
         self._incoming.forget_lane(group)
-
-    @property
-    def changing(self) -> bool:
-        """Whether memberships that were asked for are not in effect yet."""
-        return self._memberships.changing
 
     async def settled(self) -> None:
         """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
@@ -159,7 +158,7 @@ class Cluster:
         except (ChannelFull, LayerRefused) as error:
             lost = len(message["bodies"])
             self.publisher.lost += lost
-            log(logging.ERROR, "layer-lost", lane=lane.name, lost=lost, error=repr(error))
+            self._refused.note(lost, lane=lane.name, error=repr(error))
 
     # Questions
 
@@ -188,6 +187,8 @@ class Cluster:
             log(logging.WARNING, "server-gone", server=server)
         self._dialogue.gone(server)
         self._incoming.forget_server(server)
+        if server in self._unheard:
+            self._unheard.pop(server).tell()
 
     # Receiving
 
@@ -246,7 +247,7 @@ class Cluster:
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:
-            log(logging.ERROR, "layer-lost", server=server, lost=lost)
+            self._unheard[server].note(lost, server=server)
 
     @property
     def lost(self) -> int:
@@ -289,3 +290,5 @@ class Cluster:
                     await self._memberships.leave_all()
         except Exception as error:
             log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)
+        for losses in (self._refused, *self._unheard.values()):
+            losses.tell()

@@ -51,7 +51,6 @@ class Link:
         self.layer = layer
         self.up = asyncio.Event()
         self.up.set()
-        self.outages = 0
         self.spawn = spawn
         self._restore = restore
         self._on_down = on_down
@@ -78,7 +77,6 @@ class Link:
         """Take note of an outage, and work on its end."""
         if self.up.is_set():
             self.up.clear()
-            self.outages += 1
             log(logging.ERROR, what, error=repr(error) if error else "-")
             self._on_down()
             self.spawn(self._recover())

@@ -50,11 +50,6 @@ class Memberships:
         self._changed.setdefault(group, self._sequence)
         self._wake.set()
 
-    @property
-    def changing(self) -> bool:
-        """Whether something that was asked for is not in effect yet."""
-        return bool(self._changed)
-
     async def settled(self) -> None:
         """
         Wait until the memberships asked for so far are in effect.

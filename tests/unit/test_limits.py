@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 from realtime import NamespaceConsumer, event
 from realtime.exceptions import RateLimited, TooManyConnections
 from realtime.hub import Hub
-from realtime.limits import ConnectionLimits, EventLimiter, Rate, find_limits, parse_rate
+from realtime.limits import (
+    ConnectionLimits,
+    EventLimiter,
+    LogLimiter,
+    Rate,
+    find_limits,
+    parse_rate,
+)
 
 from .conftest import Connect
 
@@ -82,9 +91,10 @@ def test_no_more_than_the_rate_in_any_time(pauses: list[float]) -> None:
         assert len(inside) <= 5 + 5, "a full bucket, and what flows in meanwhile"
 
 
-def test_one_log_line_a_second() -> None:
+@pytest.mark.parametrize("kind", [LogLimiter, partial(EventLimiter, {"*": "1/s"})])
+def test_one_log_line_a_second(kind: Callable[[Clock], LogLimiter]) -> None:
     clock = Clock()
-    limiter = EventLimiter({"*": "1/s"}, clock)
+    limiter = kind(clock)
     assert limiter.should_log()
     assert not limiter.should_log()
     clock.now += 1

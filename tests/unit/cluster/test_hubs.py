@@ -103,8 +103,10 @@ async def test_memberships_are_in_effect_before_the_client_is_told(three: Three,
     three[0].emit(("a",), "hi")
     assert await said(client) == "hi"
     three[1].layer.hang("group_add")
+    asked = three[1].layer.calls["group_add"]
     joining = asyncio.create_task(client.call("join", "b"))
-    await until(lambda: group_name("/", "b") not in bus.groups and three[1].cluster.changing)
+    await until(lambda: three[1].layer.calls["group_add"] > asked)
+    assert group_name("/", "b") not in bus.groups
     assert not joining.done()
     three[1].layer.resume()
     assert await joining == ["a", "b"]
@@ -133,9 +135,10 @@ async def test_remote_join_leave_and_disconnect(three: Three) -> None:
 async def test_settled_everywhere_waits_for_the_others(three: Three, bus: Bus) -> None:
     client = await three[1].client("a")
     three[1].layer.hang("group_add")
+    asked = three[1].layer.calls["group_add"]
     three[0].command(("a",), "join", "b")
     settling = asyncio.create_task(three[0].cluster.settled_everywhere())
-    await until(lambda: three[1].cluster.changing)
+    await until(lambda: three[1].layer.calls["group_add"] > asked)
     assert not settling.done()
     three[1].layer.resume()
     await settling
