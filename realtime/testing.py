@@ -157,6 +157,8 @@ class Client:
             self._leave()
             return
         if isinstance(frame, str):
+            if frame == engineio.PacketType.PING:
+                self._sent.put_nowait(engineio.PacketType.PONG)
             if not frame.startswith(engineio.MESSAGE):
                 return
             frame = frame[1:]

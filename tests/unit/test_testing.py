@@ -77,6 +77,16 @@ async def test_a_call_of_a_client_that_is_closed_fails(connect: Connect) -> None
     await client.closed()
 
 
+async def test_a_client_outlives_its_pings(serve: Serve, connect: Connect) -> None:
+    serve(Main, PING_INTERVAL=0.02, PING_TIMEOUT=0.03)
+    client = await connect()
+    with pytest.raises(TimeoutError):
+        await client.closed(timeout=0.3)
+    with pytest.raises(TimeoutError):
+        await client.call("hang", timeout=0.3)
+    assert not client.pending()
+
+
 async def test_disconnect_twice(connect: Connect) -> None:
     client = await connect()
     await client.disconnect()
