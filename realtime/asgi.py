@@ -70,7 +70,7 @@ class Realtime:
             return
 
         async def start(scope: Scope) -> Session:
-            session = Session(hub, await complete_scope(scope), PollingWriter())
+            session = Session(hub, await complete_scope(hub, scope), PollingWriter())
             assert session.inbox is not None
             hub.spawn(session.read(session.inbox.receive))
             return session
@@ -81,14 +81,14 @@ class Realtime:
         self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         async def start(scope: Scope, writer: Writer) -> Session:
-            return Session(hub, await complete_scope(scope), writer)
+            return Session(hub, await complete_scope(hub, scope), writer)
 
         if hub.closing:
             await refuse_websocket(receive, send)
         elif _is_engine_path(path):
             await websocket.serve(hub, scope, receive, send, start)
         elif path.startswith(get_settings().PLAIN_PATH):
-            await plain.serve(hub, scope, receive, send, complete_scope)
+            await plain.serve(hub, scope, receive, send, partial(complete_scope, hub))
         elif self._websocket is not None:
             await self._websocket(scope, receive, send)
         else:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
-from channels.auth import get_user
 from django.conf import settings
-from django.db import connections
-from django.http import parse_cookie
+from django.contrib.auth import get_user
+from django.http import HttpRequest, parse_cookie
 
 from .transports.requests import header
 
+if TYPE_CHECKING:
+    from .hub import Hub
 
-async def complete_scope(scope: dict[str, Any]) -> dict[str, Any]:
+
+async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     Return a scope with `session` and `user`.
 
@@ -29,15 +30,41 @@ async def complete_scope(scope: dict[str, Any]) -> dict[str, Any]:
     cookies = parse_cookie(header(scope, b"cookie") or "")
     key = cookies.get(settings.SESSION_COOKIE_NAME)
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user = await _find_user(session) if key else AnonymousUser()
+    user = await hub.lookups.run(_find_user, session) if key else AnonymousUser()
     return scope | {"cookies": cookies, "session": session, "user": user}
 
 
-async def _find_user(session: Any) -> Any:
-    """Return the session's user, looked up in a thread of its own."""
-    async with ThreadSensitiveContext() as context:
-        try:
-            return await get_user({"session": session})
-        finally:
-            if context in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(connections.close_all)()
+def _find_user(session: Any) -> Any:
+    """Return the session's user, found and checked by Django."""
+    return get_user(cast(HttpRequest, _Request(_Unrenewed(session))))
+
+
+class _Request(NamedTuple):
+    """What `get_user` has to know of a request."""
+
+    session: _Unrenewed
+
+
+class _Unrenewed:
+    """
+    A session that keeps its key.
+
+    Django gives a new one to a session from the time of an older key in SECRET_KEY_FALLBACKS, and
+    tells the client. That can be done only by an HTTP response of its own, so it is left to the
+    next one.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._session[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        pass
+
+    def cycle_key(self) -> None:
+        pass

@@ -19,6 +19,7 @@ from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
 from ..limits import ConnectionLimits
 from ..logs import log
+from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
 from ..routing import resolve
@@ -73,6 +74,7 @@ class Hub:
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
+        self.lookups = Lookups(self.settings.SYNC_HANDLERS)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
         self.tasks = Tasks(self.loop)
@@ -297,6 +299,7 @@ class Hub:
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
         self.spawn(self._release_foreign_polls())
         await self.tasks.finish(grace)
+        await self.lookups.close()
         await self.observers.close()
         await self.cluster.close()
         self.services.cancel()

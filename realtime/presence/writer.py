@@ -116,7 +116,6 @@ class Writer:
     # Writing
 
     async def _run(self) -> None:
-        await self._thread.end_with_loop()
         while True:
             try:
                 if self._behind:

@@ -1,4 +1,4 @@
-"""Presence in one process, and the admin, on PostgreSQL."""
+"""Presence in one process, the admin, and sessions, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from tests.services import PostgreSQL
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "which",
-    [["tests/unit/presence"], ["tests/unit/admin", "-k", "not 100_000"]],
-    ids=["presence", "admin"],
+    [
+        ["tests/unit/presence"],
+        ["tests/unit/admin", "-k", "not 100_000"],
+        ["tests/unit/test_lookups.py"],
+    ],
+    ids=["presence", "admin", "sessions"],
 )
 def test_all_of_it_on_postgresql(postgresql: PostgreSQL, which: list[str]) -> None:
-    """The tests of a folder of tests/unit, with PostgreSQL instead of SQLite."""
+    """Tests of tests/unit, with PostgreSQL instead of SQLite."""
     tests = subprocess.run(
         [
             sys.executable,

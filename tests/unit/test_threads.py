@@ -1,0 +1,170 @@
+"""Threads that call what blocks: how many there are, what they answer, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from realtime import threads
+from realtime.threads import Threads
+
+from .probes import DEADLINE
+
+Make = Callable[..., Threads]
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """A function with the options of `Threads`, whose threads end with the test."""
+    made: list[Threads] = []
+
+    def make(**options: Any) -> Threads:
+        made.append(Threads("tested", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close(DEADLINE)
+        assert not each, "all have ended"
+
+
+@pytest.fixture
+async def gate(make: Make) -> AsyncIterator[threading.Event]:
+    """What tests let threads wait for; it opens before they have to end."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_calls_are_answered_in_order_by_one_thread(make: Make) -> None:
+    done: list[int] = []
+    one = make()
+    assert not one, "none is started before there is work"
+    await asyncio.gather(*(one.run(done.append, n) for n in range(100)))
+    assert done == list(range(100))
+    assert len(one) == 1
+
+
+async def test_what_a_call_raises(make: Make) -> None:
+    def fail(error: BaseException) -> None:
+        raise error
+
+    one = make()
+    for error in (ValueError("no"), SystemExit(), asyncio.CancelledError("no")):
+        with pytest.raises(type(error)):
+            await one.run(fail, error)
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        await one.run(fail, StopIteration())
+    assert await one.run(int, "7") == 7
+
+
+async def test_no_more_threads_than_their_number(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "BUSY", 0)  # as if the process had no time to spare
+    some = make(size=3, most=9)
+    used = await asyncio.gather(*(some.run(threading.get_ident) for _ in range(200)))
+    assert len(set(used)) <= 3
+    assert len(some) == 3
+
+
+async def test_calls_that_wait_for_something_get_more_threads(
+    make: Make, gate: threading.Event
+) -> None:
+    some = make(size=2, most=5)
+    hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(4)]
+    assert await asyncio.wait_for(some.run(int, "7"), DEADLINE) == 7, "the fifth thread"
+    await asyncio.sleep(0)
+    hung.append(asyncio.create_task(some.run(gate.wait)))
+    late = asyncio.create_task(some.run(int, "8"))
+    await until(lambda: some._queue.qsize() == 1)
+    assert len(some) == 5, "and no more"
+    gate.set()
+    assert await asyncio.wait_for(late, DEADLINE) == 8
+    assert all(await asyncio.gather(*hung))
+
+
+async def test_stuck_threads_are_replaced_where_the_process_is_busy(
+    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "BUSY", 0)
+    monkeypatch.setattr(threads, "PATIENCE", 0.05)
+    some = make(size=2, most=9)
+    hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(3)]
+    assert await asyncio.wait_for(some.run(int, "7"), DEADLINE) == 7
+    gate.set()
+    await asyncio.gather(*hung)
+
+
+async def test_those_that_are_too_many_end_and_the_others_rest(
+    make: Make, gate: threading.Event
+) -> None:
+    rested: list[int] = []
+    some = make(size=2, most=5, linger=0.02, rest=lambda: rested.append(threading.get_ident()))
+    hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(5)]
+    await until(lambda: len(some) == 5)
+    gate.set()
+    await asyncio.gather(*hung)
+    await until(lambda: len(some) == 2 and len(rested) == 5)
+    rested.clear()
+    assert await some.run(threading.get_ident) in {worker.ident for worker in some._workers}
+    await until(lambda: bool(rested))
+
+
+async def test_a_thread_that_fails_is_replaced(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+
+    def rest() -> None:
+        raise OSError("while it rested")
+
+    some = make(linger=0.001, rest=rest)
+    first = await some.run(threading.current_thread)
+    await until(lambda: not some)
+    assert [failure.exc_type for failure in failures] == [OSError]
+    assert await some.run(threading.current_thread) is not first
+
+
+async def test_who_has_left_is_not_worked_for(make: Make, gate: threading.Event) -> None:
+    done: list[str] = []
+    one = make()
+    first = asyncio.create_task(one.run(gate.wait))
+    left, stays = (asyncio.create_task(one.run(done.append, who)) for who in ("left", "stays"))
+    await until(lambda: one._queue.qsize() == 2)
+    left.cancel()
+    gate.set()
+    await asyncio.gather(first, stays)
+    assert done == ["stays"]
+    assert left.cancelled()
+
+
+async def test_close_waits_for_work_but_not_for_ever(make: Make, gate: threading.Event) -> None:
+    one = make()
+    work = asyncio.create_task(one.run(gate.wait))
+    await until(lambda: len(one) == 1)
+    await one.close(0.01)
+    assert len(one) == 1, "it is still at work"
+    gate.set()
+    await one.close(DEADLINE)
+    assert not one
+    assert await work
+    assert await one.run(int, "7") == 7, "who comes late is served"
+
+
+def test_threads_end_with_the_loop() -> None:
+    async def main() -> threading.Thread:
+        return await Threads("tested", size=2).run(threading.current_thread)
+
+    thread = asyncio.run(main())
+    assert not thread.is_alive()
