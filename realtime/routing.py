@@ -30,12 +30,27 @@ class Route(NamedTuple):
     kwargs: dict[str, Any]
 
 
+# Routes that were found and take no parameters, by namespace. They have a bound: a "re_path" may
+# match any name.
+MAX_KNOWN = 1024
+_known: dict[str, Route] = {}
+
+
 def resolve(namespace: str) -> Route:
     """
     Return the route of a namespace like "/orders/7".
 
     Raises UnknownNamespace where no route matches, or for a name that cannot be kept.
     """
+    if (known := _known.get(namespace)) is not None:
+        return known._replace(kwargs={})
+    route = _resolve(namespace)
+    if not route.kwargs and len(_known) < MAX_KNOWN:
+        _known[namespace] = route
+    return route
+
+
+def _resolve(namespace: str) -> Route:
     fits = namespace.startswith("/") and (namespace == "/" or not namespace.endswith("/"))
     if fits and find_fault(namespace) is None:
         path = namespace[1:]
@@ -121,6 +136,7 @@ def check_routes() -> None:
 
 def _clear_caches() -> None:
     _resolver.cache_clear()
+    _known.clear()
     check.cache_clear()
 
 

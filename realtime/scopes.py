@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
-    Return a scope with `session` and `user`.
+    Add `session`, `user` and `cookies` to a request's scope, and return it.
 
     A scope that a site's own middleware has completed is taken as it is. Without a session cookie
     nothing is looked up.
@@ -31,7 +31,9 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     key = cookies.get(settings.SESSION_COOKIE_NAME)
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = await hub.lookups.run(_find_user, session) if key else AnonymousUser()
-    return scope | {"cookies": cookies, "session": session, "user": user}
+    # Not in a copy: each connection keeps its own.
+    scope.update(cookies=cookies, session=session, user=user)
+    return scope
 
 
 def _find_user(session: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import include, path, re_path
 
-from realtime import NamespaceConsumer, UnknownNamespace
+from realtime import NamespaceConsumer, UnknownNamespace, routing
 from realtime.routing import resolve, reverse
 
 from .conftest import Serve
@@ -86,3 +86,44 @@ def test_a_site_that_names_no_routes(settings: Any) -> None:
     settings.REALTIME = {}
     with pytest.raises(ImproperlyConfigured, match="NAMESPACES"):
         resolve("/")
+
+
+def test_a_namespace_is_resolved_once_unless_it_has_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolved: list[str] = []
+    resolve_anew = routing._resolve
+
+    def note(namespace: str) -> Any:
+        resolved.append(namespace)
+        return resolve_anew(namespace)
+
+    monkeypatch.setattr(routing, "_resolve", note)
+    for _ in range(2):
+        for namespace in ("/no-slash", "/shop/items/7"):
+            assert resolve(namespace).consumer_class in (Bare, Item)
+        with pytest.raises(UnknownNamespace):
+            resolve("/nowhere")
+    assert resolved == ["/no-slash", "/shop/items/7", "/nowhere", "/shop/items/7", "/nowhere"]
+
+
+def test_kwargs_are_each_sockets_own() -> None:
+    first, second = resolve("/no-slash"), resolve("/no-slash")
+    third = resolve("/no-slash")
+    first.kwargs["a"] = second.kwargs["b"] = 1
+    assert third.kwargs == {}
+    assert resolve("/no-slash").kwargs == {}
+
+
+def test_few_namespaces_are_remembered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "MAX_KNOWN", 3)
+    serve(routes=[re_path(r"^any[0-9]+/$", Bare.as_asgi())])
+    for n in range(9):
+        assert resolve(f"/any{n}").consumer_class is Bare
+    assert list(routing._known) == ["/any0", "/any1", "/any2"]
+
+
+def test_other_settings_other_namespaces(serve: Serve) -> None:
+    assert resolve("/").consumer_class is Main
+    serve(routes=[path("", Bare.as_asgi())])
+    assert resolve("/").consumer_class is Bare
