@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.clusters import LiveCluster
-from tests.live import ROOT
+from tests.processes import ROOT
 from tests.valkey import Valkey
 
 FOLDER = ROOT / "docs" / "images" / "admin"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.live import LiveServer, new_database
+from tests.processes import Service
 from tests.valkey import Valkey
 
 LAYERS = ("core", "pubsub")
 
 
-class LiveCluster:
+class LiveCluster(Service):
     """
     Servers of the given kinds, each a process, on a channel layer ("core" or "pubsub") of Valkey.
 
@@ -60,18 +60,6 @@ class LiveCluster:
 
     def __repr__(self) -> str:
         return f"<{self.layer}: {self.servers}>"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def __getitem__(self, index: int) -> LiveServer:
         return self.servers[index]

@@ -9,18 +9,18 @@ import subprocess
 import tempfile
 import uuid
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.live import HOST, free_port, migrate
+from tests.live import migrate
+from tests.processes import HOST, Service, free_port
 
 # PostgreSQL
 
 
-class PostgreSQL:
+class PostgreSQL(Service):
     """
     A PostgreSQL of its own, from Debian's package.
 
@@ -45,18 +45,6 @@ class PostgreSQL:
         self._run(
             "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "-D"
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self, program: str, *options: str) -> None:
         subprocess.run(

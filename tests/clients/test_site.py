@@ -20,7 +20,8 @@ from tests.clients.wire import (
     open_socket,
     websocket,
 )
-from tests.live import KINDS, ROOT, LiveServer, new_database
+from tests.live import KINDS, LiveServer, new_database
+from tests.processes import ROOT
 
 NAME, PASSWORD = "ann", "a long password"
 

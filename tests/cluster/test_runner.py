@@ -18,7 +18,7 @@ import psutil
 import pytest
 import socketio
 
-from tests.live import HOST, ROOT, free_port
+from tests.processes import HOST, ROOT, free_port
 
 DEADLINE = 30.0
 

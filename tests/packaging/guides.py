@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.live import ROOT
+from tests.processes import ROOT
 
 GUIDES = ROOT / "docs" / "how-to"
 

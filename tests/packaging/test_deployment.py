@@ -15,9 +15,9 @@ import pytest
 
 from tests.clients.python import Client, connected
 from tests.clients.wire import DEADLINE, eventually
-from tests.live import HOST, ROOT, LiveProcess, free_port
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
+from tests.processes import HOST, ROOT, LiveProcess, free_port
 from tests.services import PostgreSQL
 from tests.valkey import Valkey
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.live import ROOT
+from tests.processes import ROOT
 from tests.services import PostgreSQL
 
 

@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from project import environment
-from tests.live import ROOT
+from tests.processes import ROOT
 
 Setenv = Callable[..., None]
 

@@ -18,7 +18,8 @@ from tests.clients.wire import (
     open_wire,
     websocket,
 )
-from tests.live import HOST, LiveServer
+from tests.live import LiveServer
+from tests.processes import HOST
 
 
 async def test_random_frames(server: LiveServer) -> None:

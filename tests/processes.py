@@ -1,0 +1,229 @@
+"""Processes and other services that tests start and stop, each on a local port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from abc import ABC, abstractmethod
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+
+# What a server's exit after SIGTERM looks like: by itself, or by the signal after its clean-up.
+CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+START_DEADLINE = 40.0
+LOG_DEADLINE = 30.0
+
+
+def free_port() -> int:
+    """
+    Return a port that nobody listens on.
+
+    It lies below the ports that the system gives to clients, so that it is still free when a
+    stopped server wants it again. Test processes that run side by side have ports of their own:
+    another one may have found the same port free, and not taken it yet.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for _ in range(100):
+        port = random.randrange(18_000 + worker % 16, 32_000, 16)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise RuntimeError("no free port")
+
+
+class Service(ABC):
+    """What is started and stopped, by its methods or by `with`."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:  # whatever it is, nothing may be left running
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and return when it is of use; raise with what it said if it never is."""
+
+    @abstractmethod
+    def stop(self) -> object:
+        """End it; `start` may follow."""
+
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+
+
+class LiveProcess(Service):
+    """
+    A server started by a command, on a local port, with `env` as its whole environment.
+
+    After `stop` or `kill`, `start` serves the same port again.
+    """
+
+    def __init__(
+        self, kind: str, command: list[str], port: int, env: dict[str, str], folder: Path = ROOT
+    ) -> None:
+        self.kind = kind
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.ws_url = f"ws://{HOST}:{port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._command = command
+        self._env = env
+        self._folder = folder
+        self._log = ""
+        self._unread: list[str] = []
+        self._changed = threading.Condition()
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} at {self.url}>"
+
+    # Life
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The id of the running process."""
+        assert self.process is not None, "the server was not started"
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start the process and return when it accepts connections; raise with the log if not."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start the process, and return at once."""
+        assert not self.running, f"{self} runs already"
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._env,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
+
+    def wait_ready(self) -> None:
+        """Return when the process accepts connections; raise with the log if it does not."""
+        deadline = time.monotonic() + START_DEADLINE
+        while not self._accepts():
+            if not self.running or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self} did not start:\n{self.log}")
+            with self._changed:
+                self._changed.wait(0.05)
+
+    def stop(self, timeout: float = 10.0) -> int | None:
+        """End the process by SIGTERM, or by SIGKILL after the timeout; return its exit code."""
+        if self.process is None:
+            return None
+        self.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and return at once."""
+        if self.running:
+            assert self.process is not None
+            self.process.terminate()
+
+    def kill(self) -> int | None:
+        """End the process at once; return its exit code."""
+        if self.process is None:
+            return None
+        self.process.kill()
+        return self.process.wait()
+
+    def _accepts(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex((HOST, self.port)) == 0
+
+    # The log
+
+    @property
+    def log(self) -> str:
+        """Everything that the server printed so far, restarts included."""
+        with self._changed:
+            if self._unread:
+                self._log += "".join(self._unread)
+                self._unread.clear()
+            return self._log
+
+    def _drain(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout as stream:
+            for chunk in iter(partial(os.read, stream.fileno(), 65_536), b""):
+                with self._changed:
+                    self._unread.append(chunk.decode(errors="replace"))
+                    self._changed.notify_all()
+
+    def wait_log(
+        self, pattern: str, timeout: float = LOG_DEADLINE, since: int = 0
+    ) -> re.Match[str]:
+        """Return the first match in the log from offset `since` on, waiting for it to appear."""
+        search = re.compile(pattern, re.MULTILINE).search
+        with self._changed:
+            match = self._changed.wait_for(lambda: search(self.log, since), timeout)
+        if match is None:
+            raise TimeoutError(f"no {pattern!r} in the log of {self}:\n{self.log[since:][-4000:]}")
+        return match
+
+    async def logged(
+        self, pattern: str, timeout: float = LOG_DEADLINE, since: int = 0
+    ) -> re.Match[str]:
+        """Do what `wait_log` does, for tests whose own event loop must go on."""
+        return await asyncio.to_thread(self.wait_log, pattern, timeout, since)
+
+    # Views from outside
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Send a GET request."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """Send a POST request; `json=` gives it a JSON body."""
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request to this server."""
+        with httpx.Client(verify=False, trust_env=False, timeout=10) as client:
+            return client.request(method, self.url + path, **options)
+
+    def rss(self) -> int:
+        """Return the process's resident memory in bytes."""
+        return int(psutil.Process(self.pid).memory_info().rss)
