@@ -107,6 +107,11 @@ def add_socket(server: Server, sid: str, *rooms: str, namespace: str = "/", **fi
         )
 
 
+def named(records: list[Any], what: str) -> list[dict[str, Any]]:
+    """Return the fields of the log lines that begin so."""
+    return [record.realtime for record in records if record.getMessage().startswith(what)]
+
+
 class Interference:
     """
     Stands before every write: `error` is raised, and `gate` lets it through only while it is set.

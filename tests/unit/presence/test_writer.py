@@ -1,4 +1,4 @@
-"""The rows of a hub's sockets: right when the client is told, and in few transactions."""
+"""The rows of a hub's sockets, right when the client is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import IntegrityError, OperationalError
 from django.urls import path
 from django.utils import timezone
 from pytest_django import Settings
@@ -18,30 +17,18 @@ from realtime import NamespaceConsumer
 from realtime.hub import Hub, ensure_hub
 from realtime.models import Membership, Server, Socket
 from realtime.presence import writer as writer_module
-from realtime.presence.store import Lost
 from realtime.testing import Client
 
 from ..conftest import Connect
 from ..probes import Probe, Wire
 from ..test_observers import Serve
 from .conftest import (
-    Interference,
     add_server,
     add_socket,
     ask,
-    read_registry,
     rows,
-    until,
     writer_of,
 )
-
-
-def named(records: list[Any], what: str) -> list[dict[str, Any]]:
-    """Return the fields of the log lines that begin so."""
-    return [record.realtime for record in records if record.getMessage().startswith(what)]
-
-
-# What is written
 
 
 async def test_a_client_is_there_when_it_is_told_so(connect: Connect) -> None:
@@ -175,268 +162,6 @@ async def test_a_clean_stop_removes_everything(connect: Connect) -> None:
     await ensure_hub().close(grace=0.1)
     assert list(await rows()) == ["other1-socket"]
     assert [server.id for server in await ask(lambda: list(Server.objects.all()))] == ["other1"]
-
-
-# How it is written
-
-
-async def test_a_thousand_clients_at_once_take_tens_of_transactions(
-    interference: Interference, hub: Hub
-) -> None:
-    clients = [Client(auth={"rooms": ["a", f"own {number}"]}) for number in range(1000)]
-    calls = {"timeout": 60}
-    await asyncio.gather(*(client.connect(**calls) for client in clients))
-    assert sum(interference.batches) == 1000
-    assert await realtime.of().acount() == await realtime.to("a").acount() == 1000
-    await asyncio.gather(*(client.call("join", "b", **calls) for client in clients))
-    assert await realtime.to("b").acount() == 1000
-    await asyncio.gather(*(client.call("leave", "a", "b", **calls) for client in clients))
-    assert await realtime.to("a", "b").acount() == 0
-    await asyncio.gather(*(client.disconnect() for client in clients))
-    await until(lambda: not hub.stats()["tasks"], timeout=60)
-    assert await rows() == {}
-    assert len(interference.batches) < 400  # a hundred for each of the four
-
-
-async def test_what_came_and_went_between_two_writes_is_never_written(
-    interference: Interference, hub: Hub, new_wire: Any, connect: Connect
-) -> None:
-    stays = await connect()
-    interference.batches.clear()
-    interference.entered.clear()
-    interference.gate.clear()
-    first: Wire = new_wire()
-    first.feed("40")
-    await until(interference.entered.is_set)  # its row is being written
-    second: Wire = new_wire()
-    second.feed("40")
-    await until(lambda: len(read_registry(hub)) == 3)
-    second.close()
-    stays.emit("join", "brief")
-    stays.emit("leave", "brief")
-    await until(lambda: len(read_registry(hub)) == 2)
-    interference.gate.set()
-    await first.next()
-    await hub.observers.settled()
-    assert interference.batches in ([1], [1, 0])
-    assert await rows() == read_registry(hub)
-
-
-async def test_what_is_written_while_it_goes_is_removed(
-    interference: Interference, hub: Hub, new_wire: Any, connect: Connect
-) -> None:
-    await connect()
-    interference.entered.clear()
-    interference.gate.clear()
-    wire: Wire = new_wire()
-    wire.feed("40")
-    await until(interference.entered.is_set)
-    wire.close()
-    interference.gate.set()
-    await hub.observers.settled()
-    await until(lambda: len(read_registry(hub)) == 1)
-    await hub.observers.settled()
-    assert await rows() == read_registry(hub)
-
-
-async def test_many_rooms_at_once(connect: Connect, hub: Hub) -> None:
-    client = await connect()
-    names = [f"room {number}" for number in range(1200)]
-    await client.call("join", *names)
-    assert await rows() == {client.sid: ("/", set(names))}
-    await client.call("leave", *names[:-1])
-    assert await rows() == {client.sid: ("/", {names[-1]})}
-
-
-# Heartbeat
-
-
-async def test_the_heartbeat_goes_on(settings: Settings, hub: Hub, connect: Connect) -> None:
-    settings.REALTIME = {**settings.REALTIME, "SERVER_HEARTBEAT": 0.05}
-    writer_of(hub)._heartbeat = 0.05
-    await connect()
-    seen = [(await ask(Server.objects.get)).seen_at]
-    async with asyncio.timeout(5):
-        while len(seen) < 4:
-            seen += [s for s in [(await ask(Server.objects.get)).seen_at] if s > seen[-1]]
-    assert await realtime.of().acount() == 1
-
-
-@pytest.mark.parametrize("how", ["late", "removed"])
-async def test_a_server_that_others_took_for_dead_comes_back(
-    how: str, hub: Hub, connect: Connect, records: list[Any]
-) -> None:
-    client = await connect(auth={"rooms": ["a"]})
-    if how == "removed":
-        await ask(lambda: Server.objects.all().delete())
-    else:  # as after a pause: nobody has removed anything yet
-        await ask(lambda: Server.objects.update(seen_at="2020-01-01T00:00Z"))
-    assert await realtime.of().acount() == 0
-    if how == "late":
-        writer_of(hub)._next_beat = 0
-    await client.call("join", "b")
-    assert await rows() == {client.sid: ("/", {"a", "b"})}
-    assert await realtime.of().acount() == 1
-    assert len(named(records, "presence-lost")) == 1
-    assert not named(records, "presence-down")
-
-
-async def test_rows_of_dead_servers_are_removed(
-    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, records: list[Any]
-) -> None:
-    monkeypatch.setattr("realtime.presence.store.CHUNK", 3)
-
-    def fill() -> None:
-        for name, age in (("dead01", 60), ("dead02", 17), ("late03", 15.5), ("live04", 10)):
-            server = add_server(name, age)
-            for number in range(7):
-                add_socket(server, f"{name}-{number}", "a", "b")
-
-    await ask(fill)
-    mine = await connect()
-    writer_of(hub)._next_sweep = 0
-    writer_of(hub)._wake.set()
-    await until(lambda: len(named(records, "presence-swept")) == 1)
-    writer_of(hub)._next_sweep = 0
-    writer_of(hub)._wake.set()
-    await until(lambda: len(named(records, "presence-swept")) == 2)
-    left = {sid[:6] for sid in await rows() if sid != mine.sid}
-    assert left == {"late03", "live04"}
-    assert await ask(Membership.objects.count) == 28
-    assert await ask(Server.objects.count) == 3
-    assert await realtime.of().acount() == 8
-
-
-# A database that fails
-
-
-async def test_an_outage_stops_nothing_else(
-    interference: Interference, hub: Hub, connect: Connect, records: list[Any]
-) -> None:
-    first = await connect(auth={"rooms": ["a"]})
-    interference.error = OperationalError("the database is away")
-    clients = [await connect(auth={"rooms": ["b"]}) for _ in range(20)]
-    await clients[0].disconnect()
-    await first.call("join", "c")
-    assert await first.call("echo", 1) == 1
-    await until(lambda: named(records, "presence-down"))
-    down = named(records, "presence-down")
-    assert "the database is away" in down[0]["error"]
-    assert down[0]["hint"]
-    assert list(await rows()) == [first.sid]
-    interference.error = None
-    await until(lambda: named(records, "presence-back"))
-    assert await rows() == read_registry(hub)
-    assert await realtime.of().acount() == 20
-    assert len(named(records, "presence-down")) == 1
-
-
-async def test_a_hub_that_starts_without_its_database(
-    interference: Interference, hub: Hub, connect: Connect, records: list[Any]
-) -> None:
-    interference.error = OperationalError("the database is away")
-    client = await connect(auth={"rooms": ["a"]})
-    assert await rows() == {}
-    interference.error = None
-    await until(lambda: named(records, "presence-back"))
-    assert await rows() == {client.sid: ("/", {"a"})}
-
-
-async def test_a_database_that_hangs_is_waited_for_once(
-    interference: Interference,
-    hub: Hub,
-    connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
-    records: list[Any],
-) -> None:
-    await connect()
-    monkeypatch.setattr(writer_module, "PATIENCE", 0.1)
-    interference.gate.clear()
-    start = hub.loop.time()
-    for _ in range(20):
-        await connect(auth={"rooms": ["a"]})
-    assert 0.1 <= hub.loop.time() - start < 1.5
-    (down,) = named(records, "presence-down")
-    assert "no answer" in down["error"]
-    interference.gate.set()
-    await until(lambda: named(records, "presence-back"))
-    assert await rows() == read_registry(hub)
-    assert interference.registrations == 1  # nothing was lost, so nothing was written anew
-
-
-@pytest.mark.parametrize("error", [IntegrityError("a row of a server that is gone"), Lost()])
-async def test_one_refused_write_is_put_right_before_the_answer(
-    error: Exception, hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = await connect(auth={"rooms": ["a"]})
-    writer = writer_of(hub)
-    write, errors = writer._store.write, [error]
-
-    def refuse_once(changes: Any, beat: bool) -> None:
-        if errors:
-            raise errors.pop()
-        write(changes, beat=beat)
-
-    monkeypatch.setattr(writer._store, "write", refuse_once)
-    second = await connect(auth={"rooms": ["b"]})
-    assert not errors
-    assert await rows() == {first.sid: ("/", {"a"}), second.sid: ("/", {"b"})}
-
-
-async def test_a_broken_connection_is_opened_again(
-    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, records: list[Any]
-) -> None:
-    first = await connect()
-    writer = writer_of(hub)
-    write, errors = writer._store._write, [OperationalError("server closed the connection")]
-
-    def break_once(changes: Any) -> None:
-        if errors:
-            raise errors.pop()
-        write(changes)
-
-    monkeypatch.setattr(writer._store, "_write", break_once)
-    second = await connect()
-    assert not errors
-    assert set(await rows()) == {first.sid, second.sid}
-    assert not named(records, "presence-")
-
-
-async def test_more_sockets_than_one_batch_come_back(
-    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, interference: Interference
-) -> None:
-    clients = await asyncio.gather(*(connect(auth={"rooms": ["a", "b"]}) for _ in range(50)))
-    monkeypatch.setattr(writer_module, "BATCH", 7)
-    await ask(lambda: Server.objects.all().delete())
-    await clients[0].call("join", "c")
-    assert await rows() == read_registry(hub)
-    assert max(interference.batches[-8:]) == 7
-
-
-async def test_closing_while_the_database_hangs_takes_a_bounded_time(
-    interference: Interference, hub: Hub, monkeypatch: pytest.MonkeyPatch, records: list[Any]
-) -> None:
-    monkeypatch.setattr(writer_module, "PATIENCE", 0.1)
-    async with Client():
-        pass
-    interference.gate.clear()
-    await Client().connect()
-    start = hub.loop.time()
-    await hub.close(grace=0.5)
-    assert hub.loop.time() - start < 2
-    assert len(named(records, "presence-left-behind")) == 1
-
-
-async def test_nothing_waits_where_nothing_changes(
-    interference: Interference, connect: Connect
-) -> None:
-    client = await connect()
-    written = len(interference.batches)
-    interference.gate.clear()
-    for number in range(50):
-        assert await client.call("echo", number) == number
-    interference.gate.set()
-    assert len(interference.batches) == written
 
 
 async def test_presence_that_is_off_writes_nothing(settings: Settings, connect: Connect) -> None:

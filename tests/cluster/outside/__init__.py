@@ -1,0 +1,1 @@
+"""Sending from processes that serve no clients, to a client of one that does."""

@@ -1,0 +1,163 @@
+"""The layer as a process beside the hubs finds it: its connections, and its outages."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from tests.cluster.conftest import Connect
+from tests.clusters import LiveCluster
+from tests.processes import ROOT
+
+from .conftest import PREAMBLE, NewValkey, environment, of_cluster, of_layer, run
+
+
+async def test_ten_thousand_emits_and_ten_connections(new_valkey: NewValkey, layer: str) -> None:
+    code = """
+for number in range(2000):
+    room.emit("said", number)
+def work():
+    for number in range(400):
+        room.emit("said", number)
+threads = [threading.Thread(target=work) for _ in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+try:
+    room.call("question", timeout=1)
+except realtime.NotRunning:
+    print(time.time())
+"""
+    valkey = new_valkey()
+    before = valkey.total_connections()
+    printed = await asyncio.to_thread(run, code, of_layer(valkey, layer), "room")
+    assert time.time() - float(printed) < 3  # it ends at once
+    assert 1 <= valkey.total_connections() - before <= 10
+    valkey.wait_connections(lambda count: count == 0)
+
+
+class Script:
+    """A script that is told when to go on, and that prints a line for each step."""
+
+    def __init__(self, code: str, env: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + code, "room"],
+            env=env,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def step(self) -> str:
+        """Let it go on, and return what it prints."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> tuple[int, str]:
+        """Let it end; return its exit code and what it complained of."""
+        _, complaints = self._process.communicate(timeout=30)
+        return self._process.returncode, complaints
+
+
+def test_layer_that_is_down(new_valkey: NewValkey, layer: str) -> None:
+    code = """
+while sys.stdin.readline():
+    start = time.monotonic()
+    try:
+        room.emit("said", 1)
+    except realtime.LayerUnavailable as error:
+        print(time.monotonic() - start, error)
+    else:
+        print("sent")
+"""
+    valkey = new_valkey()
+    script = Script(code, of_layer(valkey, layer))
+    assert script.step() == "sent"
+    valkey.stop()
+    seconds, _, text = script.step().partition(" ")
+    assert float(seconds) < 10
+    assert text.startswith("The channel layer did not take the message: ")
+    assert "CHANNEL_LAYERS['default']" in text
+    valkey.start()
+    assert script.step() == "sent"
+    valkey.pause()
+    seconds, _, text = script.step().partition(" ")
+    assert 4.9 < float(seconds) < 10
+    assert "it did not answer within 5 seconds" in text
+    valkey.resume()
+    assert script.step() == "sent"
+    assert script.end() == (0, "")
+
+
+def test_questions_while_the_layer_is_down(new_valkey: NewValkey, layer: str) -> None:
+    code = """
+while sys.stdin.readline():
+    try:
+        room.call("question", timeout=1)
+    except (realtime.LayerUnavailable, realtime.NotRunning) as error:
+        print(type(error).__name__, error)
+"""
+    valkey = new_valkey()
+    script = Script(code, of_layer(valkey, layer))
+    assert script.step().startswith("NotRunning No Realtime server has answered within 1 seconds.")
+    valkey.stop()
+    assert script.step().startswith("LayerUnavailable The channel layer did not take the message")
+    valkey.start()
+    # A connection that broke may be found broken only when it is used.
+    said = [script.step() for _ in range(2)]
+    assert said[-1].startswith("NotRunning No Realtime server"), said
+    code_, _ = script.end()
+    assert code_ == 0
+
+
+async def test_questions_after_an_outage(
+    new_valkey: NewValkey, new_cluster: Callable[..., LiveCluster], join: Connect, layer: str
+) -> None:
+    code = """
+while sys.stdin.readline():
+    try:
+        print(list(room.call("question", timeout=5).values()))
+    except (realtime.LayerUnavailable, realtime.NotRunning) as error:
+        print(type(error).__name__)
+"""
+    valkey = new_valkey()
+    cluster = new_cluster(("uvicorn",), valkey, layer=layer)
+    member = await join(cluster[0], "room")
+    member.answer(lambda: "yes")
+    script = Script(code, of_cluster(cluster))
+    assert await asyncio.to_thread(script.step) == "['yes']"
+    valkey.restart()
+    await cluster[0].logged("layer-back", timeout=30)
+    answers = [await asyncio.to_thread(script.step) for _ in range(3)]
+    assert answers[-1] == "['yes']", answers
+    await asyncio.to_thread(script.end)
+
+
+def test_no_layer_to_others() -> None:
+    code = """
+for call in (
+    lambda: room.emit("said", 1),
+    lambda: room.join("a"),
+    lambda: room.call("question"),
+    lambda: asyncio.run(room.acall("question")),
+):
+    start = time.monotonic()
+    try:
+        call()
+    except realtime.NotRunning as error:
+        assert time.monotonic() - start < 1
+        assert "its channel layer is in memory" in str(error)
+        assert "Configure channels_redis in CHANNEL_LAYERS" in str(error)
+    else:
+        print("no error")
+"""
+    assert run(code, environment({}, "sqlite://:memory:"), "room") == ""

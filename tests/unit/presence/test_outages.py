@@ -1,0 +1,215 @@
+"""A writer whose database fails or hangs, and servers that are taken for dead."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError
+from pytest_django import Settings
+
+import realtime
+from realtime.hub import Hub
+from realtime.models import Membership, Server
+from realtime.presence import writer as writer_module
+from realtime.presence.store import Lost
+from realtime.testing import Client
+
+from ..conftest import Connect
+from ..probes import DEADLINE
+from .conftest import (
+    Interference,
+    add_server,
+    add_socket,
+    ask,
+    named,
+    read_registry,
+    rows,
+    until,
+    writer_of,
+)
+
+
+async def test_an_outage_stops_nothing_else(
+    interference: Interference, hub: Hub, connect: Connect, records: list[Any]
+) -> None:
+    first = await connect(auth={"rooms": ["a"]})
+    interference.error = OperationalError("the database is away")
+    clients = [await connect(auth={"rooms": ["b"]}) for _ in range(20)]
+    await clients[0].disconnect()
+    await first.call("join", "c")
+    assert await first.call("echo", 1) == 1
+    await until(lambda: named(records, "presence-down"))
+    down = named(records, "presence-down")
+    assert "the database is away" in down[0]["error"]
+    assert down[0]["hint"]
+    assert list(await rows()) == [first.sid]
+    interference.error = None
+    await until(lambda: named(records, "presence-back"))
+    assert await rows() == read_registry(hub)
+    assert await realtime.of().acount() == 20
+    assert len(named(records, "presence-down")) == 1
+
+
+async def test_a_hub_that_starts_without_its_database(
+    interference: Interference, hub: Hub, connect: Connect, records: list[Any]
+) -> None:
+    interference.error = OperationalError("the database is away")
+    client = await connect(auth={"rooms": ["a"]})
+    assert await rows() == {}
+    interference.error = None
+    await until(lambda: named(records, "presence-back"))
+    assert await rows() == {client.sid: ("/", {"a"})}
+
+
+async def test_a_database_that_hangs_is_waited_for_once(
+    interference: Interference,
+    hub: Hub,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
+) -> None:
+    await connect()
+    monkeypatch.setattr(writer_module, "PATIENCE", 0.5)
+    interference.gate.clear()
+    start = hub.loop.time()
+    for _ in range(20):
+        await connect(auth={"rooms": ["a"]})
+    assert 0.5 <= hub.loop.time() - start < 20 * 0.5
+    (down,) = named(records, "presence-down")
+    assert "no answer" in down["error"]
+    interference.gate.set()
+    await until(lambda: named(records, "presence-back"))
+    assert await rows() == read_registry(hub)
+    assert interference.registrations == 1  # nothing was lost, so nothing was written anew
+
+
+@pytest.mark.parametrize("error", [IntegrityError("a row of a server that is gone"), Lost()])
+async def test_one_refused_write_is_put_right_before_the_answer(
+    error: Exception, hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await connect(auth={"rooms": ["a"]})
+    writer = writer_of(hub)
+    write, errors = writer._store.write, [error]
+
+    def refuse_once(changes: Any, beat: bool) -> None:
+        if errors:
+            raise errors.pop()
+        write(changes, beat=beat)
+
+    monkeypatch.setattr(writer._store, "write", refuse_once)
+    second = await connect(auth={"rooms": ["b"]})
+    assert not errors
+    assert await rows() == {first.sid: ("/", {"a"}), second.sid: ("/", {"b"})}
+
+
+async def test_a_broken_connection_is_opened_again(
+    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    first = await connect()
+    writer = writer_of(hub)
+    write, errors = writer._store._write, [OperationalError("server closed the connection")]
+
+    def break_once(changes: Any) -> None:
+        if errors:
+            raise errors.pop()
+        write(changes)
+
+    monkeypatch.setattr(writer._store, "_write", break_once)
+    second = await connect()
+    assert not errors
+    assert set(await rows()) == {first.sid, second.sid}
+    assert not named(records, "presence-")
+
+
+async def test_more_sockets_than_one_batch_come_back(
+    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, interference: Interference
+) -> None:
+    clients = await asyncio.gather(*(connect(auth={"rooms": ["a", "b"]}) for _ in range(50)))
+    monkeypatch.setattr(writer_module, "BATCH", 7)
+    await ask(lambda: Server.objects.all().delete())
+    await clients[0].call("join", "c")
+    assert await rows() == read_registry(hub)
+    assert max(interference.batches[-8:]) == 7
+
+
+async def test_closing_while_the_database_hangs_takes_a_bounded_time(
+    interference: Interference, hub: Hub, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    monkeypatch.setattr(writer_module, "PATIENCE", 0.1)
+    async with Client():
+        pass
+    interference.gate.clear()
+    await Client().connect()
+    start = hub.loop.time()
+    await hub.close(grace=0.5)
+    assert hub.loop.time() - start < 8  # the gate would open after 10
+    assert len(named(records, "presence-left-behind")) == 1
+
+
+# Heartbeat
+
+
+async def test_the_heartbeat_goes_on(settings: Settings, hub: Hub, connect: Connect) -> None:
+    settings.REALTIME = {**settings.REALTIME, "SERVER_HEARTBEAT": 0.05}
+    writer_of(hub)._heartbeat = 0.05
+    await connect()
+    seen = [(await ask(Server.objects.get)).seen_at]
+    async with asyncio.timeout(DEADLINE):
+        while len(seen) < 4:
+            seen += [s for s in [(await ask(Server.objects.get)).seen_at] if s > seen[-1]]
+        while await realtime.of().acount() != 1:  # right after a heartbeat, if not always
+            pass
+
+
+@pytest.mark.parametrize("how", ["late", "removed"])
+async def test_a_server_that_others_took_for_dead_comes_back(
+    how: str, hub: Hub, connect: Connect, records: list[Any]
+) -> None:
+    client = await connect(auth={"rooms": ["a"]})
+    if how == "removed":
+        await ask(lambda: Server.objects.all().delete())
+    else:  # as after a pause: nobody has removed anything yet
+        await ask(lambda: Server.objects.update(seen_at="2020-01-01T00:00Z"))
+    assert await realtime.of().acount() == 0
+    if how == "late":
+        writer_of(hub)._next_beat = 0
+    await client.call("join", "b")
+    assert await rows() == {client.sid: ("/", {"a", "b"})}
+    assert await realtime.of().acount() == 1
+    assert len(named(records, "presence-lost")) == 1
+    assert not named(records, "presence-down")
+
+
+async def test_rows_of_dead_servers_are_removed(
+    settings: Settings,
+    hub: Hub,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
+) -> None:
+    monkeypatch.setattr("realtime.presence.store.CHUNK", 3)
+
+    # A server counts for 300 seconds, and is removed after 330; none is near to either.
+    settings.REALTIME = {**settings.REALTIME, "SERVER_HEARTBEAT": 100}
+
+    def fill() -> None:
+        for name, age in (("dead01", 1200), ("dead02", 345), ("late03", 315), ("live04", 200)):
+            server = add_server(name, age)
+            for number in range(7):
+                add_socket(server, f"{name}-{number}", "a", "b")
+
+    await ask(fill)
+    mine = await connect()
+    writer_of(hub)._next_sweep = 0
+    writer_of(hub)._wake.set()
+    await until(lambda: len(named(records, "presence-swept")) == 1)
+    writer_of(hub)._next_sweep = 0
+    writer_of(hub)._wake.set()
+    await until(lambda: len(named(records, "presence-swept")) == 2)
+    left = {sid[:6] for sid in await rows() if sid != mine.sid}
+    assert left == {"late03", "live04"}
+    assert await ask(Membership.objects.count) == 28
+    assert await ask(Server.objects.count) == 3
+    assert await realtime.of().acount() == 8
