@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
 
-from tests.clients.wire import Wire, http_client, open_socket
+from tests.clients.wire import DEADLINE, Wire, http_client, open_socket
+from tests.conftest import ServerFactory
 from tests.live import LiveServer
 
 LAB = "/lab"
@@ -91,51 +91,67 @@ async def test_question_with_a_callback(server: LiveServer) -> None:
         assert await wire.receive() == '42/lab,["answered","first","second"]'
 
 
+async def hold(wire: Wire, number: int, gate: str, way: str = "hold") -> None:
+    """Let a handler block with this ack id, and return when it does."""
+    await ask(wire, number, way, gate)
+    assert await wire.receive() == '42/lab,["held"]'
+
+
 async def test_slow_handlers_beside_a_fast_client(server: LiveServer) -> None:
-    async with open_socket(server) as (slow, _), open_socket(server) as (fast, _):
-        blocked = asyncio.create_task(call(slow, "block", 1.5))
-        began = time.monotonic()
+    async with open_socket(server) as (slow, sid), open_socket(server) as (fast, _):
+        await hold(slow, 1, sid)
         for number in range(20):
             assert await call(fast, "echo", number) == number
-        assert not blocked.done()
-        assert time.monotonic() - began < 1.4
-        assert await blocked == 1.5
+        await call(fast, "open gate", sid)
+        assert await slow.receive() == ack(1, True)
 
 
 async def test_slow_handlers_beside_each_other(server: LiveServer) -> None:
-    async with open_socket(server) as (one, _), open_socket(server) as (two, _):
-        began = time.monotonic()
-        both = await asyncio.gather(call(one, "block", 1), call(two, "block", 1))
-        assert both == [1, 1]
-        assert time.monotonic() - began < 1.9
+    async with open_socket(server) as (one, sid), open_socket(server) as (two, _):
+        assert await asyncio.gather(call(one, "meet", sid), call(two, "meet", sid)) == [True, True]
 
 
 async def test_slow_handler_beside_http_requests(server: LiveServer) -> None:
-    async with open_socket(server) as (slow, _), http_client(server) as http:
-        blocked = asyncio.create_task(call(slow, "block", 1.5))
+    async with (
+        open_socket(server) as (slow, sid),
+        open_socket(server) as (other, _),
+        http_client(server) as http,
+    ):
+        await hold(slow, 1, sid)
         assert (await http.get("/clients-count")).status_code == 200
-        assert not blocked.done()
-        await blocked
+        await call(other, "open gate", sid)
+        assert await slow.receive() == ack(1, True)
 
 
+@pytest.mark.parametrize("way", ["hold", "hold in the loop"])
 async def test_slow_handler_beside_the_heartbeat(
-    server: LiveServer, kind: str, shared_server: Any
+    kind: str, shared_server: ServerFactory, way: str
 ) -> None:
-    server = shared_server(kind, PING_INTERVAL=0.3, PING_TIMEOUT=0.2)
-    async with open_socket(server) as (wire, _):
-        assert await call(wire, "sleep", 1.2) == 1.2
-        assert await call(wire, "block", 1.2) == 1.2
+    server = shared_server(kind, PING_INTERVAL=0.3, PING_TIMEOUT=DEADLINE)
+    async with open_socket(server, pong=False) as (slow, sid), open_socket(server) as (other, _):
+        await ask(slow, 1, way, sid)
+        frames = []
+        while frames.count("2") < 4:  # each comes for the answer to the one before
+            frames.append(await slow.receive())
+            if frames[-1] == "2":
+                await slow.send("3")
+        assert [frame for frame in frames if frame != "2"] == ['42/lab,["held"]']
+        await call(other, "open gate", sid)
+        while (frame := await slow.receive()) == "2":
+            pass
+        assert frame == ack(1, True)
 
 
 async def test_slow_handler_beside_another_namespace(server: LiveServer) -> None:
-    async with open_socket(server) as (wire, _):
+    async with open_socket(server) as (wire, sid), open_socket(server) as (other, _):
         await wire.join_namespace("/orders")
         await wire.join_namespace("/typed/3")
         assert await wire.receive() == '42/typed/3,["kwargs",{"pk":3}]'
-        await ask(wire, 1, "sleep", 0.5)
+        await hold(wire, 1, sid, "hold in the loop")
         await wire.send('42/typed/3,2["kwargs"]')
         assert await wire.receive() == '43/typed/3,2[{"pk":3}]'
-        assert await wire.receive() == ack(1, 0.5)
+        await call(other, "open gate", sid)
+        assert await wire.receive() == ack(1, True)
 
 
 # Order

@@ -189,7 +189,7 @@ async def test_session_of_a_server_that_died(
         start = time.monotonic()
         asked = await there.post(PATH, params=engine_query(sid=two.sid), content="3")
         assert (asked.status_code, asked.json()) == (400, UNKNOWN_SID)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 3
 
 
 async def test_many_packets_in_one_request(

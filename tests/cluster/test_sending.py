@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.clients.wire import DEADLINE
 from tests.cluster.conftest import Connect
 from tests.clusters import LiveCluster
 
@@ -117,7 +118,7 @@ async def test_a_message_right_after_a_remote_join(
 async def test_remote_disconnect(pair: LiveCluster, join: Connect, room: str) -> None:
     one, two = await join(pair[0]), await join(pair[1], room)
     await one.call("move", [room], "disconnect")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         namespace, _ = await two.client.left.get()
     assert namespace == "/cluster"
 

@@ -17,8 +17,9 @@ from tests.conftest import ServerFactory
 from tests.live import LiveServer, empty_database, migrate, new_database
 from tests.services import PostgreSQL
 
-# Seconds, so that tests need not wait long for a server to be taken for dead.
-HEARTBEAT = 0.5
+# Seconds, so that tests need not wait long for a server to be taken for dead, and so that a machine
+# that stands still for a moment kills none.
+HEARTBEAT = 1.0
 LIFETIME = 3 * HEARTBEAT
 
 Pair = tuple[LiveServer, LiveServer]
@@ -90,8 +91,8 @@ async def test_a_killed_server_stops_counting_by_time_alone(pair: Pair, turn: in
         server.kill()
         killed = time.monotonic()
         assert count(other) == 4  # nobody can know yet
-        await eventually(lambda: count(other) == 1)
-        assert LIFETIME / 2 < time.monotonic() - killed < LIFETIME + 3
+        await eventually(lambda: count(other) == 1, timeout=LIFETIME + 8)
+        assert time.monotonic() - killed > LIFETIME / 2
         assert count(other, "?namespace=/lab&room=a") == 1
         await other.logged("presence-swept", since=since)
         assert count(other) == 1

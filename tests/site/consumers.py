@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections import defaultdict
 from typing import Any
 
 import psutil
@@ -15,6 +16,11 @@ from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
 from realtime.hub import get_hub
 
 logger = logging.getLogger("realtime.lab")
+
+# What blocks a handler until another client ends that, by names that tests choose.
+LONGEST_HOLD = 60.0
+_gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+_meetings: defaultdict[str, threading.Barrier] = defaultdict(lambda: threading.Barrier(2))
 
 # Of the process: what `stats` reports beside the hub's own counts.
 _process = psutil.Process(os.getpid())
@@ -90,6 +96,27 @@ class LabConsumer(NamespaceConsumer):
     def block(self, seconds: float) -> float:
         time.sleep(seconds)
         return seconds
+
+    @event
+    def hold(self, gate: str) -> bool:
+        """Say "held", and block until somebody opens the gate."""
+        self.emit("held")
+        return _gates[gate].wait(LONGEST_HOLD)
+
+    @event("hold in the loop")
+    async def hold_in_the_loop(self, gate: str) -> bool:
+        """Do the same without blocking a handler's thread."""
+        self.emit("held")
+        return await asyncio.to_thread(_gates[gate].wait, LONGEST_HOLD)
+
+    @event("open gate")
+    async def open_gate(self, gate: str) -> None:
+        _gates.pop(gate).set()
+
+    @event
+    def meet(self, place: str) -> bool:
+        """Block until another client is here as well."""
+        return _meetings[place].wait(LONGEST_HOLD) >= 0
 
     @event
     async def timeout(self) -> str:

@@ -73,8 +73,8 @@ async def server(kind: str, shared_server: ServerFactory) -> AsyncIterator[LiveS
 
 @pytest.fixture
 async def hasty(kind: str, shared_server: ServerFactory) -> AsyncIterator[LiveServer]:
-    """A server with a witness on it, and little patience."""
-    times = {"PING_INTERVAL": 0.5, "PING_TIMEOUT": 0.5, "CONNECT_TIMEOUT": 0.5}
+    """A server with a witness on it, and little patience, but enough for those who do answer."""
+    times = {"PING_INTERVAL": 0.5, "PING_TIMEOUT": 2, "CONNECT_TIMEOUT": 2.5}
     async with witnessed(shared_server(kind, **times)) as server:
         yield server
 

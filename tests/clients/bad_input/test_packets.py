@@ -95,7 +95,7 @@ async def test_broken_packets_over_websocket(server: LiveServer) -> None:
         async with open_socket(server) as (wire, sid):
             try:
                 await wire.send(*frames)
-                await wire.closed(timeout=3)
+                await wire.closed()
                 await server.logged(rf'disconnect .*{sid}.*reason="parse error"')
             except TimeoutError:
                 harmless.append(short(frames))

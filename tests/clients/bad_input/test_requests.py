@@ -9,8 +9,17 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from tests.clients.wire import PATH, DeafClient, Polling, engine_query, eventually, open_socket
-from tests.live import HOST, LiveServer
+from tests.clients.wire import (
+    DEADLINE,
+    PATH,
+    DeafClient,
+    Polling,
+    engine_query,
+    eventually,
+    open_socket,
+)
+from tests.live import LiveServer
+from tests.processes import HOST
 
 
 @pytest.mark.parametrize(
@@ -119,8 +128,9 @@ async def overlap(polling: Polling) -> httpx.Response | None:
 async def test_poll_that_hangs_up(server: LiveServer, http: httpx.AsyncClient) -> None:
     polling = await Polling.open(http)
     sid = await polling.join_namespace("/lab")
+    hang_up = httpx.Timeout(DEADLINE, read=0.3)
     with pytest.raises(httpx.ReadTimeout):
-        await http.get(PATH, params=engine_query(sid=polling.sid), timeout=0.3)
+        await http.get(PATH, params=engine_query(sid=polling.sid), timeout=hang_up)
     await server.logged(rf'disconnect .*{sid}.*reason="transport close"')
 
 

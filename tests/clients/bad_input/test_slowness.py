@@ -19,7 +19,8 @@ from tests.clients.wire import (
     text_frame,
 )
 from tests.conftest import ServerFactory
-from tests.live import HOST, LiveServer
+from tests.live import LiveServer
+from tests.processes import HOST
 
 POSTS = 20
 
@@ -39,9 +40,12 @@ async def test_posts_that_never_end(hasty: LiveServer, kind: str) -> None:
     """They end with their sessions: a client whose POST is under way cannot answer a ping."""
     since = len(hasty.log)
     async with http_client(hasty) as http:
-        sessions = [await Polling.open(http) for _ in range(POSTS)]
-        sids = [await polling.join_namespace("/lab") for polling in sessions]
-        clients = [await start_post(hasty, polling.sid) for polling in sessions]
+        sessions, sids, clients = [], [], []
+        for _ in range(POSTS):  # each at once: a session that is idle ends
+            polling = await Polling.open(http)
+            sessions.append(polling)
+            sids.append(await polling.join_namespace("/lab"))
+            clients.append(await start_post(hasty, polling.sid))
         for sid in sids:
             await hasty.logged(rf'disconnect .*{sid}.*reason="ping timeout"', since=since)
         for client in clients:
@@ -79,7 +83,7 @@ EVENTS = 100_000
 PADDING = "x" * 100
 
 # Long enough for a client to be taken for gone, if it were not known why it is silent.
-PATIENCE = {"PING_INTERVAL": 1, "PING_TIMEOUT": 1}
+PATIENCE = {"PING_INTERVAL": 0.5, "PING_TIMEOUT": 2}
 HANDLER_TIME = 3
 LONGEST = 90.0
 

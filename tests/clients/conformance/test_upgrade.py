@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conformance.conftest import SUITE, fails_to_open, greeted
-from tests.clients.wire import Polling, Wire, engine_path, http_client, open_wire, sid_of
+from tests.clients.wire import DEADLINE, Polling, Wire, engine_path, http_client, open_wire, sid_of
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
 
@@ -42,7 +42,7 @@ async def test_upgrade_of_a_connected_session(calm: LiveServer, polling: Polling
     waiting = asyncio.ensure_future(polling.get())
     async with probe(calm, polling) as wire:
         await probed(wire)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             assert (await waiting).text == "6"
         await wire.send("5", '421["message-with-ack","hello"]')
         assert await wire.receive() == '431["hello"]'
