@@ -11,14 +11,7 @@ from .exceptions import ClientDisconnected, EventError, RateLimited
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
-from .running import (
-    Job,
-    call_hook,
-    give_thread,
-    raise_if_cancelled,
-    release_thread,
-    uses_thread,
-)
+from .running import call_hook, give_thread, raise_if_cancelled, release_thread, uses_thread
 
 if TYPE_CHECKING:
     from .sockets import Socket
@@ -53,9 +46,9 @@ class Dispatcher:
             raise
         await self._work(None)
 
-    def take(self, event: Event) -> Job | None:
+    def take(self, event: Event) -> None:
         """
-        Take an event; return the job that handles it unless it has to wait.
+        Take an event, and handle it unless it has to wait.
 
         A client that sends faster than its handlers work is read from no more for a while; one
         that goes beyond all bounds all the same is disconnected.
@@ -67,19 +60,19 @@ class Dispatcher:
                 self._limiter.check(event.name)
             if not self._inbox.busy:
                 self._inbox.busy = True
-                return Job(self._work(event), socket.context)
+                socket.hub.workers.run(self._work(event), socket.context)
+                return
             self._inbox.put(event)
         except RateLimited as error:
             self._refuse(event, error)
-            return None
+            return
         except InboxFull:
             socket.log(logging.WARNING, "inbox-full", waiting=len(self._inbox))
             self._inbox.clear()
             socket.connection.close("forced server close")
-            return None
+            return
         if self._inbox.crowded and not socket.acks.pending:
             socket.connection.hold(socket)
-        return None
 
     def _refuse(self, event: Event, error: RateLimited) -> None:
         """Answer an event that is one too many, without waiting for those before it."""

@@ -1,64 +1,17 @@
 """
-How a site's hooks and handlers run: at once where they need not wait, in a thread where they are
-plain functions, and always inside their socket's own context.
+How a site's hooks and handlers run: here where they are coroutine functions, in a thread where they
+are plain ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from contextvars import Context
-from types import coroutine
 from typing import Any
 
-import msgspec
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.db import connections
-
-
-class Job(msgspec.Struct, frozen=True):
-    """Work that a frame asks for, and the context to run it in."""
-
-    work: Coroutine[Any, Any, None]
-    context: Context
-
-
-# What `begin` returns for a job that is done.
-DONE = object()
-
-
-def begin(job: Job) -> Any:
-    """
-    Run a job inside its context until it waits for something, and return what for, or DONE.
-
-    A job that never waits costs neither a task nor a turn of the event loop.
-    """
-    try:
-        return job.context.run(job.work.send, None)
-    except StopIteration:
-        return DONE
-
-
-@coroutine
-def finish(job: Job, awaited: Any) -> Generator[Any, Any, None]:
-    """
-    Await the rest of a job that waits for something.
-
-    It goes on in the task that awaits this, so that `asyncio.timeout` and `current_task` hold
-    from where it waits first.
-    """
-    run, work = job.context.run, job.work
-    while True:
-        try:
-            value = yield awaited
-        except BaseException as error:
-            resume, argument = work.throw, error
-        else:
-            resume, argument = work.send, value  # type: ignore[assignment]
-        try:
-            awaited = run(resume, argument)
-        except StopIteration:
-            return
 
 
 def give_thread(context: Context) -> ThreadSensitiveContext:

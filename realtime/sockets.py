@@ -17,7 +17,7 @@ from .dispatch import Dispatcher
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
 from .logs import log
 from .messages import Message
-from .running import Job, raise_if_cancelled
+from .running import raise_if_cancelled
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -89,10 +89,10 @@ class Socket:
 
     # Life
 
-    def open(self, auth: dict[str, Any]) -> Job:
-        """Return the job that runs `connect()` and answers the client."""
+    def open(self, auth: dict[str, Any]) -> None:
+        """Run `connect()` and answer the client."""
         self.hub.registry.add(self)
-        return Job(self.dispatcher.occupy(self._connect(auth)), self.context)
+        self.hub.workers.run(self.dispatcher.occupy(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         try:

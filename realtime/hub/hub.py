@@ -23,7 +23,6 @@ from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
 from ..routing import resolve
-from ..running import Job
 from ..sockets import Socket
 from ..transports.frames import Frames
 from .actions import HubActions
@@ -38,6 +37,7 @@ from .shutdown import SignalGuard
 from .sids import new_server_id, new_sid, server_of
 from .targets import Target
 from .tasks import Tasks
+from .workers import Workers
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection
@@ -79,6 +79,7 @@ class Hub:
         self._thread = threading.get_ident()
         self.tasks = Tasks(self.loop)
         self.services = Tasks(self.loop)
+        self.workers = Workers(self.loop, self.tasks)
         self.answer_http: AnswerHttp | None = None
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
@@ -135,9 +136,9 @@ class Hub:
 
     def connect(
         self, connection: Connection, namespace: str, auth: dict[str, Any], query: str
-    ) -> Job | None:
+    ) -> bool:
         """
-        Open a socket for a connection; return the job that runs its `connect()`.
+        Open a socket for a connection, and run its `connect()`; tell whether there is one.
 
         A client that asks for an unknown namespace, or for too many, is told so.
         """
@@ -145,13 +146,14 @@ class Hub:
             route = resolve(namespace)
         except UnknownNamespace:
             connection.turn_away(namespace, "Invalid namespace")
-            return None
+            return False
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
             connection.turn_away(namespace, "Too many namespaces")
-            return None
+            return False
         socket = Socket(self, connection, namespace, route, query)
         connection.sockets[namespace] = socket
-        return socket.open(auth)
+        socket.open(auth)
+        return True
 
     # Delivery
 
@@ -303,6 +305,7 @@ class Hub:
         await self.observers.close()
         await self.cluster.close()
         self.services.cancel()
+        self.workers.close()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
 

@@ -24,9 +24,13 @@ class Tasks:
     ) -> asyncio.Task[Any]:
         """Run `work` in a task, in a context of its own where one is given."""
         task = self._loop.create_task(work, context=context)
+        self.keep(task)
+        return task
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Keep a task that somebody else has started."""
         self._running.add(task)
         task.add_done_callback(self._done)
-        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

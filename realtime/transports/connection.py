@@ -15,7 +15,6 @@ from ..exceptions import ProtocolError
 from ..latch import Latch
 from ..logs import log
 from ..messages import Format
-from ..running import DONE, Job, begin, finish
 from .frames import Frames
 from .writers import HIGH_WATER, Writer
 
@@ -65,44 +64,52 @@ class Connection(ABC):
     # Reading
 
     @abstractmethod
-    def feed(self, frame: str | bytes) -> Job | None:
-        """Take one frame; return the job that it asks for. Raises ProtocolError."""
+    def feed(self, frame: str | bytes) -> None:
+        """Take one frame, and do what it asks for until that waits. Raises ProtocolError."""
 
-    async def read(self, receive: Receive) -> None:
+    def take(self, frame: str | bytes) -> None:
         """
-        Feed frames until `receive` returns None or the connection is over.
-
-        A job that comes to wait keeps this task, and a new one goes on reading. A fault of our own
-        ends the connection, rather than leave it with nobody who reads.
+        Feed one frame. One that breaks the protocol ends the connection, and so does a fault of
+        our own.
         """
         try:
-            await self._read(receive)
+            self.feed(frame)
+        except ProtocolError as error:
+            self.refuse_frame(error)
         except Exception:
             log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
             self.close("transport error")
 
-    async def _read(self, receive: Receive) -> None:
+    async def read(self, receive: Receive) -> None:
+        """Take frames until `receive` returns None or the connection is over."""
         frames = 0
         while not self.closed.is_set():
-            if self.behind:
-                await self._catch_up()
-            if self._holding:
-                await self._wait_for_handlers()
+            if self.blocked:
+                await self.unblocked()
             frame = await receive()
-            if frame is None:
+            if frame is None or self.closed.is_set():
                 return
-            try:
-                job = self.feed(frame)
-            except ProtocolError as error:
-                self.refuse_frame(error)
-                return
-            if job is not None and (awaited := begin(job)) is not DONE:
-                self.hub.spawn(self.read(receive))
-                await finish(job, awaited)
-                return
+            self.take(frame)
             frames += 1
             if frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing is to be read: handlers or the client have too much to do."""
+        return self.behind or bool(self._holding)
+
+    async def unblocked(self) -> None:
+        """Wait until that is over, or the connection is."""
+        self.writer.pause_reading()
+        while self.blocked and not self.closed.is_set():
+            if self._holding:
+                self._free = asyncio.Event()
+                await self._free.wait()
+                self._free = None
+            else:  # its own questions must not fill its outbox
+                await self.drain()
+        self.writer.resume_reading()
 
     def wake(self) -> None:  # noqa: B027
         """Let the poll that waits answer, with whatever there is. Only polling has one."""
@@ -126,13 +133,6 @@ class Connection(ABC):
     def held(self) -> bool:
         """Whether nothing is read because of handlers: the client's silence is not its fault."""
         return bool(self._holding)
-
-    async def _wait_for_handlers(self) -> None:
-        self._free = asyncio.Event()
-        self.writer.pause_reading()
-        await self._free.wait()
-        self.writer.resume_reading()
-        self._free = None
 
     def refuse_frame(self, error: ProtocolError) -> None:
         """Close on a frame that breaks the protocol."""
@@ -182,12 +182,6 @@ class Connection(ABC):
     def behind(self) -> bool:
         """Whether so much waits for the client that it is to read before it is heard again."""
         return self.writer.buffered > self.hub.settings.OUTBOX_BYTES // 2
-
-    async def _catch_up(self) -> None:
-        """Read nothing until the client has read: its own questions must not fill its outbox."""
-        self.writer.pause_reading()
-        await self.drain()
-        self.writer.resume_reading()
 
     async def drain(self) -> None:
         """Wait until the client has kept up, or is gone."""

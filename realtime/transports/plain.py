@@ -19,7 +19,6 @@ from ..inbox import Event
 from ..messages import Format
 from ..protocol import plain
 from ..routing import resolve
-from ..running import Job
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
@@ -43,17 +42,15 @@ class PlainConnection(Connection):
     def transport(self) -> str:
         return "plain"
 
-    def feed(self, frame: str | bytes) -> Job | None:
+    def feed(self, frame: str | bytes) -> None:
         if isinstance(frame, bytes):
             raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
         packet = plain.decode(frame)
-        for socket in self.sockets.values():
+        for socket in tuple(self.sockets.values()):
             if isinstance(packet, plain.Event):
-                return socket.dispatcher.take(
-                    Event(packet.event, packet.args, packet.id, len(frame))
-                )
-            socket.on_ack(packet.id, packet.args)
-        return None
+                socket.dispatcher.take(Event(packet.event, packet.args, packet.id, len(frame)))
+            else:
+                socket.on_ack(packet.id, packet.args)
 
     def confirm(self, socket: Socket) -> None:
         self.send(Frames(plain.encode_connected(socket.sid)))
@@ -102,8 +99,5 @@ async def serve(
     except TooManyConnections as error:
         await turn_away(writer, error)
         return
-    job = hub.connect(connection, namespace, parse_params(scope), "")
-    if job is not None:
-        reader = Reader(hub, receive, writer)
-        hub.spawn(job.work, job.context)
-        await reader.run(connection)
+    if hub.connect(connection, namespace, parse_params(scope), ""):
+        await Reader(hub, receive, writer).run(connection)

@@ -14,7 +14,6 @@ from ..exceptions import UnexpectedPacket
 from ..inbox import Event
 from ..messages import Format, encode_packet
 from ..protocol import engineio, socketio
-from ..running import Job
 from .connection import Connection
 from .frames import Frames
 from .polling import PollingInbox, PollingWriter
@@ -136,12 +135,14 @@ class Session(Connection):
 
     # Packets
 
-    def feed(self, frame: str | bytes) -> Job | None:
+    def feed(self, frame: str | bytes) -> None:
         self._heard = True
         if isinstance(frame, bytes):
-            return self._feed_message(frame)
+            self._feed_message(frame)
+            return
         if frame.startswith(engineio.MESSAGE):
-            return self._feed_message(frame[1:])
+            self._feed_message(frame[1:])
+            return
         kind = engineio.decode_packet(frame).type
         if kind is engineio.PacketType.PONG:
             self._pong()
@@ -151,43 +152,39 @@ class Session(Connection):
             self.close("transport close")
         elif kind is not engineio.PacketType.NOOP:
             raise UnexpectedPacket(f"a client does not send {kind.name} here")
-        return None
 
-    def _feed_message(self, data: str | bytes) -> Job | None:
+    def _feed_message(self, data: str | bytes) -> None:
         packet = self._decoder.add(data)
         if packet is None:
-            return None
+            return
         kind = packet.type
         if kind is socketio.CONNECT:
-            return self._connect(packet)
+            self._connect(packet)
+            return
         socket = self.sockets.get(packet.namespace)
         if socket is None:
             self._feed_nobody(packet)
-            return None
-        if kind is socketio.EVENT:
+        elif kind is socketio.EVENT:
             name, *args = packet.data
-            return socket.dispatcher.take(Event(name, args, packet.id, len(data)))
-        if kind is socketio.ACK:
+            socket.dispatcher.take(Event(name, args, packet.id, len(data)))
+        elif kind is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)
         elif kind is socketio.DISCONNECT:
             socket.disconnect("client namespace disconnect")
         else:
             raise UnexpectedPacket("a client does not send CONNECT_ERROR")
-        return None
 
     def _feed_nobody(self, packet: socketio.Packet) -> None:
         """Ignore what crossed with a disconnect; refuse a client that never connected at all."""
         if not self._had_sockets:
             raise UnexpectedPacket(f"{packet.type.name} before CONNECT")
 
-    def _connect(self, packet: socketio.Packet) -> Job | None:
+    def _connect(self, packet: socketio.Packet) -> None:
         if packet.namespace in self.sockets:
             raise UnexpectedPacket(f"a second CONNECT to {packet.namespace!r}")
-        job = self.hub.connect(self, packet.namespace, packet.data or {}, packet.query)
-        if job is not None:
+        if self.hub.connect(self, packet.namespace, packet.data or {}, packet.query):
             self._had_sockets = True
-        return job
 
     def confirm(self, socket: Socket) -> None:
         self._send_packet(socketio.CONNECT, socket.namespace, {"sid": socket.sid})

@@ -311,7 +311,7 @@ async def test_a_handler_that_never_waits_costs_no_task(
 
     serve(Main)
     client = await connect()
-    await client.call("quick", 0)
+    await client.call("quick", 0)  # connect() waited: the task for the next that does is new
     created: list[Any] = []
     create_task = hub.loop.create_task
 
@@ -321,8 +321,9 @@ async def test_a_handler_that_never_waits_costs_no_task(
 
     monkeypatch.setattr(hub.loop, "create_task", count)
     for n in range(20):
-        client.emit("echo", n)
-    await client.call("nothing")
+        client.emit("quick", n)
+    await client.call("quick", 20)
     assert created == []
     await client.call("suspend")
-    assert len(created) == 1, "one that waits hands reading over to a new task"
+    await client.call("quick", 21)
+    assert len(created) == 1, "one that waits keeps its task, and a new one waits for the next"
