@@ -12,7 +12,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from realtime.hub.registry import Registry
 from realtime.hub.targets import Target
 from realtime.transports.frames import Frames
-from realtime.transports.writers import DaphneWriter, UvicornWriter, Writer
+from realtime.transports.on_daphne import DaphneWriter
+from realtime.transports.on_uvicorn import UvicornWriter
+from realtime.transports.writers import Writer
 
 MEMBERS = 500
 

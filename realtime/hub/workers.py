@@ -7,7 +7,7 @@ Most handlers never wait, and then cost neither a task nor a turn of the event l
 from __future__ import annotations
 
 import asyncio
-from asyncio import _enter_task, _leave_task  # type: ignore[attr-defined]  # for such as this
+from asyncio import _enter_task, _leave_task  # which the documentation has for this
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import Any

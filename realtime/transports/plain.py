@@ -22,13 +22,13 @@ from ..routing import resolve
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
-from .websocket import Reader, accept, reject, turn_away
-from .writers import GOING_AWAY, NORMAL
+from .websocket import accept, reject
+from .writers import GOING_AWAY, NORMAL, POLICY_VIOLATION, Send
 
 if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
-    from .websocket import Receive, Send
+    from .readers import Receive
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 
@@ -82,8 +82,8 @@ async def serve(
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return
-    writer = await accept(hub, receive, send)
-    if writer is None:
+    reader = await accept(hub, receive, send)
+    if reader is None:
         return
     namespace = "/" + scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(
         hub.settings.PLAIN_PATH
@@ -91,13 +91,12 @@ async def serve(
     try:
         resolve(namespace)
     except UnknownNamespace:
-        writer.close(plain.NOT_FOUND, "Invalid namespace")
-        await writer.closed()
+        await reader.turn_away(plain.NOT_FOUND, "Invalid namespace")
         return
     try:
-        connection = PlainConnection(hub, await complete(scope), writer)
+        connection = PlainConnection(hub, await complete(scope), reader.writer)
     except TooManyConnections as error:
-        await turn_away(writer, error)
+        await reader.turn_away(POLICY_VIOLATION, error.message)
         return
     if hub.connect(connection, namespace, parse_params(scope), ""):
-        await Reader(hub, receive, writer).run(connection)
+        await reader.run(connection)

@@ -1,4 +1,4 @@
-"""Every supported server has the shape that frames are written straight to."""
+"""Every supported server has the shape that frames are written straight to, and read from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ WRITERS = {
     "uvicorn-wsproto": "UvicornWriter",
 }
 
+READERS = {
+    "daphne": "DaphneReader",
+    "uvicorn": "UvicornReader",
+    "uvicorn-wsproto": "WSProtocol",  # the server's own: its frames come through ASGI
+}
+
 
 async def test_frames_are_written_straight_to_the_transport(server: LiveServer) -> None:
     async with connected(server, "lab") as plain:
         assert await plain.call("writer") == [WRITERS[server.kind]]
+
+
+async def test_frames_are_read_straight_from_the_transport(server: LiveServer) -> None:
+    async with connected(server, "lab") as plain:
+        assert await plain.call("reader") == [READERS[server.kind]]

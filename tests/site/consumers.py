@@ -85,6 +85,13 @@ class LabConsumer(NamespaceConsumer):
     async def writer(self) -> str:
         return type(self._socket.connection.writer).__name__
 
+    @event
+    async def reader(self) -> str:
+        transport = self._socket.connection.writer.transport  # type: ignore[attr-defined]
+        of_asyncio = hasattr(transport, "get_protocol")
+        protocol = transport.get_protocol() if of_asyncio else transport.protocol
+        return type(protocol).__name__
+
     # Time
 
     @event

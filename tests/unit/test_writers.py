@@ -11,16 +11,12 @@ import pytest
 from channels.sessions import InstanceSessionWrapper
 
 from realtime.hub import Hub
-from realtime.transports import writers
+from realtime.transports import on_uvicorn
 from realtime.transports.frames import Frames
-from realtime.transports.writers import (
-    GOING_AWAY,
-    HIGH_WATER,
-    AsgiWriter,
-    DaphneWriter,
-    UvicornWriter,
-    choose_writer,
-)
+from realtime.transports.on_daphne import DaphneWriter
+from realtime.transports.on_uvicorn import UvicornWriter
+from realtime.transports.servers import choose_writer
+from realtime.transports.writers import GOING_AWAY, HIGH_WATER, AsgiWriter
 
 from .probes import DEADLINE
 
@@ -185,7 +181,7 @@ async def test_a_close_leaves_after_what_was_written(hub: Hub, uvicorn: WSProtoc
 async def test_a_client_that_does_not_answer_the_close_is_cut(
     hub: Hub, uvicorn: WSProtocol, monkeypatch: pytest.MonkeyPatch, sends: bool
 ) -> None:
-    monkeypatch.setattr(writers, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(on_uvicorn, "CLOSE_TIMEOUT", 0.01)
     if not sends:
         uvicorn.gate.clear()
     UvicornWriter(uvicorn.send, hub.spawn).close(GOING_AWAY, "bye")

@@ -1,0 +1,136 @@
+"""
+The bytes of a client's WebSocket, taken apart.
+
+Specification: RFC 6455, section 5.2.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from ..exceptions import TooLarge
+from .masking import unmask
+
+# The first byte of a frame that is a whole message, and of a control frame.
+TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+_MESSAGES, _CONTROL = frozenset({TEXT, BINARY}), frozenset({CLOSE, PING, PONG})
+_MASKED, _MAX_SHORT = 0x80, 125
+
+# A longer length, by its first byte: its bytes, and the least that it may be.
+_LONGER = {126: (2, 126), 127: (8, 65_536)}
+
+
+class ControlFrame(NamedTuple):
+    """A control frame, as it came."""
+
+    wire: bytes
+
+
+class Unusual(Enum):
+    """What stands in the place of a frame."""
+
+    FRAME = "neither a whole message nor a control frame"
+
+
+class FrameSplitter:
+    """
+    Takes the usual frames from a client's bytes: masked, unfragmented, without extensions.
+
+    A payload has at most `limit` bytes; no more than that waits for the rest of its frame.
+    """
+
+    __slots__ = ("_data", "_limit", "_missing", "_position", "_waiting")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = b""
+        self._position = 0
+        # The part of a frame that has come, and how many bytes it has to have to be looked at.
+        self._waiting: bytearray | None = None
+        self._missing = 0
+
+    def add(self, data: bytes) -> None:
+        """Add bytes that the client sent."""
+        waiting = self._waiting
+        if waiting is not None:
+            waiting += data
+            if len(waiting) < self._missing:
+                return
+            data, self._waiting = bytes(waiting), None
+        elif self._position < len(self._data):
+            data = self._data[self._position :] + data
+        self._data, self._position = data, 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that came was taken."""
+        return self._position == len(self._data) and self._waiting is None
+
+    def next(self) -> str | bytes | ControlFrame | Unusual | None:
+        """
+        Return the payload of the next frame, or a control frame; None until it is complete.
+
+        What is neither, as a fragment, stays where it is. Raises TooLarge when a frame announces
+        more than it may have.
+        """
+        data, start = self._data, self._position
+        if len(data) - start < 2:
+            self._wait(2)
+            return None
+        head, length = data[start], data[start + 1] - _MASKED
+        if length < 0 or head not in _MESSAGES:
+            return self._next_control(head, length)
+        if length <= _MAX_SHORT:
+            return self._payload(head, start + 6, length)
+        size, least = _LONGER[length]
+        if len(data) - start < 2 + size:
+            self._wait(2 + size)
+            return None
+        length = int.from_bytes(data[start + 2 : start + 2 + size], "big")
+        if length < least:
+            return Unusual.FRAME
+        return self._payload(head, start + 6 + size, length)
+
+    def _payload(self, head: int, body: int, length: int) -> str | bytes | Unusual | None:
+        """Return the payload of a message that starts at `body`, after the mask."""
+        if length > self._limit:
+            raise TooLarge(f"a frame of {length} bytes, at most {self._limit} are accepted")
+        data, end = self._data, body + length
+        if len(data) < end:
+            self._wait(end - self._position)
+            return None
+        payload = unmask(data[body:end], data[body - 4 : body])
+        if head == TEXT:
+            try:
+                text = payload.decode()
+            except UnicodeDecodeError:
+                return Unusual.FRAME
+            self._position = end
+            return text
+        self._position = end
+        return payload
+
+    def _next_control(self, head: int, length: int) -> ControlFrame | Unusual | None:
+        if head not in _CONTROL or not 0 <= length <= _MAX_SHORT:
+            return Unusual.FRAME
+        end = self._position + 6 + length
+        if len(self._data) < end:
+            self._wait(6 + length)
+            return None
+        wire = self._data[self._position : end]
+        self._position = end
+        return ControlFrame(wire)
+
+    def _wait(self, size: int) -> None:
+        """Keep what has come of a frame until it has that size."""
+        rest = self._data[self._position :]
+        self._data, self._position = b"", 0
+        if rest:
+            self._waiting, self._missing = bytearray(rest), size
+
+    def rest(self) -> bytes:
+        """Return what was not taken, and forget it."""
+        rest = bytes(self._waiting or self._data[self._position :])
+        self._data, self._position, self._waiting = b"", 0, None
+        return rest

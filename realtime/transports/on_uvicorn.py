@@ -1,0 +1,128 @@
+"""
+What is particular to uvicorn: its frames are written to asyncio's transport, and read from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from .readers import DirectReader
+from .writers import CLOSE_TIMEOUT, Spawn, TransportWriter, Writer, finished
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+
+class UvicornWriter(TransportWriter):
+    """Writes to uvicorn's asyncio transport."""
+
+    __slots__ = ("_closing", "_send", "_spawn", "protocol", "transport")
+
+    def __init__(self, send: Any, spawn: Spawn) -> None:
+        super().__init__()
+        self._send = send
+        self.protocol: Any = send.__self__
+        self._spawn = spawn
+        self.transport: asyncio.Transport = self.protocol.transport
+        self._closing: asyncio.Task[Any] | None = None
+
+    @staticmethod
+    def fits(send: Any) -> bool:
+        """Tell whether `send` belongs to one of uvicorn's two protocols of the known shape."""
+        protocol = getattr(send, "__self__", None)
+        kind = type(protocol)
+        return (
+            kind.__module__.startswith("uvicorn.protocols.websockets.")
+            and kind.__name__ in ("WebSocketsSansIOProtocol", "WSProtocol")
+            and hasattr(getattr(protocol, "transport", None), "get_write_buffer_size")
+        )
+
+    @property
+    def buffered(self) -> int:
+        return self._size + self.transport.get_write_buffer_size()
+
+    def _put(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            self.flush()
+            self._closing = self._spawn(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        message = {"type": "websocket.close", "code": code, "reason": reason}
+        with contextlib.suppress(Exception):  # the client may be gone, or read nothing any more
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._send(message)
+                # uvicorn itself would wait for ever until a client reads that is not there.
+                asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        self._forget()
+        self.transport.abort()
+
+    async def closed(self) -> None:
+        await finished(self._closing)
+
+
+class UvicornReader(DirectReader, asyncio.Protocol):
+    """Stands between asyncio's transport and uvicorn's protocol."""
+
+    __slots__ = ("_transport",)
+
+    @staticmethod
+    def fits(receive: Any, writer: Writer) -> bool:
+        """Tell whether it is uvicorn's protocol of the known shape, to which nothing has come."""
+        if not isinstance(writer, UvicornWriter):
+            return False
+        protocol = writer.protocol
+        parser = getattr(getattr(protocol, "conn", None), "reader", None)
+        queue = getattr(protocol, "queue", None)
+        return (
+            type(protocol).__name__ == "WebSocketsSansIOProtocol"
+            and getattr(receive, "__self__", None) is protocol
+            and writer.transport.get_protocol() is protocol
+            and getattr(parser, "buffer", None) == b""
+            and isinstance(queue, asyncio.Queue)
+            and queue.empty()
+        )
+
+    def __init__(self, hub: Hub, receive: Any, writer: Any) -> None:
+        self._transport: asyncio.Transport = writer.transport
+        super().__init__(hub, receive, writer, writer.protocol.queue)
+
+    def _replace_server(self) -> None:
+        self._transport.set_protocol(self)
+
+    def _restore_server(self) -> None:
+        self._transport.set_protocol(self._server)
+
+    def _give(self, data: bytes) -> None:
+        self._server.data_received(data)
+
+    def _end_with_server(self, error: Exception | None) -> None:
+        self._server.connection_lost(error)
+
+    def _pause(self) -> None:
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool | None:
+        """Take note that the client sends no more, as the server does."""
+        return self._server.eof_received()  # type: ignore[no-any-return]
+
+    def pause_writing(self) -> None:
+        """Take note that the client reads slowly, as the server does."""
+        self._server.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Take note that it has read, as the server does."""
+        self._server.resume_writing()

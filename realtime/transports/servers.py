@@ -1,0 +1,34 @@
+"""The fastest way to read from the server that a WebSocket is on, and to write to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from channels.sessions import InstanceSessionWrapper
+
+from .on_daphne import DaphneReader, DaphneWriter
+from .on_uvicorn import UvicornReader, UvicornWriter
+from .readers import Reader
+from .writers import AsgiWriter, Spawn, Writer
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+
+def choose_writer(send: Any, spawn: Spawn) -> Writer:
+    """Return the fastest writer that fits the server behind an accepted WebSocket's `send`."""
+    while isinstance(wrapper := getattr(send, "__self__", None), InstanceSessionWrapper):
+        send = wrapper.real_send  # which adds cookies to HTTP responses, and nothing here
+    for writer in (UvicornWriter, DaphneWriter):
+        if writer.fits(send):
+            return writer(send, spawn)
+    return AsgiWriter(send, spawn)
+
+
+def choose_reader(hub: Hub, receive: Any, writer: Writer) -> Reader:
+    """Return the fastest reader that fits the server behind a WebSocket that was just accepted."""
+    if UvicornReader.fits(receive, writer):
+        return UvicornReader(hub, receive, writer)
+    if DaphneReader.fits(receive, writer):
+        return DaphneReader(hub, receive, writer)
+    return Reader(hub, receive, writer)

@@ -1,0 +1,258 @@
+"""How frames come in: uvicorn's own protocol, over a transport that does what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+
+from realtime import NamespaceConsumer, event
+from realtime.asgi import Realtime
+from realtime.hub import Hub
+from realtime.transports.connection import FRAMES_PER_TURN
+from realtime.transports.on_uvicorn import UvicornReader
+
+from .conftest import Serve
+from .probes import DEADLINE
+
+HANDSHAKE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: testserver\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def wire(text: str) -> bytes:
+    """Return a client's text frame."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
+
+
+class Transport(asyncio.Transport):
+    """An asyncio transport without a socket."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written = b""
+        self.unread = 0
+        self.reading = True
+        self.closing = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+class Peer:
+    """A client whose bytes a test gives to the transport's protocol."""
+
+    def __init__(self, application: Any) -> None:
+        config = Config(application, ws_per_message_deflate=False, ws_ping_interval=None)
+        config.load()
+        self.server = WebSocketsSansIOProtocol(config, ServerState(), {})
+        self.transport = Transport(self.server)
+        self.server.connection_made(self.transport)
+
+    def receive(self, *parts: bytes) -> None:
+        """Let the server receive these bytes at once."""
+        assert self.transport.reading, "nobody reads"
+        self.transport.protocol.data_received(b"".join(parts))
+
+    def lose(self) -> None:
+        """End the connection."""
+        self.transport.protocol.connection_lost(None)
+
+    async def until(self, check: Callable[[], object]) -> None:
+        """Let the loop go on until something is true."""
+        async with asyncio.timeout(DEADLINE):
+            while not check():
+                await asyncio.sleep(0)
+
+    async def until_sent(self, part: str) -> None:
+        """Wait until the server has sent something."""
+        await self.until(lambda: part.encode() in self.transport.written)
+
+    async def connect(self) -> None:
+        """Become a WebSocket, and connect to the namespace "/"."""
+        self.receive(HANDSHAKE)
+        await self.until_sent('0{"sid"')
+        self.receive(wire("40"))
+        await self.until_sent('40{"sid"')
+
+
+class Main(NamespaceConsumer):
+    """Notes what comes."""
+
+    notes: list[Any] = []
+    gate: asyncio.Event
+
+    async def disconnect(self, reason: str) -> None:
+        self.notes.append(reason)
+
+    @event
+    async def note(self, value: Any) -> Any:
+        self.notes.append(value)
+        return value
+
+    @event
+    async def wait(self) -> None:
+        await self.gate.wait()
+
+
+@pytest.fixture
+async def main(serve: Serve) -> type[Main]:
+    Main.notes = []
+    Main.gate = asyncio.Event()
+    serve(Main, INBOX_EVENTS=8)
+    return Main
+
+
+@pytest.fixture
+async def peer(main: type[Main], hub: Hub) -> Iterator[Peer]:  # type: ignore[misc]
+    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+    peer = Peer(Realtime(nothing))
+    await peer.connect()
+    assert isinstance(peer.transport.protocol, UvicornReader)
+    yield peer
+    if not peer.server.disconnected:
+        peer.lose()
+    await peer.until(lambda: not hub.connections)
+
+
+def note(value: Any, ack_id: int | str = "") -> bytes:
+    return wire(f'42{ack_id}["note",{value}]')
+
+
+async def test_an_event_is_handled_as_its_bytes_come(peer: Peer, main: type[Main]) -> None:
+    stream = note(1) + note(2)
+    peer.receive(stream[:-3])
+    assert main.notes == [1]
+    peer.receive(stream[-3:])
+    assert main.notes == [1, 2]
+
+
+async def test_after_many_frames_others_have_their_turn(peer: Peer, main: type[Main]) -> None:
+    count = 3 * FRAMES_PER_TURN + 5
+    peer.receive(*map(note, range(count)))
+    assert len(main.notes) == FRAMES_PER_TURN
+    assert not peer.transport.reading
+    await peer.until(lambda: len(main.notes) == count)
+    assert main.notes == list(range(count))
+    await peer.until(lambda: peer.transport.reading)
+
+
+async def test_nothing_is_read_while_handlers_have_too_much_to_do(
+    peer: Peer, main: type[Main]
+) -> None:
+    peer.receive(wire('42["wait"]'), *map(note, range(30)))
+    assert not peer.transport.reading
+    await asyncio.sleep(0)
+    assert main.notes == []
+    main.gate.set()
+    await peer.until(lambda: len(main.notes) == 30)
+    assert main.notes == list(range(30))
+    await peer.until(lambda: peer.transport.reading)
+
+
+async def test_nothing_is_read_while_the_client_does_not_read(
+    peer: Peer, main: type[Main], hub: Hub
+) -> None:
+    peer.transport.unread = hub.settings.OUTBOX_BYTES
+    peer.receive(note(1))
+    assert main.notes == []
+    assert not peer.transport.reading
+    peer.transport.unread = 0
+    await peer.until(lambda: main.notes == [1])
+    assert peer.transport.reading
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["while it reads", "while it does not"])
+async def test_what_came_before_the_end_is_handled(
+    peer: Peer, main: type[Main], held: bool
+) -> None:
+    count = 2 * FRAMES_PER_TURN if held else FRAMES_PER_TURN
+    peer.receive(*map(note, range(count)))
+    peer.lose()
+    await peer.until(lambda: "transport close" in main.notes)
+    assert main.notes == [*range(count), "transport close"]
+
+
+async def test_control_frames_are_the_servers(peer: Peer, main: type[Main]) -> None:
+    ping = Frame(Opcode.PING, b"are you there").serialize(mask=True)
+    peer.receive(note(1), ping, note(2))
+    assert main.notes == [1, 2]
+    assert Frame(Opcode.PONG, b"are you there").serialize(mask=False) in peer.transport.written
+    assert isinstance(peer.transport.protocol, UvicornReader)
+
+
+async def test_a_close_frame_ends_the_connection(peer: Peer, main: type[Main]) -> None:
+    close = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
+    peer.receive(note(1), close, note(2))
+    await peer.until(lambda: "transport close" in main.notes)
+    assert main.notes == [1, "transport close"]
+    assert close[:1] + b"\x02\x03\xe8" in peer.transport.written
+    assert peer.transport.closing
+
+
+async def test_a_fragment_gives_the_connection_back_to_the_server(
+    peer: Peer, main: type[Main]
+) -> None:
+    begin = Frame(Opcode.TEXT, b'42["note",', fin=False).serialize(mask=True)
+    end = Frame(Opcode.CONT, b"2]").serialize(mask=True)
+    peer.receive(note(1), begin, end[:3])
+    assert peer.transport.protocol is peer.server
+    peer.receive(end[3:], note(3))
+    await peer.until(lambda: len(main.notes) == 3)
+    await peer.until(lambda: peer.transport.reading)
+    peer.receive(note(4))
+    await peer.until(lambda: len(main.notes) == 4)
+    assert main.notes == [1, 2, 3, 4]
+
+
+async def test_a_frame_that_is_too_large_is_refused_before_it_has_come(
+    peer: Peer, main: type[Main], hub: Hub
+) -> None:
+    size = hub.settings.MAX_PAYLOAD + 1
+    peer.receive(note(1), Frame(Opcode.BINARY, bytes(size)).serialize(mask=True)[:20])
+    await peer.until(lambda: "transport error" in main.notes)
+    await peer.until_sent(f"a frame of {size} bytes")
+
+
+async def test_a_task_that_a_handler_waits_in_holds_no_frame(peer: Peer, main: type[Main]) -> None:
+    peer.receive(wire('42["wait"]'), note(1), wire("3"))
+    assert main.notes == []
+    main.gate.set()
+    await peer.until(lambda: 1 in main.notes)
