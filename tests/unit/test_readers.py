@@ -84,6 +84,7 @@ class Peer:
         self.server = WebSocketsSansIOProtocol(config, ServerState(), {})
         self.transport = Transport(self.server)
         self.server.connection_made(self.transport)
+        self.lost = False
 
     def receive(self, *parts: bytes) -> None:
         """Let the server receive these bytes at once."""
@@ -92,6 +93,7 @@ class Peer:
 
     def lose(self) -> None:
         """End the connection."""
+        self.lost = True
         self.transport.protocol.connection_lost(None)
 
     async def until(self, check: Callable[[], object]) -> None:
@@ -147,7 +149,7 @@ async def peer(main: type[Main], hub: Hub) -> Iterator[Peer]:  # type: ignore[mi
     await peer.connect()
     assert isinstance(peer.transport.protocol, UvicornReader)
     yield peer
-    if not peer.server.disconnected:
+    if not peer.lost:
         peer.lose()
     await peer.until(lambda: not hub.connections)
 
