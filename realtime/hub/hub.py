@@ -25,6 +25,7 @@ from ..observers import Observers
 from ..routing import resolve
 from ..sockets import Socket
 from ..transports.frames import Frames
+from ..transports.heartbeats import Heartbeats
 from .actions import HubActions
 from .alone import Alone, reaches_others
 from .calls import Answers, as_question, call_sockets, collect
@@ -75,6 +76,7 @@ class Hub:
         )
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.settings.SYNC_HANDLERS)
+        self.heartbeats = Heartbeats(self.loop, self.settings)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()
         self.tasks = Tasks(self.loop)
@@ -140,8 +142,11 @@ class Hub:
         """
         Open a socket for a connection, and run its `connect()`; tell whether there is one.
 
-        A client that asks for an unknown namespace, or for too many, is told so.
+        A client that asks for an unknown namespace, or for too many, is told so. One that is gone,
+        though this is read only now, gets none.
         """
+        if connection.closed.is_set():
+            return False
         try:
             route = resolve(namespace)
         except UnknownNamespace:
@@ -301,6 +306,7 @@ class Hub:
                 log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
         self.spawn(self._release_foreign_polls())
         await self.tasks.finish(grace)
+        self.heartbeats.close()
         await self.lookups.close()
         await self.observers.close()
         await self.cluster.close()

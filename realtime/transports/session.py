@@ -8,6 +8,7 @@ https://github.com/socketio/socket.io-protocol (section "Exchange protocol").
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnexpectedPacket
@@ -22,6 +23,9 @@ from .writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
+
+# A turn that never comes.
+NEVER = sys.maxsize
 
 PING = Frames(engineio.PacketType.PING)
 
@@ -52,8 +56,13 @@ class Session(Connection):
         self._decoder = socketio.Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
-        self._heartbeat = hub.loop.call_later(settings.PING_INTERVAL, self._ping)
-        self._deadline = hub.loop.call_later(settings.CONNECT_TIMEOUT, self._connect_timeout)
+        # The turns of the hub's heartbeats in which the next ping is due (or the end, where a pong
+        # is), in which the client has to have a socket, and in which this is looked at next.
+        self._pinged = False
+        self._due = hub.heartbeats.after(settings.PING_INTERVAL)
+        self._deadline = hub.heartbeats.after(settings.CONNECT_TIMEOUT)
+        self._turn = min(self._due, self._deadline)
+        hub.heartbeats.add(self, self._turn)
 
     @property
     def transport(self) -> str:
@@ -109,14 +118,29 @@ class Session(Connection):
 
     # Heartbeat
 
+    def look(self, turn: int) -> None:
+        """Do what the clock asks for in a turn of the hub's heartbeats."""
+        if turn >= self._deadline:
+            self._deadline = NEVER
+            if not self.sockets:
+                self.close("forced server close")
+        if turn >= self._due and not self.closed.is_set():
+            if self._pinged:
+                self._ping_timeout()
+            else:
+                self._ping()
+        if not self.closed.is_set():
+            self._turn = min(self._due, self._deadline)
+            self.hub.heartbeats.add(self, self._turn)
+
     def _ping(self) -> None:
         self.send(PING)
         self._await_pong()
 
     def _await_pong(self) -> None:
         self._heard = False
-        timeout = self.hub.settings.PING_TIMEOUT
-        self._heartbeat = self.hub.loop.call_later(timeout, self._ping_timeout)
+        self._pinged = True
+        self._due = self.hub.heartbeats.after(self.hub.settings.PING_TIMEOUT)
 
     def _ping_timeout(self) -> None:
         """Close, unless there are signs of life: the answer may be behind what has come."""
@@ -126,12 +150,12 @@ class Session(Connection):
             self.close("ping timeout")
 
     def _pong(self) -> None:
-        self._heartbeat.cancel()
-        self._heartbeat = self.hub.loop.call_later(self.hub.settings.PING_INTERVAL, self._ping)
-
-    def _connect_timeout(self) -> None:
-        if not self.sockets:
-            self.close("forced server close")
+        self._pinged = False
+        self._due = self.hub.heartbeats.after(self.hub.settings.PING_INTERVAL)
+        if self._due < self._turn:
+            self.hub.heartbeats.remove(self, self._turn)
+            self._turn = self._due
+            self.hub.heartbeats.add(self, self._turn)
 
     # Packets
 
@@ -202,8 +226,7 @@ class Session(Connection):
     # The end
 
     def close_transport(self, reason: str, text: str) -> None:
-        self._heartbeat.cancel()
-        self._deadline.cancel()
+        self.hub.heartbeats.remove(self, self._turn)
         self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 

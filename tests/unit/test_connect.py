@@ -199,6 +199,22 @@ async def test_a_client_that_leaves_before_it_is_refused(
     assert await probe.empty(), "who was never in does not leave"
 
 
+async def test_a_connect_that_is_read_when_the_connection_has_ended(
+    new_wire: Any, hub: Hub
+) -> None:
+    wire: Wire = new_wire()
+    await wire.connect("/users")
+    wire.feed("40")
+    wire.session.close("ping timeout")
+    while wire.unread():
+        await asyncio.sleep(0)
+    await wire.next()
+    async with asyncio.timeout(DEADLINE):
+        while hub.stats()["tasks"]:
+            await asyncio.sleep(0)
+    assert not hub.stats()["sockets"]
+
+
 async def test_connect_that_emits_more_than_may_wait(
     serve: Serve, probe: Probe, new_wire: Any
 ) -> None:
