@@ -142,11 +142,8 @@ class Hub:
         """
         Open a socket for a connection, and run its `connect()`; tell whether there is one.
 
-        A client that asks for an unknown namespace, or for too many, is told so. One that is gone,
-        though this is read only now, gets none.
+        A client that asks for an unknown namespace, or for too many, is told so.
         """
-        if connection.closed.is_set():
-            return False
         try:
             route = resolve(namespace)
         except UnknownNamespace:
