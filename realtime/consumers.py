@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, TypeVar
 
@@ -113,9 +113,9 @@ class NamespaceConsumer:
     async def disconnect(self, reason: str) -> None:
         """The client is gone, for one of Socket.IO's reasons. What is emitted reaches others."""
 
-    async def handle(self, event: str, args: list[Any]) -> Any:
+    def handle(self, event: str, args: list[Any]) -> Coroutine[Any, Any, Any]:
         """
-        Lead an event to its handler and return what that returns.
+        Lead an event to its handler and return what that returns, when it is awaited.
 
         Override it for what is to happen around every event, and call ``super().handle()``.
         """
@@ -123,10 +123,10 @@ class NamespaceConsumer:
             if handler.room is None or handler.room in self._socket.rooms:
                 bound = handler.bind(args)
                 if handler.is_async:
-                    return await handler.function(self, *bound)
+                    return handler.function(self, *bound)  # type: ignore[no-any-return]
                 slots = self._socket.hub.sync_handlers
-                return await call_in_thread(handler.function, self, *bound, slots=slots)
-        return await call_hook(self.receive, event, *args, slots=self._socket.hub.sync_handlers)
+                return call_in_thread(handler.function, self, *bound, slots=slots)
+        return call_hook(self.receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where
 

@@ -15,6 +15,7 @@ from .running import call_hook, give_thread, raise_if_cancelled, release_thread,
 
 if TYPE_CHECKING:
     from .sockets import Socket
+    from .transports.frames import Frames
 
 # After so many waiting events handled in one go, others get their turn.
 EVENTS_PER_TURN = 32
@@ -83,33 +84,30 @@ class Dispatcher:
             socket.log(logging.WARNING, "rate-limited", event=event.name, message=error.message)
         if event.ack_id is not None and socket.connected:
             answer = {"error": {"code": error.code, "message": error.message, "data": None}}
-            socket.connection.send(
-                encode_ack(socket.connection.format, socket.namespace, event.ack_id, [answer])
-            )
+            socket.connection.send(self._encode_ack(event.ack_id, [answer]))
 
     async def _work(self, event: Event | None) -> None:
         """Handle an event and those that come to wait meanwhile."""
         handled = 0
         try:
-            while event is not None or (event := await self._next(handled)) is not None:
+            while event is not None or (event := self._inbox.pop()) is not None:
+                if handled:
+                    await self._keep_pace(handled)
                 await self._handle(event)
                 handled += 1
                 event = None
         finally:
             self._inbox.rest()
 
-    async def _next(self, handled: int) -> Event | None:
-        """Return the next event that waits, when the client has read what it was sent."""
-        event = self._inbox.pop()
-        if event is not None:
-            connection = self._socket.connection
-            if self._inbox.relaxed:
-                connection.release(self._socket)
-            if connection.behind:
-                await connection.drain()
-            if handled % EVENTS_PER_TURN == 0:
-                await asyncio.sleep(0)
-        return event
+    async def _keep_pace(self, handled: int) -> None:
+        """Wait until the client has read what it was sent, and others have had their turn."""
+        connection = self._socket.connection
+        if self._inbox.relaxed:
+            connection.release(self._socket)
+        if connection.behind:
+            await connection.drain()
+        if handled % EVENTS_PER_TURN == 0:
+            await asyncio.sleep(0)
 
     async def _handle(self, event: Event) -> None:
         """Run the consumer's handler, and acknowledge what it returned or raised."""
@@ -121,7 +119,11 @@ class Dispatcher:
                 if uses_thread(self._threads):
                     await release_thread(self._threads)
             if event.ack_id is not None:
-                await self._acknowledge(event.ack_id, _as_arguments(result))
+                frames = self._encode_ack(event.ack_id, _as_arguments(result))
+                if socket.unsettled:
+                    await self._settle()
+                if socket.connected:
+                    socket.connection.send(frames)
         except EventError as error:
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             await self._answer_error(event, error.code, error.message, error.data)
@@ -141,24 +143,29 @@ class Dispatcher:
             if uses_thread(self._threads):
                 await release_thread(self._threads)
 
-    async def _acknowledge(self, ack_id: int, args: list[Any]) -> None:
+    def _encode_ack(self, ack_id: int, args: list[Any]) -> Frames:
         socket = self._socket
-        frames = encode_ack(socket.connection.format, socket.namespace, ack_id, args)
-        if socket.unsettled:
-            socket.unsettled = False
-            await socket.hub.settled()
-        if socket.connected:
-            socket.connection.send(frames)
+        return encode_ack(socket.connection.format, socket.namespace, ack_id, args)
+
+    async def _settle(self) -> None:
+        """Let an answer wait until what the handler changed is in effect."""
+        self._socket.unsettled = False
+        await self._socket.hub.settled()
 
     async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
         if event.ack_id is None:
             return
+        socket = self._socket
         error = {"code": code, "message": message, "data": data}
         try:
-            await self._acknowledge(event.ack_id, [{"error": error}])
+            frames = self._encode_ack(event.ack_id, [{"error": error}])
         except (TypeError, ValueError):
-            self._socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-            await self._acknowledge(event.ack_id, [{"error": error | {"data": None}}])
+            socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
+            frames = self._encode_ack(event.ack_id, [{"error": error | {"data": None}}])
+        if socket.unsettled:
+            await self._settle()
+        if socket.connected:
+            socket.connection.send(frames)
 
     async def wait_idle(self, grace: float) -> bool:
         """

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event from the client: `ack_id` where it asks for an acknowledgement, `size` in bytes."""
 
     name: str

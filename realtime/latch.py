@@ -8,21 +8,18 @@ import asyncio
 class Latch:
     """
     Like `asyncio.Event`, but it is never cleared, and small: there is one for each connection.
+    `happened` tells whether it has.
     """
 
-    __slots__ = ("_is_set", "_waiters")
+    __slots__ = ("_waiters", "happened")
 
     def __init__(self) -> None:
-        self._is_set = False
+        self.happened = False
         self._waiters: list[asyncio.Future[None]] | None = None
-
-    def is_set(self) -> bool:
-        """Tell whether it has happened."""
-        return self._is_set
 
     def set(self) -> None:
         """Let it happen: whoever waits goes on."""
-        self._is_set = True
+        self.happened = True
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
@@ -30,7 +27,7 @@ class Latch:
 
     async def wait(self) -> None:
         """Wait until it has happened."""
-        if self._is_set:
+        if self.happened:
             return
         waiter = asyncio.get_running_loop().create_future()
         if self._waiters is None:

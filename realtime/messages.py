@@ -52,9 +52,7 @@ class Message:
         """Return frames that ask for an acknowledgement where `ack_id` is given."""
         if wire_format is Format.PLAIN:
             return Frames(plain.encode_event(self.event, list(self.args), ack_id, default))
-        return encode_packet(
-            socketio.Packet(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
-        )
+        return encode(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
 
 
 class ForeignMessage(Message):
@@ -75,9 +73,11 @@ class ForeignMessage(Message):
         return Message(self.namespace, name, tuple(args)).encode(wire_format, ack_id)
 
 
-def encode_packet(packet: socketio.Packet) -> Frames:
+def encode(
+    kind: socketio.PacketType, namespace: str, data: Any, ack_id: int | None = None
+) -> Frames:
     """Return the frames of a Socket.IO packet."""
-    text, attachments = socketio.encode(packet, default)
+    text, attachments = socketio.encode_parts(kind, namespace, data, ack_id, default=default)
     return Frames(MESSAGE + text, *attachments)
 
 
@@ -85,7 +85,7 @@ def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]
     """Return the frames of an acknowledgement."""
     if wire_format is Format.PLAIN:
         return Frames(plain.encode_ack(ack_id, args, default))
-    return encode_packet(socketio.Packet(socketio.ACK, namespace, args, ack_id))
+    return encode(socketio.ACK, namespace, args, ack_id)
 
 
 def encode_args(args: list[Any]) -> tuple[str, tuple[bytes, ...]]:

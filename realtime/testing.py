@@ -112,7 +112,7 @@ class Client:
 
     async def disconnect(self) -> None:
         """Leave, as a client that closes its page does, and wait for the last hook."""
-        if self._session is not None and not self._session.closed.is_set():
+        if self._session is not None and not self._session.closed.happened:
             self._session.close("transport close")
         self._sent.put_nowait(None)
 

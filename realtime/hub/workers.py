@@ -34,7 +34,7 @@ class Workers:
         `asyncio.timeout` and the like hold. Raises what the job raises before it waits.
         """
         task = self._spare
-        if task is None or task.cancelling() or task.done():
+        if task is None or task.cancelling():
             task = self._hire()
         loop = self._loop
         caller = asyncio.current_task(loop)
@@ -90,17 +90,24 @@ class Worker(Coroutine[Any, Any, None]):
     def send(self, value: Any) -> Any:
         """Go on: as every coroutine's."""
         if self._job is None:
-            self._parked = asyncio.get_running_loop().create_future()
-            return next(self._parked.__await__())
+            return self._park()
         if self._awaited is not None:
             return self._tell()
         return self._context.run(self._job.send, value)
 
+    def _park(self) -> Any:
+        self._parked = asyncio.get_running_loop().create_future()
+        return next(self._parked.__await__())
+
     def throw(self, *error: Any) -> Any:
         """Go on with an error, which is a cancellation as a rule: as every coroutine's."""
         if self._job is None:
-            raise error[0]
+            if _is_cancelled():
+                raise error[0]
+            return self._park()
         if self._awaited is not None:
+            if not _is_cancelled():
+                return self._tell()
             # The task was cancelled between the job's start and now: so is what it waits for.
             cancel = getattr(self._awaited[0], "cancel", None)
             if cancel is not None and cancel():
@@ -119,3 +126,9 @@ class Worker(Coroutine[Any, Any, None]):
 
     def __await__(self) -> Generator[Any, Any, None]:
         raise TypeError("a worker belongs to one task")
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the task is, and nobody has taken that back."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -42,6 +42,7 @@ RESERVED_EVENTS = frozenset(
 # JavaScript's largest safe integer: no client counts further.
 MAX_ACK_ID = 2**53 - 1
 _MAX_ID_DIGITS = 16
+_NUMBERS = frozenset({int, float})
 
 
 class PacketType(IntEnum):
@@ -63,7 +64,7 @@ _BINARY = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
 _TEXT = {binary: text for text, binary in _BINARY.items()}
 
 
-class Packet(msgspec.Struct, frozen=True):
+class Packet(msgspec.Struct, frozen=True, gc=False):
     """
     One packet.
 
@@ -90,7 +91,21 @@ def encode(
 
     Raises TypeError or ValueError for what cannot be sent, as bytes in a packet of another type.
     """
-    data, kind = packet.data, packet.type
+    return encode_parts(
+        packet.type, packet.namespace, packet.data, packet.id, packet.query, default=default
+    )
+
+
+def encode_parts(
+    kind: PacketType,
+    namespace: str,
+    data: Any,
+    ack_id: int | None,
+    query: str = "",
+    *,
+    default: Callable[[Any], Any] = unsupported,
+) -> tuple[str, tuple[bytes, ...]]:
+    """Do that with what would be in a packet."""
     attachments: list[bytes] = []
     if data is None:
         payload = ""
@@ -104,10 +119,10 @@ def encode(
         head = f"{_BINARY[kind]:d}{len(attachments)}-"
     else:
         head = _DIGITS[kind]
-    if packet.namespace != "/" or packet.query:
-        head += _encode_namespace(packet)
-    if packet.id is not None:
-        head += str(packet.id)
+    if namespace != "/" or query:
+        head += _encode_namespace(namespace, query)
+    if ack_id is not None:
+        head += str(ack_id)
     return head + payload, tuple(attachments)
 
 
@@ -121,10 +136,10 @@ def _take_bytes(data: Any, default: Callable[[Any], Any], attachments: list[byte
     return dumps(replace_bytes(data, attach, default))
 
 
-def _encode_namespace(packet: Packet) -> str:
-    if packet.namespace != "/":
-        check_namespace(packet.namespace)
-    return f"{packet.namespace}?{packet.query}," if packet.query else f"{packet.namespace},"
+def _encode_namespace(namespace: str, query: str) -> str:
+    if namespace != "/":
+        check_namespace(namespace)
+    return f"{namespace}?{query}," if query else f"{namespace},"
 
 
 class Decoder:
@@ -217,8 +232,12 @@ def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
 
 
 def _parse_id(text: str, start: int) -> tuple[int | None, int]:
-    if text.startswith("[", start):
+    end = text.find("[", start, start + _MAX_ID_DIGITS)
+    if end == start:
         return None, start
+    digits = text[start:end]
+    if end > 0 and digits.isdigit() and digits.isascii():
+        return int(digits), end
     head = text[start : start + _MAX_ID_DIGITS + 1]
     count = len(head) - len(head.lstrip("0123456789"))
     if count == 0:
@@ -256,9 +275,10 @@ def _check_connect_error(data: Any, ack_id: int | None) -> None:
 def _check_event(data: Any, ack_id: int | None) -> None:
     if not isinstance(data, list) or not data:
         raise InvalidPayload("EVENT takes a list that starts with the event's name")
-    if type(data[0]) in (int, float):
-        data[0] = dumps(data[0])  # JavaScript lets a number be a name, and means its text
-    check_event_name(data[0])
+    name = data[0]
+    if type(name) in _NUMBERS:
+        name = data[0] = dumps(name)  # JavaScript lets a number be a name, and means its text
+    check_event_name(name)
 
 
 def _check_ack(data: Any, ack_id: int | None) -> None:

@@ -16,7 +16,7 @@ from ..latch import Latch
 from ..logs import log
 from ..messages import Format
 from .frames import Frames
-from .writers import HIGH_WATER, Writer
+from .writers import Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -83,11 +83,11 @@ class Connection(ABC):
     async def read(self, receive: Receive) -> None:
         """Take frames until `receive` returns None or the connection is over."""
         frames = 0
-        while not self.closed.is_set():
+        while not self.closed.happened:
             if self.blocked:
                 await self.unblocked()
             frame = await receive()
-            if frame is None or self.closed.is_set():
+            if frame is None or self.closed.happened:
                 return
             self.take(frame)
             frames += 1
@@ -102,7 +102,7 @@ class Connection(ABC):
     async def unblocked(self) -> None:
         """Wait until that is over, or the connection is."""
         self.writer.pause_reading()
-        while self.blocked and not self.closed.is_set():
+        while self.blocked and not self.closed.happened:
             if self._holding:
                 self._free = asyncio.Event()
                 await self._free.wait()
@@ -153,17 +153,16 @@ class Connection(ABC):
         Send frames, unless the client reads too slowly: then volatile ones are dropped, and a
         client that is further behind than OUTBOX_BYTES is disconnected.
         """
-        if self.closed.is_set():
+        if self.closed.happened:
             return
-        buffered = self.writer.buffered
-        if buffered > HIGH_WATER:
-            if volatile:
-                self.hub.counters.dropped += 1
-                return
-            if buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
-                self.overflow()
-                return
-        self.writer.write(frames)
+        if self.writer.offer(frames):
+            return
+        if volatile:
+            self.hub.counters.dropped += 1
+        elif self.writer.buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
+            self.overflow()
+        else:
+            self.writer.write(frames)
 
     def overflow(self) -> None:
         """Cut a connection whose client does not read what it is sent."""
@@ -185,7 +184,7 @@ class Connection(ABC):
 
     async def drain(self) -> None:
         """Wait until the client has kept up, or is gone."""
-        if not self.closed.is_set():
+        if not self.closed.happened:
             drained = asyncio.ensure_future(self.writer.drain())
             closed = asyncio.ensure_future(self.closed.wait())
             await asyncio.wait({drained, closed}, return_when=asyncio.FIRST_COMPLETED)
@@ -224,7 +223,7 @@ class Connection(ABC):
 
         `detail` is what a WebSocket's close frame says beyond that.
         """
-        if self.closed.is_set():
+        if self.closed.happened:
             return
         self.closed.set()
         self._leave()

@@ -147,7 +147,7 @@ class Request:
         session.posting = True
         try:
             body = await self._read_for(session)
-            if session.closed.is_set():
+            if session.closed.happened:
                 raise HandshakeError(HandshakeError.UNKNOWN_SID)
             await self._take(session, body)
         finally:

@@ -177,11 +177,12 @@ class DirectReader(Reader, ABC):
 
     async def receive(self) -> str | bytes | None:
         while self._direct:
-            frame = self._next()
-            if frame is not None:
+            frame = self._splitter.next()
+            if isinstance(frame, (str, bytes)):
                 return frame
-            if not self._direct:
-                break
+            if frame is not None:
+                self._leave_to_server(frame)
+                continue
             self._let_go()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -202,8 +203,8 @@ class DirectReader(Reader, ABC):
 
     def _feed(self, connection: Connection) -> None:
         """Let the connection take what has come, as long as it can take more."""
-        frames = 0
-        while self._direct and not connection.closed.is_set():
+        frames, splitter = 0, self._splitter
+        while self._direct and not connection.closed.happened:
             if connection.blocked:
                 self._hold(connection, connection.unblocked())
                 return
@@ -211,32 +212,30 @@ class DirectReader(Reader, ABC):
                 self._hold(connection, asyncio.sleep(0))
                 return
             try:
-                frame = self._next()
+                frame = splitter.next()
             except TooLarge as error:
                 self._refuse(connection, error)
                 return
             if frame is None:
                 break
-            connection.take(frame)
-            if self._splitter.empty:
-                break
+            if isinstance(frame, (str, bytes)):
+                connection.take(frame)
+            else:
+                self._leave_to_server(frame)
             frames += 1
+            if splitter.empty:
+                break
         if self._lost:
             connection.close("transport close")
 
-    def _next(self) -> str | bytes | None:
-        """Return the next frame that is for the application, if there is one."""
-        while True:
-            found = self._splitter.next()
-            if isinstance(found, ControlFrame):
-                self._give(found.wire)
-                if self._messages.empty():
-                    continue
-                found = Unusual.FRAME  # the client leaves: the rest is between it and the server
-            if isinstance(found, Unusual):
-                self._give_back()
-                return None
-            return found
+    def _leave_to_server(self, found: ControlFrame | Unusual) -> None:
+        """Let the server have what is not for the application, and all that follows if need be."""
+        if isinstance(found, ControlFrame):
+            self._give(found.wire)
+            if self._messages.empty():
+                return
+            # The client leaves: the rest is between it and the server.
+        self._give_back()
 
     def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         self._held = True
@@ -256,7 +255,7 @@ class DirectReader(Reader, ABC):
         self._let_go()
         if rest := self._splitter.rest():
             self._give(rest)
-        if self._connection is not None and not self._connection.closed.is_set():
+        if self._connection is not None and not self._connection.closed.happened:
             super()._start(self._connection)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnexpectedPacket
 from ..inbox import Event
-from ..messages import Format, encode_packet
+from ..messages import Format, encode
 from ..protocol import engineio, socketio
 from .connection import Connection
 from .frames import Frames
@@ -221,7 +221,7 @@ class Session(Connection):
         self._send_packet(socketio.DISCONNECT, namespace, None)
 
     def _send_packet(self, kind: socketio.PacketType, namespace: str, data: Any) -> None:
-        self.send(encode_packet(socketio.Packet(kind, namespace, data)))
+        self.send(encode(kind, namespace, data))
 
     # The end
 

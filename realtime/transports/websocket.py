@@ -108,7 +108,7 @@ async def _upgrade(session: Session, reader: Reader) -> bool:
             upgraded = await reader.receive() == engineio.PacketType.UPGRADE
     except (TimeoutError, TooLarge):
         upgraded = False
-    if upgraded and not session.closed.is_set():
+    if upgraded and not session.closed.happened:
         session.move(reader.writer)
         return True
     session.set_upgrading(False)

@@ -47,6 +47,13 @@ class Writer(ABC):
     def write(self, frames: Frames) -> None:
         """Send frames after all that were written before, without waiting."""
 
+    def offer(self, frames: Frames) -> bool:
+        """Send frames unless the client is behind; tell whether they were."""
+        if self.buffered > HIGH_WATER:
+            return False
+        self.write(frames)
+        return True
+
     @abstractmethod
     def close(self, code: int, reason: str) -> None:
         """Close after what was written before, with a WebSocket close code."""
