@@ -21,6 +21,9 @@ class Format(Enum):
     __hash__ = object.__hash__  # Enum's is a function in Python, called for each receiver
 
 
+_PLAIN = Format.PLAIN
+
+
 class Message:
     """
     One event for any number of sockets of one namespace.
@@ -50,7 +53,7 @@ class Message:
 
     def encode(self, wire_format: Format, ack_id: int | None = None) -> Frames:
         """Return frames that ask for an acknowledgement where `ack_id` is given."""
-        if wire_format is Format.PLAIN:
+        if wire_format is _PLAIN:
             return Frames(plain.encode_event(self.event, list(self.args), ack_id, default))
         return encode(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
 
@@ -83,7 +86,7 @@ def encode(
 
 def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]) -> Frames:
     """Return the frames of an acknowledgement."""
-    if wire_format is Format.PLAIN:
+    if wire_format is _PLAIN:
         return Frames(plain.encode_ack(ack_id, args, default))
     return encode(socketio.ACK, namespace, args, ack_id)
 

@@ -41,6 +41,9 @@ class State(Enum):
     CLOSED = "closed"
 
 
+CONNECTING, CONNECTED, CLOSED = State
+
+
 class Socket:
     """
     The machinery behind one consumer instance.
@@ -57,7 +60,7 @@ class Socket:
         self.namespace = namespace
         self.sid = hub.new_sid()
         self.rooms: set[str] = set()
-        self.state = State.CONNECTING
+        self.state = CONNECTING
         self.context = copy_context()
         self._held: list[Frames] = []
         self._held_bytes = 0
@@ -75,7 +78,7 @@ class Socket:
     @property
     def connected(self) -> bool:
         """Whether the client was told that it is connected, and still is."""
-        return self.state is State.CONNECTED
+        return self.state is CONNECTED
 
     @property
     def observed(self) -> bool:
@@ -85,7 +88,7 @@ class Socket:
     @property
     def gone(self) -> bool:
         """Whether the client left or was disconnected."""
-        return self.state is State.CLOSED
+        return self.state is CLOSED
 
     # Life
 
@@ -117,7 +120,7 @@ class Socket:
         await self.hub.settled()
         if self.gone:
             return
-        self.state = State.CONNECTED
+        self.state = CONNECTED
         self.connection.confirm(self)
         self.log(logging.INFO, "connect")
         for frames in self._held:
@@ -158,7 +161,7 @@ class Socket:
             self.connection.refuse(self.namespace, "Connection refused", None)
 
     def _close(self) -> None:
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.hub.registry.remove(self)
         self.connection.sockets.pop(self.namespace, None)
         self._held.clear()
@@ -184,9 +187,9 @@ class Socket:
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """Send frames to the client, or hold them until it is told that it is connected."""
-        if self.state is State.CONNECTED:
+        if self.state is CONNECTED:
             self.connection.send(frames, volatile)
-        elif self.state is State.CONNECTING:
+        elif self.state is CONNECTING:
             self._held.append(frames)
             self._held_bytes += frames.size
             if self._held_bytes > self.hub.settings.OUTBOX_BYTES:

@@ -23,7 +23,7 @@ from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
 from ..routing import resolve
-from ..sockets import Socket
+from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
 from ..transports.heartbeats import Heartbeats
 from .actions import HubActions
@@ -181,11 +181,15 @@ class Hub:
         sockets = self.registry.select(target)
         self.counters.events_out += len(sockets)
         for socket in sockets:
-            wire_format = socket.connection.format
+            connection = socket.connection
+            wire_format = connection.format
             encoded = frames.get(wire_format)
             if encoded is None:
                 encoded = frames[wire_format] = message.frames(wire_format)
-            socket.deliver(encoded, volatile)
+            if socket.state is CONNECTED:
+                connection.send(encoded, volatile)
+            else:
+                socket.deliver(encoded, volatile)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target `join` or `leave` rooms, or `disconnect`, everywhere."""

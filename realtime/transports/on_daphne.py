@@ -47,13 +47,7 @@ class DaphneWriter(TransportWriter):
             hasattr(transport, name) for name in shape
         )
 
-    @property
-    def buffered(self) -> int:
-        return self._size + self._left_behind
-
-    @property
-    def _left_behind(self) -> int:
-        """How many bytes Twisted could not send yet."""
+    def _unsent(self) -> int:
         transport = self.transport
         if not transport.connected:  # a lost connection keeps what it could not send
             return 0
@@ -63,7 +57,7 @@ class DaphneWriter(TransportWriter):
         protocol, transport = self.protocol, self.transport
         if protocol.state != protocol.STATE_OPEN:
             return
-        if transport.connected and not transport.disconnecting and not self._left_behind:
+        if transport.connected and not transport.disconnecting and not self._unsent():
             sent = transport.writeSomeData(data)
             if isinstance(sent, int):  # else an error, which Twisted is left to find again
                 data = data[sent:]

@@ -39,9 +39,8 @@ class UvicornWriter(TransportWriter):
             and hasattr(getattr(protocol, "transport", None), "get_write_buffer_size")
         )
 
-    @property
-    def buffered(self) -> int:
-        return self._size + self.transport.get_write_buffer_size()
+    def _unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
 
     def _put(self, data: bytes) -> None:
         if not self.transport.is_closing():

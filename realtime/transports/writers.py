@@ -148,6 +148,20 @@ class TransportWriter(Writer):
         self._waiting: list[bytes] = []
         self._size = 0
 
+    def offer(self, frames: Frames) -> bool:
+        if self._size + self._unsent() > HIGH_WATER:
+            return False
+        self.write(frames)
+        return True
+
+    @property
+    def buffered(self) -> int:
+        return self._size + self._unsent()
+
+    @abstractmethod
+    def _unsent(self) -> int:
+        """How many bytes the transport could not send yet."""
+
     def write(self, frames: Frames) -> None:
         wire = frames.wire or frames.make_wire()
         waiting = self._waiting
