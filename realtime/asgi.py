@@ -77,22 +77,23 @@ class Realtime:
 
         await http.Request(hub, scope, receive, send).serve(start)
 
-    async def _serve_websocket(
+    def _serve_websocket(
         self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        async def start(scope: Scope, writer: Writer) -> Session:
-            return Session(hub, await complete_scope(hub, scope), writer)
-
+    ) -> Awaitable[None]:
+        """Return what serves a WebSocket. No coroutine of its own: that would last as long."""
         if hub.closing:
-            await refuse_websocket(receive, send)
-        elif _is_engine_path(path):
-            await websocket.serve(hub, scope, receive, send, start)
-        elif path.startswith(get_settings().PLAIN_PATH):
-            await plain.serve(hub, scope, receive, send, partial(complete_scope, hub))
-        elif self._websocket is not None:
-            await self._websocket(scope, receive, send)
-        else:
-            await refuse_websocket(receive, send)
+            return refuse_websocket(receive, send)
+        if _is_engine_path(path):
+            return websocket.serve(hub, scope, receive, send, _start_session)
+        if path.startswith(get_settings().PLAIN_PATH):
+            return plain.serve(hub, scope, receive, send, complete_scope)
+        if self._websocket is not None:
+            return self._websocket(scope, receive, send)
+        return refuse_websocket(receive, send)
+
+
+async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
+    return Session(hub, await complete_scope(hub, scope), writer)
 
 
 def _ensure_hub() -> Hub:

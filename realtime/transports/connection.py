@@ -46,8 +46,8 @@ class Connection(ABC):
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = Latch()
-        # Sockets whose handlers have so much to do that nothing more is read.
-        self._holding: set[Socket] = set()
+        # Sockets whose handlers have so much to do that nothing more is read: seldom any.
+        self._holding: set[Socket] | None = None
         self._free: asyncio.Event | None = None
         hub.connections[self.sid] = self
 
@@ -116,6 +116,8 @@ class Connection(ABC):
 
     def hold(self, socket: Socket) -> None:
         """Read nothing more until `release`: a socket's handlers have too much to do."""
+        if self._holding is None:
+            self._holding = set()
         self._holding.add(socket)
 
     def release(self, socket: Socket) -> None:
@@ -227,7 +229,7 @@ class Connection(ABC):
             return
         self.closed.set()
         self._leave()
-        self._holding.clear()
+        self._holding = None
         self._set_free()
         self.hub.connections.pop(self.sid, None)
         self.close_transport(reason, close_text(detail or reason))

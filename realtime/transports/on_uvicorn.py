@@ -97,6 +97,8 @@ class UvicornReader(DirectReader, asyncio.Protocol):
 
     def _replace_server(self) -> None:
         self._transport.set_protocol(self)
+        # The handshake is over: its headers are some kilobytes, and nobody asks for them again.
+        self._server.request = self._server.response = None
 
     def _restore_server(self) -> None:
         self._transport.set_protocol(self._server)

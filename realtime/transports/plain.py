@@ -74,7 +74,7 @@ async def serve(
     scope: dict[str, Any],
     receive: Receive,
     send: Send,
-    complete: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+    complete: Callable[[Hub, dict[str, Any]], Awaitable[dict[str, Any]]],
 ) -> None:
     """Serve a WebSocket under PLAIN_PATH; `complete` adds session and user to a scope."""
     try:
@@ -94,7 +94,7 @@ async def serve(
         await reader.turn_away(plain.NOT_FOUND, "Invalid namespace")
         return
     try:
-        connection = PlainConnection(hub, await complete(scope), reader.writer)
+        connection = PlainConnection(hub, await complete(hub, scope), reader.writer)
     except TooManyConnections as error:
         await reader.turn_away(POLICY_VIOLATION, error.message)
         return

@@ -23,7 +23,7 @@ from .writers import POLICY_VIOLATION, Send, Writer
 if TYPE_CHECKING:
     from ..hub import Hub
 
-Start = Callable[[dict[str, Any], Writer], Awaitable[Session]]
+Start = Callable[["Hub", dict[str, Any], Writer], Awaitable[Session]]
 
 PROBE = engineio.PacketType.PING + "probe"
 PROBE_ANSWER = engineio.PacketType.PONG + "probe"
@@ -71,7 +71,7 @@ async def serve(
         return
     if old is None:
         try:
-            session = await start(scope, reader.writer)
+            session = await start(hub, scope, reader.writer)
         except TooManyConnections as error:
             await reader.turn_away(POLICY_VIOLATION, error.message)
             return
