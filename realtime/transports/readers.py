@@ -16,7 +16,7 @@ from ..exceptions import TooLarge
 from .connection import FRAMES_PER_TURN, Connection, close_text
 from .incoming import ControlFrame, FrameSplitter, Unusual
 from .session import wait_closed
-from .writers import TOO_BIG, Writer
+from .writers import TOO_BIG, TransportWriter, Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -107,6 +107,8 @@ class DirectReader(Reader, ABC):
     """
 
     __slots__ = ("_direct", "_held", "_lost", "_messages", "_server", "_splitter", "_waiter")
+
+    writer: TransportWriter
 
     def __init__(self, hub: Hub, receive: Receive, writer: Any, messages: Any) -> None:
         super().__init__(hub, receive, writer)
@@ -230,6 +232,7 @@ class DirectReader(Reader, ABC):
 
     def _leave_to_server(self, found: ControlFrame | Unusual) -> None:
         """Let the server have what is not for the application, and all that follows if need be."""
+        self.writer.flush()  # the server may say its last
         if isinstance(found, ControlFrame):
             self._give(found.wire)
             if self._messages.empty():

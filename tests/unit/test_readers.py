@@ -244,6 +244,15 @@ async def test_a_fragment_gives_the_connection_back_to_the_server(
     assert main.notes == [1, 2, 3, 4]
 
 
+async def test_answers_leave_before_the_servers_last_word(peer: Peer, main: type[Main]) -> None:
+    not_text = Frame(Opcode.TEXT, b"4\xff").serialize(mask=True)
+    peer.receive(note(1, ack_id=7), not_text)
+    await peer.until(lambda: "transport close" in main.notes)
+    answer, last = peer.transport.written.split(b"437[1]")
+    assert b"\x88" not in answer
+    assert last.startswith(b"\x88")
+
+
 async def test_a_frame_that_is_too_large_is_refused_before_it_has_come(
     peer: Peer, main: type[Main], hub: Hub
 ) -> None:
