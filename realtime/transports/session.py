@@ -124,12 +124,12 @@ class Session(Connection):
             self._deadline = NEVER
             if not self.sockets:
                 self.close("forced server close")
-        if turn >= self._due and not self.closed.is_set():
+        if turn >= self._due and not self.closed.happened:
             if self._pinged:
                 self._ping_timeout()
             else:
                 self._ping()
-        if not self.closed.is_set():
+        if not self.closed.happened:
             self._turn = min(self._due, self._deadline)
             self.hub.heartbeats.add(self, self._turn)
 
