@@ -46,6 +46,8 @@ def shared_server() -> Iterator[ServerFactory]:
 
     yield get
     for server in servers.values():
+        server.terminate()  # all at once
+    for server in servers.values():
         server.stop(timeout=5)
 
 
