@@ -42,7 +42,6 @@ RESERVED_EVENTS = frozenset(
 # JavaScript's largest safe integer: no client counts further.
 MAX_ACK_ID = 2**53 - 1
 _MAX_ID_DIGITS = 16
-_NUMBERS = frozenset({int, float})
 
 
 class PacketType(IntEnum):
@@ -210,7 +209,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
     if text.startswith("/", position):
         namespace, query, position = _parse_namespace(text, position)
     ack_id, position = _parse_id(text, position)
-    data = _parse_payload(text[position:])
+    data = _parse_payload(text[position:]) if position < len(text) else None
     _VALIDATORS[kind](data, ack_id)
     return Packet(kind, namespace, data, ack_id, query), count
 
@@ -248,9 +247,7 @@ def _parse_id(text: str, start: int) -> tuple[int | None, int]:
 
 
 def _parse_payload(text: str) -> Any:
-    """Return the payload's value, or None where there is none: no packet has JSON's null."""
-    if not text:
-        return None
+    """Return the payload's value: no packet has JSON's null."""
     data = loads(text)
     if data is None:
         raise InvalidPayload("a payload is an object, a list or a text, not null")
@@ -276,7 +273,9 @@ def _check_event(data: Any, ack_id: int | None) -> None:
     if not isinstance(data, list) or not data:
         raise InvalidPayload("EVENT takes a list that starts with the event's name")
     name = data[0]
-    if type(name) in _NUMBERS:
+    if type(name) is str and name not in RESERVED_EVENTS:
+        return
+    if type(name) in (int, float):
         name = data[0] = dumps(name)  # JavaScript lets a number be a name, and means its text
     check_event_name(name)
 

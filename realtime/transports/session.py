@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # A turn that never comes.
 NEVER = sys.maxsize
 
+_MESSAGE = engineio.MESSAGE.value
 PING = Frames(engineio.PacketType.PING)
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
@@ -163,10 +164,12 @@ class Session(Connection):
         self._heard = True
         if isinstance(frame, bytes):
             self._feed_message(frame)
-            return
-        if frame.startswith(engineio.MESSAGE):
+        elif frame[:1] == _MESSAGE:
             self._feed_message(frame[1:])
-            return
+        else:
+            self._feed_control(frame)
+
+    def _feed_control(self, frame: str) -> None:
         kind = engineio.decode_packet(frame).type
         if kind is engineio.PacketType.PONG:
             self._pong()

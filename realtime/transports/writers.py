@@ -175,7 +175,8 @@ class TransportWriter(Writer):
         waiting = self._waiting
         if waiting:
             data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-            self._forget()
+            waiting.clear()
+            self._size = 0
             self._put(data)
 
     def _forget(self) -> None:

@@ -1,0 +1,125 @@
+"""What an acknowledged event costs from its bytes to its answer's, on uvicorn without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+
+from benchmarks.peers.realtime.asgi import application
+from realtime.transports.incoming import FrameSplitter
+
+HANDSHAKE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+EVENTS = 100
+DEADLINE = 10.0
+
+
+def wire(text: str) -> bytes:
+    """Return a client's text frame."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
+
+
+ECHOES = [wire(f"42{number}" + json.dumps(["echo", "x" * 100])) for number in range(EVENTS)]
+
+
+class SilentTransport(asyncio.Transport):
+    """An asyncio transport that sends nothing, and keeps what it would have sent."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written: list[bytes] = []
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def write(self, data: Any) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Server:
+    """An event loop with one client of the site that all benchmarks use."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        config = Config(application, lifespan="off", ws_ping_interval=None, log_level="critical")
+        config.load()
+        protocol = WebSocketsSansIOProtocol(config, ServerState(), {}, self.loop)
+        self.transport = SilentTransport(protocol)
+        protocol.connection_made(self.transport)
+        for data, answer in ((HANDSHAKE, b'0{"sid"'), (wire("40"), b'40{"sid"')):
+            self.loop.run_until_complete(self.ask(data, answer))
+
+    async def ask(self, data: bytes, answer: bytes) -> None:
+        """Let the server receive bytes, and wait for what it answers."""
+        self.transport.protocol.data_received(data)
+        async with asyncio.timeout(DEADLINE):
+            while not any(answer in each for each in self.transport.written):
+                await asyncio.sleep(0)
+
+    async def echo(self) -> None:
+        """Let the server answer all events, each received on its own, and send its answers."""
+        self.transport.written.clear()
+        for data in ECHOES:
+            self.transport.protocol.data_received(data)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(self.transport.written) == EVENTS
+
+    def close(self) -> None:
+        """Let the client go."""
+        self.transport.protocol.connection_lost(None)
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0.1))
+        self.loop.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server with a client that is connected."""
+    server = Server()
+    yield server
+    server.close()
+
+
+def test_echo(benchmark: BenchmarkFixture, server: Server) -> None:
+    benchmark(lambda: server.loop.run_until_complete(server.echo()))
+
+
+def test_split_frames(benchmark: BenchmarkFixture) -> None:
+    splitter = FrameSplitter(1_000_000)
+
+    def split() -> None:
+        for data in ECHOES:
+            splitter.add(data)
+            assert splitter.next()
+
+    benchmark(split)
