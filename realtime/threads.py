@@ -23,8 +23,11 @@ LOOK_INTERVAL = 0.02
 # One that takes longer for one call is stuck, and another thread takes its place.
 PATIENCE = 1.0
 
-# The process has time to spare while it uses less of a core than this.
-BUSY = 0.75
+# The process has time to spare where, in so many looks in a row, it has used less of a core than
+# this, and the look itself was no later than that.
+IDLE_LOOKS = 3
+BUSY = 0.5
+LATE = 0.1 * LOOK_INTERVAL
 
 
 class Work(NamedTuple):
@@ -89,8 +92,10 @@ class Threads:
         # Calls that are not answered yet.
         self._open = 0
         self._watch: asyncio.TimerHandle | None = None
-        # When it was looked last, and what the process had used of its core until then.
+        # When it was looked last, what the process had used of its core until then, and how many
+        # looks in a row have found it idle.
         self._looked, self._used = 0.0, 0.0
+        self._idle_looks = 0
         self._guard: AsyncGenerator[None] | None = None
 
     def __len__(self) -> int:
@@ -161,13 +166,22 @@ class Threads:
         """Start a thread, if that helps."""
         self._watch = None
         if not self._waiting or len(self._workers) >= self._most:
+            self._idle_looks = 0
             return
         now = time.monotonic()
-        used = time.process_time() - self._used
-        idle = used < (now - self._looked) * BUSY
-        if idle or len(self._workers) - self._stuck(now) < self._size:
+        self._idle_looks = self._idle_looks + 1 if self._is_idle(now - self._looked) else 0
+        if self._idle_looks >= IDLE_LOOKS or len(self._workers) - self._stuck(now) < self._size:
             self._start(extra=True)
         self._look_later()
+
+    def _is_idle(self, passed: float) -> bool:
+        """
+        Tell whether the process had time to spare since the last look.
+
+        One that has to wait for its core uses little of it, and is late.
+        """
+        used = time.process_time() - self._used
+        return used < passed * BUSY and passed < LOOK_INTERVAL + LATE
 
     def _stuck(self, now: float) -> int:
         begun = [worker.since for worker in self._workers]

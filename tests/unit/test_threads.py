@@ -80,8 +80,9 @@ async def test_no_more_threads_than_their_number(
 
 
 async def test_calls_that_wait_for_something_get_more_threads(
-    make: Make, gate: threading.Event
+    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(threads, "LATE", DEADLINE)  # however busy this machine is
     some = make(size=2, most=5)
     hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(4)]
     assert await asyncio.wait_for(some.run(int, "7"), DEADLINE) == 7, "the fifth thread"
@@ -93,6 +94,22 @@ async def test_calls_that_wait_for_something_get_more_threads(
     gate.set()
     assert await asyncio.wait_for(late, DEADLINE) == 8
     assert all(await asyncio.gather(*hung))
+
+
+async def test_a_process_that_waits_for_its_core_gets_no_more_threads(
+    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "LATE", -threads.LOOK_INTERVAL)  # every look is late
+    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
+    looks: list[float] = []
+    some = make(size=2, most=9)
+    is_idle = some._is_idle
+    monkeypatch.setattr(some, "_is_idle", lambda passed: looks.append(passed) or is_idle(passed))
+    work = [asyncio.create_task(some.run(gate.wait)) for _ in range(3)]
+    await until(lambda: len(looks) > threads.IDLE_LOOKS + 1)
+    assert len(some) == 2
+    gate.set()
+    assert all(await asyncio.gather(*work))
 
 
 async def test_stuck_threads_are_replaced_where_the_process_is_busy(
@@ -108,8 +125,9 @@ async def test_stuck_threads_are_replaced_where_the_process_is_busy(
 
 
 async def test_those_that_are_too_many_end_and_the_others_rest(
-    make: Make, gate: threading.Event
+    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(threads, "LATE", DEADLINE)
     rested: list[int] = []
     some = make(size=2, most=5, linger=0.02, rest=lambda: rested.append(threading.get_ident()))
     hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(5)]
