@@ -139,7 +139,7 @@ class AsgiWriter(Writer):
 
 
 class TransportWriter(Writer):
-    """Writes to a server's own transport; what comes in one turn of the loop leaves at once."""
+    """Writes to a server's own transport; what comes in one turn of the loop leaves together."""
 
     __slots__ = ("_size", "_turn", "_waiting")
 

@@ -115,6 +115,12 @@ async def test_abort_forgets_what_waits(hub: Hub, server: Server) -> None:
     assert server.sent == []
 
 
+async def sent() -> None:
+    """Let what was written leave: the loop looks at its sockets once before."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
 # uvicorn
 
 
@@ -160,7 +166,7 @@ async def test_frames_of_one_turn_leave_in_one_write(hub: Hub, uvicorn: WSProtoc
     writer.write(Frames("a"))
     writer.write(Frames("b", b""))
     assert writer.buffered == 3 + 3 + 2
-    await asyncio.sleep(0)
+    await sent()
     assert uvicorn.transport.written == [b"\x81\x01a\x81\x01b\x82\x00"]
     uvicorn.transport.unread = 7
     assert writer.buffered == 7
@@ -193,7 +199,7 @@ async def test_nothing_is_written_to_a_transport_that_closes(hub: Hub, uvicorn: 
     writer = UvicornWriter(uvicorn.send, hub.spawn)
     writer.write(Frames("late"))
     uvicorn.transport.closing = True
-    await asyncio.sleep(0)
+    await sent()
     assert uvicorn.transport.written == []
     assert writer.buffered == 0
 
@@ -203,7 +209,7 @@ async def test_messages_of_a_turn_leave_in_one_write_each(hub: Hub, uvicorn: WSP
     for turn in ("a", "b"):
         writer.write(Frames(turn))
         writer.write(Frames(turn))
-        await asyncio.sleep(0)
+        await sent()
     assert uvicorn.transport.written == [b"\x81\x01a" * 2, b"\x81\x01b" * 2]
 
 
@@ -212,7 +218,7 @@ async def test_an_abort_forgets_what_was_written_last(hub: Hub, uvicorn: WSProto
     writer.write(Frames("last"))
     writer.abort()
     assert writer.buffered == 0
-    await asyncio.sleep(0)
+    await sent()
     assert uvicorn.transport.written == []
 
 
@@ -226,7 +232,7 @@ async def test_a_transport_that_fails_keeps_no_other_from_sending(
     hub.loop.set_exception_handler(lambda _, context: reported.append(context))
     for protocol in (broken, sound):
         UvicornWriter(protocol.send, hub.spawn).write(Frames("a"))
-    await asyncio.sleep(0)
+    await sent()
     assert sound.transport.written == [b"\x81\x01a"]
     assert isinstance(reported[0]["exception"], AttributeError)
 
@@ -297,7 +303,7 @@ async def test_daphne_sends_at_the_end_of_a_turn(hub: Hub, daphne: DaphneProtoco
     writer.write(Frames("a"))
     writer.write(Frames(b""))
     assert writer.buffered == 3 + 2
-    await asyncio.sleep(0)
+    await sent()
     assert daphne.transport.sent == b"\x81\x01a\x82\x00"
     assert daphne.transport.dataBuffer == b""
     assert writer.buffered == 0
@@ -307,9 +313,9 @@ async def test_twisted_gets_what_the_socket_does_not_take(hub: Hub, daphne: Daph
     writer = daphne_writer(hub, daphne)
     daphne.transport.room = 2
     writer.write(Frames("abc"))
-    await asyncio.sleep(0)
+    await sent()
     writer.write(Frames("d"))
-    await asyncio.sleep(0)
+    await sent()
     assert daphne.transport.sent == b"\x81\x03"
     assert daphne.transport.dataBuffer == b"abc\x81\x01d"
 
@@ -318,7 +324,7 @@ async def test_twisted_finds_a_broken_socket_itself(hub: Hub, daphne: DaphneProt
     writer = daphne_writer(hub, daphne)
     daphne.transport.error = ConnectionError()
     writer.write(Frames("a"))
-    await asyncio.sleep(0)
+    await sent()
     assert daphne.transport.dataBuffer == b"\x81\x01a"
 
 
@@ -326,11 +332,11 @@ async def test_daphne_sends_nothing_after_the_end(hub: Hub, daphne: DaphneProtoc
     writer = daphne_writer(hub, daphne)
     writer.write(Frames("a"))
     daphne.state = 0
-    await asyncio.sleep(0)
+    await sent()
     writer.write(Frames("b"))
     writer.abort()
     assert writer.buffered == 0
-    await asyncio.sleep(0)
+    await sent()
     assert daphne.transport.sent == daphne.transport.dataBuffer == b""
     assert daphne.transport.aborted
 
