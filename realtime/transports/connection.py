@@ -46,6 +46,7 @@ class Connection(ABC):
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = Latch()
+        self._behind = hub.settings.OUTBOX_BYTES // 2
         # Sockets whose handlers have so much to do that nothing more is read: seldom any.
         self._holding: set[Socket] | None = None
         self._free: asyncio.Event | None = None
@@ -97,7 +98,7 @@ class Connection(ABC):
     @property
     def blocked(self) -> bool:
         """Whether nothing is to be read: handlers or the client have too much to do."""
-        return self.behind or bool(self._holding)
+        return self.writer.buffered > self._behind or bool(self._holding)
 
     async def unblocked(self) -> None:
         """Wait until that is over, or the connection is."""
@@ -182,7 +183,7 @@ class Connection(ABC):
     @property
     def behind(self) -> bool:
         """Whether so much waits for the client that it is to read before it is heard again."""
-        return self.writer.buffered > self.hub.settings.OUTBOX_BYTES // 2
+        return self.writer.buffered > self._behind
 
     async def drain(self) -> None:
         """Wait until the client has kept up, or is gone."""

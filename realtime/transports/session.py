@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # A turn that never comes.
 NEVER = sys.maxsize
 
-_MESSAGE = engineio.MESSAGE.value
 PING = Frames(engineio.PacketType.PING)
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
@@ -164,7 +163,7 @@ class Session(Connection):
         self._heard = True
         if isinstance(frame, bytes):
             self._feed_message(frame)
-        elif frame[:1] == _MESSAGE:
+        elif frame[:1] == engineio.MESSAGE:
             self._feed_message(frame[1:])
         else:
             self._feed_control(frame)
