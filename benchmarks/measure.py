@@ -156,6 +156,8 @@ def _finish(load: subprocess.Popen[str], servers: list[Server]) -> Result:
     if load.returncode != 0:
         raise RuntimeError(f"the load generator failed:\n{errors}{output}\n{logs}")
     result: Result = json.loads(output.splitlines()[-1])
+    if not result.get("done", 1):  # not even one: the machine stood still
+        result["waited"] = 1.0
     if faults := {name: result[name] for name in FAULTS if result.get(name)}:
         raise RuntimeError(f"not everything arrived as it should: {faults}\n{errors}\n{logs}")
     return result

@@ -44,7 +44,7 @@ def summarize(rounds: list[Result]) -> dict[str, float]:
     }
     main = "per_second" if "per_second" in rounds[0] else "bytes_each"
     values = [result[main] for result in rounds]
-    summary["spread"] = (max(values) - min(values)) / median(values)
+    summary["spread"] = (max(values) - min(values)) / (median(values) or 1)
     summary["rounds"] = len(rounds)
     return summary
 
