@@ -67,6 +67,9 @@ class FakeTransport:
     def write(self, data: bytes) -> None:
         self.writes += 1
 
+    def writelines(self, parts: list[bytes]) -> None:
+        self.writes += 1
+
     def writeSomeData(self, data: bytes) -> int:  # noqa: N802
         self.writes += 1
         return len(data)

@@ -62,10 +62,12 @@ class FrameSplitter:
             data = self._data[self._position :] + data
         self._data, self._position = data, 0
 
-    @property
-    def empty(self) -> bool:
-        """Whether all that came was taken."""
-        return self._position == len(self._data) and self._waiting is None
+    def is_empty(self) -> bool:
+        """Tell whether all that came was taken; then nothing of it is kept."""
+        if self._position < len(self._data):
+            return False
+        self._data, self._position = b"", 0
+        return self._waiting is None
 
     def next(self) -> str | bytes | ControlFrame | Unusual | None:
         """

@@ -53,7 +53,8 @@ class DaphneWriter(TransportWriter):
             return 0
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, parts: list[bytes]) -> None:
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         protocol, transport = self.protocol, self.transport
         if protocol.state != protocol.STATE_OPEN:
             return

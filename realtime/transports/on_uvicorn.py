@@ -42,9 +42,13 @@ class UvicornWriter(TransportWriter):
     def _unsent(self) -> int:
         return self.transport.get_write_buffer_size()
 
-    def _put(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(data)
+    def _put(self, data: list[bytes]) -> None:
+        if self.transport.is_closing():
+            return
+        if len(data) == 1:
+            self.transport.write(data[0])
+        else:  # uvloop keeps them as they are: the same bytes for all clients that are behind
+            self.transport.writelines(data)
 
     def close(self, code: int, reason: str) -> None:
         if self._closing is None:
@@ -110,7 +114,8 @@ class UvicornReader(DirectReader, asyncio.Protocol):
         self._server.connection_lost(error)
 
     def _pause(self) -> None:
-        self._transport.pause_reading()
+        if not self._transport.is_closing():  # uvloop minds
+            self._transport.pause_reading()
 
     def _resume(self) -> None:
         if not self._transport.is_closing():

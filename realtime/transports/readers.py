@@ -187,8 +187,10 @@ class DirectReader(Reader, ABC):
                 continue
             self._let_go()
             self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-            self._waiter = None
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         return await super().receive()
 
     def _start(self, connection: Connection) -> None:
@@ -225,7 +227,7 @@ class DirectReader(Reader, ABC):
             else:
                 self._leave_to_server(frame)
             frames += 1
-            if splitter.empty:
+            if splitter.is_empty():
                 break
         if self._lost:
             connection.close("transport close")

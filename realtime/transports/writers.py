@@ -174,17 +174,15 @@ class TransportWriter(Writer):
         """Send what waits."""
         waiting = self._waiting
         if waiting:
-            data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-            waiting.clear()
-            self._size = 0
-            self._put(data)
+            self._waiting, self._size = [], 0
+            self._put(waiting)
 
     def _forget(self) -> None:
         self._waiting.clear()
         self._size = 0
 
     @abstractmethod
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: list[bytes]) -> None:
         """Give bytes to the transport."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_frames_come_whole_in_order_however_they_are_cut(frames: list[Any], data
         for frame, part in zip(frames, parts, strict=True)
     ]
     assert found == expected
-    assert splitter.empty
+    assert splitter.is_empty()
     assert splitter.rest() == b""
 
 
@@ -77,10 +78,10 @@ def test_a_frame_that_comes_byte_by_byte() -> None:
     for byte in stream[:-1]:
         splitter.add(bytes((byte,)))
         assert splitter.next() is None
-        assert not splitter.empty
+        assert not splitter.is_empty()
     splitter.add(stream[-1:])
     assert splitter.next() == "x" * 300
-    assert splitter.empty
+    assert splitter.is_empty()
 
 
 UNUSUAL = {
@@ -107,7 +108,7 @@ def test_what_is_the_servers_stays_as_it_came(unusual: bytes) -> None:
     assert take(splitter) == ["before", Unusual.FRAME]
     assert splitter.next() is Unusual.FRAME
     assert splitter.rest() == unusual + after
-    assert splitter.empty
+    assert splitter.is_empty()
 
 
 def test_a_part_of_a_frame_is_among_the_rest() -> None:
@@ -134,3 +135,13 @@ def test_what_was_not_taken_stands_before_what_comes() -> None:
     assert splitter.next() == "one"
     splitter.add(wire("three"))
     assert take(splitter) == ["two", "three"]
+
+
+def test_nothing_is_kept_of_what_was_taken() -> None:
+    splitter = FrameSplitter(LIMIT)
+    data = wire("x" * 60_000)
+    splitter.add(data)
+    assert len(str(splitter.next())) == 60_000
+    references = sys.getrefcount(data)
+    assert splitter.is_empty()
+    assert sys.getrefcount(data) == references - 1

@@ -60,9 +60,11 @@ class Transport(asyncio.Transport):
         return self.unread
 
     def pause_reading(self) -> None:
+        assert not self.closing, "as uvloop does"
         self.reading = False
 
     def resume_reading(self) -> None:
+        assert not self.closing, "as uvloop does"
         self.reading = True
 
     def is_closing(self) -> bool:
@@ -93,7 +95,7 @@ class Peer:
 
     def lose(self) -> None:
         """End the connection."""
-        self.lost = True
+        self.lost = self.transport.closing = True
         self.transport.protocol.connection_lost(None)
 
     async def until(self, check: Callable[[], object]) -> None:

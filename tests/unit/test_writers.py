@@ -136,6 +136,9 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def writelines(self, parts: list[bytes]) -> None:
+        self.write(b"".join(parts))
+
     def get_write_buffer_size(self) -> int:
         return self.unread
 
