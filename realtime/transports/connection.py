@@ -98,7 +98,7 @@ class Connection(ABC):
     @property
     def blocked(self) -> bool:
         """Whether nothing is to be read: handlers or the client have too much to do."""
-        return self.writer.buffered > self._behind or bool(self._holding)
+        return self.behind or bool(self._holding)
 
     async def unblocked(self) -> None:
         """Wait until that is over, or the connection is."""

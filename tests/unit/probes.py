@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -13,6 +14,18 @@ from realtime.transports.session import Session
 
 # How long a test waits for what must come. It never waits so long for what does come.
 DEADLINE = 5.0
+
+
+class Timer:
+    """A call that a loop whose time a test moves has promised for the time `at`."""
+
+    def __init__(self, at: float, call: Callable[[], None]) -> None:
+        self.at = at
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 class Probe:

@@ -15,21 +15,9 @@ from realtime.hub import Hub
 from realtime.transports.heartbeats import TURNS, Heartbeats
 
 from .conftest import Serve
-from .probes import Wire
+from .probes import Timer, Wire
 
 PING = "2"
-
-
-class Timer:
-    """What `call_at` returns."""
-
-    def __init__(self, at: float, call: Callable[[], None]) -> None:
-        self.at = at
-        self.call = call
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 class Clock:

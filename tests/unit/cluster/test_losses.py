@@ -10,17 +10,7 @@ import pytest
 from realtime.hub.losses import Losses
 from realtime.limits import LOG_INTERVAL
 
-
-class Timer:
-    """A call that the loop below has promised."""
-
-    def __init__(self, due: float, call: Callable[[], None]) -> None:
-        self.due = due
-        self.call = call
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
+from ..probes import Timer
 
 
 class Loop:
@@ -40,8 +30,8 @@ class Loop:
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and carry out what is due."""
         self.now += seconds
-        due = [timer for timer in self.timers if timer.due <= self.now]
-        self.timers = [timer for timer in self.timers if timer.due > self.now]
+        due = [timer for timer in self.timers if timer.at <= self.now]
+        self.timers = [timer for timer in self.timers if timer.at > self.now]
         for timer in due:
             if not timer.cancelled:
                 timer.call()
