@@ -14,6 +14,8 @@ _decoder = msgspec.json.Decoder()
 
 # Deep enough for any real message; what walks a value afterwards recurses no further.
 MAX_DEPTH = 100
+# A text that is no longer has not the brackets for that.
+_SHALLOW = 2 * MAX_DEPTH
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -33,15 +35,13 @@ def loads(text: str) -> Any:
         value = _decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidJSON(f"invalid JSON: {error}") from None
-    if _may_be_deep(text) and _deeper_than(value, MAX_DEPTH):
+    if len(text) > _SHALLOW and _may_be_deep(text) and _deeper_than(value, MAX_DEPTH):
         raise InvalidJSON(f"invalid JSON: nested more than {MAX_DEPTH} deep")
     return value
 
 
 def _may_be_deep(text: str) -> bool:
-    """Tell whether a text has more than MAX_DEPTH opening brackets; most are too short for it."""
-    if len(text) <= 2 * MAX_DEPTH:
-        return False
+    """Tell whether a text has more than MAX_DEPTH opening brackets."""
     left = MAX_DEPTH
     for bracket in "[{":
         position = text.find(bracket)  # much faster than count() where there are few

@@ -105,34 +105,32 @@ def encode_parts(
     default: Callable[[Any], Any] = unsupported,
 ) -> tuple[str, tuple[bytes, ...]]:
     """Do that with what would be in a packet."""
-    attachments: list[bytes] = []
+    attachments: tuple[bytes, ...] = ()
     if data is None:
         payload = ""
     elif is_plain(data):
         payload = dumps(data)
     else:
-        payload = _take_bytes(data, default, attachments)
+        payload, attachments = _take_bytes(data, default)
+    head = _DIGITS[kind]
     if attachments:
         if kind not in _BINARY:
             raise TypeError(f"bytes cannot be sent in a {kind.name} packet")
         head = f"{_BINARY[kind]:d}{len(attachments)}-"
-    else:
-        head = _DIGITS[kind]
     if namespace != "/" or query:
         head += _encode_namespace(namespace, query)
-    if ack_id is not None:
-        head += str(ack_id)
-    return head + payload, tuple(attachments)
+    return head + payload if ack_id is None else f"{head}{ack_id}{payload}", attachments
 
 
-def _take_bytes(data: Any, default: Callable[[Any], Any], attachments: list[bytes]) -> str:
-    """Return data as JSON with placeholders for bytes, which are added to the attachments."""
+def _take_bytes(data: Any, default: Callable[[Any], Any]) -> tuple[str, tuple[bytes, ...]]:
+    """Return data as JSON with placeholders for bytes, and these as attachments."""
+    attachments: list[bytes] = []
 
     def attach(part: bytes) -> dict[str, Any]:
         attachments.append(part)
         return {"_placeholder": True, "num": len(attachments) - 1}
 
-    return dumps(replace_bytes(data, attach, default))
+    return dumps(replace_bytes(data, attach, default)), tuple(attachments)
 
 
 def _encode_namespace(namespace: str, query: str) -> str:
@@ -158,9 +156,11 @@ class Decoder:
         self._missing = 0
         self._room = max_bytes
 
-    def add(self, frame: str | bytes) -> Packet | None:
+    def add(self, frame: str | bytes, start: int = 0) -> Packet | None:
         """
         Return the packet that this frame completes, or None while attachments are due.
+
+        In a text the packet begins at `start`: what is before that is another layer's.
 
         Raises a ProtocolError of the kind that is named in `realtime.exceptions`.
         """
@@ -168,7 +168,7 @@ class Decoder:
             return self._add_attachment(frame)
         if self._pending is not None:
             raise MissingBinary(f"{self._missing} attachments were due, a text packet came")
-        packet, count = _parse(frame)
+        packet, count = _parse(frame, start)
         if count is None:
             return packet
         if count > self._max_attachments:
@@ -195,28 +195,44 @@ class Decoder:
         return msgspec.structs.replace(packet, data=_reconstruct(packet.data, attachments))
 
 
-def _parse(text: str) -> tuple[Packet, int | None]:
-    """Return a packet's text form, and its count of attachments (None for a text type)."""
-    if not text:
-        raise EmptyPacket("an empty Socket.IO packet")
-    kind = _TYPES.get(text[0])
-    if kind is None:
-        raise UnknownPacketType(f"unknown Socket.IO packet type {text[0]!r}")
-    position, count, namespace, query = 1, None, "/", ""
+def _parse(text: str, start: int) -> tuple[Packet, int | None]:
+    """
+    Return the packet whose text form begins at `start`, and its count of attachments (None for a
+    text type).
+    """
+    try:
+        kind = _TYPES[text[start]]
+    except IndexError:
+        raise EmptyPacket("an empty Socket.IO packet") from None
+    except KeyError:
+        raise UnknownPacketType(f"unknown Socket.IO packet type {text[start]!r}") from None
+    position, count, namespace, query = start + 1, None, "/", ""
     if kind in _TEXT:
         kind = _TEXT[kind]
-        count, position = _parse_attachment_count(text)
+        count, position = _parse_attachment_count(text, position)
     if text.startswith("/", position):
         namespace, query, position = _parse_namespace(text, position)
-    ack_id, position = _parse_id(text, position)
-    data = _parse_payload(text[position:]) if position < len(text) else None
+    # Nearly always a list follows, after an id of no great length or none.
+    end = text.find("[", position, position + _MAX_ID_DIGITS)
+    ack_id: int | None = None
+    if end != position:
+        digits = text[position:end]
+        if end > 0 and digits.isdigit() and digits.isascii():
+            ack_id, position = int(digits), end
+        else:
+            ack_id, position = _parse_id(text, position)
+    data = None
+    if position < len(text):
+        data = loads(text[position:])
+        if data is None:
+            raise InvalidPayload("a payload is an object, a list or a text, not null")
     _VALIDATORS[kind](data, ack_id)
     return Packet(kind, namespace, data, ack_id, query), count
 
 
-def _parse_attachment_count(text: str) -> tuple[int, int]:
-    end = text.find("-", 1, _MAX_ID_DIGITS)
-    digits = text[1:end]
+def _parse_attachment_count(text: str, start: int) -> tuple[int, int]:
+    end = text.find("-", start, start + _MAX_ID_DIGITS - 1)
+    digits = text[start:end]
     if end < 0 or not (digits.isascii() and digits.isdigit()):
         raise InvalidAttachments("a binary packet without its count of attachments")
     return int(digits), end + 1
@@ -231,12 +247,6 @@ def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
 
 
 def _parse_id(text: str, start: int) -> tuple[int | None, int]:
-    end = text.find("[", start, start + _MAX_ID_DIGITS)
-    if end == start:
-        return None, start
-    digits = text[start:end]
-    if end > 0 and digits.isdigit() and digits.isascii():
-        return int(digits), end
     head = text[start : start + _MAX_ID_DIGITS + 1]
     count = len(head) - len(head.lstrip("0123456789"))
     if count == 0:
@@ -244,14 +254,6 @@ def _parse_id(text: str, start: int) -> tuple[int | None, int]:
     if count > _MAX_ID_DIGITS or (value := int(head[:count])) > MAX_ACK_ID:
         raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")
     return value, start + count
-
-
-def _parse_payload(text: str) -> Any:
-    """Return the payload's value: no packet has JSON's null."""
-    data = loads(text)
-    if data is None:
-        raise InvalidPayload("a payload is an object, a list or a text, not null")
-    return data
 
 
 def _check_connect(data: Any, ack_id: int | None) -> None:

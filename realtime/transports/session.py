@@ -161,12 +161,18 @@ class Session(Connection):
 
     def feed(self, frame: str | bytes) -> None:
         self._heard = True
-        if isinstance(frame, bytes):
-            self._feed_message(frame)
-        elif frame[:1] == engineio.MESSAGE:
-            self._feed_message(frame[1:])
-        else:
+        if isinstance(frame, str) and frame[:1] != engineio.MESSAGE:
             self._feed_control(frame)
+            return
+        packet = self._decoder.add(frame, 1)
+        if packet is None:
+            return
+        socket = self.sockets.get(packet.namespace)
+        if socket is not None and packet.type is socketio.EVENT:
+            name, *args = packet.data
+            socket.dispatcher.take(Event(name, args, packet.id, len(frame)))
+        else:
+            self._feed_other(packet, socket)
 
     def _feed_control(self, frame: str) -> None:
         kind = engineio.decode_packet(frame).type
@@ -179,20 +185,13 @@ class Session(Connection):
         elif kind is not engineio.PacketType.NOOP:
             raise UnexpectedPacket(f"a client does not send {kind.name} here")
 
-    def _feed_message(self, data: str | bytes) -> None:
-        packet = self._decoder.add(data)
-        if packet is None:
-            return
+    def _feed_other(self, packet: socketio.Packet, socket: Socket | None) -> None:
+        """Take a packet that is not an event for one of the sockets."""
         kind = packet.type
         if kind is socketio.CONNECT:
             self._connect(packet)
-            return
-        socket = self.sockets.get(packet.namespace)
-        if socket is None:
+        elif socket is None:
             self._feed_nobody(packet)
-        elif kind is socketio.EVENT:
-            name, *args = packet.data
-            socket.dispatcher.take(Event(name, args, packet.id, len(data)))
         elif kind is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)

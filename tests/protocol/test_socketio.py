@@ -56,6 +56,21 @@ def test_binary_packets(frames: list[str | bytes], packet: Packet) -> None:
     assert encode(packet) == (frames[0], tuple(frames[1:]))
 
 
+@pytest.mark.parametrize("before", ["", "4", "№"])
+def test_a_packet_begins_where_another_layer_ends(before: str) -> None:
+    start = len(before)
+    for text, packet in TEXT_PACKETS:
+        assert make_decoder().add(before + text, start) == packet
+    for frames, packet in BINARY_PACKETS:
+        decoder = make_decoder()
+        head, *attachments = frames
+        assert decoder.add(before + str(head), start) is None
+        assert [decoder.add(each, start) for each in attachments][-1] == packet
+    for text, error in MALFORMED:
+        with pytest.raises(error):
+            make_decoder().add(before + text, start)
+
+
 @pytest.mark.parametrize(("frames", "packet"), LENIENT)
 def test_what_else_is_accepted(frames: list[str | bytes], packet: Packet) -> None:
     assert decode(*frames) == packet
