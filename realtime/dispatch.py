@@ -45,7 +45,7 @@ class Dispatcher:
         except BaseException:
             self._inbox.rest()
             raise
-        await self._work(None)
+        await self._work(self._inbox.pop())
 
     def take(self, event: Event) -> None:
         """
@@ -87,15 +87,32 @@ class Dispatcher:
             socket.connection.send(self._encode_ack(event.ack_id, [answer]))
 
     async def _work(self, event: Event | None) -> None:
-        """Handle an event and those that come to wait meanwhile."""
+        """
+        Handle an event and those that come to wait meanwhile: run the consumer's handler, and
+        acknowledge what it returned or raised.
+        """
+        socket = self._socket
         handled = 0
         try:
-            while event is not None or (event := self._inbox.pop()) is not None:
-                if handled:
-                    await self._keep_pace(handled)
-                await self._handle(event)
+            while event is not None:
+                try:
+                    try:
+                        result = await socket.consumer.handle(event.name, event.args)
+                    finally:
+                        if uses_thread(self._threads):
+                            await release_thread(self._threads)
+                    if event.ack_id is not None:
+                        frames = self._encode_ack(event.ack_id, _as_arguments(result))
+                        if socket.unsettled:
+                            await self._settle()
+                        if socket.connected:
+                            socket.connection.send(frames)
+                except (Exception, asyncio.CancelledError) as error:
+                    await self._fail(event, error)
                 handled += 1
-                event = None
+                event = self._inbox.pop()
+                if event is not None:
+                    await self._keep_pace(handled)
         finally:
             self._inbox.rest()
 
@@ -109,31 +126,19 @@ class Dispatcher:
         if handled % EVENTS_PER_TURN == 0:
             await asyncio.sleep(0)
 
-    async def _handle(self, event: Event) -> None:
-        """Run the consumer's handler, and acknowledge what it returned or raised."""
+    async def _fail(self, event: Event, error: BaseException) -> None:
+        """Log what a handler raised, and answer with that."""
         socket = self._socket
-        try:
-            try:
-                result = await socket.consumer.handle(event.name, event.args)
-            finally:
-                if uses_thread(self._threads):
-                    await release_thread(self._threads)
-            if event.ack_id is not None:
-                frames = self._encode_ack(event.ack_id, _as_arguments(result))
-                if socket.unsettled:
-                    await self._settle()
-                if socket.connected:
-                    socket.connection.send(frames)
-        except EventError as error:
+        if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             await self._answer_error(event, error.code, error.message, error.data)
-        except (Exception, asyncio.CancelledError) as error:
-            raise_if_cancelled()
-            if isinstance(error, ClientDisconnected) and socket.gone:
-                socket.log(logging.INFO, "unanswered", event=event.name)  # no fault of the handler
-                return
-            socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-            await self._answer_error(event, "server_error", "server error", None)
+            return
+        raise_if_cancelled()
+        if isinstance(error, ClientDisconnected) and socket.gone:
+            socket.log(logging.INFO, "unanswered", event=event.name)  # no fault of the handler
+            return
+        socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
+        await self._answer_error(event, "server_error", "server error", None)
 
     async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook of the consumer and return what it returns."""

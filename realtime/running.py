@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
+from weakref import getweakrefcount
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.db import connections
@@ -27,8 +28,8 @@ def give_thread(context: Context) -> ThreadSensitiveContext:
 
 def uses_thread(threads: ThreadSensitiveContext) -> bool:
     """Tell whether anything has run in that thread."""
-    running = SyncToAsync.context_to_thread_executor
-    return bool(running) and threads in running
+    # A weak dictionary: what nobody refers to weakly is not in it, and that is quicker to know.
+    return getweakrefcount(threads) > 0 and threads in SyncToAsync.context_to_thread_executor
 
 
 async def release_thread(threads: ThreadSensitiveContext) -> None:

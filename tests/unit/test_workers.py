@@ -178,9 +178,14 @@ async def test_what_a_job_raises_before_it_waits_is_raised(crew: Crew) -> None:
     async def job() -> None:
         raise LookupError("none")
 
+    async def next_job() -> None:
+        crew.notes.append("done")
+
     with pytest.raises(LookupError):
         crew.run(job())
     assert len(crew.tasks) == 0
+    crew.run(next_job())
+    assert crew.notes == ["done"]
 
 
 async def test_what_a_job_raises_later_is_logged(crew: Crew, records: list[Any]) -> None:
