@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import close_old_connections, reset_queries
 
@@ -20,8 +21,61 @@ SIZE = 4
 LINGER = 0.1
 KEEP = 1.0
 
+# As many can share one call, and calls begin so many seconds after each other: while clients come
+# one by one they need not wait, and while many come most share one.
+TOGETHER = 100
+GATHER = 0.02
+
 # How long the hub's end waits for the last lookup.
 CLOSE_TIMEOUT = 1.0
+
+
+# A function that returns something for each item of a list. An exception is raised for the one who
+# has asked.
+Together = Callable[[list[Any]], list[Any]]
+
+
+class Question(NamedTuple):
+    """An item, and who waits for what is found for it."""
+
+    item: Any
+    answer: asyncio.Future[Any]
+
+
+class Gathered:
+    """Items that wait for a call of one function."""
+
+    def __init__(self, function: Together) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._waiting: list[Question] = []
+        self._next = 0.0
+
+    def add(self, question: Question) -> bool:
+        """Let it wait; return whether another call is needed for those who wait."""
+        with self._lock:
+            self._waiting.append(question)
+            return len(self._waiting) % TOGETHER == 1
+
+    def pause(self) -> float:
+        """Return how many seconds from now the next call is to be made."""
+        now = time.monotonic()
+        at = max(now, self._next)
+        self._next = at + GATHER
+        return at - now
+
+    def call(self) -> list[tuple[Question, Any]]:
+        """Return answers to those who wait, and who still want one."""
+        with self._lock:
+            taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        taken = [question for question in taken if not question.answer.cancelled()]
+        if not taken:
+            return []
+        try:
+            answers = _call(self._function, [question.item for question in taken])
+        except Exception as error:
+            answers = [error] * len(taken)
+        return list(zip(taken, answers, strict=True))
 
 
 class Lookups:
@@ -35,7 +89,9 @@ class Lookups:
     the connection broken is made again with a new one.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object], most: int) -> None:
+        self._spawn = spawn
+        self._gathered: dict[Together, Gathered] = {}
         self.threads = Threads(
             "realtime-lookup", size=min(SIZE, most), most=most, linger=LINGER, rest=_rest
         )
@@ -43,6 +99,31 @@ class Lookups:
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
         """Return or raise what a function does, in the context of the caller."""
         return await self.threads.run(_call, copy_context().run, function, *args)
+
+    async def run_together(self, function: Together, item: Any) -> Any:
+        """
+        Return or raise what a function of a list of items has in the place of this one.
+
+        Items that come before a thread is free share a call. It has nobody's context.
+        """
+        gathered = self._gathered.get(function)
+        if gathered is None:
+            gathered = self._gathered[function] = Gathered(function)
+        question = Question(item, asyncio.get_running_loop().create_future())
+        if gathered.add(question):
+            self._spawn(self._answer(gathered))
+        return await question.answer
+
+    async def _answer(self, gathered: Gathered) -> None:
+        if pause := gathered.pause():
+            await asyncio.sleep(pause)
+        for question, answer in await self.threads.run(gathered.call):
+            if question.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                question.answer.set_exception(answer)
+            else:
+                question.answer.set_result(answer)
 
     async def close(self) -> None:
         """End the threads, which closes their connections."""

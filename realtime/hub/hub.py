@@ -75,7 +75,7 @@ class Hub:
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
-        self.lookups = Lookups(self.settings.SYNC_HANDLERS)
+        self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
         self.heartbeats = Heartbeats(self.loop, self.settings)
         self.signals = SignalGuard(self)
         self._thread = threading.get_ident()

@@ -7,12 +7,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from importlib import import_module
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, User
@@ -24,12 +22,12 @@ from realtime import lookups, threads
 from realtime.hub import Hub
 from realtime.scopes import complete_scope
 
+from .logins import find, log_in, new_session, request
 from .probes import DEADLINE
 from .test_threads import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 ENGINES = ("db", "cache", "cached_db", "file", "signed_cookies")
 
 
@@ -67,34 +65,6 @@ def opened() -> Iterator[list[Any]]:
 def user() -> User:
     """A user."""
     return User.objects.create_user("ann", password="x")
-
-
-@database_sync_to_async
-def log_in(user: User, **changed: str) -> Any:
-    """Return the saved session of somebody who has logged in."""
-    session = new_session()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = MODEL_BACKEND
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.update(changed)
-    session.save()
-    return session
-
-
-def new_session(key: str | None = None) -> Any:
-    """Return a session of the engine of the settings."""
-    return import_module(settings.SESSION_ENGINE).SessionStore(key)
-
-
-def request(key: str | None) -> dict[str, Any]:
-    """Return the scope of a request with this session."""
-    cookie = b"other=1" if key is None else b"other=1; sessionid=" + key.encode()
-    return {"type": "websocket", "headers": [(b"cookie", cookie)]}
-
-
-async def find(hub: Hub, session: Any) -> Any:
-    """Return the user of a request with this session."""
-    return (await complete_scope(hub, request(session.session_key)))["user"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,0 +1,296 @@
+"""Users of many clients who come at once: a few queries, and what Django says of each."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
+from django.contrib.auth.models import AnonymousUser, User, UserManager
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
+from django.db import OperationalError, router
+from django.db.backends.signals import connection_created
+from django.db.models import QuerySet
+from django.utils import timezone
+from pytest_django import Settings
+
+from realtime import lookups, threads
+from realtime.hub import Hub
+from realtime.scopes import complete_scope
+
+from .logins import find, log_in, new_session, request
+from .probes import DEADLINE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = 30
+
+tenant = ContextVar("tenant", default="none")
+
+
+class Queries:
+    """What lookups ask of the database; `fail` is raised in place of the next answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fail: Exception | None = None
+
+    def __call__(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if sql.startswith("SELECT"):
+            self.asked.append(sql)
+            if self.fail is not None:
+                raise self.fail
+        return execute(sql, *args)
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.asked.clear()
+
+    def about(self, table: str) -> int:
+        """Return how many have asked for rows of a table."""
+        return sum(f'FROM "{table}"' in sql for sql in self.asked)
+
+
+@pytest.fixture
+def queries() -> Iterator[Queries]:
+    """The queries of all connections that are opened from now on."""
+    queries = Queries()
+
+    def watch(sender: Any, connection: Any, **kwargs: Any) -> None:
+        connection.execute_wrappers[:] = [queries]
+
+    connection_created.connect(watch)
+    yield queries
+    connection_created.disconnect(watch)
+
+
+@pytest.fixture(autouse=True)
+def _no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread help, whatever else this machine does, and nobody wait for company."""
+    monkeypatch.setattr(threads, "BUSY", 0)
+    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(lookups, "GATHER", 0.0)
+
+
+async def at_once(hub: Hub, sessions: Iterable[Any]) -> list[asyncio.Task[dict[str, Any]]]:
+    """Return requests with these sessions that have come while all threads were busy."""
+    gate = threading.Event()
+    busy = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
+    asked = [
+        asyncio.create_task(complete_scope(hub, request(session.session_key)))
+        for session in sessions
+    ]
+    await asyncio.sleep(0)  # all of them have asked
+    gate.set()
+    await asyncio.gather(*busy)
+    return asked
+
+
+async def users_of(hub: Hub, sessions: Iterable[Any]) -> list[Any]:
+    """Return the users of requests that come at once."""
+    return [scope["user"] for scope in await asyncio.gather(*await at_once(hub, sessions))]
+
+
+@database_sync_to_async
+def new_users(number: int) -> list[User]:
+    """Return users of a site."""
+    return [User.objects.create_user(f"user-{index}") for index in range(number)]
+
+
+async def log_in_all(number: int = MANY) -> tuple[list[User], list[Any]]:
+    """Return users who have logged in, and their sessions."""
+    users = await new_users(number)
+    return users, [await log_in(user, cart=user.username) for user in users]
+
+
+async def test_they_share_two_queries(hub: Hub, queries: Queries) -> None:
+    users, sessions = await log_in_all()
+    queries.clear()
+    scopes = await asyncio.gather(*await at_once(hub, sessions))
+    assert [scope["user"] for scope in scopes] == users
+    assert [scope["session"]["cart"] for scope in scopes] == [user.username for user in users]
+    assert queries.about("auth_user") == 1
+    assert queries.about("django_session") == 1
+
+
+async def test_more_than_may_share_one_call(
+    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "TOGETHER", 7)
+    users, sessions = await log_in_all()
+    queries.clear()
+    assert await users_of(hub, sessions) == users
+    assert queries.about("django_session") == 5
+
+
+async def test_one_user_in_many_tabs(hub: Hub) -> None:
+    [user], [session] = await log_in_all(1)
+    found = await users_of(hub, [session] * 3)
+    assert found == [user] * 3
+    found[0].username = "changed"
+    assert found[1].username == user.username, "each has one of its own"
+
+
+async def test_who_is_not_let_in_is_let_in_by_nobodys_company(hub: Hub, settings: Settings) -> None:
+    users, sessions = await log_in_all(6)
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "a new one"
+    refused = [
+        await log_in(users[2], **{HASH_SESSION_KEY: "forged"}),
+        await log_in(users[3], **{HASH_SESSION_KEY: ""}),
+        await log_in(users[4], **{BACKEND_SESSION_KEY: "nowhere.Backend"}),
+        await log_in(users[5]),
+        await log_in(User(pk=999_999)),
+        await log_in(users[0]),
+        await save(new_session(), cart="full"),
+        new_session("a" * 32),
+        new_session("Made up by a client"),
+        new_session("'\\000'"),
+    ]
+    await change(users[5], is_active=False)
+    await expire(refused[5])
+    asked = [await log_in(users[0]), *refused, sessions[1]]
+    assert await users_of(hub, asked) == [users[0], *[AnonymousUser()] * len(refused), users[1]]
+
+
+@database_sync_to_async
+def change(user: User, **fields: Any) -> None:
+    """Change a user's fields."""
+    User.objects.filter(pk=user.pk).update(**fields)
+
+
+@database_sync_to_async
+def save(session: Any, **data: Any) -> Any:
+    """Save a session with this data, and return it."""
+    session.update(data)
+    session.save()
+    return session
+
+
+@database_sync_to_async
+def expire(session: Any) -> None:
+    """Let a session be over."""
+    over = timezone.now() - timedelta(seconds=1)
+    Session.objects.filter(session_key=session.session_key).update(expire_date=over)
+
+
+async def test_a_session_without_a_login_is_read_with_the_others(
+    hub: Hub, queries: Queries
+) -> None:
+    carts = [await save(new_session(), cart=number) for number in range(3)]
+    queries.clear()
+    scopes = await asyncio.gather(*await at_once(hub, carts))
+    assert [scope["session"]["cart"] for scope in scopes] == [0, 1, 2]
+    assert [scope["user"] for scope in scopes] == [AnonymousUser()] * 3
+    assert queries.about("django_session") == 1
+    assert queries.about("auth_user") == 0
+
+
+async def test_an_outage_is_told_to_all_of_them_and_ends(hub: Hub, queries: Queries) -> None:
+    users, sessions = await log_in_all(3)
+    queries.fail = OperationalError("down")
+    asked = await at_once(hub, sessions)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(error) for error in found] == ["down"] * 3
+    queries.fail = None
+    assert await users_of(hub, sessions) == users
+
+
+async def test_who_has_gone_is_not_looked_up(hub: Hub, queries: Queries) -> None:
+    users, sessions = await log_in_all(2)
+    queries.clear()
+    gone, stays = await at_once(hub, sessions)
+    gone.cancel()
+    assert (await stays)["user"] == users[1]
+    assert await users_of(hub, sessions) == users
+
+
+async def test_nobody_waits_for_company_who_comes_alone(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "GATHER", 2 * DEADLINE)
+    [user], [session] = await log_in_all(1)
+    assert await asyncio.wait_for(find(hub, session), DEADLINE) == user
+
+
+async def test_those_who_come_while_many_do_wait_for_each_other(
+    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "GATHER", 0.5)
+    users, sessions = await log_in_all(10)
+    await find(hub, sessions[0])
+    queries.clear()
+    assert await asyncio.gather(*(find(hub, session) for session in sessions)) == users
+    assert queries.about("django_session") == 1
+
+
+class Tenants(UserManager[User]):
+    """A site's manager, which shows only users whom the client may see."""
+
+    seen: ClassVar[list[str]] = []
+
+    def get_queryset(self) -> QuerySet[User]:
+        self.seen.append(tenant.get())
+        return super().get_queryset()
+
+
+class SessionStore(db.SessionStore):
+    """A site's session engine, which reads in its own way."""
+
+    seen: ClassVar[list[str]] = []
+
+    def load(self) -> Any:
+        self.seen.append(tenant.get())
+        return super().load()
+
+
+class Router:
+    """A site's router, which looks at the client."""
+
+    seen: ClassVar[list[str]] = []
+
+    def db_for_read(self, model: Any, **hints: Any) -> None:
+        self.seen.append(tenant.get())
+
+
+def _own_manager(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    manager = Tenants()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    return Tenants.seen
+
+
+def _own_sessions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    settings.SESSION_ENGINE = __name__
+    return SessionStore.seen
+
+
+def _own_routers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    settings.DATABASE_ROUTERS = [f"{__name__}.Router"]
+    monkeypatch.setattr(router, "routers", [Router()])
+    return Router.seen
+
+
+OWN = {"manager": _own_manager, "sessions": _own_sessions, "routers": _own_routers}
+
+
+@pytest.mark.parametrize("own", ["manager", "sessions", "routers"])
+async def test_what_a_site_does_in_its_own_way_is_done_for_each_client(
+    hub: Hub, settings: Settings, queries: Queries, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    users, sessions = await log_in_all(3)
+    seen = OWN[own](settings, monkeypatch)
+    seen.clear()
+    queries.clear()
+    asked = []
+    for name, session in zip("abc", sessions, strict=True):
+        tenant.set(name)
+        asked.append(asyncio.create_task(complete_scope(hub, request(session.session_key))))
+    assert [scope["user"] for scope in await asyncio.gather(*asked)] == users
+    assert set(seen) == {"a", "b", "c"}
