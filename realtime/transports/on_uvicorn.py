@@ -51,8 +51,9 @@ class UvicornWriter(TransportWriter):
             self.transport.writelines(data)
 
     def close(self, code: int, reason: str) -> None:
-        if self._closing is None:
-            self.flush()
+        self.flush()
+        # One that closes already has been told, or has told us.
+        if self._closing is None and not self.transport.is_closing():
             self._closing = self._spawn(self._close(code, reason))
 
     async def _close(self, code: int, reason: str) -> None:

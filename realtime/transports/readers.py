@@ -235,12 +235,18 @@ class DirectReader(Reader, ABC):
     def _leave_to_server(self, found: ControlFrame | Unusual) -> None:
         """Let the server have what is not for the application, and all that follows if need be."""
         self.writer.flush()  # the server may say its last
+        leaves = isinstance(found, ControlFrame)
         if isinstance(found, ControlFrame):
             self._give(found.wire)
             if self._messages.empty():
                 return
-            # The client leaves: the rest is between it and the server.
         self._give_back()
+        if self._connection is None:
+            return
+        if leaves:  # the rest is between the client and the server
+            self._connection.close("transport close")
+        else:
+            super()._start(self._connection)
 
     def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         self._held = True
@@ -260,8 +266,6 @@ class DirectReader(Reader, ABC):
         self._let_go()
         if rest := self._splitter.rest():
             self._give(rest)
-        if self._connection is not None and not self._connection.closed.happened:
-            super()._start(self._connection)
 
     def stop(self) -> None:
         if self._direct and not self._lost:
