@@ -83,35 +83,28 @@ class FrameSplitter:
         head, length = data[start], data[start + 1] - _MASKED
         if length < 0 or head not in _MESSAGES:
             return self._next_control(head, length)
-        if length <= _MAX_SHORT:
-            return self._payload(head, start + 6, length)
-        size, least = _LONGER[length]
-        if len(data) - start < 2 + size:
-            self._wait(2 + size)
-            return None
-        length = int.from_bytes(data[start + 2 : start + 2 + size], "big")
-        if length < least:
-            return Unusual.FRAME
-        return self._payload(head, start + 6 + size, length)
-
-    def _payload(self, head: int, body: int, length: int) -> str | bytes | Unusual | None:
-        """Return the payload of a message that starts at `body`, after the mask."""
+        body = start + 6
+        if length > _MAX_SHORT:
+            size, least = _LONGER[length]
+            body += size
+            length = int.from_bytes(data[start + 2 : body - 4], "big")
+            if len(data) < body:
+                length = 0  # it is not known yet
+            elif length < least:
+                return Unusual.FRAME
         if length > self._limit:
             raise TooLarge(f"a frame of {length} bytes, at most {self._limit} are accepted")
-        data, end = self._data, body + length
+        end = body + length
         if len(data) < end:
-            self._wait(end - self._position)
+            self._wait(end - start)
             return None
         payload = unmask(data[body:end], data[body - 4 : body])
-        if head == TEXT:
-            try:
-                text = payload.decode()
-            except UnicodeDecodeError:
-                return Unusual.FRAME
-            self._position = end
-            return text
+        try:
+            frame = payload.decode() if head == TEXT else payload
+        except UnicodeDecodeError:
+            return Unusual.FRAME
         self._position = end
-        return payload
+        return frame
 
     def _next_control(self, head: int, length: int) -> ControlFrame | Unusual | None:
         if head not in _CONTROL or not 0 <= length <= _MAX_SHORT:
