@@ -69,7 +69,7 @@ class ForeignMessage(Message):
         self.namespace = namespace
         self.volatile = volatile
         self._packet = (text, attachments)
-        self._frames = {Format.SOCKETIO: Frames(text, *attachments)}
+        self._frames = {Format.SOCKETIO: Frames(text, attachments)}
 
     def encode(self, wire_format: Format, ack_id: int | None = None) -> Frames:
         name, *args = decode_args(*self._packet)
@@ -81,7 +81,7 @@ def encode(
 ) -> Frames:
     """Return the frames of a Socket.IO packet."""
     text, attachments = socketio.encode_parts(kind, namespace, data, ack_id, default=default)
-    return Frames(MESSAGE + text, *attachments)
+    return Frames(MESSAGE + text, attachments)
 
 
 def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]) -> Frames:

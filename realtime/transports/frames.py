@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+import msgspec
+
 from ..protocol.engineio import payload_part
 
 _TEXT, _BINARY = 0x81, 0x82  # RFC 6455, section 5.2: FIN and the opcode
@@ -25,31 +27,34 @@ def websocket_frame(data: str | bytes) -> bytes:
     return struct.pack("!BBQ", opcode, 127, size) + body
 
 
-class Frames:
+class Frames(msgspec.Struct, gc=False, eq=False):
     """
     The frames of one message: texts and bytes that must leave together and in order.
 
-    `size` is about their bytes on the wire. A broadcast's frames are shared by all its receivers:
-    `wire` is what `make_wire` returned, and None until it was called.
+    A broadcast's frames are shared by all its receivers: `wire` is what `make_wire` returned, and
+    None until it was called.
     """
 
-    __slots__ = ("_payload", "frames", "size", "wire")
+    first: str | bytes
+    rest: tuple[str | bytes, ...] = ()
+    wire: bytes | None = None
+    _payload: tuple[str, ...] | None = None
 
-    def __init__(self, *frames: str | bytes) -> None:
-        self.frames = frames
-        self.size = (
-            len(frames[0]) + 8 if len(frames) == 1 else sum(len(each) + 8 for each in frames)
-        )
-        self.wire: bytes | None = None
-        self._payload: tuple[str, ...] | None = None
+    @property
+    def frames(self) -> tuple[str | bytes, ...]:
+        """All of them."""
+        return (self.first, *self.rest)
+
+    @property
+    def size(self) -> int:
+        """About their bytes on the wire."""
+        return sum(len(each) + 8 for each in self.frames)
 
     def make_wire(self) -> bytes:
         """Return the WebSocket frames, ready for the socket, and keep them."""
-        frames = self.frames
-        if len(frames) == 1:
-            wire = websocket_frame(frames[0])
-        else:
-            wire = b"".join(map(websocket_frame, frames))
+        wire = websocket_frame(self.first)
+        if self.rest:
+            wire += b"".join(map(websocket_frame, self.rest))
         self.wire = wire
         return wire
 

@@ -109,7 +109,8 @@ class PollingWriter(Writer):
             room = engineio.PACKETS_PER_PAYLOAD - len(parts)
             parts += frames.payload[:room]
             if len(frames.frames) > room:
-                rest = Frames(*frames.frames[room:])
+                first, *others = frames.frames[room:]
+                rest = Frames(first, tuple(others))
                 self._waiting.appendleft(rest)
                 self._buffered += rest.size
         return engineio.SEPARATOR.join(parts) or engineio.PacketType.NOOP

@@ -22,7 +22,7 @@ def test_payloads_have_at_most_16_packets(messages: list[list[str | bytes]]) -> 
     async def poll_all() -> list[str]:
         writer = PollingWriter()
         for frames in messages:
-            writer.write(Frames(*frames))
+            writer.write(Frames(frames[0], tuple(frames[1:])))
         assert (writer.buffered > 0) == bool(messages)
         packets: list[str] = []
         while writer.buffered:
@@ -95,7 +95,7 @@ async def test_abort_forgets_what_waits() -> None:
 
 async def test_what_waits_is_given_to_another_writer() -> None:
     writer = PollingWriter()
-    writer.write(Frames("4one", b"two"))
+    writer.write(Frames("4one", (b"two",)))
     assert [frames.frames for frames in writer.release()] == [("4one", b"two")]
     assert writer.buffered == 0
 

@@ -55,7 +55,7 @@ async def until(check: Callable[[], object]) -> None:
 async def test_frames_leave_in_order(hub: Hub, server: Server) -> None:
     writer = choose_writer(server.send, hub.spawn)
     assert isinstance(writer, AsgiWriter)
-    writer.write(Frames("one", b"two", b""))
+    writer.write(Frames("one", (b"two", b"")))
     writer.write(Frames("three"))
     assert writer.buffered == len("onetwothree")
     await writer.drain()
@@ -106,7 +106,7 @@ async def test_nothing_waits_for_a_client_that_is_gone(hub: Hub, server: Server)
 async def test_abort_forgets_what_waits(hub: Hub, server: Server) -> None:
     server.gate.clear()
     writer = AsgiWriter(server.send, hub.spawn)
-    writer.write(Frames("x" * HIGH_WATER, "y" * HIGH_WATER))
+    writer.write(Frames("x" * HIGH_WATER, ("y" * HIGH_WATER,)))
     await asyncio.sleep(0)
     writer.abort()
     server.gate.set()
@@ -167,7 +167,7 @@ async def test_frames_of_one_turn_leave_in_one_write(hub: Hub, uvicorn: WSProtoc
     writer = choose_writer(uvicorn.send, hub.spawn)
     assert isinstance(writer, UvicornWriter)
     writer.write(Frames("a"))
-    writer.write(Frames("b", b""))
+    writer.write(Frames("b", (b"",)))
     assert writer.buffered == 3 + 3 + 2
     await sent()
     assert uvicorn.transport.written == [b"\x81\x01a\x81\x01b\x82\x00"]
