@@ -121,7 +121,7 @@ class Dispatcher:
         connection = self._socket.connection
         if self._inbox.relaxed:
             connection.release(self._socket)
-        if connection.behind:
+        if connection.is_behind():
             await connection.drain()
         if handled % EVENTS_PER_TURN == 0:
             await asyncio.sleep(0)

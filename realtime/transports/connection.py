@@ -85,7 +85,8 @@ class Connection(ABC):
         """Take frames until `receive` returns None or the connection is over."""
         frames = 0
         while not self.closed.happened:
-            if self.blocked:
+            self.writer.look()
+            if self.is_blocked():
                 await self.unblocked()
             frame = await receive()
             if frame is None or self.closed.happened:
@@ -95,15 +96,14 @@ class Connection(ABC):
             if frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    @property
-    def blocked(self) -> bool:
-        """Whether nothing is to be read: handlers or the client have too much to do."""
-        return self.behind or bool(self._holding)
+    def is_blocked(self) -> bool:
+        """Tell whether nothing is to be read: handlers or the client have too much to do."""
+        return self.is_behind() or bool(self._holding)
 
     async def unblocked(self) -> None:
         """Wait until that is over, or the connection is."""
         self.writer.pause_reading()
-        while self.blocked and not self.closed.happened:
+        while self.is_blocked() and not self.closed.happened:
             if self._holding:
                 self._free = asyncio.Event()
                 await self._free.wait()
@@ -180,10 +180,9 @@ class Connection(ABC):
         self.writer.abort()
         self.close("transport error")
 
-    @property
-    def behind(self) -> bool:
-        """Whether so much waits for the client that it is to read before it is heard again."""
-        return self.writer.buffered > self._behind
+    def is_behind(self) -> bool:
+        """Tell whether so much waits for the client that it is to read before it is heard again."""
+        return self.writer.exceeds(self._behind)
 
     async def drain(self) -> None:
         """Wait until the client has kept up, or is gone."""

@@ -209,7 +209,7 @@ class DirectReader(Reader, ABC):
         """Let the connection take what has come, as long as it can take more."""
         frames, splitter = 0, self._splitter
         while self._direct and not connection.closed.happened:
-            if connection.blocked:
+            if connection.is_blocked():
                 self._hold(connection, connection.unblocked())
                 return
             if frames == FRAMES_PER_TURN:
@@ -238,6 +238,7 @@ class DirectReader(Reader, ABC):
         leaves = isinstance(found, ControlFrame)
         if isinstance(found, ControlFrame):
             self._give(found.wire)
+            self.writer.look()
             if self._messages.empty():
                 return
         self._give_back()

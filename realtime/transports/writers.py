@@ -47,9 +47,13 @@ class Writer(ABC):
     def write(self, frames: Frames) -> None:
         """Send frames after all that were written before, without waiting."""
 
+    def exceeds(self, limit: int) -> bool:
+        """Tell whether more bytes than that wait."""
+        return self.buffered > limit
+
     def offer(self, frames: Frames) -> bool:
         """Send frames unless the client is behind; tell whether they were."""
-        if self.buffered > HIGH_WATER:
+        if self.exceeds(HIGH_WATER):
             return False
         self.write(frames)
         return True
@@ -61,6 +65,9 @@ class Writer(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Cut the connection, and forget what waits."""
+
+    def look(self) -> None:  # noqa: B027
+        """Take note of what the server itself has written, where `exceeds` would not know of it."""
 
     async def drain(self) -> None:
         """Wait until little waits."""
@@ -141,22 +148,25 @@ class AsgiWriter(Writer):
 class TransportWriter(Writer):
     """Writes to a server's own transport; what comes in one turn of the loop leaves together."""
 
-    __slots__ = ("_size", "_turn", "_waiting")
+    __slots__ = ("_given", "_size", "_turn", "_waiting")
 
     def __init__(self) -> None:
         self._turn = current_turn()
         self._waiting: list[bytes] = []
         self._size = 0
+        # The transport has no more than so much: it is asked only where that may be too much.
+        self._given = 0
 
-    def offer(self, frames: Frames) -> bool:
-        if self._size + self._unsent() > HIGH_WATER:
-            return False
-        self.write(frames)
-        return True
+    def exceeds(self, limit: int) -> bool:
+        return self._size + self._given > limit and self.buffered > limit
 
     @property
     def buffered(self) -> int:
-        return self._size + self._unsent()
+        self.look()
+        return self._size + self._given
+
+    def look(self) -> None:
+        self._given = self._unsent()
 
     @abstractmethod
     def _unsent(self) -> int:
@@ -174,6 +184,7 @@ class TransportWriter(Writer):
         """Send what waits."""
         waiting = self._waiting
         if waiting:
+            self._given += self._size
             self._waiting, self._size = [], 0
             self._put(waiting)
 

@@ -16,6 +16,7 @@ from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports.connection import FRAMES_PER_TURN
+from realtime.transports.frames import Frames
 from realtime.transports.on_uvicorn import UvicornReader
 
 from .conftest import Serve
@@ -40,6 +41,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.protocol = protocol
         self.written = b""
+        self.reads = True  # the other end
         self.unread = 0
         self.reading = True
         self.closing = False
@@ -55,6 +57,8 @@ class Transport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += data
+        if not self.reads:
+            self.unread += len(data)
 
     def get_write_buffer_size(self) -> int:
         return self.unread
@@ -194,13 +198,30 @@ async def test_nothing_is_read_while_handlers_have_too_much_to_do(
 async def test_nothing_is_read_while_the_client_does_not_read(
     peer: Peer, main: type[Main], hub: Hub
 ) -> None:
-    peer.transport.unread = hub.settings.OUTBOX_BYTES
+    peer.transport.reads = False
+    [session] = hub.connections.values()
+    session.send(Frames("6" * hub.settings.OUTBOX_BYTES))
+    await peer.until_sent("666")
     peer.receive(note(1))
     assert main.notes == []
     assert not peer.transport.reading
     peer.transport.unread = 0
     await peer.until(lambda: main.notes == [1])
     assert peer.transport.reading
+
+
+async def test_what_the_server_itself_has_written_counts_as_unread(
+    peer: Peer, main: type[Main], hub: Hub
+) -> None:
+    peer.transport.reads = False
+    peer.transport.unread = hub.settings.OUTBOX_BYTES // 2
+    peer.receive(Frame(Opcode.PING, b"are you there").serialize(mask=True))
+    assert peer.transport.reading
+    peer.receive(note(1))
+    assert main.notes == []
+    assert not peer.transport.reading
+    peer.transport.unread = 0
+    await peer.until(lambda: main.notes == [1])
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["while it reads", "while it does not"])
