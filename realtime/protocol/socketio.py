@@ -7,6 +7,7 @@ Specification: https://github.com/socketio/socket.io-protocol (sections "Packet 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -59,6 +60,8 @@ class PacketType(IntEnum):
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = PacketType
 _TYPES = {str(int(member)): member for member in PacketType}
 _DIGITS = tuple(_TYPES)
+# What nearly all packets are: a text event, with its namespace and its id, before its list.
+_TEXT_EVENT = re.compile(rf"2(?:(/[^,?]*+),)?(\d{{0,{_MAX_ID_DIGITS - 1}}})(?=\[)", re.ASCII)
 _BINARY = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
 _TEXT = {binary: text for text, binary in _BINARY.items()}
 
@@ -168,6 +171,9 @@ class Decoder:
             return self._add_attachment(frame)
         if self._pending is not None:
             raise MissingBinary(f"{self._missing} attachments were due, a text packet came")
+        match = _TEXT_EVENT.match(frame, start)
+        if match is not None:
+            return _parse_text_event(frame, match)
         packet, count = _parse(frame, start)
         if count is None:
             return packet
@@ -195,6 +201,15 @@ class Decoder:
         return msgspec.structs.replace(packet, data=_reconstruct(packet.data, attachments))
 
 
+def _parse_text_event(text: str, match: re.Match[str]) -> Packet:
+    """Return the packet that `_TEXT_EVENT` found, the same that `_parse` would return."""
+    namespace, digits = match.groups("/")
+    data = loads(text[match.end() :])
+    ack_id = int(digits) if digits else None
+    _check_event(data, ack_id)
+    return Packet(EVENT, namespace, data, ack_id)
+
+
 def _parse(text: str, start: int) -> tuple[Packet, int | None]:
     """
     Return the packet whose text form begins at `start`, and its count of attachments (None for a
@@ -212,15 +227,7 @@ def _parse(text: str, start: int) -> tuple[Packet, int | None]:
         count, position = _parse_attachment_count(text, position)
     if text.startswith("/", position):
         namespace, query, position = _parse_namespace(text, position)
-    # Nearly always a list follows, after an id of no great length or none.
-    end = text.find("[", position, position + _MAX_ID_DIGITS)
-    ack_id: int | None = None
-    if end != position:
-        digits = text[position:end]
-        if end > 0 and digits.isdigit() and digits.isascii():
-            ack_id, position = int(digits), end
-        else:
-            ack_id, position = _parse_id(text, position)
+    ack_id, position = _parse_id(text, position)
     data = None
     if position < len(text):
         data = loads(text[position:])

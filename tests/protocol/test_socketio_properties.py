@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from msgspec import structs
 from socketio.packet import Packet as ReferencePacket
 
 from realtime.exceptions import InvalidAttachments, MissingBinary, TooLarge, UnexpectedBinary
+from realtime.protocol import socketio
 from realtime.protocol.socketio import (
     ACK,
     CONNECT,
@@ -91,6 +93,15 @@ def test_garbage(frames: list[str | bytes]) -> None:
         if isinstance(result, Packet):
             text, attachments = encode(result)
             assert decode(text, *attachments) == result
+
+
+@given(garbage | mutations(events(arguments).map(lambda p: encode(p)[0]), ALPHABET))
+def test_events_are_what_the_general_way_makes_of_them(text: str) -> None:
+    usual = attempt(make_decoder().add, text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socketio, "_TEXT_EVENT", re.compile("(?!)"))
+        general = attempt(make_decoder().add, text)
+    assert repr(usual) == repr(general)
 
 
 @given(mutations(binary_packets.map(lambda p: encode(p)[0]), ALPHABET), st.lists(blobs))
