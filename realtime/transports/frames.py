@@ -11,17 +11,20 @@ from ..protocol.engineio import payload_part
 _TEXT, _BINARY = 0x81, 0x82  # RFC 6455, section 5.2: FIN and the opcode
 
 
-_SHORT_HEADS = {
-    opcode: [bytes((opcode, size)) for size in range(126)] for opcode in (_TEXT, _BINARY)
-}
+_SHORT_TEXT, _SHORT_BINARY = (
+    [bytes((opcode, size)) for size in range(126)] for opcode in (_TEXT, _BINARY)
+)
 
 
 def websocket_frame(data: str | bytes) -> bytes:
     """Return one unmasked, unfragmented WebSocket frame (RFC 6455, section 5.2)."""
-    opcode, body = (_TEXT, data.encode()) if isinstance(data, str) else (_BINARY, data)
+    if isinstance(data, str):
+        opcode, short, body = _TEXT, _SHORT_TEXT, data.encode()
+    else:
+        opcode, short, body = _BINARY, _SHORT_BINARY, data
     size = len(body)
     if size < 126:
-        return _SHORT_HEADS[opcode][size] + body
+        return short[size] + body
     if size < 65_536:
         return struct.pack("!BBH", opcode, 126, size) + body
     return struct.pack("!BBQ", opcode, 127, size) + body

@@ -160,6 +160,12 @@ class TransportWriter(Writer):
     def exceeds(self, limit: int) -> bool:
         return self._size + self._given > limit and self.buffered > limit
 
+    def offer(self, frames: Frames) -> bool:  # in one call: it is what a broadcast does most
+        if self._size + self._given > HIGH_WATER and self.buffered > HIGH_WATER:
+            return False
+        self.write(frames)
+        return True
+
     @property
     def buffered(self) -> int:
         self.look()
