@@ -38,6 +38,9 @@ class Connection(ABC):
 
     format: Format
 
+    # Whether clients are asked from time to time whether they are there.
+    has_heartbeat = False
+
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         self._leave = hub.limits.admit(getattr(scope["user"], "pk", None), _address(scope))
         self.hub = hub

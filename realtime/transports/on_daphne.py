@@ -5,10 +5,14 @@ What is particular to daphne: its frames are written to Twisted's transport, and
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
+from math import inf
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from .readers import DirectReader
+from .lighten import Diet, lighten
+from .readers import DirectReader, Receive
 from .writers import Spawn, TransportWriter, Writer
 
 if TYPE_CHECKING:
@@ -87,10 +91,52 @@ class DaphneWriter(TransportWriter):
                 self.transport.resumeProducing()
 
 
+def _make_future(protocol: Any) -> Any:
+    from twisted.internet.defer import Deferred  # noqa: PLC0415 - daphne has imported them
+
+    return Deferred()
+
+
+def _make_statistics(protocol: Any) -> Any:
+    from autobahn.websocket.protocol import TrafficStats  # noqa: PLC0415
+
+    return TrafficStats()  # type: ignore[no-untyped-call]
+
+
+def _make_validator(protocol: Any) -> Any:
+    from autobahn.websocket.utf8validator import Utf8Validator  # noqa: PLC0415
+
+    return Utf8Validator()  # type: ignore[no-untyped-call]
+
+
+# What daphne and Autobahn keep of the handshake is most of what they keep of a connection.
+_DIET = Diet(
+    shared=frozenset(("factory", "server", "versions", "allowedOrigins", "allowedOriginsPatterns")),
+    needless=(
+        *("http_request_data", "http_status_line", "http_headers", "http_request_uri"),
+        *("http_request_path", "http_request_params", "http_request_host", "http_response_data"),
+        *("websocket_protocols", "websocket_extensions", "perMessageCompressionAccept", "_wskey"),
+        *("_raw_query_string", "clean_headers", "server_addr", "application_deferred", "is_open"),
+        *("_transport_details", "_valid_events", "_results"),
+    ),
+    made={
+        "application_queue": lambda protocol: asyncio.Queue(),
+        "is_closed": _make_future,
+        "request": lambda protocol: SimpleNamespace(path=protocol.path.decode("ascii")),
+        "send_queue": lambda protocol: deque(),
+        "trafficStats": _make_statistics,
+        "utf8validator": _make_validator,
+        "websocket_extensions_in_use": lambda protocol: [],
+    },
+)
+
+
 class DaphneReader(DirectReader):
     """Stands between Twisted's transport and daphne's protocol."""
 
     __slots__ = ("_transport",)
+
+    queue_name = "application_queue"
 
     @staticmethod
     def fits(receive: Any, writer: Writer) -> bool:
@@ -109,13 +155,25 @@ class DaphneReader(DirectReader):
 
     def __init__(self, hub: Hub, receive: Any, writer: Any) -> None:
         self._transport = writer.transport
-        super().__init__(hub, receive, writer, receive.__self__)
+        super().__init__(hub, receive, writer)
 
     def _replace_server(self) -> None:
         self._transport.protocol = self
 
     def _restore_server(self) -> None:
         self._transport.protocol = self._server
+
+    def _receive_from_server(self) -> Receive:
+        return self._server.application_queue.get  # type: ignore[no-any-return]
+
+    def _lighten_server(self, *, quiet: bool) -> None:
+        protocol, transport = self._server, self._transport
+        if quiet:
+            protocol.last_ping = inf  # too long ago never comes
+        if protocol._perMessageCompress is None:
+            lighten(protocol, _DIET)
+        if transport.producer is not protocol:
+            transport.unregisterProducer()  # the HTTP channel, with the request
 
     def _give(self, data: bytes) -> None:
         self._server.dataReceived(data)

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from .readers import DirectReader
+from .lighten import Diet, lighten
+from .readers import DirectReader, Receive
 from .writers import CLOSE_TIMEOUT, Spawn, TransportWriter, Writer, finished
 
 if TYPE_CHECKING:
@@ -74,10 +75,42 @@ class UvicornWriter(TransportWriter):
         await finished(self._closing)
 
 
+def _make_set_event(protocol: Any) -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+def _make_connection(protocol: Any) -> Any:
+    """Return the state of a WebSocket that is open, and without extensions."""
+    from websockets.protocol import OPEN  # noqa: PLC0415 - uvicorn has imported them
+    from websockets.server import ServerProtocol  # noqa: PLC0415
+
+    limit = protocol.config.ws_max_size
+    return ServerProtocol(state=OPEN, max_size=limit, logger=protocol.logger)
+
+
+# The handshake's headers alone are some kilobytes, and so are the queue and the event, empty.
+_DIET = Diet(
+    shared=frozenset(
+        ("config", "app", "loop", "logger", "app_state", "connections", "tasks", "default_headers")
+    ),
+    needless=("request", "response"),
+    made={
+        "conn": _make_connection,
+        "frames": lambda protocol: [],
+        "queue": lambda protocol: asyncio.Queue(),
+        "writable": _make_set_event,
+    },
+)
+
+
 class UvicornReader(DirectReader, asyncio.Protocol):
     """Stands between asyncio's transport and uvicorn's protocol."""
 
     __slots__ = ("_transport",)
+
+    queue_name = "queue"
 
     @staticmethod
     def fits(receive: Any, writer: Writer) -> bool:
@@ -98,15 +131,23 @@ class UvicornReader(DirectReader, asyncio.Protocol):
 
     def __init__(self, hub: Hub, receive: Any, writer: Any) -> None:
         self._transport: asyncio.Transport = writer.transport
-        super().__init__(hub, receive, writer, writer.protocol.queue)
+        super().__init__(hub, receive, writer)
 
     def _replace_server(self) -> None:
         self._transport.set_protocol(self)
-        # The handshake is over: its headers are some kilobytes, and nobody asks for them again.
-        self._server.request = self._server.response = None
 
     def _restore_server(self) -> None:
         self._transport.set_protocol(self._server)
+
+    def _receive_from_server(self) -> Receive:
+        return self._server.receive  # type: ignore[no-any-return]
+
+    def _lighten_server(self, *, quiet: bool) -> None:
+        protocol = self._server
+        if quiet and hasattr(protocol, "stop_keepalive"):
+            protocol.stop_keepalive()
+        if not protocol.conn.extensions:
+            lighten(protocol, _DIET)
 
     def _give(self, data: bytes) -> None:
         self._server.data_received(data)

@@ -34,9 +34,12 @@ class Reader:
 
     def __init__(self, hub: Hub, receive: Receive, writer: Writer) -> None:
         self._limit = hub.settings.MAX_PAYLOAD
-        self._receive = receive
         self.writer = writer
         self._connection: Connection | None = None
+        self._receive_by(receive)
+
+    def _receive_by(self, receive: Receive) -> None:
+        self._receive = receive
         queue = getattr(receive, "__self__", None)
         self._queue = queue if isinstance(queue, asyncio.Queue) else None
 
@@ -106,21 +109,23 @@ class DirectReader(Reader, ABC):
     on, and frames come through ASGI.
     """
 
-    __slots__ = ("_direct", "_held", "_lost", "_messages", "_server", "_splitter", "_waiter")
+    __slots__ = ("_direct", "_held", "_lost", "_server", "_splitter", "_waiter")
+
+    # The attribute of the server's protocol with what it has to say to the application.
+    queue_name: str
 
     writer: TransportWriter
 
-    def __init__(self, hub: Hub, receive: Receive, writer: Any, messages: Any) -> None:
+    def __init__(self, hub: Hub, receive: Receive, writer: Any) -> None:
         super().__init__(hub, receive, writer)
         self._splitter = FrameSplitter(self._limit)
-        # The server's protocol, and what it has to say to the application.
         self._server = writer.protocol
-        self._messages: asyncio.Queue[dict[str, Any]] = messages
         self._direct = True
         self._held = False
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
         self._replace_server()
+        del self._receive, self._queue  # until `_leave_to_asgi`
 
     @abstractmethod
     def _replace_server(self) -> None:
@@ -129,6 +134,17 @@ class DirectReader(Reader, ABC):
     @abstractmethod
     def _restore_server(self) -> None:
         """Undo that."""
+
+    @abstractmethod
+    def _receive_from_server(self) -> Receive:
+        """Return what the server's application receives by."""
+
+    @abstractmethod
+    def _lighten_server(self, *, quiet: bool) -> None:
+        """
+        Let the server's objects take less memory, until they are needed. If `quiet`, the server
+        need not ask any more whether the client is there.
+        """
 
     @abstractmethod
     def _give(self, data: bytes) -> None:
@@ -162,7 +178,7 @@ class DirectReader(Reader, ABC):
         self._lost = True
         self._end_with_server(error)
         if self._connection is None:
-            self._direct = False  # the server has put its last word where `receive` looks for it
+            self._leave_to_asgi()  # where the server has put its last word
             self._wake()
         elif not self._held:
             self._connection.close("transport close")
@@ -195,10 +211,15 @@ class DirectReader(Reader, ABC):
 
     def _start(self, connection: Connection) -> None:
         if self._direct:
+            self._lighten_server(quiet=connection.has_heartbeat)
             self._let_go()
             self._feed(connection)
         else:
             super()._start(connection)
+
+    def _leave_to_asgi(self) -> None:
+        self._direct = False
+        self._receive_by(self._receive_from_server())
 
     def _let_go(self) -> None:
         if self._held:
@@ -239,7 +260,8 @@ class DirectReader(Reader, ABC):
         if isinstance(found, ControlFrame):
             self._give(found.wire)
             self.writer.look()
-            if self._messages.empty():
+            messages = vars(self._server).get(self.queue_name)
+            if messages is None or messages.empty():
                 return
         self._give_back()
         if self._connection is None:
@@ -262,7 +284,7 @@ class DirectReader(Reader, ABC):
 
     def _give_back(self) -> None:
         """Let the server go on with its connection, and read what it has through ASGI."""
-        self._direct = False
+        self._leave_to_asgi()
         self._restore_server()
         self._let_go()
         if rest := self._splitter.rest():

@@ -42,6 +42,7 @@ class Session(Connection):
     """
 
     format = Format.SOCKETIO
+    has_heartbeat = True
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         super().__init__(hub, scope, writer)

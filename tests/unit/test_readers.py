@@ -243,6 +243,16 @@ async def test_control_frames_are_the_servers(peer: Peer, main: type[Main]) -> N
     assert isinstance(peer.transport.protocol, UvicornReader)
 
 
+async def test_an_idle_connection_keeps_little_of_the_server(peer: Peer) -> None:
+    assert {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
+
+
+async def test_the_server_says_its_last_when_it_stops(peer: Peer, main: type[Main]) -> None:
+    peer.server.shutdown()
+    assert peer.transport.written.endswith(Frame(Opcode.CLOSE, b"\x03\xf4").serialize(mask=False))
+    assert peer.transport.closing
+
+
 async def test_a_close_frame_ends_the_connection(peer: Peer, main: type[Main]) -> None:
     close = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
     peer.receive(note(1), close, note(2))
