@@ -112,6 +112,12 @@ class Hub:
         """Run `work` in a task that is kept, and whose failure is logged."""
         return self.tasks.spawn(work, context)
 
+    def keep_current_task(self) -> None:
+        """Count the caller's task among those that `close` waits for."""
+        task = asyncio.current_task(self.loop)
+        assert task is not None
+        self.tasks.keep(task)
+
     async def settled(self) -> None:
         """Wait until what sockets opened, joined and left so far is in effect in the cluster."""
         await self.cluster.settled()

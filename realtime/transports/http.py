@@ -119,9 +119,9 @@ class Request:
             session.close("transport error")
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         watch = self.hub.spawn(self._watch(session))
+        self.hub.keep_current_task()  # so that a shutdown waits for the answer
         try:
-            # In a task of the hub, so that a shutdown waits for the answer.
-            await self.hub.spawn(self._answer_poll(session))
+            await self._answer_poll(session)
         finally:
             watch.cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -62,8 +63,8 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
     Host header that ALLOWED_HOSTS does not allow.
     """
     host, origin = _host(scope), header(scope, b"origin")
-    allowed = _allowed_hosts()
-    if not validate_host(split_domain_port(host)[0], allowed):
+    allowed = tuple(_allowed_hosts())
+    if not _is_among(host, allowed):
         raise _forbidden(host, origin, "ALLOWED_HOSTS does not have the host")
     if origin is None:
         return None
@@ -73,16 +74,18 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
         netloc = ""
     if netloc and netloc == host.lower():
         return None
-    named = [pattern for pattern in allowed if pattern != "*"]
-    if (
-        origin in settings.CORS_ORIGINS
-        or "*" in settings.CORS_ORIGINS
-        or validate_host(split_domain_port(netloc)[0], named)
-    ):
+    named = tuple(pattern for pattern in allowed if pattern != "*")
+    if origin in settings.CORS_ORIGINS or "*" in settings.CORS_ORIGINS or _is_among(netloc, named):
         return origin
     raise _forbidden(
         host, origin, "CORS_ORIGINS does not have the origin, nor ALLOWED_HOSTS its host"
     )
+
+
+@lru_cache(maxsize=256)
+def _is_among(host: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a host, which may have a port, matches one of the patterns of ALLOWED_HOSTS."""
+    return validate_host(split_domain_port(host)[0], patterns)
 
 
 def _forbidden(host: str, origin: str | None, message: str) -> HandshakeError:
