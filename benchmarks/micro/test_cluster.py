@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from realtime.hub.envelopes import Emit, encode, group_name, pack, unpack
+from realtime.hub.envelopes import Emit, encode, group_name, open_parcel, pack, unpack
 
 
 def emit(size: int) -> Emit:
@@ -20,7 +20,7 @@ def test_encode(benchmark: BenchmarkFixture, size: int) -> None:
 
 def test_unpack(benchmark: BenchmarkFixture) -> None:
     message = pack("server", "lane", 1, 0, [encode(emit(100))] * 4)
-    assert len(benchmark(lambda: list(unpack(message)))) == 4
+    assert len(benchmark(lambda: list(unpack(open_parcel(message))))) == 4
 
 
 def test_group_name(benchmark: BenchmarkFixture) -> None:

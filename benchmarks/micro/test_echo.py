@@ -31,7 +31,8 @@ def wire(text: str) -> bytes:
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
 
 
-ECHOES = [wire(f"42{number}" + json.dumps(["echo", "x" * 100])) for number in range(EVENTS)]
+PAYLOAD = b"x" * 100
+ECHOES = [wire(f"42{number}" + json.dumps(["echo", PAYLOAD.decode()])) for number in range(EVENTS)]
 
 
 class SilentTransport(asyncio.Transport):
@@ -90,8 +91,11 @@ class Server:
         for data in ECHOES:
             self.transport.protocol.data_received(data)
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert len(self.transport.written) == EVENTS
+        answers = 0
+        while answers < EVENTS:
+            await asyncio.sleep(0)
+            answers = b"".join(self.transport.written).count(PAYLOAD)
+        assert answers == EVENTS
 
     def close(self) -> None:
         """Let the client go."""
