@@ -15,6 +15,7 @@ from .hub.envelopes import HttpRequest, HttpResponse
 from .scopes import complete_scope
 from .transports import http, plain, relay, websocket
 from .transports.polling import PollingWriter
+from .transports.readers import Reader
 from .transports.session import Session
 from .transports.writers import Writer
 
@@ -53,19 +54,25 @@ class Realtime:
         if kind == "lifespan":
             await _serve_lifespan(receive, send)
             return
-        hub = _ensure_hub()
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
         if kind == "http":
-            await self._serve_http(hub, path, scope, receive, send)
+            await self._serve_http(scope, receive, send)
         elif kind == "websocket":
-            await self._serve_websocket(hub, path, scope, receive, send)
+            reader = await self._serve_websocket(scope, receive, send)
+            if reader is None:
+                return
+            # What an open WebSocket keeps of all this is one frame, without the server's objects.
+            del scope, receive, send
+            try:
+                await reader.over()
+            finally:
+                reader.end()
+            await reader.writer.closed()
         else:
             raise ValueError(f"Realtime serves no scope of type {kind!r}")
 
-    async def _serve_http(
-        self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if not _is_engine_path(path):
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hub = _ensure_hub()
+        if not _is_engine_path(_path(scope)):
             await self._http(scope, receive, send)
             return
 
@@ -78,9 +85,14 @@ class Realtime:
         await http.Request(hub, scope, receive, send).serve(start)
 
     def _serve_websocket(
-        self, hub: Hub, path: str, scope: Scope, receive: Receive, send: Send
-    ) -> Awaitable[None]:
-        """Return what serves a WebSocket. No coroutine of its own: that would last as long."""
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[Reader | None]:
+        """
+        Return what serves a WebSocket, and gives what reads from one that is open then.
+
+        No coroutine of its own: on a site's own WebSockets that would last as long as they do.
+        """
+        hub, path = _ensure_hub(), _path(scope)
         if hub.closing:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
@@ -119,6 +131,11 @@ async def refuse_websocket(receive: Receive, send: Send) -> None:
     """Refuse a WebSocket that nobody serves."""
     await receive()
     await send({"type": "websocket.close"})
+
+
+def _path(scope: Scope) -> str:
+    """Return a request's path, below that of the application."""
+    return cast(str, scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _is_engine_path(path: str) -> bool:

@@ -15,26 +15,21 @@ class Latch:
 
     def __init__(self) -> None:
         self.happened = False
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     def set(self) -> None:
         """Let it happen: whoever waits goes on."""
         self.happened = True
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until it has happened."""
-        if self.happened:
-            return
+    def wait(self) -> asyncio.Future[None]:
+        """Return what may be awaited until it has happened."""
         waiter = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if self._waiters is not None:
-                self._waiters.remove(waiter)
+        if self.happened:
+            waiter.set_result(None)
+        else:  # those that were cancelled wait no more
+            self._waiters = (*(each for each in self._waiters if not each.done()), waiter)
+        return waiter

@@ -191,7 +191,7 @@ class Connection(ABC):
         """Wait until the client has kept up, or is gone."""
         if not self.closed.happened:
             drained = asyncio.ensure_future(self.writer.drain())
-            closed = asyncio.ensure_future(self.closed.wait())
+            closed = self.closed.wait()
             await asyncio.wait({drained, closed}, return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()
             closed.cancel()

@@ -28,7 +28,7 @@ from .writers import GOING_AWAY, NORMAL, POLICY_VIOLATION, Send
 if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
-    from .readers import Receive
+    from .readers import Reader, Receive
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 
@@ -75,16 +75,20 @@ async def serve(
     receive: Receive,
     send: Send,
     complete: Callable[[Hub, dict[str, Any]], Awaitable[dict[str, Any]]],
-) -> None:
-    """Serve a WebSocket under PLAIN_PATH; `complete` adds session and user to a scope."""
+) -> Reader | None:
+    """
+    Serve a WebSocket under PLAIN_PATH; `complete` adds session and user to a scope.
+
+    Returns what reads from it; None where it is over already.
+    """
     try:
         check_origin(scope, hub.settings)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
-        return
+        return None
     reader = await accept(hub, receive, send)
     if reader is None:
-        return
+        return None
     namespace = "/" + scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(
         hub.settings.PLAIN_PATH
     ).strip("/")
@@ -92,11 +96,13 @@ async def serve(
         resolve(namespace)
     except UnknownNamespace:
         await reader.turn_away(plain.NOT_FOUND, "Invalid namespace")
-        return
+        return None
     try:
         connection = PlainConnection(hub, await complete(hub, scope), reader.writer)
     except TooManyConnections as error:
         await reader.turn_away(POLICY_VIOLATION, error.message)
-        return
-    if hub.connect(connection, namespace, parse_params(scope), ""):
-        await reader.run(connection)
+        return None
+    if not hub.connect(connection, namespace, parse_params(scope), ""):
+        return None
+    reader.start(connection)
+    return reader

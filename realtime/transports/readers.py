@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import TooLarge
 from .connection import FRAMES_PER_TURN, Connection, close_text
 from .incoming import ControlFrame, FrameSplitter, Unusual
-from .session import wait_closed
 from .writers import TOO_BIG, TransportWriter, Writer
 
 if TYPE_CHECKING:
@@ -64,13 +63,21 @@ class Reader:
         elif not waiting:
             self.writer.resume_reading()
 
-    async def run(self, connection: Connection) -> None:
-        """Let a connection take frames until it is over, and hold the server's task until then."""
+    def start(self, connection: Connection) -> None:
+        """Let a connection take frames until it is over."""
         self._connection = connection
         self._start(connection)
-        await wait_closed(connection)
+
+    def over(self) -> asyncio.Future[None]:
+        """Return what is to be awaited until the connection is over."""
+        assert self._connection is not None
+        return self._connection.closed.wait()
+
+    def end(self) -> None:
+        """Take no more frames; the connection is over, if it was not yet."""
+        assert self._connection is not None
+        self._connection.close("transport close")
         self.stop()
-        await connection.writer.closed()
 
     async def turn_away(self, code: int, reason: str) -> None:
         """Close the WebSocket, for which there is no connection."""

@@ -231,12 +231,3 @@ class Session(Connection):
         self.hub.heartbeats.remove(self, self._turn)
         self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
-
-
-async def wait_closed(session: Connection) -> None:
-    """Wait until a connection is over, on behalf of the server's own task."""
-    try:
-        await session.closed.wait()
-    except asyncio.CancelledError:
-        session.close("transport close")
-        raise

@@ -55,8 +55,12 @@ async def reject(
 
 async def serve(
     hub: Hub, scope: dict[str, Any], receive: Receive, send: Send, start: Start
-) -> None:
-    """Serve a WebSocket at the Engine.IO path; `start` makes a new session."""
+) -> Reader | None:
+    """
+    Serve a WebSocket at the Engine.IO path; `start` makes a new session.
+
+    Returns what reads from it; None where it is over already.
+    """
     try:
         check_origin(scope, hub.settings)
         query = parse_query(scope, hub.settings)
@@ -65,22 +69,24 @@ async def serve(
         old = _upgradable(hub, query.sid) if query.sid else None
     except HandshakeError as error:
         await reject(scope, receive, send, error)
-        return
+        return None
     reader = await accept(hub, receive, send)
     if reader is None:
-        return
+        return None
     if old is None:
         try:
             session = await start(hub, scope, reader.writer)
         except TooManyConnections as error:
             await reader.turn_away(POLICY_VIOLATION, error.message)
-            return
+            return None
         session.open()
-        await reader.run(session)
+        reader.start(session)
     elif await _upgrade(old, reader):
-        await reader.run(old)
+        reader.start(old)
     else:
         await reader.turn_away(POLICY_VIOLATION, "")
+        return None
+    return reader
 
 
 def _upgradable(hub: Hub, sid: str) -> Session:
