@@ -15,6 +15,7 @@ from ..exceptions import ProtocolError
 from ..latch import Latch
 from ..logs import log
 from ..messages import Format
+from .alike import share
 from .frames import Frames
 from .writers import Writer
 
@@ -43,6 +44,7 @@ class Connection(ABC):
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         self._leave = hub.limits.admit(getattr(scope["user"], "pk", None), _address(scope))
+        share(scope)
         self.hub = hub
         self.scope = scope
         self.writer = writer

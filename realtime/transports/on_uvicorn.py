@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 class UvicornWriter(TransportWriter):
     """Writes to uvicorn's asyncio transport."""
 
-    __slots__ = ("_closing", "_send", "_spawn", "protocol", "transport")
+    __slots__ = ("_closing", "_spawn", "protocol", "transport")
 
     def __init__(self, send: Any, spawn: Spawn) -> None:
         super().__init__()
-        self._send = send
         self.protocol: Any = send.__self__
         self._spawn = spawn
         self.transport: asyncio.Transport = self.protocol.transport
@@ -61,7 +60,7 @@ class UvicornWriter(TransportWriter):
         message = {"type": "websocket.close", "code": code, "reason": reason}
         with contextlib.suppress(Exception):  # the client may be gone, or read nothing any more
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._send(message)
+                await self.protocol.send(message)
                 # uvicorn itself would wait for ever until a client reads that is not there.
                 asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
                 return
