@@ -79,7 +79,8 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session = await start(self.scope)
         session.open()
-        await self._answer_poll(session)
+        assert session.polling is not None
+        await self._respond(200, TEXT, session.polling.take().encode())
 
     async def _forward(self, server: str, sid: str) -> None:
         """Let the session's server answer; while this one stops, a poll had better go elsewhere."""
@@ -118,24 +119,16 @@ class Request:
         if polling.polled:
             session.close("transport error")
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        watch = self.hub.spawn(self._watch(session))
         self.hub.keep_current_task()  # so that a shutdown waits for the answer
-        try:
-            await self._answer_poll(session)
-        finally:
-            watch.cancel()
+        payload = await polling.poll(self._until_gone())
+        if payload is not None:
+            await self._respond(200, TEXT, payload.encode())
+        elif session.polling is polling:
+            session.close("transport close")
 
-    async def _answer_poll(self, session: Session) -> None:
-        polling = session.polling
-        assert polling is not None
-        payload = await polling.poll()
-        await self._respond(200, TEXT, payload.encode())
-
-    async def _watch(self, session: Session) -> None:
+    async def _until_gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
-        if session.polling is not None and session.polling.polled:
-            session.close("transport close")
 
     # POSTs
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 from ..exceptions import UnexpectedPacket
 from ..protocol import engineio
@@ -30,7 +32,7 @@ class PollingWriter(Writer):
     def __init__(self) -> None:
         self._waiting: deque[Frames] = deque()
         self._buffered = 0
-        self._poll: asyncio.Future[None] | None = None
+        self._poll: asyncio.Timeout | None = None
         self._hurried = False
         self.over = False
 
@@ -69,8 +71,8 @@ class PollingWriter(Writer):
 
     def wake(self) -> None:
         """Let the poll that waits answer, with whatever there is."""
-        if self._poll is not None and not self._poll.done():
-            self._poll.set_result(None)
+        if self._poll is not None and self._poll.when() is None:
+            self._poll.reschedule(0)
 
     def release(self) -> list[Frames]:
         """Give up what waits, for another writer."""
@@ -79,25 +81,32 @@ class PollingWriter(Writer):
         self._buffered = 0
         return frames
 
-    async def poll(self) -> str:
+    async def poll(self, gone: Coroutine[Any, Any, None]) -> str | None:
         """
         Return the next payload, as soon as there is one: NOOP where there is nothing to wait for.
 
-        Raises UnexpectedPacket while another poll waits.
+        Return None where the client goes away first, which is when `gone` ends. Raises
+        UnexpectedPacket while another poll waits.
         """
         if self._poll is not None:
+            gone.close()
             raise UnexpectedPacket("a second poll while one waits")
-        if not (self._waiting or self.over or self._hurried):
-            self._poll = asyncio.get_running_loop().create_future()
-            try:
-                await self._poll
-            finally:
-                self._poll = None
-        return self._take()
+        if self._waiting or self.over or self._hurried:
+            gone.close()
+            return self.take()
+        try:
+            # To wait for two things in one task, one of them ends the other's time.
+            async with asyncio.timeout(None) as self._poll:
+                await gone
+            return None
+        except TimeoutError:
+            return self.take()
+        finally:
+            self._poll = None
 
-    def _take(self) -> str:
+    def take(self) -> str:
         """
-        Return a payload of at most PACKETS_PER_PAYLOAD packets.
+        Return a payload of what waits, of at most PACKETS_PER_PAYLOAD packets.
 
         A binary message of more than that may be split: the frames of one message are no unit to
         Engine.IO, and their order is kept.
