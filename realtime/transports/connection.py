@@ -103,7 +103,8 @@ class Connection(ABC):
 
     def is_blocked(self) -> bool:
         """Tell whether nothing is to be read: handlers or the client have too much to do."""
-        return self.is_behind() or bool(self._holding)
+        # Without a call of `is_behind`: this is asked before each frame.
+        return self._holding is not None or self.writer.exceeds(self._behind)
 
     async def unblocked(self) -> None:
         """Wait until that is over, or the connection is."""
@@ -131,6 +132,7 @@ class Connection(ABC):
         if self._holding:
             self._holding.discard(socket)
             if not self._holding:
+                self._holding = None
                 self._set_free()
 
     def _set_free(self) -> None:
