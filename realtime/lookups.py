@@ -34,6 +34,8 @@ CLOSE_TIMEOUT = 1.0
 # has asked.
 Together = Callable[[list[Any]], list[Any]]
 
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
 
 class Question(NamedTuple):
     """An item, and who waits for what is found for it."""
@@ -49,10 +51,13 @@ class Gathered:
         self._function = function
         self._lock = threading.Lock()
         self._waiting: list[Question] = []
+        self._open: set[asyncio.Future[Any]] = set()
         self._next = 0.0
 
     def add(self, question: Question) -> bool:
         """Let it wait; return whether another call is needed for those who wait."""
+        self._open.add(question.answer)
+        question.answer.add_done_callback(self._open.discard)
         with self._lock:
             self._waiting.append(question)
             return len(self._waiting) % TOGETHER == 1
@@ -77,6 +82,12 @@ class Gathered:
             answers = [error] * len(taken)
         return list(zip(taken, answers, strict=True))
 
+    def called(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for ever after a call that has been given up."""
+        if task.cancelled() or task.exception() is not None:
+            for answer in list(self._open):
+                answer.cancel()
+
 
 class Lookups:
     """
@@ -89,7 +100,7 @@ class Lookups:
     the connection broken is made again with a new one.
     """
 
-    def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object], most: int) -> None:
+    def __init__(self, spawn: Spawn, most: int) -> None:
         self._spawn = spawn
         self._gathered: dict[Together, Gathered] = {}
         self.threads = Threads(
@@ -111,7 +122,7 @@ class Lookups:
             gathered = self._gathered[function] = Gathered(function)
         question = Question(item, asyncio.get_running_loop().create_future())
         if gathered.add(question):
-            self._spawn(self._answer(gathered))
+            self._spawn(self._answer(gathered)).add_done_callback(gathered.called)
         return await question.answer
 
     async def _answer(self, gathered: Gathered) -> None:

@@ -211,6 +211,19 @@ async def test_who_has_gone_is_not_looked_up(hub: Hub, queries: Queries) -> None
     assert await users_of(hub, sessions) == users
 
 
+async def test_nobody_waits_for_ever_when_the_hub_ends(hub: Hub) -> None:
+    _, sessions = await log_in_all(3)
+    gate = threading.Event()
+    busy = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
+    asked = [asyncio.create_task(find(hub, session)) for session in sessions]
+    await asyncio.sleep(0)
+    hub.tasks.cancel()
+    found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
+    assert [type(error) for error in found] == [asyncio.CancelledError] * 3
+    gate.set()
+    await asyncio.gather(*busy)
+
+
 async def test_nobody_waits_for_company_who_comes_alone(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
