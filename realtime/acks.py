@@ -19,7 +19,8 @@ class Acks:
 
     def __init__(self) -> None:
         self._last_id = -1
-        self._pending: dict[int, Resolve] = {}
+        # Made when it is needed first: most clients are never asked.
+        self._pending: dict[int, Resolve] | None = None
 
     @property
     def pending(self) -> bool:
@@ -33,6 +34,8 @@ class Acks:
 
     def add(self, ack_id: int, resolve: Resolve) -> int | None:
         """Wait for an acknowledgement; return the id of the one that is given up for it."""
+        if self._pending is None:
+            self._pending = {}
         self._pending[ack_id] = resolve
         if len(self._pending) <= MAX_PENDING:
             return None
@@ -42,10 +45,10 @@ class Acks:
 
     def pop(self, ack_id: int) -> Resolve | None:
         """Wait for one no longer; return what was to be called."""
-        return self._pending.pop(ack_id, None)
+        return self._pending.pop(ack_id, None) if self._pending else None
 
     def give_up(self) -> None:
         """Tell everybody who waits that no acknowledgement will come."""
-        pending, self._pending = self._pending, {}
-        for resolve in pending.values():
+        pending, self._pending = self._pending, None
+        for resolve in (pending or {}).values():
             resolve(None)

@@ -52,6 +52,11 @@ class Socket:
     whatever a handler is doing.
     """
 
+    __slots__ = (
+        *("_accepted", "_held", "_held_bytes", "acks", "connection", "consumer", "context"),
+        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "sid", "state", "unsettled"),
+    )
+
     def __init__(
         self, hub: Hub, connection: Connection, namespace: str, route: Route, query: str
     ) -> None:
@@ -62,7 +67,8 @@ class Socket:
         self.rooms: set[str] = set()
         self.state = CONNECTING
         self.context = copy_context()
-        self._held: list[Frames] = []
+        # What is for the client once it is connected: nothing, as a rule.
+        self._held: list[Frames] | None = None
         self._held_bytes = 0
         self.acks = Acks()
         self._accepted = False
@@ -123,9 +129,9 @@ class Socket:
         self.state = CONNECTED
         self.connection.confirm(self)
         self.log(logging.INFO, "connect")
-        for frames in self._held:
+        held, self._held = self._held, None
+        for frames in held or ():
             self.connection.send(frames)
-        self._held.clear()
 
     def _refuse(self, message: str, data: Any) -> None:
         self.log(logging.INFO, "refused", message=message)
@@ -164,7 +170,7 @@ class Socket:
         self.state = CLOSED
         self.hub.registry.remove(self)
         self.connection.sockets.pop(self.namespace, None)
-        self._held.clear()
+        self._held = None
         self.acks.give_up()
         self.connection.release(self)
 
@@ -190,6 +196,8 @@ class Socket:
         if self.state is CONNECTED:
             self.connection.send(frames, volatile)
         elif self.state is CONNECTING:
+            if self._held is None:
+                self._held = []
             self._held.append(frames)
             self._held_bytes += frames.size
             if self._held_bytes > self.hub.settings.OUTBOX_BYTES:

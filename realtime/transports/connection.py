@@ -37,6 +37,11 @@ class Connection(ABC):
     TooManyConnections where the user or the address has as many as it may.
     """
 
+    __slots__ = (
+        *("_behind", "_free", "_holding", "_leave"),
+        *("closed", "hub", "scope", "sid", "sockets", "writer"),
+    )
+
     format: Format
 
     # Whether clients are asked from time to time whether they are there.

@@ -36,6 +36,8 @@ _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORM
 class PlainConnection(Connection):
     """A plain WebSocket, with its only socket."""
 
+    __slots__ = ()
+
     format = Format.PLAIN
 
     @property

@@ -41,6 +41,11 @@ class Session(Connection):
     it started on polling.
     """
 
+    __slots__ = (
+        *("_deadline", "_decoder", "_due", "_had_sockets", "_heard", "_pinged", "_turn"),
+        *("body_timeout", "inbox", "posting", "upgrading"),
+    )
+
     format = Format.SOCKETIO
     has_heartbeat = True
 

@@ -136,6 +136,7 @@ async def test_a_transport_that_changes(new_wire: Any, hub: Hub) -> None:
     (socket,) = hub.registry.sockets.values()
 
     class Polling(type(wire.session)):  # type: ignore[misc]
+        __slots__ = ()
         transport = "polling"
 
     wire.session.__class__ = Polling
