@@ -80,18 +80,8 @@ def _make_set_event(protocol: Any) -> asyncio.Event:
     return event
 
 
-# States of WebSockets that are open and between two frames, each with its server's configuration:
-# clients who come leave theirs to clients who go, as to make one takes as long as some events.
-_MAX_SPARE = 64
-_spare: list[tuple[Any, Any]] = []
-
-
 def _make_connection(protocol: Any) -> Any:
     """Return the state of a WebSocket that is open, and without extensions."""
-    if _spare:
-        config, connection = _spare.pop()
-        if config is protocol.config:
-            return connection
     from websockets.protocol import OPEN  # noqa: PLC0415 - uvicorn has imported them
     from websockets.server import ServerProtocol  # noqa: PLC0415
 
@@ -155,13 +145,8 @@ class UvicornReader(DirectReader, asyncio.Protocol):
         protocol = self._server
         if quiet and hasattr(protocol, "stop_keepalive"):
             protocol.stop_keepalive()
-        connection = protocol.conn
-        if connection.extensions:
-            return
-        lighten(protocol, _DIET)
-        left = "conn" not in vars(protocol) and connection.close_sent is None
-        if left and len(_spare) < _MAX_SPARE:
-            _spare.append((protocol.config, connection))
+        if not protocol.conn.extensions:
+            lighten(protocol, _DIET)
 
     def _give(self, data: bytes) -> None:
         self._server.data_received(data)

@@ -247,20 +247,6 @@ async def test_an_idle_connection_keeps_little_of_the_server(peer: Peer) -> None
     assert {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
 
 
-async def test_no_two_clients_share_the_state_of_a_websocket(peer: Peer) -> None:
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
-    peers = [peer, *(Peer(Realtime(nothing)) for _ in range(3))]
-    for each in peers[1:]:
-        await each.connect()
-    states = [each.server.conn for each in peers]
-    assert len(set(map(id, states))) == len(peers)
-    for each in peers[1:]:
-        each.receive(Frame(Opcode.PING, b"1").serialize(mask=True))
-        assert Frame(Opcode.PONG, b"1").serialize(mask=False) in each.transport.written
-        each.lose()
-
-
 async def test_the_server_says_its_last_when_it_stops(peer: Peer, main: type[Main]) -> None:
     peer.server.shutdown()
     assert peer.transport.written.endswith(Frame(Opcode.CLOSE, b"\x03\xf4").serialize(mask=False))
