@@ -13,7 +13,7 @@ from .broadcast import Broadcaster, Pending
 from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
-from .hub.targets import all_of
+from .hub.targets import Target
 from .limits import check_rates
 from .messages import Message
 from .names import check_rooms
@@ -75,7 +75,7 @@ class NamespaceConsumer:
     def attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
         """Bind the instance to its socket, before any hook runs."""
         self._socket = socket
-        self._target = all_of(socket.namespace)
+        self._target = Target(socket.namespace)
         self._handlers = _handlers(type(self))  # type: ignore[arg-type]
         self.kwargs = kwargs
         self._query = query

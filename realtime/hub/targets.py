@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -15,9 +14,3 @@ class Target(NamedTuple):
     namespace: str
     rooms: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=1024)
-def all_of(namespace: str) -> Target:
-    """Return the target of all sockets of a namespace: one object, which they share."""
-    return Target(namespace)

@@ -8,8 +8,14 @@ written past them: all that is to be there again as soon as somebody asks for it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
+
+from django.utils.version import get_version_tuple
+
+# Names of packages, each with the first two numbers of a version.
+Packages = tuple[tuple[str, tuple[int, int]], ...]
 
 _CONSTANTS = (type(None), bool, int, float, str, bytes)
 
@@ -18,11 +24,13 @@ class Diet(NamedTuple):
     """
     How the objects of a class are made lighter.
 
-    `shared` are attributes in which those of one server have the same object, `needless` those
-    that nobody reads any more: they become None. `made` are those that are made again when they are
-    asked for, each by a function of the object.
+    `packages` are those that use them, each with the newest version of which that is known: beside
+    newer ones objects stay as they are. `shared` are attributes in which those of one server have
+    the same object, `needless` those that nobody reads any more: they become None. `made` are those
+    that are made again when they are asked for, each by a function of the object.
     """
 
+    packages: Packages
     shared: Collection[str]
     needless: Collection[str]
     made: Mapping[str, Callable[[Any], Any]]
@@ -46,6 +54,8 @@ def lighten(thing: Any, diet: Diet) -> None:
     What is the same in all of them is kept in a class, of which the first one is the pattern: where
     another one has a different value, that is in its own `__dict__`, and hides the common one.
     """
+    if not are_known(diet.packages):
+        return
     own = vars(thing)
     own.update(dict.fromkeys(diet.needless))
     light = _light.get(type(thing)) or _make_light(type(thing), own, diet)
@@ -56,6 +66,15 @@ def lighten(thing: Any, diet: Diet) -> None:
             return
         kept.update((name, own[name]) for name in common if own[name] is not common[name])
     thing.__class__, thing.__dict__ = light.kind, kept
+
+
+@cache
+def are_known(packages: Packages) -> bool:
+    """Tell whether none of the packages is newer than that."""
+    try:
+        return all(get_version_tuple(version(name))[:2] <= newest for name, newest in packages)
+    except PackageNotFoundError:
+        return False
 
 
 def _make_light(kind: type, own: Mapping[str, Any], diet: Diet) -> _Light:

@@ -110,7 +110,8 @@ def _make_validator(protocol: Any) -> Any:
 
 
 # What daphne and Autobahn keep of the handshake is most of what they keep of a connection.
-_DIET = Diet(
+DIET = Diet(
+    packages=(("daphne", (4, 2)), ("autobahn", (26, 10)), ("twisted", (26, 10))),
     shared=frozenset(("factory", "server", "versions", "allowedOrigins", "allowedOriginsPatterns")),
     needless=(
         *("http_request_data", "http_status_line", "http_headers", "http_request_uri"),
@@ -171,7 +172,7 @@ class DaphneReader(DirectReader):
         if quiet:
             protocol.last_ping = inf  # too long ago never comes
         if protocol._perMessageCompress is None:
-            lighten(protocol, _DIET)
+            lighten(protocol, DIET)
         if transport.producer is not protocol:
             transport.unregisterProducer()  # the HTTP channel, with the request
 

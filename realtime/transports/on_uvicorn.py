@@ -90,7 +90,8 @@ def _make_connection(protocol: Any) -> Any:
 
 
 # The handshake's headers alone are some kilobytes, and so are the queue and the event, empty.
-_DIET = Diet(
+DIET = Diet(
+    packages=(("uvicorn", (0, 54)), ("websockets", (17, 4))),
     shared=frozenset(
         ("config", "app", "loop", "logger", "app_state", "connections", "tasks", "default_headers")
     ),
@@ -146,7 +147,7 @@ class UvicornReader(DirectReader, asyncio.Protocol):
         if quiet and hasattr(protocol, "stop_keepalive"):
             protocol.stop_keepalive()
         if not protocol.conn.extensions:
-            lighten(protocol, _DIET)
+            lighten(protocol, DIET)
 
     def _give(self, data: bytes) -> None:
         self._server.data_received(data)

@@ -9,6 +9,7 @@ import pytest
 from realtime.transports.lighten import Diet, lighten
 
 DIET = Diet(
+    packages=(("pytest", (999, 0)),),
     shared=("owner", "call"),
     needless=("request",),
     made={"queue": lambda protocol: [protocol.name]},
@@ -99,3 +100,14 @@ def test_an_attribute_that_one_does_not_have_is_not_given_to_it(kind: type) -> N
         lighten(each, DIET)
     assert first.late == 1
     assert not hasattr(second, "late")
+
+
+@pytest.mark.parametrize("package", [("django", (4, 0)), ("no-such-package", (1, 0))])
+def test_nothing_is_done_beside_what_is_not_known(
+    kind: type, package: tuple[str, tuple[int, int]]
+) -> None:
+    thing = new(kind)
+    before = dict(vars(thing))
+    lighten(thing, DIET._replace(packages=(*DIET.packages, package)))
+    assert vars(thing) == before
+    assert type(thing) is kind

@@ -15,8 +15,10 @@ from websockets.frames import Frame, Opcode
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
+from realtime.transports import on_uvicorn
 from realtime.transports.connection import FRAMES_PER_TURN
 from realtime.transports.frames import Frames
+from realtime.transports.lighten import are_known
 from realtime.transports.on_uvicorn import UvicornReader
 
 from .conftest import Serve
@@ -244,7 +246,8 @@ async def test_control_frames_are_the_servers(peer: Peer, main: type[Main]) -> N
 
 
 async def test_an_idle_connection_keeps_little_of_the_server(peer: Peer) -> None:
-    assert {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
+    is_light = {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
+    assert is_light is are_known(on_uvicorn.DIET.packages)
 
 
 async def test_the_server_says_its_last_when_it_stops(peer: Peer, main: type[Main]) -> None:
