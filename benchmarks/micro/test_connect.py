@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from benchmarks.peers.realtime.asgi import application
 
-from .test_echo import DEADLINE, HANDSHAKE, SilentTransport, wire
+from .test_echo import DEADLINE, SilentTransport, connect, end
 
 CLIENTS = 16
 CLOSE = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
@@ -42,13 +42,10 @@ class EndingTransport(SilentTransport):
     abort = close
 
 
-async def _connect(config: Config, state: ServerState) -> None:
+async def _visit(config: Config, state: ServerState) -> None:
     transport = EndingTransport(AutoHTTPProtocol(config, state, {}))
     transport.protocol.connection_made(transport)
-    for data, answer in ((HANDSHAKE, b'0{"sid"'), (wire("40"), b'40{"sid"')):
-        transport.protocol.data_received(data)
-        while not any(answer in each for each in transport.written):
-            await asyncio.sleep(0)
+    await connect(transport)
     transport.protocol.data_received(CLOSE)
     while not transport.closed:
         await asyncio.sleep(0)
@@ -59,10 +56,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop, and what runs on it when the benchmark is over."""
     loop = asyncio.new_event_loop()
     yield loop
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0.1))
-    loop.close()
+    end(loop)
 
 
 def test_connect(benchmark: BenchmarkFixture, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,6 +72,6 @@ def test_connect(benchmark: BenchmarkFixture, loop: asyncio.AbstractEventLoop) -
 
     async def connect_all() -> None:
         async with asyncio.timeout(DEADLINE):
-            await asyncio.gather(*(_connect(config, state) for _ in range(CLIENTS)))
+            await asyncio.gather(*(_visit(config, state) for _ in range(CLIENTS)))
 
     benchmark(lambda: loop.run_until_complete(connect_all()))

@@ -65,6 +65,23 @@ class SilentTransport(asyncio.Transport):
     def close(self) -> None: ...
 
 
+async def connect(transport: SilentTransport) -> None:
+    """Let a client become a WebSocket, and connect to the namespace "/"."""
+    for data, answer in ((HANDSHAKE, b'0{"sid"'), (wire("40"), b'40{"sid"')):
+        transport.protocol.data_received(data)
+        async with asyncio.timeout(DEADLINE):
+            while not any(answer in each for each in transport.written):
+                await asyncio.sleep(0)
+
+
+def end(loop: asyncio.AbstractEventLoop) -> None:
+    """End an event loop, and what still runs on it."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0.1))
+    loop.close()
+
+
 class Server:
     """An event loop with one client of the site that all benchmarks use."""
 
@@ -75,15 +92,7 @@ class Server:
         protocol = WebSocketsSansIOProtocol(config, ServerState(), {}, self.loop)
         self.transport = SilentTransport(protocol)
         protocol.connection_made(self.transport)
-        for data, answer in ((HANDSHAKE, b'0{"sid"'), (wire("40"), b'40{"sid"')):
-            self.loop.run_until_complete(self.ask(data, answer))
-
-    async def ask(self, data: bytes, answer: bytes) -> None:
-        """Let the server receive bytes, and wait for what it answers."""
-        self.transport.protocol.data_received(data)
-        async with asyncio.timeout(DEADLINE):
-            while not any(answer in each for each in self.transport.written):
-                await asyncio.sleep(0)
+        self.loop.run_until_complete(connect(self.transport))
 
     async def echo(self) -> None:
         """Let the server answer all events, each received on its own, and send its answers."""
@@ -92,18 +101,16 @@ class Server:
             self.transport.protocol.data_received(data)
             await asyncio.sleep(0)
         answers = 0
-        while answers < EVENTS:
-            await asyncio.sleep(0)
-            answers = b"".join(self.transport.written).count(PAYLOAD)
+        async with asyncio.timeout(DEADLINE):
+            while answers < EVENTS:
+                await asyncio.sleep(0)
+                answers = b"".join(self.transport.written).count(PAYLOAD)
         assert answers == EVENTS
 
     def close(self) -> None:
         """Let the client go."""
         self.transport.protocol.connection_lost(None)
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.run_until_complete(asyncio.sleep(0.1))
-        self.loop.close()
+        end(self.loop)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ class Request:
             session.close("transport error")
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         self.hub.keep_current_task()  # so that a shutdown waits for the answer
-        payload = await polling.poll(self._until_gone())
+        payload = await polling.poll(self._until_gone)
         if payload is not None:
             await self._respond(200, TEXT, payload.encode())
         elif session.polling is polling:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from ..exceptions import UnexpectedPacket
 from ..protocol import engineio
@@ -81,23 +80,21 @@ class PollingWriter(Writer):
         self._buffered = 0
         return frames
 
-    async def poll(self, gone: Coroutine[Any, Any, None]) -> str | None:
+    async def poll(self, until_gone: Callable[[], Awaitable[object]]) -> str | None:
         """
         Return the next payload, as soon as there is one: NOOP where there is nothing to wait for.
 
-        Return None where the client goes away first, which is when `gone` ends. Raises
+        Return None where the client goes away first: `until_gone` is awaited for that. Raises
         UnexpectedPacket while another poll waits.
         """
         if self._poll is not None:
-            gone.close()
             raise UnexpectedPacket("a second poll while one waits")
         if self._waiting or self.over or self._hurried:
-            gone.close()
             return self.take()
         try:
             # To wait for two things in one task, one of them ends the other's time.
             async with asyncio.timeout(None) as self._poll:
-                await gone
+                await until_gone()
             return None
         except TimeoutError:
             return self.take()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 
+from realtime import lookups
 from realtime.hub import Hub
 from realtime.scopes import complete_scope
 
@@ -42,3 +47,15 @@ def request(key: str | None) -> dict[str, Any]:
 async def find(hub: Hub, session: Any) -> Any:
     """Return the user of a request with this session."""
     return (await complete_scope(hub, request(session.session_key)))["user"]
+
+
+@asynccontextmanager
+async def no_free_thread(hub: Hub) -> AsyncIterator[None]:
+    """Keep all of a hub's threads for lookups busy."""
+    gate = threading.Event()
+    busy = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
+    try:
+        yield
+    finally:
+        gate.set()
+        await asyncio.gather(*busy)

@@ -22,7 +22,7 @@ from realtime import lookups, threads
 from realtime.hub import Hub
 from realtime.scopes import complete_scope
 
-from .logins import find, log_in, new_session, request
+from .logins import find, log_in, new_session, no_free_thread, request
 from .probes import DEADLINE
 from .test_threads import until
 
@@ -233,14 +233,9 @@ async def test_what_the_database_says_reaches_the_caller(
 async def test_a_lookup_that_hangs_stops_nobody_else(
     user: User, hub: Hub, opened: list[Any]
 ) -> None:
-    gate = threading.Event()
-    hung = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
-    try:
+    async with no_free_thread(hub):
         session = await log_in(user)
         assert await asyncio.wait_for(find(hub, session), DEADLINE) == user
-    finally:
-        gate.set()
-    await asyncio.gather(*hung)
 
 
 async def test_closing_the_hub_closes_threads_and_connections(

@@ -19,7 +19,7 @@ from .probes import DEADLINE
 
 async def poll(writer: PollingWriter) -> str:
     """Return what a client gets that does not go away."""
-    payload = await writer.poll(asyncio.sleep(DEADLINE))
+    payload = await writer.poll(asyncio.Event().wait)
     assert payload is not None
     return payload
 
@@ -59,7 +59,7 @@ async def test_a_poll_waits_for_the_first_message() -> None:
 async def test_a_client_that_goes_away_while_it_waits_takes_nothing_along() -> None:
     writer = PollingWriter()
     gone = asyncio.Event()
-    waiting = asyncio.create_task(writer.poll(wait_for(gone)))
+    waiting = asyncio.create_task(writer.poll(gone.wait))
     await asyncio.sleep(0)
     gone.set()
     assert await waiting is None
@@ -71,7 +71,7 @@ async def test_a_client_that_goes_away_while_it_waits_takes_nothing_along() -> N
 async def test_what_comes_as_the_client_goes_away_is_in_one_place() -> None:
     writer = PollingWriter()
     gone = asyncio.Event()
-    waiting = asyncio.create_task(writer.poll(wait_for(gone)))
+    waiting = asyncio.create_task(writer.poll(gone.wait))
     await asyncio.sleep(0)
     writer.write(Frames("4one"))
     gone.set()
@@ -79,11 +79,6 @@ async def test_what_comes_as_the_client_goes_away_is_in_one_place() -> None:
     payload = await waiting
     assert payload == "4one\x1e4two" or (payload is None and await poll(writer) == "4one\x1e4two")
     await asyncio.sleep(0)  # nothing is left that would end the next wait
-
-
-async def wait_for(gone: asyncio.Event) -> None:
-    """Wait until a client goes away."""
-    await gone.wait()
 
 
 async def test_polls_do_not_wait_while_the_client_moves_to_a_websocket() -> None:

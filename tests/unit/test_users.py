@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import timedelta
@@ -25,7 +24,7 @@ from realtime import lookups, threads
 from realtime.hub import Hub
 from realtime.scopes import complete_scope
 
-from .logins import find, log_in, new_session, request
+from .logins import find, log_in, new_session, no_free_thread, request
 from .probes import DEADLINE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,15 +80,12 @@ def _no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def at_once(hub: Hub, sessions: Iterable[Any]) -> list[asyncio.Task[dict[str, Any]]]:
     """Return requests with these sessions that have come while all threads were busy."""
-    gate = threading.Event()
-    busy = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
-    asked = [
-        asyncio.create_task(complete_scope(hub, request(session.session_key)))
-        for session in sessions
-    ]
-    await asyncio.sleep(0)  # all of them have asked
-    gate.set()
-    await asyncio.gather(*busy)
+    async with no_free_thread(hub):
+        asked = [
+            asyncio.create_task(complete_scope(hub, request(session.session_key)))
+            for session in sessions
+        ]
+        await asyncio.sleep(0)  # all of them have asked
     return asked
 
 
@@ -213,15 +209,12 @@ async def test_who_has_gone_is_not_looked_up(hub: Hub, queries: Queries) -> None
 
 async def test_nobody_waits_for_ever_when_the_hub_ends(hub: Hub) -> None:
     _, sessions = await log_in_all(3)
-    gate = threading.Event()
-    busy = [asyncio.create_task(hub.lookups.run(gate.wait)) for _ in range(lookups.SIZE)]
-    asked = [asyncio.create_task(find(hub, session)) for session in sessions]
-    await asyncio.sleep(0)
-    hub.tasks.cancel()
-    found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
+    async with no_free_thread(hub):
+        asked = [asyncio.create_task(find(hub, session)) for session in sessions]
+        await asyncio.sleep(0)
+        hub.tasks.cancel()
+        found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
     assert [type(error) for error in found] == [asyncio.CancelledError] * 3
-    gate.set()
-    await asyncio.gather(*busy)
 
 
 async def test_nobody_waits_for_company_who_comes_alone(
