@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
+from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
 
 from .conf import get_settings
 from .exceptions import HandshakeError
 from .hub import Hub, ensure_hub
 from .hub.envelopes import HttpRequest, HttpResponse
+from .logs import log
+from .mounting import find_routers, has_route
+from .routing import has_namespace
 from .scopes import complete_scope
 from .transports import http, plain, relay, websocket
 from .transports.polling import PollingWriter
@@ -23,6 +28,9 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Namespaces of which it is logged that the site has a route at the same path.
+MAX_NOTED = 100
 
 
 def get_application(
@@ -48,6 +56,9 @@ class Realtime:
     def __init__(self, http: Application, websocket: Application | None = None) -> None:
         self._http = http
         self._websocket = websocket
+        # The site's routes for WebSockets, looked for when they are first needed.
+        self._routers: list[URLRouter] | None = None
+        self._claimed_twice: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -97,11 +108,43 @@ class Realtime:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
             return websocket.serve(hub, scope, receive, send, _start_session)
-        if path.startswith(get_settings().PLAIN_PATH):
-            return plain.serve(hub, scope, receive, send, complete_scope)
+        if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
+            scope, namespace
+        ):
+            return plain.serve(hub, namespace, scope, receive, send, complete=complete_scope)
         if self._websocket is not None:
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)
+
+    def _is_the_sites(self, scope: Scope, namespace: str) -> bool:
+        """
+        Tell whether a WebSocket below PLAIN_PATH is one of the site's own.
+
+        What the site's routes know is the site's. An application without any that can be seen gets
+        what is no namespace.
+        """
+        if self._websocket is None:
+            return False
+        if self._routers is None:
+            self._routers = find_routers(self._websocket)
+        if self._routers and not has_route(self._routers, scope):
+            return False
+        if not has_namespace(namespace):
+            return True
+        self._note_claimed_twice(scope["path"], namespace)
+        return bool(self._routers)
+
+    def _note_claimed_twice(self, path: str, namespace: str) -> None:
+        """Log once for each namespace that the site's own application may mean it, too."""
+        if namespace not in self._claimed_twice and len(self._claimed_twice) < MAX_NOTED:
+            self._claimed_twice.add(namespace)
+            log(
+                logging.WARNING,
+                "path-claimed-twice",
+                path=path,
+                namespace=namespace,
+                served_by="the site's own route" if self._routers else "realtime",
+            )
 
 
 async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:

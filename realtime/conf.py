@@ -58,13 +58,13 @@ def _flag(default: bool) -> Option:
     return Option(default, lambda value: type(value) is bool, "Give True or False.")
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 1 and value[0] == "/" and value[-1] == "/"
+
+
 def _path(default: str) -> Option:
     return Option(
-        default,
-        lambda value: (
-            isinstance(value, str) and len(value) > 1 and value[0] == "/" and value[-1] == "/"
-        ),
-        f'Give a path that starts and ends with a slash, like "{default}".',
+        default, _is_path, f'Give a path that starts and ends with a slash, like "{default}".'
     )
 
 
@@ -86,7 +86,12 @@ def _is_origin(value: Any) -> bool:
 OPTIONS: dict[str, Option] = {
     "NAMESPACES": _dotted(""),
     "PATH": _path("/socket.io/"),
-    "PLAIN_PATH": _path("/ws/"),
+    "PLAIN_PATH": Option(
+        "/ws/",
+        lambda value: value is None or _is_path(value),
+        'Give a path that starts and ends with a slash, like "/ws/", or None for no plain '
+        "WebSockets.",
+    ),
     "TRANSPORTS": Option(
         TRANSPORTS,
         lambda value: (
@@ -135,7 +140,7 @@ class Settings(SimpleNamespace):
 
     NAMESPACES: str
     PATH: str
-    PLAIN_PATH: str
+    PLAIN_PATH: str | None
     TRANSPORTS: tuple[str, ...]
     PING_INTERVAL: float
     PING_TIMEOUT: float
@@ -170,6 +175,13 @@ def find_problems(given: Any) -> Iterator[Problem]:
             yield Problem(name, f"REALTIME has no setting {name!r}.", f"The settings are {known}.")
         elif not option.fits(value):
             yield Problem(name, f"REALTIME[{name!r}] cannot be {value!r}.", option.hint)
+    paths = [given.get(name, OPTIONS[name].default) for name in ("PATH", "PLAIN_PATH")]
+    if paths[0] == paths[1]:
+        yield Problem(
+            "PLAIN_PATH",
+            f"REALTIME['PATH'] and REALTIME['PLAIN_PATH'] are both {paths[0]!r}.",
+            "Give Socket.IO and plain WebSockets a path each, or set PLAIN_PATH to None.",
+        )
 
 
 @lru_cache(maxsize=1)

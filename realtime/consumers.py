@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import get_channel_layer
+from django.core.exceptions import ImproperlyConfigured
 
 from .broadcast import Broadcaster, Pending
 from .handlers import Handler, event, find_handlers
@@ -146,8 +147,19 @@ class NamespaceConsumer:
 
     @property
     def session(self) -> Any:
-        """The Django session of the client's request. Save changes with ``await asave()``."""
-        return self._request["session"]
+        """
+        The Django session of the client's request. Save changes with ``await asave()``.
+
+        Raises ImproperlyConfigured where a site's own middleware has set a user, but no session.
+        """
+        try:
+            return self._request["session"]
+        except KeyError:
+            raise ImproperlyConfigured(
+                "This client has no session: middleware around Realtime has set scope['user'], "
+                "and so Realtime looks up neither. Let the middleware set scope['session'] as "
+                "well, or do without self.session."
+            ) from None
 
     @property
     def rooms(self) -> frozenset[str]:

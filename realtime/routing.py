@@ -67,6 +67,15 @@ def _resolve(namespace: str) -> Route:
     raise UnknownNamespace(f"no namespace {namespace!r} in REALTIME['NAMESPACES']")
 
 
+def has_namespace(namespace: str) -> bool:
+    """Tell whether a route leads to a namespace."""
+    try:
+        resolve(namespace)
+    except UnknownNamespace:
+        return False
+    return True
+
+
 @lru_cache(maxsize=4096)
 def check(namespace: str) -> None:
     """Raise UnknownNamespace where no route leads to a namespace."""

@@ -18,16 +18,14 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     Add `session`, `user` and `cookies` to a request's scope, and return it.
 
-    A scope that a site's own middleware has completed is taken as it is. Without a session cookie
-    nothing is looked up.
+    A `user` that a site's own middleware has put there is taken as it is, and nothing is added. A
+    `session` without a user is taken for the client's. Without a session cookie nothing is looked
+    up.
     """
     if "user" in scope:
         return scope
     cookies = parse_cookie(header(scope, b"cookie") or "")
-    key = cookies.get(settings.SESSION_COOKIE_NAME)
-    if key is not None and "\0" in key:  # which not every database can be asked for
-        key = None
-    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    session = scope["session"] if "session" in scope else _open_session(cookies)
     # It imports the user model: that is there after django.setup(), which get_application() calls.
     from .users import find_user  # noqa: PLC0415
 
@@ -35,3 +33,11 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     # Not in a copy: each connection keeps its own.
     scope.update(cookies=cookies, session=session, user=user)
     return scope
+
+
+def _open_session(cookies: dict[str, str]) -> Any:
+    """Return the session that a client's cookie names, which is not loaded yet, or an empty one."""
+    key = cookies.get(settings.SESSION_COOKIE_NAME)
+    if key is not None and "\0" in key:  # which not every database can be asked for
+        key = None
+    return import_module(settings.SESSION_ENGINE).SessionStore(key)

@@ -93,7 +93,8 @@ def current_user(scope: dict[str, Any]) -> Any:
         engine = import_module(settings.SESSION_ENGINE)
         request.session = engine.SessionStore(session.session_key)
         return get_user(request)
-    return get_user_model()._default_manager.filter(pk=scope["user"].pk).first()
+    pk: Any = getattr(scope.get("user"), "pk", None)
+    return get_user_model()._default_manager.filter(pk=pk).first()
 
 
 def _language(wish: Any) -> str:

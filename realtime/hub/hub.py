@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
-from ..limits import ConnectionLimits
+from ..limits import ConnectionLimits, LogLimiter
 from ..logs import log
 from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
@@ -74,6 +74,7 @@ class Hub:
             per_user=self.settings.MAX_CONNECTIONS_PER_USER,
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
+        self.upgrade_log = LogLimiter()
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
         self.heartbeats = Heartbeats(self.loop, self.settings)

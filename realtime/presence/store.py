@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from django.contrib.auth import get_user_model
 from django.db import connections, router, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -19,6 +18,7 @@ from ..transports.requests import header
 from .changes import Changes
 from .servers import Description
 from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement
+from .users import UserKeys
 
 # Sockets of a dead server that are removed at a time.
 CHUNK = 500
@@ -68,8 +68,8 @@ class Store:
     def __init__(self, description: Description) -> None:
         self._description = description
         self._id = description.id
-        self._user_model = get_user_model()
         self._alias = router.db_for_write(models.Socket)
+        self._users = UserKeys(self._alias)
 
     @cached_property
     def _statements(self) -> Statements:
@@ -117,7 +117,7 @@ class Store:
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
         self._delete_sockets(changes.closed)
-        statements.open.execute(map(self._row, changes.opened.values()))
+        statements.open.execute(self._rows(changes.opened.values()))
         statements.join.execute(
             (sid, *room, group_name(*room), at)
             for sid, rooms in changes.joined.items()
@@ -125,17 +125,21 @@ class Store:
         )
         statements.move.execute((transport, sid) for sid, transport in changes.moved.items())
 
-    def _row(self, socket: Socket) -> tuple[Any, ...]:
+    def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
+        users = [socket.connection.scope.get("user") for socket in sockets]
+        keys = self._users.keys(users)
+        return map(self._row, sockets, keys)
+
+    def _row(self, socket: Socket, user: Any) -> tuple[Any, ...]:
         connection = socket.connection
         scope = connection.scope
-        user = scope.get("user")
         client = scope.get("client") or ("",)
         return (
             socket.sid,
             self._id,
             connection.sid[:CONNECTION_LENGTH],
             socket.namespace,
-            user.pk if isinstance(user, self._user_model) else None,
+            user,
             _clean(str(client[0] or ""), models.ADDRESS_LENGTH),
             _clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
             connection.transport,

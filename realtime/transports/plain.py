@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..conf import get_settings
 from ..exceptions import (
     HandshakeError,
     InvalidPayload,
@@ -71,15 +72,25 @@ class PlainConnection(Connection):
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 
+def find_namespace(path: str) -> str | None:
+    """Return the namespace that a path below PLAIN_PATH means; None for any other path."""
+    plain_path = get_settings().PLAIN_PATH
+    if plain_path is None or not path.startswith(plain_path):
+        return None
+    return "/" + path.removeprefix(plain_path).strip("/")
+
+
 async def serve(
     hub: Hub,
+    namespace: str,
     scope: dict[str, Any],
     receive: Receive,
     send: Send,
+    *,
     complete: Callable[[Hub, dict[str, Any]], Awaitable[dict[str, Any]]],
 ) -> Reader | None:
     """
-    Serve a WebSocket under PLAIN_PATH; `complete` adds session and user to a scope.
+    Serve a plain WebSocket; `complete` adds session and user to a scope.
 
     Returns what reads from it; None where it is over already.
     """
@@ -91,9 +102,6 @@ async def serve(
     reader = await accept(hub, receive, send)
     if reader is None:
         return None
-    namespace = "/" + scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(
-        hub.settings.PLAIN_PATH
-    ).strip("/")
     try:
         resolve(namespace)
     except UnknownNamespace:

@@ -7,10 +7,12 @@ Specification: https://github.com/socketio/engine.io-protocol (sections "WebSock
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge, TooManyConnections
+from ..logs import log
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
@@ -82,11 +84,33 @@ async def serve(
         session.open()
         reader.start(session)
     elif await _upgrade(old, reader):
+        _compare_users(hub, old, scope)
         reader.start(old)
     else:
         await reader.turn_away(POLICY_VIOLATION, "")
         return None
     return reader
+
+
+def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
+    """
+    Log that a client's WebSocket belongs to a user who its polling did not belong to.
+
+    A session keeps the user of its first request. Where middleware finds users on WebSockets alone,
+    clients that start with polling, as the official ones do, stay anonymous.
+    """
+    user = scope.get("user")
+    if user is None or not user.is_authenticated or user == session.scope.get("user"):
+        return
+    if hub.upgrade_log.should_log():
+        log(
+            logging.WARNING,
+            "user-ignored",
+            connection=session.sid[:12],
+            user=user.pk,
+            message="the WebSocket has another user than the polling that the client started "
+            "with, whose user counts: put middleware around both http and websocket",
+        )
 
 
 def _upgradable(hub: Hub, sid: str) -> Session:
