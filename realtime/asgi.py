@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 from channels.routing import URLRouter
@@ -56,8 +56,6 @@ class Realtime:
     def __init__(self, http: Application, websocket: Application | None = None) -> None:
         self._http = http
         self._websocket = websocket
-        # The site's routes for WebSockets, looked for when they are first needed.
-        self._routers: list[URLRouter] | None = None
         self._claimed_twice: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,6 +114,11 @@ class Realtime:
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)
 
+    @cached_property
+    def routers(self) -> list[URLRouter]:
+        """The site's own routers of WebSockets."""
+        return [] if self._websocket is None else find_routers(self._websocket)
+
     def _is_the_sites(self, scope: Scope, namespace: str) -> bool:
         """
         Tell whether a WebSocket below PLAIN_PATH is one of the site's own.
@@ -125,14 +128,12 @@ class Realtime:
         """
         if self._websocket is None:
             return False
-        if self._routers is None:
-            self._routers = find_routers(self._websocket)
-        if self._routers and not has_route(self._routers, scope):
+        if self.routers and not has_route(self.routers, scope):
             return False
         if not has_namespace(namespace):
             return True
         self._note_claimed_twice(scope["path"], namespace)
-        return bool(self._routers)
+        return bool(self.routers)
 
     def _note_claimed_twice(self, path: str, namespace: str) -> None:
         """Log once for each namespace that the site's own application may mean it, too."""
@@ -143,7 +144,7 @@ class Realtime:
                 "path-claimed-twice",
                 path=path,
                 namespace=namespace,
-                served_by="the site's own route" if self._routers else "realtime",
+                served_by="the site's own route" if self.routers else "realtime",
             )
 
 

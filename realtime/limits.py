@@ -150,9 +150,9 @@ class ConnectionLimits:
         self._limits = {"user": per_user, "address": per_address}
         self._counts: Counter[tuple[str, Any]] = Counter()
 
-    def admit(self, user: Any, address: str) -> Callable[[], None]:
+    def admit(self, user: str | None, address: str) -> Callable[[], None]:
         """
-        Count a connection of a user (its primary key, or None) and an address.
+        Count a connection of a user (its primary key as a text, or None) and an address.
 
         Returns what is to be called when it is over. Raises TooManyConnections.
         """

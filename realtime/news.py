@@ -87,8 +87,11 @@ class News:
 
 
 def _name(user: Any) -> str:
-    """Return a user's name; an empty text for nobody."""
-    return str(user.get_username()) if getattr(user, "is_authenticated", False) else ""
+    """Return a user's name, or key where middleware's users have no names; "" for nobody."""
+    if not getattr(user, "is_authenticated", False):
+        return ""
+    name = user.get_username() if hasattr(user, "get_username") else ""
+    return str(name or getattr(user, "pk", ""))
 
 
 def observe(hub: Hub) -> News:

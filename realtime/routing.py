@@ -138,6 +138,11 @@ def _resolver() -> URLResolver:
     return resolver
 
 
+def find_namespace_patterns() -> list[Any]:
+    """Return Django's URL patterns of the namespaces, and resolvers of more of them."""
+    return list(_resolver().url_patterns)
+
+
 def check_routes() -> None:
     """Load the routes of the settings. Raises ImportError or ImproperlyConfigured."""
     _resolver()

@@ -48,7 +48,7 @@ class Connection(ABC):
     has_heartbeat = False
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
-        self._leave = hub.limits.admit(getattr(scope["user"], "pk", None), _address(scope))
+        self._leave = hub.limits.admit(_user_key(scope), _address(scope))
         share(scope)
         self.hub = hub
         self.scope = scope
@@ -256,6 +256,12 @@ class Connection(ABC):
 def close_text(text: str) -> str:
     """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
     return text.encode()[:123].decode(errors="ignore")
+
+
+def _user_key(scope: dict[str, Any]) -> str | None:
+    """Return the primary key of the client's user, whoever found that, or None."""
+    key = getattr(scope["user"], "pk", None)
+    return None if key is None else str(key)
 
 
 def _address(scope: dict[str, Any]) -> str:

@@ -100,17 +100,23 @@ def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
     clients that start with polling, as the official ones do, stay anonymous.
     """
     user = scope.get("user")
-    if user is None or not user.is_authenticated or user == session.scope.get("user"):
+    known = session.scope.get("user")
+    if not getattr(user, "is_authenticated", False) or str(_key(user)) == str(_key(known)):
         return
     if hub.upgrade_log.should_log():
         log(
             logging.WARNING,
             "user-ignored",
             connection=session.sid[:12],
-            user=user.pk,
+            user=_key(user) or "-",
             message="the WebSocket has another user than the polling that the client started "
             "with, whose user counts: put middleware around both http and websocket",
         )
+
+
+def _key(user: Any) -> Any:
+    """Return the primary key of whatever middleware may have taken for a user, or None."""
+    return getattr(user, "pk", None)
 
 
 def _upgradable(hub: Hub, sid: str) -> Session:

@@ -72,6 +72,10 @@ class LabConsumer(NamespaceConsumer):
         raise EventError("no", {"why": "test"})
 
     @event
+    async def cart(self) -> Any:
+        return self.session["cart"]
+
+    @event
     async def whoami(self) -> dict[str, Any]:
         return {
             "sid": self.sid,

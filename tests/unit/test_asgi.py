@@ -7,7 +7,11 @@ from collections import deque
 from typing import Any
 
 import pytest
+from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
+from django.urls import path
 
+from realtime import NamespaceConsumer
 from realtime.asgi import Realtime, get_application
 from realtime.hub import Hub
 
@@ -44,6 +48,10 @@ async def ask(app: Any, scope: Scope, *messages: Message) -> list[Message]:
     return sent
 
 
+class Main(NamespaceConsumer):
+    """A consumer that lets everybody in."""
+
+
 def request(path: str, query: str = "", **more: Any) -> Scope:
     return {
         "type": "http",
@@ -60,6 +68,7 @@ def websocket(path: str, query: str = "") -> Scope:
 
 
 CONNECT = {"type": "websocket.connect"}
+GONE = {"type": "websocket.disconnect", "code": 1001}
 CLOSE = {"type": "websocket.close"}
 HANDSHAKE = "EIO=4&transport=polling"
 
@@ -83,6 +92,69 @@ async def test_other_websockets_are_the_sites(path: str) -> None:
     assert await ask(Realtime(site, channels), scope) == []
     assert channels.scopes == [scope]
     assert site.scopes == []
+
+
+ROUTES = [path("ws/chat/", Site()), path("ws/lab/<str:room>/", Site()), path("ws/", Site())]
+
+
+def routed(*around: Any) -> tuple[Site, Any]:
+    """Return a site that serves some routes below PLAIN_PATH, and what leads there."""
+    site = Site()
+    application: Any = URLRouter([path(route.pattern._route, site) for route in ROUTES])
+    for middleware in around:
+        application = middleware(application)
+    return site, application
+
+
+@pytest.mark.parametrize("around", [(), (SessionMiddlewareStack,)], ids=["bare", "middleware"])
+@pytest.mark.parametrize("route", ["/ws/chat/", "/ws/lab/a/", "/ws/"])
+async def test_what_the_sites_routes_know_is_the_sites(route: str, around: Any) -> None:
+    site, application = routed(*around)
+    assert await ask(Realtime(Site(), application), websocket(route)) == []
+    assert [scope["path"] for scope in site.scopes] == [route]
+
+
+@pytest.mark.parametrize("route", ["/ws/lab/", "/ws/orders/7/"])
+async def test_what_they_do_not_know_is_a_plain_websocket(route: str, serve: Serve) -> None:
+    serve(routes=[path("lab/", Main.as_asgi()), path("orders/<int:pk>/", Main.as_asgi())])
+    site, application = routed()
+    sent = await ask(Realtime(Site(), application), websocket(route), CONNECT, GONE)
+    assert sent[0] == {"type": "websocket.accept"}
+    assert site.scopes == []
+
+
+async def test_an_application_without_routes_gets_what_is_no_namespace(serve: Serve) -> None:
+    serve(routes=[path("lab/", Main.as_asgi())])
+    site = Site()
+    app = Realtime(Site(), site)
+    assert await ask(app, websocket("/ws/chat/")) == []
+    assert len(site.scopes) == 1
+    sent = await ask(app, websocket("/ws/lab/"), CONNECT, GONE)
+    assert sent[0] == {"type": "websocket.accept"}
+    assert len(site.scopes) == 1
+
+
+async def test_a_path_that_both_claim_is_logged_once(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(routes=[path("chat/", Main.as_asgi())])
+    _, application = routed()
+    app = Realtime(Site(), application)
+    for route in ("/ws/chat/", "/ws/chat/", "/ws/lab/a/"):
+        await ask(app, websocket(route))
+    lines = [record for record in caplog.messages if record.startswith("path-claimed-twice")]
+    assert len(lines) == 1
+    assert "path=/ws/chat/ namespace=/chat" in lines[0]
+
+
+@pytest.mark.parametrize("websockets", [True, False])
+async def test_no_plain_websockets(serve: Serve, websockets: bool) -> None:
+    serve(Main, PLAIN_PATH=None)
+    site = Site()
+    app = Realtime(Site(), site if websockets else None)
+    sent = await ask(app, websocket("/ws/"), CONNECT)
+    assert sent == ([] if websockets else [CLOSE])
+    assert len(site.scopes) == websockets
 
 
 async def test_other_websockets_are_refused_where_the_site_has_none() -> None:
@@ -127,8 +199,8 @@ async def test_after_the_shutdown_has_begun(hub: Hub) -> None:
     start, _ = await ask(app, request("/socket.io/", HANDSHAKE))
     assert start["status"] == 503
     assert (b"retry-after", b"1") in start["headers"]
-    for path in ("/socket.io/", "/ws/", "/chat/"):
-        assert await ask(app, websocket(path), CONNECT) == [CLOSE]
+    for each in ("/socket.io/", "/ws/", "/chat/"):
+        assert await ask(app, websocket(each), CONNECT) == [CLOSE]
     await ask(app, request("/"))
     assert [scope["path"] for scope in site.scopes] == ["/"], "Django's own requests are served"
 

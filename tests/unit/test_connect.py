@@ -10,6 +10,7 @@ import pytest
 from channels.layers import get_channel_layer
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
 from realtime import ConnectionRefused, NamespaceConsumer, event
@@ -259,3 +260,20 @@ async def test_as_asgi_says_where_it_belongs() -> None:
     assert app.__name__ == "Noting"
     with pytest.raises(TypeError, match=r"REALTIME\['NAMESPACES'\]"):
         await app({}, None, None)
+
+
+async def test_no_session_is_explained(serve: Serve, connect: Connect) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def ask(self) -> Any:
+            return self.session["cart"]
+
+    serve(Main)
+    client = await connect()
+    (socket,) = client._session.sockets.values()
+    del socket.connection.scope["session"]
+    with pytest.raises(ImproperlyConfigured, match=r"scope\['session'\]"):
+        _ = socket.consumer.session
+    assert (await client.call("ask"))["error"]["code"] == "server_error"
+    socket.connection.scope["session"] = {"cart": 3}
+    assert await client.call("ask") == 3

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from channels.db import database_sync_to_async
+from channels.sessions import SessionMiddlewareStack
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.backends import db
@@ -300,3 +301,22 @@ async def test_what_a_site_does_in_its_own_way_is_done_for_each_client(
         asked.append(asyncio.create_task(complete_scope(hub, request(session.session_key))))
     assert [scope["user"] for scope in await asyncio.gather(*asked)] == users
     assert set(seen) == {"a", "b", "c"}
+
+
+async def test_a_session_that_middleware_has_opened_is_the_clients(hub: Hub) -> None:
+    """What it is kept in, and under which name, is then the middleware's business."""
+    user = await database_sync_to_async(User.objects.create_user)("ann")
+    session = await log_in(user)
+
+    async def look(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        opened = scope["session"]
+        completed = await complete_scope(hub, scope)
+        assert completed["session"] is opened
+        assert completed["user"] == user
+
+    await SessionMiddlewareStack(look)(request(session.session_key), None, None)
+    other = new_session(session.session_key)
+    completed = await complete_scope(hub, {**request(None), "session": other})
+    assert (completed["session"], completed["user"]) == (other, user)
+    nobody = await complete_scope(hub, {**request(session.session_key), "session": new_session()})
+    assert nobody["user"].is_anonymous

@@ -87,6 +87,25 @@ async def test_who_is_no_saved_user(user: Any, connect: Connect) -> None:
     assert (await ask(Socket.objects.get)).user_id is None
 
 
+class Stateless:
+    """A user that a site's middleware has made of a token."""
+
+    is_authenticated = True
+
+    def __init__(self, pk: Any) -> None:
+        self.pk = pk
+
+
+async def test_a_user_of_a_token_is_the_row_of_its_key(connect: Connect) -> None:
+    user = await ask(lambda: get_user_model().objects.create(username="ann"))
+    keys = [user.pk, str(user.pk), user.pk + 1, "x", "", None, 10**30, f"{user.pk}\0", [1]]
+    clients = [await connect(user=Stateless(key)) for key in keys]
+    found = await ask(lambda: dict(Socket.objects.values_list("sid", "user")))
+    assert [found[client.sid] for client in clients] == [user.pk, user.pk] + [None] * 7
+    here = get_user_model().objects.filter(realtime_sockets__namespace="/").distinct()
+    assert await ask(lambda: list(here)) == [user]
+
+
 async def test_a_user_who_is_deleted_meanwhile(connect: Connect) -> None:
     user = await ask(lambda: get_user_model().objects.create(username="ann"))
     await connect(user=user)
