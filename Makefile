@@ -9,7 +9,7 @@ NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test soak check messages screenshots bench bench-quick bench-micro clean
+.PHONY: help run cluster test test-sites soak check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(VENV)/dev.stamp $(NODE_CLIENT)/node_modules/.stamp ## run all tests
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+
+test-sites: $(VENV)/dev.stamp ## add Realtime to well-known projects from PyPI, and use it there (minutes)
+	$(BIN)/python -m pytest tests/sites -m sites
 
 soak: $(VENV)/dev.stamp ## let a day of clients come and go, and look what remains (minutes)
 	$(BIN)/python -m pytest tests/soak -m soak -s

@@ -87,6 +87,7 @@ async def connected(
     way: str,
     *namespaces: str,
     auth: Any = None,
+    headers: dict[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[Client]:
     """Connect a client to namespaces ("/" by default) by "websocket", "polling" or "upgrade"."""
@@ -97,6 +98,7 @@ async def connected(
             transports=TRANSPORTS[way],
             namespaces=list(namespaces) or ["/"],
             auth=auth,
+            headers=dict(headers or {}),  # of which it removes cookies
             wait_timeout=DEADLINE,
         )
         yield client

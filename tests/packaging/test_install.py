@@ -9,9 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ import socketio
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
+from tests.packaging.wheels import build_wheel, install
 from tests.processes import HOST, ROOT, free_port
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
@@ -69,18 +68,7 @@ def _accepts(port: int) -> bool:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment with nothing but the wheel and what it asks for."""
     folder = tmp_path_factory.mktemp("packaging")
-    source = folder / "source"
-    shutil.copytree(ROOT / "realtime", source / "realtime")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir")
-    run(*build, folder / "dist", source, cwd=folder)
-    (wheel,) = (folder / "dist").glob("*.whl")
-    venv.create(folder / "env")
-    python = folder / "env" / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "--quiet", f"{wheel}[daphne]", cwd=folder)
-    return python
+    return install(folder, f"{build_wheel(folder)}[daphne]")
 
 
 @pytest.fixture(scope="module")
