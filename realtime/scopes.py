@@ -18,16 +18,18 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     Add `session`, `user` and `cookies` to a request's scope, and return it.
 
-    A scope that a site's own middleware has completed is taken as it is. Without a session cookie
-    nothing is looked up.
+    What a site's own middleware has put there is taken as it is: a `user`, or a `session` whose
+    user is looked up. Without a session or its cookie nothing is looked up.
     """
     if "user" in scope:
         return scope
     cookies = parse_cookie(header(scope, b"cookie") or "")
-    key = cookies.get(settings.SESSION_COOKIE_NAME)
-    if key is not None and "\0" in key:  # which not every database can be asked for
-        key = None
-    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    session = scope.get("session")
+    if session is None:
+        key = cookies.get(settings.SESSION_COOKIE_NAME)
+        if key is not None and "\0" in key:  # which not every database can be asked for
+            key = None
+        session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     # It imports the user model: that is there after django.setup(), which get_application() calls.
     from .users import find_user  # noqa: PLC0415
 

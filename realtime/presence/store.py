@@ -128,7 +128,8 @@ class Store:
     def _row(self, socket: Socket) -> tuple[Any, ...]:
         connection = socket.connection
         scope = connection.scope
-        user = scope.get("user")
+        # A site's middleware may know that no row of this database is the client's user.
+        user = scope.get("presence_user", scope.get("user"))
         client = scope.get("client") or ("",)
         return (
             socket.sid,
