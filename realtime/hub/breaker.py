@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 from ..logs import log
@@ -37,11 +37,11 @@ class Breaker:
 
     async def call(self, work: Awaitable[None]) -> None:
         """Await what the layer has to do, and learn from it how the layer is."""
-        started = time.monotonic()
+        started = monotonic()
         try:
             await work
         except Exception as error:
-            self._cost += time.monotonic() - started
+            self._cost += monotonic() - started
             if self._cost >= PATIENCE and self.error is None:
                 self.error = error
                 log(logging.ERROR, "layer-down", error=repr(error))

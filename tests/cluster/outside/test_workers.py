@@ -21,7 +21,7 @@ from tests.live import LiveServer
 from tests.processes import ROOT
 from tests.valkey import Valkey
 
-from .conftest import heard, of_cluster
+from .conftest import NewValkey, heard, of_cluster
 
 
 @contextmanager
@@ -121,6 +121,27 @@ def test_private_message_without_a_server(valkey: Valkey, new_server: ServerFact
     answer = server.post("/client/nobodyAAAAAAAAAAAAAAAAAAAA")
     assert answer.status_code == 503
     assert "No Realtime server has answered" in answer.json()["message"]
+
+
+def test_a_layer_that_is_down_after_the_commit(
+    new_valkey: NewValkey, new_server: ServerFactory
+) -> None:
+    valkey = new_valkey()
+    server = new_server(
+        "gunicorn",
+        env={"REDIS_URL": valkey.url, "SECRET_KEY": "s" * 50},
+        application="tests.site.wsgi:application",
+    )
+    names = []
+    for do in (lambda: None, valkey.stop, valkey.start):
+        do()
+        for number in range(3):
+            answer = server.post("/save/", json={"name": f"{len(names)} {number}"})
+            assert answer.status_code == 200, answer.text
+            assert answer.json() == {"names": names}
+            names += [f"{len(names)} {number}", f"{len(names)} {number}, hooked"]
+    assert "unsent namespace=/cluster call=emit event=saved" in server.log
+    assert "Traceback" not in server.log
 
 
 # Celery

@@ -87,6 +87,15 @@ async def test_who_is_no_saved_user(user: Any, connect: Connect) -> None:
     assert (await ask(Socket.objects.get)).user_id is None
 
 
+async def test_whom_middleware_names(connect: Connect) -> None:
+    users = get_user_model().objects
+    ann, bob = await users.acreate(username="ann"), await users.acreate(username="bob")
+    nobody = await connect(user=ann, scope={"presence_user": None})
+    other = await connect(user=ann, scope={"presence_user": bob})
+    assert (await Socket.objects.aget(sid=nobody.sid)).user_id is None
+    assert (await Socket.objects.aget(sid=other.sid)).user_id == bob.pk
+
+
 async def test_a_user_who_is_deleted_meanwhile(connect: Connect) -> None:
     user = await ask(lambda: get_user_model().objects.create(username="ann"))
     await connect(user=user)
