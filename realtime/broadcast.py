@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils.asyncio import async_unsafe
+from django.utils.connection import ConnectionDoesNotExist
 
 from . import routing, unreachable
 from .exceptions import NotRunning
@@ -79,16 +80,20 @@ class Broadcaster:
         """Messages that a slow client may miss."""
         return self._with(volatile=True)
 
-    def on_commit(self, using: str = DEFAULT_DB_ALIAS) -> Broadcaster:
+    def on_commit(self, using: str | None = None) -> Broadcaster:
         """
-        Emit, join, leave and disconnect when the transaction of the database `using` is committed,
-        and not at all if it is rolled back; at once where there is none.
+        Emit, join, leave and disconnect when the transaction of the database `using` (the default
+        one without it) is committed, and not at all if it is rolled back; at once where there is
+        none.
 
         What fails then is logged, and never raised. Raises ConnectionDoesNotExist for an alias that
         is not in DATABASES.
         """
-        connections[using]  # raises here, not at the commit
-        return self._with(on_commit=using)
+        alias = DEFAULT_DB_ALIAS if using is None else using
+        if alias not in connections:
+            known = ", ".join(map(repr, connections))
+            raise ConnectionDoesNotExist(f"DATABASES has no {alias!r}. There is {known}.")
+        return self._with(on_commit=alias)
 
     # What
 

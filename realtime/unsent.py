@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from .exceptions import RealtimeError
@@ -40,7 +41,8 @@ class Unsent:
             if not now and (self._timer is None or not self._timer.is_alive()):
                 self._timer = threading.Timer(LOG_INTERVAL, self._tell_in_turn)
                 self._timer.daemon = True
-                self._timer.start()
+                with suppress(RuntimeError):  # while the process ends: `tell` is called then
+                    self._timer.start()
         if now:
             self.tell()
 

@@ -156,7 +156,7 @@ async def test_a_handler_joins_at_its_commit(serve: Serve, connect: Connect) -> 
 
 
 def test_a_database_that_does_not_exist() -> None:
-    with pytest.raises(ConnectionDoesNotExist, match="'other'"):
+    with pytest.raises(ConnectionDoesNotExist, match=r"no 'other'\. There is 'default'"):
         realtime.of().on_commit(using="other")
     with pytest.raises(ConnectionDoesNotExist, match="'other'"):
         realtime.of().on_commit("other")

@@ -91,6 +91,16 @@ async def test_views_beside_a_hub(
     await exercise(cluster[0], path, member, room)
 
 
+async def test_views_that_wait_for_the_commit(
+    cluster: LiveCluster, wsgi: LiveServer, member: Member
+) -> None:
+    for server in (cluster[0], wsgi):
+        name = uuid4().hex
+        answer = await asyncio.to_thread(server.post, "/save/", json={"name": name})
+        assert answer.status_code == 200, answer.text
+        assert await member.client.got("saved", "/cluster") == name
+
+
 async def test_count_by_a_wsgi_server(wsgi: LiveServer, member: Member, room: str) -> None:
     query = {"namespace": "/cluster", "room": room}
     answer = await asyncio.to_thread(wsgi.get, "/clients-count", params=query)
