@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.utils.asyncio import async_unsafe
+from django.utils.connection import ConnectionDoesNotExist
 
-from . import routing
+from . import routing, unreachable
+from .exceptions import NotRunning
 from .hub import get_gateway
 from .hub.calls import Answers
+from .hub.gateway import Gateway
 from .hub.targets import Target
 from .messages import Format, Message
 from .names import check_rooms
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
     from .models import RoomQuerySet, SocketQuerySet
 
-Answer = TypeVar("Answer")
+Act = Callable[[Gateway], None]
 
 DEFAULT_CALL_TIMEOUT = 10.0
 
@@ -49,14 +53,16 @@ class Broadcaster:
 
     __slots__ = ("_on_commit", "_target", "_volatile")
 
-    def __init__(self, target: Target, *, volatile: bool = False, on_commit: bool = False) -> None:
+    def __init__(
+        self, target: Target, *, volatile: bool = False, on_commit: str | None = None
+    ) -> None:
         self._target = target
         self._volatile = volatile
-        self._on_commit = on_commit
+        self._on_commit = on_commit  # the alias of a database
 
-    def _with(self, target: Target | None = None, **flags: bool) -> Broadcaster:
+    def _with(self, target: Target | None = None, **options: Any) -> Broadcaster:
         current = {"volatile": self._volatile, "on_commit": self._on_commit}
-        return Broadcaster(target or self._target, **(current | flags))
+        return Broadcaster(target or self._target, **(current | options))
 
     # Whom
 
@@ -74,9 +80,20 @@ class Broadcaster:
         """Messages that a slow client may miss."""
         return self._with(volatile=True)
 
-    def on_commit(self) -> Broadcaster:
-        """Emit when the database transaction is committed, and not at all if it is rolled back."""
-        return self._with(on_commit=True)
+    def on_commit(self, using: str | None = None) -> Broadcaster:
+        """
+        Emit, join, leave and disconnect when the transaction of the database `using` (the default
+        one without it) is committed, and not at all if it is rolled back; at once where there is
+        none.
+
+        What fails then is logged, and never raised. Raises ConnectionDoesNotExist for an alias that
+        is not in DATABASES.
+        """
+        alias = DEFAULT_DB_ALIAS if using is None else using
+        if alias not in connections:
+            known = ", ".join(map(repr, connections))
+            raise ConnectionDoesNotExist(f"DATABASES has no {alias!r}. There is {known}.")
+        return self._with(on_commit=alias)
 
     # What
 
@@ -84,35 +101,72 @@ class Broadcaster:
         """
         Send an event to all of them.
 
-        Raises TypeError or ValueError for what cannot be sent, NotRunning where no hub is near.
+        Raises TypeError or ValueError for what cannot be sent. Where nobody can be reached, it
+        raises NotRunning or LayerUnavailable, or logs that, as ``REALTIME["UNREACHABLE"]`` says.
         """
-        gateway = get_gateway()
         message = Message(self._target.namespace, event, args, self._volatile)
         message.frames(Format.SOCKETIO)
-        send = partial(gateway.emit, self._target, message)
-        if self._on_commit:
-            transaction.on_commit(send)
-        else:
-            send()
-        return Pending(gateway.drain)
+        return self._do(lambda gateway: gateway.emit(self._target, message), "emit", event)
 
     def join(self, *rooms: str) -> Pending:
-        """Put all of them into these rooms."""
+        """Put all of them into these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("join", check_rooms(rooms))
 
     def leave(self, *rooms: str) -> Pending:
-        """Take all of them out of these rooms."""
+        """Take all of them out of these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("leave", check_rooms(rooms))
 
     def disconnect(self) -> Pending:
-        """Disconnect all of them from the namespace."""
+        """
+        Disconnect all of them from the namespace. Where nobody can be reached, the same as `emit`.
+        """
         return self._command("disconnect", ())
 
     def _command(self, action: str, names: tuple[str, ...]) -> Pending:
-        gateway = get_gateway()
-        unsettle()
-        gateway.command(self._target, action, names)
-        return Pending(gateway.settled)
+        def act(gateway: Gateway) -> None:
+            unsettle()
+            gateway.command(self._target, action, names)
+
+        return self._do(act, action)
+
+    def _do(self, act: Act, call: str, event: str | None = None) -> Pending:
+        if self._on_commit is not None:
+            return self._do_after_commit(act, call, event)
+        try:
+            gateway = get_gateway()
+            act(gateway)
+        except unreachable.ERRORS as error:
+            unreachable.take(error, **self._describe(call, event))
+            return Pending(_nothing)
+        if event is not None:
+            return Pending(gateway.drain)
+        return Pending(partial(self._settled, gateway, call))
+
+    async def _settled(self, gateway: Gateway, call: str) -> None:
+        try:
+            await gateway.settled()
+        except unreachable.ERRORS as error:
+            unreachable.take(error, **self._describe(call))
+
+    def _describe(self, call: str, event: str | None = None) -> dict[str, str]:
+        """Return what the log tells of a call."""
+        fields = {"namespace": self._target.namespace, "call": call}
+        return fields if event is None else {**fields, "event": event}
+
+    def _do_after_commit(self, act: Act, call: str, event: str | None) -> Pending:
+        def act_or_log() -> None:
+            try:
+                act(get_gateway())
+            except Exception as error:  # or the other hooks of the commit would not run
+                unreachable.take_after_commit(error, **self._describe(call, event))
+
+        try:
+            get_gateway()
+        except NotRunning:  # that will be so at the commit, too: better said before it
+            if unreachable.should_raise():
+                raise
+        _on_commit(act_or_log, self._on_commit)
+        return Pending(_nothing)
 
     # Questions
 
@@ -122,13 +176,22 @@ class Broadcaster:
 
         What did not come within `timeout` seconds is in the answer's `missing`.
         """
+        self._refuse_on_commit("call")
         message = Message(self._target.namespace, event, args)
         message.frames(Format.SOCKETIO)
         return await get_gateway().call(self._target, message, timeout)
 
     def call(self, event: str, *args: Any, timeout: float = DEFAULT_CALL_TIMEOUT) -> Answers:
         """The same as `acall`, from code that is not async."""
+        self._refuse_on_commit("call")
         return get_gateway().wait(lambda: self.acall(event, *args, timeout=timeout))
+
+    def _refuse_on_commit(self, question: str) -> None:
+        if self._on_commit is not None:
+            raise TypeError(
+                f"{question}() wants an answer now, and on_commit() lets it wait for the commit. "
+                "Ask without on_commit(), or in a function that you give to transaction.on_commit()"
+            )
 
     # Who is there, in the whole cluster. The models are imported late: a site may import this
     # module while its apps are loading.
@@ -137,6 +200,7 @@ class Broadcaster:
         """Return them as a QuerySet of `realtime.models.Socket`. Raises PresenceDisabled."""
         from . import queries  # noqa: PLC0415
 
+        self._refuse_on_commit("sockets")
         return queries.find_sockets(self._target)
 
     def rooms(self) -> RoomQuerySet:
@@ -146,6 +210,7 @@ class Broadcaster:
         """
         from . import queries  # noqa: PLC0415
 
+        self._refuse_on_commit("rooms")
         return queries.find_rooms(self._target)
 
     def count(self) -> int:
@@ -161,6 +226,19 @@ class Broadcaster:
 
         with queries.available():
             return await self.sockets().acount()
+
+
+async def _nothing() -> None:
+    """There is nothing to wait for."""
+
+
+@async_unsafe(
+    "on_commit() waits for the transaction of the thread that it is called in, and async code has "
+    "none. Call it where the transaction is: in a plain def, such as a receiver of post_save or a "
+    "function given to sync_to_async(). Without a transaction, send without on_commit()."
+)
+def _on_commit(function: Callable[[], None], using: str | None) -> None:
+    transaction.on_commit(function, using)
 
 
 def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadcaster:

@@ -21,6 +21,9 @@ from .limits import fits_rate_limits
 
 TRANSPORTS = ("polling", "websocket")
 
+# What a call that wants no answer does where nobody can be reached.
+UNREACHABLE = ("auto", "raise", "log")
+
 
 class Option(NamedTuple):
     """A setting: its default, whether a value fits, and what would fit."""
@@ -129,6 +132,11 @@ OPTIONS: dict[str, Option] = {
         lambda value: isinstance(value, str) and bool(value),
         "Give the alias of a channel layer in CHANNEL_LAYERS.",
     ),
+    "UNREACHABLE": Option(
+        "auto",
+        lambda value: value in UNREACHABLE,
+        'Give "auto", "raise" or "log".',
+    ),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
@@ -158,6 +166,7 @@ class Settings(SimpleNamespace):
     MAX_CONNECTIONS_PER_ADDRESS: int
     CORS_ORIGINS: tuple[str, ...]
     CHANNEL_LAYER: str
+    UNREACHABLE: str
     PRESENCE: bool
     SERVER_HEARTBEAT: float
     PERMISSION: str

@@ -8,7 +8,9 @@ from typing import Any
 logger = logging.getLogger("realtime")
 
 
-def log(level: int, what: str, *, exc_info: bool = False, **fields: Any) -> None:
+def log(
+    level: int, what: str, *, exc_info: bool | BaseException | None = False, **fields: Any
+) -> None:
     """
     Log `what` with its fields, as text and as ``record.realtime`` (a dict) for other formatters.
 

@@ -18,14 +18,15 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     Add `session`, `user` and `cookies` to a request's scope, and return it.
 
-    A `user` that a site's own middleware has put there is taken as it is, and nothing is added. A
-    `session` without a user is taken for the client's. Without a session cookie nothing is looked
-    up.
+    What a site's own middleware has put there is taken as it is: a `user`, or a `session` whose
+    user is looked up. Without a session or its cookie nothing is looked up.
     """
     if "user" in scope:
         return scope
     cookies = parse_cookie(header(scope, b"cookie") or "")
-    session = scope["session"] if "session" in scope else _open_session(cookies)
+    session = scope.get("session")
+    if session is None:
+        session = _open_session(cookies)
     # It imports the user model: that is there after django.setup(), which get_application() calls.
     from .users import find_user  # noqa: PLC0415
 

@@ -45,10 +45,15 @@ async def find_user(lookups: Lookups, session: Any) -> Any:
         user = await lookups.run_together(_find_users, session)
         if user is not None:
             return user
-    return await lookups.run(_find_by_django, session)
+    return await lookups.run(get_session_user, session)
 
 
-def _find_by_django(session: Any) -> Any:
+def get_session_user(session: Any) -> Any:
+    """
+    Return the user of a Django session, as Django finds it; AnonymousUser where there is none.
+
+    It asks the database. The session keeps its key, of which only Django can tell a client.
+    """
     return get_user(cast(HttpRequest, _Request(_Unrenewed(session))))
 
 

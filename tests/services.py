@@ -88,6 +88,10 @@ class PostgreSQL(Service):
             migrate(self._create(self._template, "template1"))
         return self._create(f"test_{uuid.uuid4().hex[:12]}", self._template)
 
+    def new_empty_database(self) -> str:
+        """Return the URL of a new database with no tables."""
+        return self._create(f"test_{uuid.uuid4().hex[:12]}", "template1")
+
     def _create(self, name: str, template: str) -> str:
         url = f"postgres://postgres@{HOST}:{self.port}"
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Counters:
     """
     What a hub counts: events from clients and to clients, volatile messages `dropped` because
-    their clients were slow, clients `cut` because they were slower still, and events beyond a rate
-    limit.
+    their clients were slow, clients `cut` because they were slower still, events beyond a rate
+    limit, and calls for many sockets that this process did not send.
     """
 
     events_in: int = 0
@@ -18,3 +18,4 @@ class Counters:
     dropped: int = 0
     cut: int = 0
     limited: int = 0
+    unsent: int = 0

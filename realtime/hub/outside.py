@@ -20,6 +20,7 @@ from ..exceptions import LayerUnavailable, NotRunning
 from ..logs import log
 from ..messages import Format, Message, encode_args
 from .background import Background
+from .breaker import Breaker
 from .calls import Answers, as_question, collect
 from .envelopes import (
     HUBS,
@@ -34,6 +35,7 @@ from .envelopes import (
     encode,
     open_parcel,
     pack,
+    server_group,
     unpack,
 )
 from .gateway import on_loop
@@ -86,6 +88,7 @@ class Outside:
         self._channel = ""
         self._listener: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._breaker = Breaker(self._spawn, self._reach_layer)
         self._background = Background("realtime-outside")
         self._loop = self._background.loop
 
@@ -134,6 +137,8 @@ class Outside:
 
         What comes for a group while another one waits for a free slot goes along with that.
         """
+        if (down := self._breaker.error) is not None:
+            raise _unavailable(down) from down
         batch = self._batches.get(group)
         if batch is not None and batch.take(body):
             await asyncio.shield(batch.sent)
@@ -149,13 +154,22 @@ class Outside:
 
     async def _send_batch(self, group: str, batch: Batch) -> None:
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
-                self._seal(group, batch)
-                await self._layer.group_send(group, pack(self._id, group, 0, 0, batch.bodies))
+            await self._breaker.call(self._hand_over(group, batch))
         except Exception as error:
             raise _unavailable(error) from error
         finally:
             self._seal(group, batch)
+
+    async def _hand_over(self, group: str, batch: Batch) -> None:
+        async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
+            self._seal(group, batch)
+            await self._layer.group_send(group, pack(self._id, group, 0, 0, batch.bodies))
+
+    async def _reach_layer(self) -> None:
+        """Send nothing to nobody, to know whether the layer takes it."""
+        nobody = server_group(self._id[1:])
+        async with asyncio.timeout(PUBLISH_TIMEOUT):
+            await self._layer.group_send(nobody, pack(self._id, nobody, 0, 0, []))
 
     def _seal(self, group: str, batch: Batch) -> None:
         if self._batches.get(group) is batch:

@@ -94,7 +94,8 @@ def _open_outside(alias: str) -> Outside:
         raise NotRunning(
             f"This process serves no Realtime clients, and its channel layer {kind}, so it "
             "reaches no process that does. Configure channels_redis in CHANNEL_LAYERS, or send "
-            "from the process that runs your ASGI application."
+            'from the process that runs your ASGI application. REALTIME["UNREACHABLE"] says '
+            "whether what wants no answer raises this, or logs it."
         )
     return Outside(layer)
 

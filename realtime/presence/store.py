@@ -126,9 +126,10 @@ class Store:
         statements.move.execute((transport, sid) for sid, transport in changes.moved.items())
 
     def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
-        users = [socket.connection.scope.get("user") for socket in sockets]
-        keys = self._users.keys(users)
-        return map(self._row, sockets, keys)
+        scopes = [socket.connection.scope for socket in sockets]
+        # A site's middleware may know that another row, or none, is the client's user.
+        users = [scope.get("presence_user", scope.get("user")) for scope in scopes]
+        return map(self._row, sockets, self._users.keys(users))
 
     def _row(self, socket: Socket, user: Any) -> tuple[Any, ...]:
         connection = socket.connection

@@ -10,6 +10,7 @@ from . import views
 
 urlpatterns = [
     path("act/", views.act),
+    path("save/", views.save),
     path("aact/", views.aact),
     *demo,
 ]

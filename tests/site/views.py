@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.contrib.auth.models import Group
+from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -24,6 +26,21 @@ def act(request: HttpRequest) -> JsonResponse:
     else:
         getattr(room, body["do"])(*body["args"])
     return JsonResponse({})
+
+
+@csrf_exempt
+@transaction.atomic
+def save(request: HttpRequest) -> JsonResponse:
+    """
+    Save a group with the name in the JSON body, tell all of "/cluster" at the commit, and save
+    another one in the commit's next hook. Answers the names of all groups that were there.
+    """
+    body = json.loads(request.body)
+    names = list(Group.objects.order_by("pk").values_list("name", flat=True))
+    Group.objects.create(name=body["name"])
+    realtime.of("/cluster").on_commit().emit("saved", body["name"])
+    transaction.on_commit(lambda: Group.objects.create(name=body["name"] + ", hooked"))
+    return JsonResponse({"names": names})
 
 
 @csrf_exempt

@@ -13,7 +13,7 @@ from channels.layers import channel_layers
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer
+from realtime import NamespaceConsumer, unsent
 from realtime.hub import Hub, ensure_hub, process
 from realtime.testing import Client
 from tests.unit import routing
@@ -22,8 +22,9 @@ from .probes import Probe, Wire
 
 NAMESPACES = "tests.unit.routing.namespaces"
 
-# Most tests touch no database; those of tests.unit.presence turn it on.
-DEFAULTS = {"NAMESPACES": NAMESPACES, "PRESENCE": False}
+# Most tests touch no database; those of tests.unit.presence turn it on. None loses a message in
+# silence.
+DEFAULTS = {"NAMESPACES": NAMESPACES, "PRESENCE": False, "UNREACHABLE": "raise"}
 
 Connect = Callable[..., Awaitable[Client]]
 Serve = Callable[..., None]
@@ -46,6 +47,16 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
         left = running.stats()
         assert not any(left.values()), left
     channel_layers.backends.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unsent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test has its own account of what was not sent."""
+    account = unsent.Unsent()
+    monkeypatch.setattr(unsent, "_unsent", account)
+    yield
+    if account._timer is not None:
+        account._timer.cancel()
 
 
 @pytest.fixture

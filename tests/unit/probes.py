@@ -111,3 +111,8 @@ class Wire:
         """Hang up."""
         self.session.close("transport close")
         self._sent.put_nowait(None)
+
+
+def unsent_lines(records: list[Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """Return what the log told of events and commands that were not sent: records and fields."""
+    return [(each, each.realtime) for each in records if each.args[0] == "unsent"]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import transaction
 
 import realtime
 from realtime import (
     NamespaceConsumer,
-    NotRunning,
     UnknownNamespace,
     event,
 )
 from realtime.exceptions import InvalidEventName, WouldDeadlock
-from realtime.hub import process
 from realtime.testing import Client
 
 from .conftest import Connect, Serve
@@ -246,71 +241,3 @@ async def test_an_answer_of_who_leaves_is_missing(crowd: Crowd) -> None:
 async def test_a_blocking_question_on_the_loop_is_refused(crowd: Crowd) -> None:
     with pytest.raises(WouldDeadlock, match="starts with a"):
         realtime.of().call("ready?")
-
-
-# Transactions
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_on_commit(crowd: Crowd) -> None:
-    seen: list[str] = []
-
-    def work() -> None:
-        with transaction.atomic():
-            realtime.to("a").on_commit().emit("said", 1)
-            realtime.emit("at once")
-            reached.set()
-            assert go_on.wait(DEADLINE)
-        seen.append("committed")
-
-    reached, go_on = threading.Event(), threading.Event()
-    working = asyncio.create_task(in_thread(work))
-    assert await in_thread(reached.wait, DEADLINE)
-    assert await got(crowd) == "ann bob cleo dan"
-    go_on.set()
-    await working
-    assert await crowd["ann"].receive() == ("said", 1)
-    assert await got(crowd) == "cleo"
-    assert seen == ["committed"]
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_on_commit_of_what_is_rolled_back(crowd: Crowd) -> None:
-    def work() -> None:
-        with suppress(ZeroDivisionError), transaction.atomic():
-            realtime.of().on_commit().emit("never")
-            raise ZeroDivisionError
-        realtime.of().on_commit().emit("outside of a transaction")
-
-    await in_thread(work)
-    assert await crowd["ann"].receive() == ("outside of a transaction",)
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_on_commit_sends_what_it_was_given(crowd: Crowd) -> None:
-    def work() -> None:
-        value = {"n": 1}
-        with transaction.atomic():
-            realtime.of().on_commit().emit("value", value)
-            with pytest.raises(TypeError):
-                realtime.of().on_commit().emit("value", object())
-            value["n"] = 2
-
-    await in_thread(work)
-    assert await crowd["ann"].receive() == ("value", {"n": 1})
-
-
-# Where no client is served
-
-
-def test_no_server_is_an_error_and_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_hubs", {})
-    calls: list[Callable[[], Any]] = [
-        lambda: realtime.emit("x"),
-        lambda: realtime.to("a").join("b"),
-        lambda: realtime.to("a").disconnect(),
-        lambda: realtime.to("a").call("x"),
-    ]
-    for call in calls:
-        with pytest.raises(NotRunning, match="ASGI application"):
-            call()

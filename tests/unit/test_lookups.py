@@ -90,6 +90,15 @@ async def test_who_is_not_looked_up(hub: Hub, opened: list[Any]) -> None:
     assert not hub.lookups.threads
 
 
+async def test_a_session_that_middleware_gave(user: User, hub: Hub) -> None:
+    given = await log_in(user)
+    scope = await complete_scope(hub, {**request("of somebody else"), "session": given})
+    assert scope["session"] is given
+    assert scope["user"] == user
+    scope = await complete_scope(hub, {**request(given.session_key), "session": new_session()})
+    assert scope["user"] == AnonymousUser()
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -21,7 +21,7 @@ from tests.live import LiveServer
 from tests.processes import ROOT
 from tests.valkey import Valkey
 
-from .conftest import heard, of_cluster
+from .conftest import NewValkey, heard, of_cluster
 
 
 @contextmanager
@@ -91,6 +91,16 @@ async def test_views_beside_a_hub(
     await exercise(cluster[0], path, member, room)
 
 
+async def test_views_that_wait_for_the_commit(
+    cluster: LiveCluster, wsgi: LiveServer, member: Member
+) -> None:
+    for server in (cluster[0], wsgi):
+        name = uuid4().hex
+        answer = await asyncio.to_thread(server.post, "/save/", json={"name": name})
+        assert answer.status_code == 200, answer.text
+        assert await member.client.got("saved", "/cluster") == name
+
+
 async def test_count_by_a_wsgi_server(wsgi: LiveServer, member: Member, room: str) -> None:
     query = {"namespace": "/cluster", "room": room}
     answer = await asyncio.to_thread(wsgi.get, "/clients-count", params=query)
@@ -121,6 +131,27 @@ def test_private_message_without_a_server(valkey: Valkey, new_server: ServerFact
     answer = server.post("/client/nobodyAAAAAAAAAAAAAAAAAAAA")
     assert answer.status_code == 503
     assert "No Realtime server has answered" in answer.json()["message"]
+
+
+def test_a_layer_that_is_down_after_the_commit(
+    new_valkey: NewValkey, new_server: ServerFactory
+) -> None:
+    valkey = new_valkey()
+    server = new_server(
+        "gunicorn",
+        env={"REDIS_URL": valkey.url, "SECRET_KEY": "s" * 50},
+        application="tests.site.wsgi:application",
+    )
+    names = []
+    for do in (lambda: None, valkey.stop, valkey.start):
+        do()
+        for number in range(3):
+            answer = server.post("/save/", json={"name": f"{len(names)} {number}"})
+            assert answer.status_code == 200, answer.text
+            assert answer.json() == {"names": names}
+            names += [f"{len(names)} {number}", f"{len(names)} {number}, hooked"]
+    assert "unsent namespace=/cluster call=emit event=saved" in server.log
+    assert "Traceback" not in server.log
 
 
 # Celery

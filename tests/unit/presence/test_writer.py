@@ -106,6 +106,15 @@ async def test_a_user_of_a_token_is_the_row_of_its_key(connect: Connect) -> None
     assert await ask(lambda: list(here)) == [user]
 
 
+async def test_whom_middleware_names(connect: Connect) -> None:
+    users = get_user_model().objects
+    ann, bob = await users.acreate(username="ann"), await users.acreate(username="bob")
+    nobody = await connect(user=ann, scope={"presence_user": None})
+    other = await connect(user=ann, scope={"presence_user": bob})
+    assert (await Socket.objects.aget(sid=nobody.sid)).user_id is None
+    assert (await Socket.objects.aget(sid=other.sid)).user_id == bob.pk
+
+
 async def test_a_user_who_is_deleted_meanwhile(connect: Connect) -> None:
     user = await ask(lambda: get_user_model().objects.create(username="ann"))
     await connect(user=user)
