@@ -61,8 +61,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_check_is_documented() -> None:
-    source = (ROOT / "realtime" / "checks.py").read_text()
-    ids = set(re.findall(r"id=\"(realtime\.[EWI]\d+)\"", source))
+    sources = (module.read_text() for module in (ROOT / "realtime" / "checks").glob("*.py"))
+    ids = {
+        name for source in sources for name in re.findall(r"id=\"(realtime\.[EWI]\d+)\"", source)
+    }
     assert ids == {name for name in first_cells("settings.md") if name.startswith("realtime.")}
 
 

@@ -167,7 +167,7 @@ def test_presence_of_several_machines_in_a_file(settings: Settings) -> None:
 def test_a_uvicorn_without_websockets(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, installed: set[str], warned: bool
 ) -> None:
-    monkeypatch.setattr("realtime.checks.find_spec", lambda name: name in installed or None)
+    monkeypatch.setattr("realtime.checks.servers.find_spec", lambda name: name in installed or None)
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "daphne"]
     assert ids(found()) == ["realtime.W008"] * warned
 

@@ -1,0 +1,11 @@
+"""
+What a site has set or written wrong, said by ``manage.py check`` with a hint.
+
+One module for each subject; importing this package registers all of them.
+"""
+
+from __future__ import annotations
+
+from . import layers, presence, servers, settings
+
+__all__ = ["layers", "presence", "servers", "settings"]
