@@ -6,6 +6,7 @@ Every error of this package, in one tree::
     ├── EventError              a handler answers an event with an error
     │   ├── InvalidArguments    the client's arguments do not fit the handler
     │   └── RateLimited         the client sends more of these events than it may
+    ├── InvalidConsumer         a consumer's class cannot work as it is written
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
     ├── UnknownNamespace        no route leads to that namespace
@@ -73,6 +74,19 @@ class RateLimited(EventError):
     """A client sends more of these events than ``rate_limits`` or ``RATE_LIMITS`` allow."""
 
     default_code = "rate_limited"
+
+
+class InvalidConsumer(RealtimeError, TypeError, ValueError):
+    """
+    A consumer's class, or what ``as_asgi()`` is given for it, cannot work as it is written.
+
+    ``message`` says what is wrong, ``hint`` what to write instead.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
 
 
 class ClientDisconnected(RealtimeError):
