@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
+from .apps import require_installed
 from .conf import get_settings
 from .exceptions import HandshakeError
 from .hub import Hub, ensure_hub
 from .hub.envelopes import HttpRequest, HttpResponse
-from .scopes import complete_scope
+from .logins import find_anonymity, session_store
+from .logs import log
+from .routing import check_routes
+from .scopes import identify
 from .transports import http, plain, relay, websocket
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
@@ -33,9 +38,21 @@ def get_application(
 
     `http` serves all other HTTP requests, Django's application by default; `websocket` all other
     WebSockets, such as a site's own Channels routes. Without it they are refused.
+
+    Raises ImproperlyConfigured, ImportError or a RealtimeError for a site that cannot be served.
     """
     django = cast(Application, get_asgi_application())
+    _check_site()
     return Realtime(http or django, websocket)
+
+
+def _check_site() -> None:
+    """Find what is wrong before a client does: servers start without Django's system checks."""
+    require_installed()
+    check_routes()
+    session_store()
+    if (anonymity := find_anonymity()) is not None:
+        log(logging.WARNING, "all-anonymous", reason=anonymity.reason)
 
 
 class Realtime:
@@ -77,7 +94,7 @@ class Realtime:
             return
 
         async def start(scope: Scope) -> Session:
-            session = Session(hub, await complete_scope(hub, scope), PollingWriter())
+            session = Session(hub, await identify(hub, scope), PollingWriter())
             assert session.inbox is not None
             hub.spawn(session.read(session.inbox.receive))
             return session
@@ -98,14 +115,14 @@ class Realtime:
         if _is_engine_path(path):
             return websocket.serve(hub, scope, receive, send, _start_session)
         if path.startswith(get_settings().PLAIN_PATH):
-            return plain.serve(hub, scope, receive, send, complete_scope)
+            return plain.serve(hub, scope, receive, send, identify)
         if self._websocket is not None:
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)
 
 
 async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
-    return Session(hub, await complete_scope(hub, scope), writer)
+    return Session(hub, await identify(hub, scope), writer)
 
 
 def _ensure_hub() -> Hub:

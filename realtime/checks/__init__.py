@@ -6,6 +6,6 @@ One module for each subject; importing this package registers all of them.
 
 from __future__ import annotations
 
-from . import layers, namespaces, presence, servers, settings
+from . import installation, layers, namespaces, presence, servers, settings
 
-__all__ = ["layers", "namespaces", "presence", "servers", "settings"]
+__all__ = ["installation", "layers", "namespaces", "presence", "servers", "settings"]

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import HandshakeError, TooLarge, TooManyConnections
+from ..exceptions import HandshakeError, TooLarge
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
@@ -76,8 +76,8 @@ async def serve(
     if old is None:
         try:
             session = await start(hub, scope, reader.writer)
-        except TooManyConnections as error:
-            await reader.turn_away(POLICY_VIOLATION, error.message)
+        except HandshakeError as error:
+            await reader.turn_away(error.close_code, error.message)
             return None
         session.open()
         reader.start(session)
