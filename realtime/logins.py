@@ -60,10 +60,10 @@ def has_sessions() -> bool:
     if get_model_class is None or apps.is_installed(SESSIONS):
         return True
     try:
-        get_model_class()
-    except RuntimeError:  # a model of an app that is not installed
+        app = get_model_class()._meta.app_label
+    except RuntimeError:  # so Django says of a model whose app is not installed
         return False
-    return True
+    return app in apps.app_configs
 
 
 def has_user_model() -> bool:

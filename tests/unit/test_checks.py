@@ -14,10 +14,12 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connections
+from django.test import override_settings
 from django.urls import path
 from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
+from realtime.checks.installation import check_logins
 
 from .conftest import NAMESPACES, Serve
 
@@ -276,3 +278,55 @@ def test_presence_without_a_database(
     messages = found()
     assert [message.id for message in messages] == ["realtime.W003"] * bool(problem)
     assert all(problem in message.msg and message.hint for message in messages)
+
+
+CONTRIB = "django.contrib"
+USERS = ["realtime", f"{CONTRIB}.contenttypes", f"{CONTRIB}.auth"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "engine", "said"),
+    [
+        (["realtime"], "db", {"realtime.E012": "auth.User", "realtime.W011": f"{CONTRIB}.auth"}),
+        (USERS, "db", {"realtime.W011": f"{CONTRIB}.sessions"}),
+        (USERS, "cached_db", {"realtime.W011": f"{CONTRIB}.sessions"}),
+        (USERS, "signed_cookies", {}),
+        (USERS, "cache", {}),
+        (USERS, "file", {}),
+        (USERS, "nowhere", {"realtime.E011": "nowhere"}),
+        ([*USERS, f"{CONTRIB}.sessions"], "db", {}),
+    ],
+)
+def test_sites_that_do_not_know_their_clients(
+    installed: list[str], engine: str, said: dict[str, str]
+) -> None:
+    engine = f"{CONTRIB}.sessions.backends.{engine}"
+    with override_settings(INSTALLED_APPS=installed, SESSION_ENGINE=engine):
+        messages = list(check_logins())
+    assert sorted(ids(messages), key=str) == sorted(said)
+    for message in messages:
+        assert said[str(message.id)] in message.msg
+        assert message.hint
+
+
+@pytest.mark.parametrize(
+    ("tenants", "where"),
+    [
+        ({"SHARED_APPS": ["realtime"], "TENANT_APPS": ["shop"]}, ""),
+        ({"SHARED_APPS": [], "TENANT_APPS": ["shop", "realtime"]}, "TENANT_APPS"),
+        ({"SHARED_APPS": ["realtime"], "TENANT_APPS": ["realtime"]}, "TENANT_APPS"),
+        ({"TENANT_APPS": ["realtime.apps.RealtimeConfig"]}, "TENANT_APPS"),
+        ({"TENANT_TYPES": {"public": {"APPS": ["realtime"]}, "shop": {"APPS": []}}}, ""),
+        (
+            {"TENANT_TYPES": {"public": {"APPS": []}, "shop": {"APPS": ["realtime"]}}},
+            "TENANT_TYPES['shop']",
+        ),
+    ],
+)
+def test_tables_of_single_tenants(tenants: dict[str, Any], where: str) -> None:
+    with override_settings(**tenants):
+        messages = found()
+    assert ids(messages) == ["realtime.E013"] * bool(where)
+    for message in messages:
+        assert where in message.msg
+        assert "SHARED_APPS" in (message.hint or "")
