@@ -29,7 +29,7 @@ def check_annotations(consumer_class: type, *, patient: bool = False) -> None:
     for method in find_methods(consumer_class):
         place = place_of(method.holder, method.name, method.value)
         try:
-            parameters = parameters_of(method.value, eval_str=True)
+            parameters = parameters_of(method.value)
         except Exception as error:  # whatever the text of an annotation does
             if patient and isinstance(error, NameError) and _is_being_imported(method):
                 return
@@ -61,7 +61,11 @@ def _is_being_imported(method: Method) -> bool:
 def _culprit(method: Method, error: Exception) -> str:
     """Return which annotation it is, where that is to be seen."""
     name = getattr(error, "name", None)
-    for parameter, annotation in getattr(method.value, "__annotations__", {}).items():
+    try:
+        annotations = dict(method.value.__annotations__)
+    except Exception:  # which Python 3.14 resolves here, and not before
+        return ""
+    for parameter, annotation in annotations.items():
         if isinstance(name, str) and isinstance(annotation, str) and name in annotation:
             what = "what it returns" if parameter == "return" else f"its parameter {parameter!r}"
             return f"{what}, {annotation!r}: "

@@ -26,6 +26,7 @@ from .overrides import (
     own_names,
     path_of,
     place_of,
+    signature_of,
     stands_behind,
 )
 
@@ -93,7 +94,7 @@ def _check_handler(method: Method, root: type) -> None:
             "in its place removes a handler.",
         )
     check_no_generator(place, value)
-    parameters = list(inspect.signature(value).parameters.values())
+    parameters = list(signature_of(value).parameters.values())
     first = parameters[0] if parameters else None
     takes_self = first is not None and (
         first.kind is first.VAR_POSITIONAL
@@ -198,7 +199,7 @@ def check_initkwargs(consumer_class: type, initkwargs: dict[str, Any], root: typ
             'Write them like {"message": "5/s", "*": "100/m"}.',
         ) from None
     try:
-        inspect.signature(consumer_class).bind(**initkwargs)
+        signature_of(consumer_class).bind(**initkwargs)
     except TypeError as error:
         raise InvalidConsumer(
             f"{place_of(consumer_class, '__init__')} does not take what as_asgi() is given: "

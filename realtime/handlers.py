@@ -178,7 +178,7 @@ class Handler:
         self.function = function
         self.is_async = iscoroutinefunction(function)
         self.room = room
-        parameters = parameters_of(function, eval_str=True)
+        parameters = parameters_of(function)
         positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
         self.names = [parameter.name for parameter in positional]
         self.required = sum(parameter.default is parameter.empty for parameter in positional)
@@ -219,13 +219,13 @@ class Handler:
             raise InvalidArguments(f"argument {name}: {error}") from None
 
 
-def parameters_of(function: Callable[..., Any], eval_str: bool) -> list[inspect.Parameter]:
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """
-    Return a method's parameters without `self`.
+    Return a method's parameters without `self`, and with annotations that are resolved.
 
-    With `eval_str` annotations are resolved, and what that raises is raised.
+    Raises whatever an annotation raises that cannot be.
     """
-    first, *others = inspect.signature(function, eval_str=eval_str).parameters.values()
+    first, *others = inspect.signature(function, eval_str=True).parameters.values()
     if first.kind is inspect.Parameter.VAR_POSITIONAL:  # a decorator's "*args, **kwargs"
         return [first, *others]
     return others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from functools import cache, cached_property
 from typing import Any
 
@@ -41,6 +42,17 @@ def path_of(owner: type) -> str:
 def definition(function: Any) -> str:
     """Return how a function like this one is defined."""
     return "async def" if inspect.iscoroutinefunction(function) else "def"
+
+
+def signature_of(function: Any, *, follow_wrapped: bool = True) -> inspect.Signature:
+    """Return a signature, without a look at annotations whose names may come later."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format  # noqa: PLC0415
+
+        return inspect.signature(
+            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
+        )
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
 
 
 def stands_behind(consumer_class: type, base: type, root: type) -> bool:
@@ -109,7 +121,7 @@ def _check_method(place: str, name: str, value: Any, own: Any, root: type) -> No
     if not inspect.isfunction(function):
         return  # what another library makes of a method
     check_no_generator(place, function)
-    parameters = list(inspect.signature(own).parameters.values())
+    parameters = list(signature_of(own).parameters.values())
     if isinstance(value, staticmethod):
         del parameters[0]
     if not _accepts(function, parameters, any_number=name in HOOKS):
@@ -138,7 +150,7 @@ def _accepts(function: Any, parameters: list[inspect.Parameter], any_number: boo
         each.name for each in parameters if each.kind in POSITIONAL and each.default is each.empty
     ]
     rest = any(each.kind is each.VAR_POSITIONAL for each in parameters)
-    signature = inspect.signature(function, follow_wrapped=False)
+    signature = signature_of(function, follow_wrapped=False)
     try:
         for more in ((0, 1, 20) if any_number else (1,)) if rest else (0,):
             signature.bind(*required, *["more"] * more)
