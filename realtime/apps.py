@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -22,3 +23,9 @@ class RealtimeConfig(AppConfig):
         if apps.is_installed("django.contrib.admin"):
             observers.register("realtime.news.observe")
             routing.include("realtime.admin.live.namespaces")
+
+
+def require_installed() -> None:
+    """Raise ImproperlyConfigured where ``INSTALLED_APPS`` does not have this app."""
+    if not apps.is_installed("realtime"):
+        raise ImproperlyConfigured('Realtime is not installed. Add "realtime" to INSTALLED_APPS.')

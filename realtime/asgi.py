@@ -10,14 +10,16 @@ from typing import Any, cast
 from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
 
+from .apps import require_installed
 from .conf import get_settings
 from .exceptions import HandshakeError
 from .hub import Hub, ensure_hub
 from .hub.envelopes import HttpRequest, HttpResponse
+from .logins import find_anonymity, session_store
 from .logs import log
 from .mounting import find_routers, has_route
-from .routing import has_namespace
-from .scopes import complete_scope
+from .routing import check_routes, has_namespace
+from .scopes import identify
 from .transports import http, plain, relay, websocket
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
@@ -41,9 +43,21 @@ def get_application(
 
     `http` serves all other HTTP requests, Django's application by default; `websocket` all other
     WebSockets, such as a site's own Channels routes. Without it they are refused.
+
+    Raises ImproperlyConfigured, ImportError or a RealtimeError for a site that cannot be served.
     """
     django = cast(Application, get_asgi_application())
+    _check_site()
     return Realtime(http or django, websocket)
+
+
+def _check_site() -> None:
+    """Find what is wrong before a client does: servers start without Django's system checks."""
+    require_installed()
+    check_routes()
+    session_store()
+    if (anonymity := find_anonymity()) is not None:
+        log(logging.WARNING, "all-anonymous", reason=anonymity.reason)
 
 
 class Realtime:
@@ -86,7 +100,7 @@ class Realtime:
             return
 
         async def start(scope: Scope) -> Session:
-            session = Session(hub, await complete_scope(hub, scope), PollingWriter())
+            session = Session(hub, await identify(hub, scope), PollingWriter())
             assert session.inbox is not None
             hub.spawn(session.read(session.inbox.receive))
             return session
@@ -109,7 +123,7 @@ class Realtime:
         if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
             scope, namespace
         ):
-            return plain.serve(hub, namespace, scope, receive, send, complete=complete_scope)
+            return plain.serve(hub, namespace, scope, receive, send, complete=identify)
         if self._websocket is not None:
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)
@@ -149,7 +163,7 @@ class Realtime:
 
 
 async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
-    return Session(hub, await complete_scope(hub, scope), writer)
+    return Session(hub, await identify(hub, scope), writer)
 
 
 def _ensure_hub() -> Hub:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, cached_property, partial, update_wrapper
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
 
+from .annotations import check_annotations
 from .broadcast import Broadcaster, Pending
+from .contract import check_class, check_initkwargs
 from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
 from .hub.targets import Target
-from .limits import check_rates
 from .messages import Message
 from .names import check_rooms
 from .running import call_apart, call_hook, call_in_thread
@@ -24,8 +25,14 @@ from .sockets import Socket
 __all__ = ["NamespaceConsumer", "event"]
 
 Consumer = TypeVar("Consumer", bound="NamespaceConsumer")
+Given = ParamSpec("Given")
 
 DEFAULT_ACK_TIMEOUT = 10.0
+
+
+def _hook(function: Callable[Given, Coroutine[Any, Any, Any]]) -> Callable[Given, Any]:
+    """Let type checkers know that a plain `def` may override this as well as an `async def`."""
+    return function
 
 
 class NamespaceConsumer:
@@ -42,6 +49,20 @@ class NamespaceConsumer:
     # is for all others together.
     rate_limits: Mapping[str, str] = {}
 
+    # What the route captured.
+    kwargs: dict[str, Any]
+
+    # Each of these names is the consumer's own, and refused in subclasses.
+    _socket: Socket
+    _target: Target
+    _handlers: dict[str, list[Handler]]
+    _query: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise InvalidConsumer for a class that cannot work as it is written."""
+        super().__init_subclass__(**kwargs)
+        check_class(cls, NamespaceConsumer)
+
     def __init__(self, **initkwargs: Any) -> None:
         for name, value in initkwargs.items():
             setattr(self, name, value)
@@ -52,16 +73,12 @@ class NamespaceConsumer:
         Return what a route of ``REALTIME["NAMESPACES"]`` points to.
 
         `initkwargs` set attributes of the class on each instance, as in Django's ``as_view``.
-        Raises TypeError for a name that the class does not have, ValueError for `rate_limits` that
-        are none.
+        Raises InvalidConsumer (a TypeError) for a name that the class does not have or that is the
+        consumer's own, and for a class that cannot work as it is written.
         """
-        for name in initkwargs:
-            if not hasattr(cls, name):
-                raise TypeError(
-                    f"as_asgi() cannot set {name!r}: {cls.__name__} has no such attribute"
-                )
-
-        check_rates(initkwargs.get("rate_limits", cls.rate_limits))
+        check_class(cls, NamespaceConsumer)
+        check_initkwargs(cls, initkwargs, NamespaceConsumer)
+        check_annotations(cls, patient=True)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise TypeError(
@@ -105,6 +122,7 @@ class NamespaceConsumer:
 
     # Hooks
 
+    @_hook
     async def connect(self, auth: dict[str, Any]) -> None:
         """
         A client asks for this namespace, with `auth` as it gave it (empty where it gave none).
@@ -112,9 +130,11 @@ class NamespaceConsumer:
         Return to accept; raise ConnectionRefused to turn it away.
         """
 
+    @_hook
     async def receive(self, event: str, *args: Any) -> Any:
         """Take every event that no handler claims; what is returned is the acknowledgement."""
 
+    @_hook
     async def disconnect(self, reason: str) -> None:
         """The client is gone, for one of Socket.IO's reasons. What is emitted reaches others."""
 

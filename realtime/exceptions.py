@@ -6,6 +6,7 @@ Every error of this package, in one tree::
     ├── EventError              a handler answers an event with an error
     │   ├── InvalidArguments    the client's arguments do not fit the handler
     │   └── RateLimited         the client sends more of these events than it may
+    ├── InvalidConsumer         a consumer's class cannot work as it is written
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
     ├── UnknownNamespace        no route leads to that namespace
@@ -16,7 +17,8 @@ Every error of this package, in one tree::
     ├── ServerGone              another server was asked, and does not answer
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
-    │   └── TooManyConnections  a user or an address has as many connections as it may
+    │   ├── TooManyConnections  a user or an address has as many connections as it may
+    │   └── ServerUnavailable   a client's session cannot be looked up
     └── ProtocolError           the other side broke the protocol
         ├── EmptyPacket         ├── UnknownPacketType    ├── UnexpectedPacket
         ├── InvalidText         ├── InvalidBase64        ├── InvalidJSON
@@ -75,6 +77,19 @@ class RateLimited(EventError):
     default_code = "rate_limited"
 
 
+class InvalidConsumer(RealtimeError, TypeError, ValueError):
+    """
+    A consumer's class, or what ``as_asgi()`` is given for it, cannot work as it is written.
+
+    ``message`` says what is wrong, ``hint`` what to write instead.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
 class ClientDisconnected(RealtimeError):
     """The client went away while its acknowledgement was awaited."""
 
@@ -119,8 +134,11 @@ class HandshakeError(RealtimeError):
     """
     An Engine.IO request that is refused, with the codes of the reference server.
 
-    ``code`` is 0 to 5, ``status`` the HTTP status, ``message`` what the client is told.
+    ``code`` is 0 to 5, ``status`` the HTTP status, ``message`` what the client is told;
+    ``close_code`` ends a WebSocket that is open already.
     """
+
+    close_code = 1008
 
     MESSAGES = {
         0: "Transport unknown",
@@ -146,6 +164,16 @@ class TooManyConnections(HandshakeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(self.FORBIDDEN, message)
+
+
+class ServerUnavailable(HandshakeError):
+    """A client whose session cannot be looked up, since the database or a backend fails."""
+
+    close_code = 1011
+
+    def __init__(self) -> None:
+        super().__init__(self.BAD_REQUEST, "server error")
+        self.status = 503
 
 
 class ProtocolError(RealtimeError, ValueError):

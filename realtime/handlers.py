@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+import sys
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial, partialmethod
+from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
 from asgiref.sync import iscoroutinefunction
 
-from .exceptions import InvalidArguments
+from .exceptions import InvalidArguments, InvalidConsumer, InvalidEventName
+from .names import check_rooms
 from .protocol.socketio import check_event_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+# Where a function keeps what `event` says of it, and a class's body all that it said there.
+_MARK = "_realtime_event"
+CLAIMS = "_realtime_claims"
+
+NAME_HINT = (
+    "Give the event another name, a text; the hooks connect(self, auth) and "
+    "disconnect(self, reason) are written without @event."
+)
+
+
+class Mark(NamedTuple):
+    """What `event` says of a method: its event (None: its own name), its room, and its place."""
+
+    event: str | None
+    room: str | None
+    method: str
+    line: int
 
 
 @overload
@@ -29,17 +50,112 @@ def event(name: Any = None, /, *, room: str | None = None) -> Any:
 
     `name` is the event's name, the method's own by default. With `room` the handler is only for
     sockets in that room. Handlers with a room are asked first; at most one handler gets an event.
+
+    Raises InvalidEventName for a name that is reserved or no text, InvalidConsumer for a room that
+    is none, and for what is no plain method.
     """
     if inspect.isfunction(name):
-        return event()(name)
+        return _mark(name, None, None, sys._getframe(1).f_locals)
+    if callable(name) or hasattr(name, "__get__"):
+        raise _not_a_method(name)
+    return lambda function: _mark(function, name, room, sys._getframe(1).f_locals)
 
-    def mark(function: Function) -> Function:
-        event_name = function.__name__ if name is None else name
-        check_event_name(event_name)
-        function._realtime_event = (event_name, room)  # type: ignore[attr-defined]
-        return function
 
-    return mark
+def _mark(function: Any, name: str | None, room: str | None, body: dict[str, Any]) -> Any:
+    """Mark a function, and note that in the body of the class that it stands in."""
+    if not inspect.isfunction(function):
+        raise _not_a_method(function)
+    line = function.__code__.co_firstlineno
+    place = f"{function.__module__}.{function.__qualname__} (line {line})"
+    if _MARK in vars(function):
+        raise InvalidConsumer(
+            f"{place} has @event twice, and a method handles one event.",
+            "Write a second method for the other event, which calls this one.",
+        )
+    try:
+        check_event_name(function.__name__ if name is None else name)
+    except InvalidEventName as error:
+        raise InvalidEventName(f"{place}: {error}. {NAME_HINT}") from None
+    try:
+        check_rooms(() if room is None else (room,))
+    except (TypeError, ValueError) as error:
+        raise InvalidConsumer(
+            f"{place}: {error}.",
+            'Name one room, like @event("message", room="Room №1"), in a handler for each room.',
+        ) from None
+    mark = Mark(name, room, function.__name__, line)
+    function._realtime_event = mark  # type: ignore[attr-defined]
+    if function.__qualname__ == f"{body.get('__qualname__')}.{function.__name__}":
+        body.setdefault(CLAIMS, []).append(mark)
+    return function
+
+
+def _not_a_method(value: Any) -> InvalidConsumer:
+    return InvalidConsumer(
+        f"@event stands on a plain method of a consumer, not on {_describe(value)}.",
+        "Write @event above `async def name(self, ...)`, or above `def name(self, ...)`, which "
+        "runs in a thread as it is.",
+    )
+
+
+def _describe(value: Any) -> str:
+    kind = value if inspect.isclass(value) else type(value)
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if inspect.isclass(value):
+        return f"the class {kind.__qualname__}"
+    return f"a {kind.__name__}" + (f" ({name})" if isinstance(name, str) else "")
+
+
+def mark_of(value: Any) -> Mark | None:
+    """Return what `event` says of an attribute of a class, or of what that wraps; or None."""
+    while value is not None:
+        mark = getattr(value, "__dict__", {}).get(_MARK)
+        if isinstance(mark, Mark):
+            return mark
+        if isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+        elif isinstance(value, property):
+            value = value.fget
+        elif isinstance(value, cached_property | partial | partialmethod):
+            value = value.func
+        else:
+            return None
+    return None
+
+
+class Method(NamedTuple):
+    """
+    A handler as it stands in a class.
+
+    `holder` is the class whose body has its `value`; `owner` the one that says `@event` of it.
+    """
+
+    name: str
+    value: Any
+    event: str
+    mark: Mark
+    holder: type
+    owner: type
+
+
+def find_methods(consumer_class: type) -> Iterator[Method]:
+    """
+    Yield a class's handlers as they are written, those of subclasses before those of their bases.
+
+    A method that overrides a handler without the decorator stays the handler of that event; None
+    in its place removes it.
+    """
+    bases = consumer_class.__mro__
+    for name in dict.fromkeys(name for base in bases for name in vars(base)):
+        holders = [base for base in bases if name in vars(base)]
+        value = vars(holders[0])[name]
+        for owner in holders:
+            mark = mark_of(vars(owner)[name])
+            if mark is not None:
+                if value is not None:
+                    event_name = name if mark.event is None else mark.event
+                    yield Method(name, value, event_name, mark, holders[0], owner)
+                break
 
 
 class Handler:
@@ -62,7 +178,7 @@ class Handler:
         self.function = function
         self.is_async = iscoroutinefunction(function)
         self.room = room
-        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        parameters = parameters_of(function)
         positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
         self.names = [parameter.name for parameter in positional]
         self.required = sum(parameter.default is parameter.empty for parameter in positional)
@@ -103,6 +219,18 @@ class Handler:
             raise InvalidArguments(f"argument {name}: {error}") from None
 
 
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """
+    Return a method's parameters without `self`, and with annotations that are resolved.
+
+    Raises whatever an annotation raises that cannot be.
+    """
+    first, *others = inspect.signature(function, eval_str=True).parameters.values()
+    if first.kind is inspect.Parameter.VAR_POSITIONAL:  # a decorator's "*args, **kwargs"
+        return [first, *others]
+    return others
+
+
 def _converter(parameter: inspect.Parameter) -> Callable[[Any], Any] | None:
     """Return what converts a value to the parameter's annotation; None where there is none."""
     annotation = parameter.annotation
@@ -112,25 +240,11 @@ def _converter(parameter: inspect.Parameter) -> Callable[[Any], Any] | None:
 
 
 def find_handlers(consumer_class: type) -> dict[str, list[Handler]]:
-    """
-    Return a class's handlers by event, those with a room first.
-
-    A method that overrides a handler without the decorator stays the handler of that event.
-    """
+    """Return a class's handlers by event, those with a room first."""
     handlers: dict[str, list[Handler]] = {}
-    for name in dict.fromkeys(name for base in consumer_class.__mro__ for name in vars(base)):
-        function = getattr(consumer_class, name, None)
-        mark = next(
-            (
-                vars(base)[name]._realtime_event
-                for base in consumer_class.__mro__
-                if hasattr(vars(base).get(name), "_realtime_event")
-            ),
-            None,
-        )
-        if mark is not None and callable(function):
-            event_name, room = mark
-            handlers.setdefault(event_name, []).append(Handler(function, room))
+    for method in find_methods(consumer_class):
+        handler = Handler(getattr(consumer_class, method.name), method.mark.room)
+        handlers.setdefault(method.event, []).append(handler)
     for choices in handlers.values():
         choices.sort(key=lambda handler: handler.room is None)
     return handlers

@@ -53,8 +53,10 @@ def fits_rate_limits(value: Any) -> bool:
     return True
 
 
-def check_rates(rates: Mapping[str, Any]) -> None:
+def check_rates(rates: Any) -> None:
     """Raise ValueError for what is no dict of rates by event."""
+    if not isinstance(rates, Mapping):
+        raise ValueError(f"rate limits are a dict of rates by event, not {rates!r}")
     for event, rate in rates.items():
         if not isinstance(event, str):
             raise ValueError(f"an event's name is a text, not {event!r}")

@@ -17,9 +17,12 @@ from django.db.models import Count
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from .apps import require_installed
 from .conf import get_settings
 from .exceptions import PresenceDisabled
 from .names import MAX_LENGTH
+
+require_installed()  # which says more than Django does of models without their app
 
 # A server that missed so many heartbeats is taken for dead.
 MISSED_HEARTBEATS = 3

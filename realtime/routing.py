@@ -14,6 +14,7 @@ from django.urls import NoReverseMatch, Resolver404, URLResolver
 from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
+from .annotations import check_annotations
 from .conf import get_settings
 from .exceptions import UnknownNamespace
 from .names import find_fault
@@ -135,6 +136,7 @@ def _resolver() -> URLResolver:
             raise ImproperlyConfigured(
                 f"{path}: {callback!r} is not a consumer. Write path(..., Consumer.as_asgi())."
             )
+        check_annotations(callback.consumer_class)  # now that all modules are imported
     return resolver
 
 
@@ -144,8 +146,18 @@ def find_namespace_patterns() -> list[Any]:
 
 
 def check_routes() -> None:
-    """Load the routes of the settings. Raises ImportError or ImproperlyConfigured."""
+    """
+    Load the routes of the settings.
+
+    Raises ImportError, ImproperlyConfigured, or a RealtimeError for a class that cannot work.
+    """
     _resolver()
+
+
+def consumers() -> Iterator[tuple[type[NamespaceConsumer], dict[str, Any]]]:
+    """Yield the classes that the routes lead to, with what ``as_asgi()`` was given for them."""
+    for callback in _callbacks(_resolver()):
+        yield callback.consumer_class, callback.consumer_initkwargs
 
 
 def _clear_caches() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from types import CoroutineType
 from typing import Any
 from weakref import getweakrefcount
 
@@ -53,9 +54,14 @@ async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
 
 
 async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
-    """Do that with a plain function."""
+    """
+    Do that with a plain function.
+
+    A plain wrapper of an `async def` returns a coroutine, which runs here.
+    """
     async with slots:
-        return await sync_to_async(_with_database)(hook, *args)
+        result = await sync_to_async(_with_database)(hook, *args)
+    return await result if isinstance(result, CoroutineType) else result
 
 
 async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:

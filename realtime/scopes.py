@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import parse_cookie
 
+from .exceptions import ServerUnavailable
+from .limits import LogLimiter
+from .logins import find_anonymity, has_sessions, new_anonymous, session_store
+from .logs import log
 from .transports.requests import header
 
 if TYPE_CHECKING:
     from .hub import Hub
+
+
+_failures = LogLimiter()
+
+
+async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
+    """
+    Do what `complete_scope` does for a client who comes.
+
+    Raises ServerUnavailable where that fails: who cannot be looked up may be somebody, and is not
+    let in as nobody.
+    """
+    try:
+        return await complete_scope(hub, scope)
+    except Exception as error:  # of the database, or of a site's own backends
+        if _failures.should_log():
+            text = f"{type(error).__name__}: {error}"
+            is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
+            log(logging.ERROR, "lookup-failed", error=text, exc_info=is_code)
+        raise ServerUnavailable from error
 
 
 async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
@@ -27,10 +52,14 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     session = scope.get("session")
     if session is None:
         session = _open_session(cookies)
-    # It imports the user model: that is there after django.setup(), which get_application() calls.
-    from .users import find_user  # noqa: PLC0415
+    if find_anonymity() is None:
+        # It imports the user model: that is there after django.setup(), which get_application()
+        # calls.
+        from .users import find_user  # noqa: PLC0415
 
-    user = await find_user(hub.lookups, session)
+        user = await find_user(hub.lookups, session)
+    else:
+        user = new_anonymous()
     # Not in a copy: each connection keeps its own.
     scope.update(cookies=cookies, session=session, user=user)
     return scope
@@ -41,4 +70,4 @@ def _open_session(cookies: dict[str, str]) -> Any:
     key = cookies.get(settings.SESSION_COOKIE_NAME)
     if key is not None and "\0" in key:  # which not every database can be asked for
         key = None
-    return import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return session_store()(key if has_sessions() else None)

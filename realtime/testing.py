@@ -18,11 +18,10 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
-
 from .exceptions import ClientDisconnected, ConnectionRefused
 from .hub import ensure_hub
 from .hub.calls import as_answer
+from .logins import new_anonymous
 from .protocol import engineio, socketio
 from .transports.frames import Frames
 from .transports.session import Session
@@ -75,7 +74,7 @@ class Client:
             "path": "/socket.io/",
             "query_string": b"",
             "headers": [],
-            "user": user or AnonymousUser(),
+            "user": user or new_anonymous(),
             "session": {},
         } | (scope or {})
         self._events: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()

@@ -6,6 +6,14 @@ One module for each subject; importing this package registers all of them.
 
 from __future__ import annotations
 
-from . import application, layers, presence, servers, settings
+from . import application, installation, layers, namespaces, presence, servers, settings
 
-__all__ = ["application", "layers", "presence", "servers", "settings"]
+__all__ = [
+    "application",
+    "installation",
+    "layers",
+    "namespaces",
+    "presence",
+    "servers",
+    "settings",
+]

@@ -15,8 +15,10 @@ from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
 from ..asgi import Realtime
+from ..logins import session_store
 from ..mounting import Found, find
 from ..overlaps import find_overlaps
+from ..routing import check_routes
 from .settings import usable_settings
 
 # What leaves a client's user as it is: these find the same one as Realtime itself.
@@ -31,7 +33,7 @@ MAX_NAMED = 3
 def check_application(**kwargs: Any) -> Iterator[CheckMessage]:
     """E011: an application that cannot be loaded; and what is wrong with one that can be."""
     path = getattr(django_settings, "ASGI_APPLICATION", None)
-    if not path or usable_settings() is None:
+    if not path or not _can_serve():
         return
     try:
         application = import_string(path)
@@ -50,6 +52,16 @@ def check_application(**kwargs: Any) -> Iterator[CheckMessage]:
     yield from _check_middleware(by_type)
     yield from _check_origins(by_type["websocket"])
     yield from _check_overlaps(by_type["websocket"])
+
+
+def _can_serve() -> bool:
+    """Tell whether other checks find nothing for which no application can be made."""
+    try:
+        check_routes()
+        session_store()
+    except Exception:  # whatever the site's modules do
+        return False
+    return usable_settings() is not None
 
 
 def _check_presence(
@@ -125,11 +137,7 @@ def _check_overlaps(websocket: Found | None) -> Iterator[CheckMessage]:
     """W014: a path that a route of the site's own and a namespace both claim."""
     if websocket is None:
         return
-    try:
-        overlaps = find_overlaps(websocket.application.routers)
-    except Exception:  # namespaces that cannot be loaded, which E002 names
-        return
-    if overlaps:
+    if overlaps := find_overlaps(websocket.application.routers):
         yield Warning(
             "Routes of your URLRouter take the plain WebSockets of namespaces: "
             + ", ".join(f"{path} ({namespace})" for path, namespace in overlaps[:MAX_NAMED])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..logins import has_user_model
+
 if TYPE_CHECKING:
     from ..hub import Hub
     from .writer import Writer
 
 
 def observe(hub: Hub) -> Writer | None:
-    """Return the hub's writer; None where the settings turn presence off."""
-    if not hub.settings.PRESENCE:
+    """Return the hub's writer; None where presence is off, or there can be no tables for it."""
+    if not hub.settings.PRESENCE or not has_user_model():
         return None
     from .writer import Writer  # noqa: PLC0415 (models load with the apps, not with this package)
 

@@ -13,7 +13,6 @@ from ..conf import get_settings
 from ..exceptions import (
     HandshakeError,
     InvalidPayload,
-    TooManyConnections,
     UnknownNamespace,
 )
 from ..inbox import Event
@@ -24,7 +23,7 @@ from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
 from .websocket import accept, reject
-from .writers import GOING_AWAY, NORMAL, POLICY_VIOLATION, Send
+from .writers import GOING_AWAY, NORMAL, Send
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -109,8 +108,8 @@ async def serve(
         return None
     try:
         connection = PlainConnection(hub, await complete(hub, scope), reader.writer)
-    except TooManyConnections as error:
-        await reader.turn_away(POLICY_VIOLATION, error.message)
+    except HandshakeError as error:
+        await reader.turn_away(error.close_code, error.message)
         return None
     if not hub.connect(connection, namespace, parse_params(scope), ""):
         return None

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import HandshakeError, TooLarge, TooManyConnections
+from ..exceptions import HandshakeError, TooLarge
 from ..logs import log
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
@@ -78,8 +78,8 @@ async def serve(
     if old is None:
         try:
             session = await start(hub, scope, reader.writer)
-        except TooManyConnections as error:
-            await reader.turn_away(POLICY_VIOLATION, error.message)
+        except HandshakeError as error:
+            await reader.turn_away(error.close_code, error.message)
             return None
         session.open()
         reader.start(session)

@@ -198,8 +198,8 @@ def test_no_application(settings: Settings) -> None:
 def test_namespaces_that_cannot_be_loaded_are_named_once(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    settings.REALTIME = {"NAMESPACES": "nowhere.namespaces"}
     made = get_application(websocket=URLRouter([path("ws/chat/", own)]))
+    settings.REALTIME = {"NAMESPACES": "nowhere.namespaces"}
     assert ids(check(monkeypatch, made)) == ["realtime.E002"]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import daphne
@@ -11,9 +14,12 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connections
+from django.test import override_settings
+from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer
+from realtime import NamespaceConsumer, event
+from realtime.checks.installation import check_logins
 
 from .conftest import NAMESPACES, Serve
 
@@ -52,7 +58,7 @@ def test_check_fails_on_them(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("dotted", "said"),
     [
         ("", "is not set"),
         ("nowhere.to.be.found", "nowhere"),
@@ -60,8 +66,8 @@ def test_check_fails_on_them(settings: Settings) -> None:
         ("tests.unit.routing.OrderConsumer", "does not appear to have any patterns"),
     ],
 )
-def test_namespaces_that_cannot_be_loaded(settings: Settings, path: str, said: str) -> None:
-    settings.REALTIME = {"NAMESPACES": path}
+def test_namespaces_that_cannot_be_loaded(settings: Settings, dotted: str, said: str) -> None:
+    settings.REALTIME = {"NAMESPACES": dotted}
     (message,) = found()
     assert message.id == "realtime.E002"
     assert said in message.msg
@@ -69,12 +75,73 @@ def test_namespaces_that_cannot_be_loaded(settings: Settings, path: str, said: s
 
 
 def test_a_route_that_is_no_consumer(serve: Serve) -> None:
-    from django.urls import path
-
     serve(routes=[path("view/", lambda request: None), path("", NamespaceConsumer.as_asgi())])
     (message,) = found()
     assert message.id == "realtime.E002"
     assert "not a consumer" in message.msg
+
+
+class Limited(NamespaceConsumer):
+    rate_limits = {"mesage": "5/s", "*": "100/m"}
+
+    @event
+    async def message(self, text: str) -> None: ...
+
+
+class LimitedTogether(Limited):
+    async def receive(self, event: str, *args: Any) -> None: ...
+
+
+def test_rate_limits_of_events_that_nobody_handles(serve: Serve) -> None:
+    serve(Limited)
+    (message,) = found()
+    assert message.id == "realtime.W009"
+    assert "'mesage'" in message.msg
+    assert message.hint
+    serve(LimitedTogether)
+    assert found() == []
+    serve(routes=[path("", Limited.as_asgi(rate_limits={"message": "5/s"}))])
+    assert found() == []
+    serve(routes=[path("", Limited.as_asgi(rate_limits={"other": "5/s"}))])
+    assert "'other'" in found()[0].msg
+
+
+@pytest.mark.parametrize(
+    ("handler", "said", "hinted"),
+    [
+        ("@event\n    async def join(self, room): ...", "Chat.join", '@event("join")'),
+        ("@event\n    async def connect(self, auth): ...", "Chat.connect", "without @event"),
+        ("@event\n    async def hi(self, user: User): ...", "User is a model", "pk: int"),
+        ("@event\n    async def hi(self, user: Usr): ...", "'Usr'", "TYPE_CHECKING"),
+        ("rate_limits = {'*': 'often'}", "not 'often'", '"5/s"'),
+        ("async def connect(self): ...", "Chat.connect", "connect(self, auth)"),
+    ],
+)
+def test_a_consumer_that_cannot_work(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    handler: str,
+    said: str,
+    hinted: str,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "wrong_site.py").write_text(
+        "from __future__ import annotations\n"
+        "from django.contrib.auth.models import User\n"
+        "from django.urls import path\n"
+        "from realtime import NamespaceConsumer, event\n"
+        f"class Chat(NamespaceConsumer):\n    {handler}\n"
+        "namespaces = [path('', Chat.as_asgi())]\n"
+    )
+    importlib.invalidate_caches()
+    sys.modules.pop("wrong_site", None)
+    settings.REALTIME = {"NAMESPACES": "wrong_site.namespaces"}
+    (message,) = [message for message in found() if message.id == "realtime.E006"]
+    assert said in message.msg
+    assert hinted in (message.hint or "")
+    with pytest.raises(SystemCheckError, match=r"realtime\.E006"):
+        call_command("check")
 
 
 def test_a_layer_that_is_not_there(settings: Settings) -> None:
@@ -211,3 +278,55 @@ def test_presence_without_a_database(
     messages = found()
     assert [message.id for message in messages] == ["realtime.W003"] * bool(problem)
     assert all(problem in message.msg and message.hint for message in messages)
+
+
+CONTRIB = "django.contrib"
+USERS = ["realtime", f"{CONTRIB}.contenttypes", f"{CONTRIB}.auth"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "engine", "said"),
+    [
+        (["realtime"], "db", {"realtime.E008": "auth.User", "realtime.W010": f"{CONTRIB}.auth"}),
+        (USERS, "db", {"realtime.W010": f"{CONTRIB}.sessions"}),
+        (USERS, "cached_db", {"realtime.W010": f"{CONTRIB}.sessions"}),
+        (USERS, "signed_cookies", {}),
+        (USERS, "cache", {}),
+        (USERS, "file", {}),
+        (USERS, "nowhere", {"realtime.E007": "nowhere"}),
+        ([*USERS, f"{CONTRIB}.sessions"], "db", {}),
+    ],
+)
+def test_sites_that_do_not_know_their_clients(
+    installed: list[str], engine: str, said: dict[str, str]
+) -> None:
+    engine = f"{CONTRIB}.sessions.backends.{engine}"
+    with override_settings(INSTALLED_APPS=installed, SESSION_ENGINE=engine):
+        messages = list(check_logins())
+    assert sorted(ids(messages), key=str) == sorted(said)
+    for message in messages:
+        assert said[str(message.id)] in message.msg
+        assert message.hint
+
+
+@pytest.mark.parametrize(
+    ("tenants", "where"),
+    [
+        ({"SHARED_APPS": ["realtime"], "TENANT_APPS": ["shop"]}, ""),
+        ({"SHARED_APPS": [], "TENANT_APPS": ["shop", "realtime"]}, "TENANT_APPS"),
+        ({"SHARED_APPS": ["realtime"], "TENANT_APPS": ["realtime"]}, "TENANT_APPS"),
+        ({"TENANT_APPS": ["realtime.apps.RealtimeConfig"]}, "TENANT_APPS"),
+        ({"TENANT_TYPES": {"public": {"APPS": ["realtime"]}, "shop": {"APPS": []}}}, ""),
+        (
+            {"TENANT_TYPES": {"public": {"APPS": []}, "shop": {"APPS": ["realtime"]}}},
+            "TENANT_TYPES['shop']",
+        ),
+    ],
+)
+def test_tables_of_single_tenants(tenants: dict[str, Any], where: str) -> None:
+    with override_settings(**tenants):
+        messages = found()
+    assert ids(messages) == ["realtime.E009"] * bool(where)
+    for message in messages:
+        assert where in message.msg
+        assert "SHARED_APPS" in (message.hint or "")
