@@ -5,7 +5,7 @@ What the demo reads from its environment. A value that makes no sense raises Imp
 |---|---|---|
 | `REDIS_URL` | the Redis or Valkey that joins the processes of a cluster | one process, in memory |
 | `CHANNEL_LAYER` | `core` or `pubsub`: which layer of channels_redis | `core` |
-| `DATABASE_URL` | SQLite or PostgreSQL, as a URL | `db.sqlite3` in the project's folder |
+| `DATABASE_URL` | SQLite, PostgreSQL, MariaDB or MySQL, as a URL | the file `db.sqlite3` |
 | `SECRET_KEY` | signs sessions; the same in all processes | a new one at each start |
 | `ALLOWED_HOSTS` | hosts that are answered, with commas between | this machine's own names |
 | `DEBUG` | `1` or `0` | `1` |
@@ -28,7 +28,7 @@ _LAYERS = {
     "core": "channels_redis.core.RedisChannelLayer",
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
 }
-_DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
+_DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 

@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import CharField, Field, ForeignKey, Model
+from django.db.models import Field, ForeignKey, Model
+
+from ..fields import ExactCharField
 
 
 class Statement:
@@ -53,7 +55,7 @@ class Statement:
 
 def _is_text(field: Field[Any, Any]) -> bool:
     """Tell whether a field is a text, or refers to one."""
-    return type(field.target_field if isinstance(field, ForeignKey) else field) is CharField
+    return type(field.target_field if isinstance(field, ForeignKey) else field) is ExactCharField
 
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({values})"

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import connections, router, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from .. import models
+from ..fields import DatabaseNow
 from ..hub.envelopes import group_name
 from ..models import Membership, Server, ServerQuerySet, lifetime
 from ..sockets import Socket
@@ -85,12 +85,12 @@ class Store:
         """Write this server without sockets, whatever it has left behind."""
         self.remove()
         fields = self._description.fields()
-        Server.objects.using(self._alias).create(**fields, seen_at=Now())
+        Server.objects.using(self._alias).create(**fields, seen_at=DatabaseNow())
 
     def remove(self) -> None:
         """Remove all of this server's rows. They count no more from the first moment on."""
         me = Server.objects.using(self._alias).filter(pk=self._id)
-        if me.update(seen_at=Now() - lifetime()):
+        if me.update(seen_at=DatabaseNow() - lifetime()):
             while not self._remove_some(me):
                 pass
 
@@ -108,7 +108,7 @@ class Store:
 
     def _beat(self) -> None:
         me = Server.objects.using(self._alias).living().filter(pk=self._id)
-        if not me.update(seen_at=Now()):
+        if not me.update(seen_at=DatabaseNow()):
             raise Lost
 
     def _write(self, changes: Changes) -> None:
@@ -152,7 +152,8 @@ class Store:
     def sweep(self) -> Swept | None:
         """Remove rows of one server that is dead for a while; None where nobody is."""
         servers = Server.objects.using(self._alias)
-        dead = servers.filter(seen_at__lt=Now() - lifetime() * DEAD_FOR).exclude(pk=self._id)
+        dead_since = DatabaseNow() - lifetime() * DEAD_FOR
+        dead = servers.filter(seen_at__lt=dead_since).exclude(pk=self._id)
         found = dead.values_list("pk", flat=True).first()
         if found is None:
             return None
