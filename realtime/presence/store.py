@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from ..models import Membership, Server, ServerQuerySet, lifetime
 from ..sockets import Socket
 from ..transports.requests import header
 from .changes import Changes
+from .deadlocks import made_again
 from .servers import Description
-from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement
+from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement, TextsStatement
 
 # Sockets of a dead server that are removed at a time.
 CHUNK = 500
@@ -53,13 +54,13 @@ class Statements:
             *("sid", "server", "connection", "namespace", "user"),
             *("address", "user_agent", "transport", "connected_at"),
         )
-        self.close = Statement(alias, models.Socket, DELETE, "sid")
-        self.move = Statement(alias, models.Socket, UPDATE, "transport", "sid")
+        self.close = TextsStatement(alias, models.Socket, DELETE, "sid")
+        self.move = TextsStatement(alias, models.Socket, UPDATE, "transport", "sid")
         self.join = Statement(
             alias, Membership, INSERT, "socket", "namespace", "room", "key", "joined_at"
         )
         self.leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
-        self.leave_all = Statement(alias, Membership, DELETE, "socket")
+        self.leave_all = TextsStatement(alias, Membership, DELETE, "socket")
 
 
 class Store:
@@ -94,6 +95,7 @@ class Store:
             while not self._remove_some(me):
                 pass
 
+    @made_again
     def write(self, changes: Changes, *, beat: bool) -> None:
         """
         Write changes, and this server's heartbeat where it is due.
@@ -116,14 +118,16 @@ class Store:
         statements.leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
-        self._delete_sockets(changes.closed)
+        self._delete_sockets(list(changes.closed))
         statements.open.execute(map(self._row, changes.opened.values()))
         statements.join.execute(
             (sid, *room, group_name(*room), at)
             for sid, rooms in changes.joined.items()
             for room, at in rooms.items()
         )
-        statements.move.execute((transport, sid) for sid, transport in changes.moved.items())
+        for transport in set(changes.moved.values()):
+            moved = [sid for sid, its in changes.moved.items() if its == transport]
+            statements.move.execute(moved, transport)
 
     def _row(self, socket: Socket) -> tuple[Any, ...]:
         connection = socket.connection
@@ -142,10 +146,9 @@ class Store:
             socket.opened_at,
         )
 
-    def _delete_sockets(self, sids: Iterable[str]) -> None:
-        rows = [(sid,) for sid in sids]
-        self._statements.leave_all.execute(rows)
-        self._statements.close.execute(rows)
+    def _delete_sockets(self, sids: Sequence[str]) -> None:
+        self._statements.leave_all.execute(sids)
+        self._statements.close.execute(sids)
 
     # Others
 
@@ -159,6 +162,7 @@ class Store:
             return None
         return Swept(found, self._remove_some(dead.filter(pk=found)))
 
+    @made_again
     def _remove_some(self, servers: ServerQuerySet) -> bool:
         """Remove rows of a server, unless it is not among `servers` any more; tell if all went."""
         with self._transaction():
