@@ -15,7 +15,7 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, observers, routing  # noqa: F401, PLC0415
+        from . import checks, database_checks, observers, routing  # noqa: F401, PLC0415
 
         observers.register("realtime.signals.observe")
         observers.register("realtime.presence.observe")

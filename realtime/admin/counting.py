@@ -45,15 +45,16 @@ def count_each(querysets: Sequence[QuerySet[Any]], bound: int = MANY) -> list[Nu
     Each count stands for itself in a UNION. A subquery of a list's query could not do this: that
     a table made by LIMIT refers to the row around it is more than MariaDB understands.
     """
+    if not querysets:
+        return []
+    alias = querysets[0].db  # a router may name another replica each time
     counts, params = [], []
     for number, queryset in enumerate(querysets):
         rows = queryset.order_by().values("pk")[: bound + 1]
-        sql, its_params = rows.query.get_compiler(rows.db).as_sql()
+        sql, its_params = rows.query.get_compiler(alias).as_sql()
         counts.append(f"SELECT {number}, COUNT(*) FROM ({sql}) counted")
         params += its_params
-    if not counts:
-        return []
-    with connections[querysets[0].db].cursor() as cursor:
+    with connections[alias].cursor() as cursor:
         cursor.execute(" UNION ALL ".join(counts), params)
         found = dict(cursor.fetchall())
     return [Number.of(found[number], bound) for number in range(len(counts))]
