@@ -29,6 +29,7 @@ _LAYERS = {
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
 }
 _DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
+_ENGINES = {"mariadb": "django.db.backends.mysql"}  # what environ does not know
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -109,11 +110,12 @@ def database(default: Path) -> dict[str, Any]:
 
 def _parse_database(url: str) -> dict[str, Any]:
     try:
-        if url.partition("://")[0] in _DATABASE_SCHEMES:
-            return dict(environ.Env.db_url_config(url))
+        if (scheme := url.partition("://")[0]) in _DATABASE_SCHEMES:
+            return dict(environ.Env.db_url_config(url, engine=_ENGINES.get(scheme)))
     except ValueError:  # such as a port that is no number; it would show the whole URL
         pass
     raise ImproperlyConfigured(
-        "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3 or "
-        "postgresql://user:password@127.0.0.1:5432/name"
+        "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3, "
+        "postgresql://user:password@127.0.0.1:5432/name or "
+        "mysql://user:password@127.0.0.1:3306/name"
     )

@@ -108,7 +108,7 @@ class MariaDB(LiveProcess):
         if not (server.exists() and install.exists()):
             missing("MariaDB", "apt-get install mariadb-server")
         if find_spec("MySQLdb") is None:
-            missing("mysqlclient", "apt-get install libmariadb-dev gcc pkg-config, then make test")
+            missing("mysqlclient", "see requirements-mariadb.txt")
         self._data = Path(tempfile.mkdtemp(prefix="realtime-mariadb-"))
         port = free_port()
         # It leaves root for this account by itself.

@@ -61,7 +61,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_check_is_documented() -> None:
-    source = (ROOT / "realtime" / "checks.py").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "realtime").rglob("*.py"))
     ids = set(re.findall(r"id=\"(realtime\.[EWI]\d+)\"", source))
     assert ids == {name for name in first_cells("settings.md") if name.startswith("realtime.")}
 
