@@ -72,8 +72,11 @@ $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-mariadb.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements-mariadb.txt 2>/dev/null || \
+		echo "The tests with MariaDB are skipped: see requirements-mariadb.txt, then rm $@" >&2
 	@touch $@ $(VENV)/run.stamp
 
 %/node_modules/.stamp: %/package-lock.json

@@ -5,7 +5,7 @@ What the demo reads from its environment. A value that makes no sense raises Imp
 |---|---|---|
 | `REDIS_URL` | the Redis or Valkey that joins the processes of a cluster | one process, in memory |
 | `CHANNEL_LAYER` | `core` or `pubsub`: which layer of channels_redis | `core` |
-| `DATABASE_URL` | SQLite or PostgreSQL, as a URL | `db.sqlite3` in the project's folder |
+| `DATABASE_URL` | SQLite, PostgreSQL, MariaDB or MySQL, as a URL | the file `db.sqlite3` |
 | `SECRET_KEY` | signs sessions; the same in all processes | a new one at each start |
 | `ALLOWED_HOSTS` | hosts that are answered, with commas between | this machine's own names |
 | `DEBUG` | `1` or `0` | `1` |
@@ -28,7 +28,8 @@ _LAYERS = {
     "core": "channels_redis.core.RedisChannelLayer",
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
 }
-_DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
+_DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
+_ENGINES = {"mariadb": "django.db.backends.mysql"}  # what environ does not know
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -109,11 +110,12 @@ def database(default: Path) -> dict[str, Any]:
 
 def _parse_database(url: str) -> dict[str, Any]:
     try:
-        if url.partition("://")[0] in _DATABASE_SCHEMES:
-            return dict(environ.Env.db_url_config(url))
+        if (scheme := url.partition("://")[0]) in _DATABASE_SCHEMES:
+            return dict(environ.Env.db_url_config(url, engine=_ENGINES.get(scheme)))
     except ValueError:  # such as a port that is no number; it would show the whole URL
         pass
     raise ImproperlyConfigured(
-        "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3 or "
-        "postgresql://user:password@127.0.0.1:5432/name"
+        "DATABASE_URL has to be like sqlite:////srv/site/db.sqlite3, "
+        "postgresql://user:password@127.0.0.1:5432/name or "
+        "mysql://user:password@127.0.0.1:3306/name"
     )

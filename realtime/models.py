@@ -14,12 +14,12 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Count
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from .apps import require_installed
 from .conf import get_settings
 from .exceptions import PresenceDisabled
+from .fields import DatabaseNow, DatabaseTimeField, ExactCharField
 from .names import MAX_LENGTH
 
 require_installed()  # which says more than Django does of models without their app
@@ -57,7 +57,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
 
     def living(self) -> Self:
         """Only servers whose last heartbeat is recent, by the database's clock."""
-        return self.filter(seen_at__gt=Now() - lifetime())
+        return self.filter(seen_at__gt=DatabaseNow() - lifetime())
 
 
 class SocketQuerySet(models.QuerySet["Socket"]):
@@ -85,15 +85,15 @@ class RoomQuerySet(models.QuerySet["Room"]):
 class Server(models.Model):
     """A process that serves clients. `id` is the start of its sockets' ids."""
 
-    id = models.CharField(_("id"), primary_key=True, max_length=16)
-    name = models.CharField(_("name"), max_length=255)
-    host = models.CharField(_("host"), max_length=255)
+    id = ExactCharField(_("id"), primary_key=True, max_length=16)
+    name = ExactCharField(_("name"), max_length=255)
+    host = ExactCharField(_("host"), max_length=255)
     pid = models.PositiveIntegerField(_("process"))
-    software = models.CharField(_("server software"), max_length=64)
+    software = ExactCharField(_("server software"), max_length=64)
     # {"realtime": "0.1.0", "django": "5.2", "channels": "4.3", "python": "3.12.1"}
     versions = models.JSONField(_("versions"), default=dict)
     started_at = models.DateTimeField(_("started"))
-    seen_at = models.DateTimeField(_("last seen"))
+    seen_at = DatabaseTimeField(_("last seen"))
 
     objects = ServerQuerySet.as_manager()
 
@@ -109,12 +109,12 @@ class Server(models.Model):
 class Socket(models.Model):
     """A client in a namespace. Its `connection` tells which sockets are the same client's."""
 
-    sid = models.CharField(_("id"), primary_key=True, max_length=64)
+    sid = ExactCharField(_("id"), primary_key=True, max_length=64)
     server = models.ForeignKey(
         Server, models.CASCADE, related_name="sockets", verbose_name=_("server")
     )
-    connection = models.CharField(_("connection"), max_length=16)
-    namespace = models.CharField(_("namespace"), max_length=MAX_LENGTH)
+    connection = ExactCharField(_("connection"), max_length=16)
+    namespace = ExactCharField(_("namespace"), max_length=MAX_LENGTH)
     # No constraint: a user who is deleted at this moment must not fail a batch of other sockets.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -125,9 +125,9 @@ class Socket(models.Model):
         related_name="realtime_sockets",
         verbose_name=_("user"),
     )
-    address = models.CharField(_("address"), max_length=ADDRESS_LENGTH, blank=True)
-    user_agent = models.CharField(_("user agent"), max_length=USER_AGENT_LENGTH, blank=True)
-    transport = models.CharField(_("transport"), max_length=16, choices=Transport.choices)
+    address = ExactCharField(_("address"), max_length=ADDRESS_LENGTH, blank=True)
+    user_agent = ExactCharField(_("user agent"), max_length=USER_AGENT_LENGTH, blank=True)
+    transport = ExactCharField(_("transport"), max_length=16, choices=Transport.choices)
     connected_at = models.DateTimeField(_("connected"))
 
     objects = SocketQuerySet.as_manager()
@@ -163,9 +163,9 @@ class Membership(models.Model):
         related_name="memberships",
         verbose_name=_("socket"),
     )
-    namespace = models.CharField(_("namespace"), max_length=MAX_LENGTH)
-    room = models.CharField(_("room"), max_length=MAX_LENGTH, blank=True)
-    key = models.CharField(_("key"), max_length=64, db_index=True)
+    namespace = ExactCharField(_("namespace"), max_length=MAX_LENGTH)
+    room = ExactCharField(_("room"), max_length=MAX_LENGTH, blank=True)
+    key = ExactCharField(_("key"), max_length=64, db_index=True)
     joined_at = models.DateTimeField(_("joined"))
 
     class Meta:
@@ -199,9 +199,9 @@ class Room(models.Model):
     `member` is there to filter and to count by, and is never loaded.
     """
 
-    key = models.CharField(_("key"), primary_key=True, max_length=64)
-    namespace = models.CharField(_("namespace"), max_length=MAX_LENGTH)
-    name = models.CharField(_("name"), max_length=MAX_LENGTH, db_column="room")
+    key = ExactCharField(_("key"), primary_key=True, max_length=64)
+    namespace = ExactCharField(_("namespace"), max_length=MAX_LENGTH)
+    name = ExactCharField(_("name"), max_length=MAX_LENGTH, db_column="room")
     member = models.ForeignKey(
         Socket, models.DO_NOTHING, db_column="socket_id", db_constraint=False, related_name="+"
     )

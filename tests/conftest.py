@@ -13,7 +13,7 @@ from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
 from tests.live import KINDS, LiveServer
 from tests.nginx import Nginx
-from tests.services import PostgreSQL
+from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
 
 ServerFactory = Callable[..., LiveServer]
@@ -99,6 +99,20 @@ def new_postgresql() -> Iterator[PostgreSQL]:
     """A running PostgreSQL for this test alone."""
     with PostgreSQL() as postgresql:
         yield postgresql
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB, shared with other tests: each takes a new database of its own."""
+    with MariaDB() as mariadb:
+        yield mariadb
+
+
+@pytest.fixture
+def new_mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB for this test alone."""
+    with MariaDB() as mariadb:
+        yield mariadb
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,7 @@ import psycopg
 import pytest
 
 from tests.live import migrate
-from tests.processes import HOST, Service, free_port
-
-# PostgreSQL
+from tests.processes import HOST, LiveProcess, Service, free_port
 
 
 class PostgreSQL(Service):
@@ -97,6 +97,59 @@ class PostgreSQL(Service):
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")  # type: ignore[arg-type]
         return f"{url}/{name}"
+
+
+class MariaDB(LiveProcess):
+    """
+    A MariaDB of its own, from Debian's package, with the character set that the package sets.
+
+    `stop` and `start` are an outage: the databases stay. `close` removes them. Its clock shows the
+    time of another zone than those of the tests.
+    """
+
+    def __init__(self) -> None:
+        server, install = Path("/usr/sbin/mariadbd"), Path("/usr/bin/mariadb-install-db")
+        if not (server.exists() and install.exists()):
+            missing("MariaDB", "apt-get install mariadb-server")
+        if find_spec("MySQLdb") is None:
+            missing("mysqlclient", "see requirements-mariadb.txt")
+        self._data = Path(tempfile.mkdtemp(prefix="realtime-mariadb-"))
+        port = free_port()
+        # It leaves root for this account by itself.
+        user = ["--user=mysql"] if os.geteuid() == 0 else []
+        command = [str(server), "--no-defaults", f"--datadir={self._data}", *user]
+        command += [f"--port={port}", f"--bind-address={HOST}", f"--tmpdir={self._data}"]
+        command += [f"--socket={self._data}/socket", f"--pid-file={self._data}/pid"]
+        command += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
+        command += ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M"]
+        super().__init__("mariadb", command, port, {**os.environ, "TZ": "Asia/Tokyo"})
+        options = ["--no-defaults", f"--datadir={self._data}", *user, "--skip-test-db"]
+        subprocess.run(
+            [install, *options, "--auth-root-authentication-method=normal"],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def stop(self, timeout: float = 10.0) -> int | None:
+        """Stop it at once: connections break."""
+        return self.kill()
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        self.stop()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def new_database(self) -> str:
+        """Return the ``DATABASE_URL`` of a new migrated database."""
+        import MySQLdb
+
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with closing(MySQLdb.connect(host=HOST, port=self.port, user="root")) as connection:
+            connection.query(f"CREATE DATABASE {name}")
+        url = f"mysql://root@{HOST}:{self.port}/{name}"
+        migrate(url)
+        return url
 
 
 def missing(what: str, how: str) -> None:

@@ -154,11 +154,11 @@ def online(rows: QuerySet[Any], server: str) -> QuerySet[Any]:
 
 def ago(moment: datetime) -> SafeString:
     """Return how long ago something was, with the moment itself to look up."""
-    local = timezone.localtime(moment) if settings.USE_TZ else moment
+    aware = moment if settings.USE_TZ else timezone.make_aware(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        moment.isoformat(),
-        date_format(local, "DATETIME_FORMAT"),
+        aware.isoformat(),
+        date_format(timezone.localtime(aware), "DATETIME_FORMAT"),
         _("%(time)s ago") % {"time": span(moment, timezone.now())},
     )
 

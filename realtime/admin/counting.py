@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from django.core.paginator import Paginator
-from django.db.models import IntegerField, QuerySet, Subquery
+from django.db import connections
+from django.db.models import QuerySet
 from django.utils.formats import number_format
 
 # Rows that a list counts, and pages through.
@@ -36,17 +38,26 @@ def count(queryset: QuerySet[Any], bound: int = MANY) -> Number:
     return Number.of(queryset.order_by()[: bound + 1].count(), bound)
 
 
-class CountUpTo(Subquery):
+def count_each(querysets: Sequence[QuerySet[Any]], bound: int = MANY) -> list[Number]:
     """
-    How many rows a queryset has for each row of the outer query, up to one more than a bound.
+    Return how many rows each of some querysets of a model has, up to a bound, in one query.
 
-    `Number.of` reads it.
+    Each count stands for itself in a UNION. A subquery of a list's query could not do this: that
+    a table made by LIMIT refers to the row around it is more than MariaDB understands.
     """
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) _counted)"
-
-    def __init__(self, queryset: QuerySet[Any], bound: int) -> None:
-        super().__init__(queryset.order_by()[: bound + 1], output_field=IntegerField())
+    if not querysets:
+        return []
+    alias = querysets[0].db  # a router may name another replica each time
+    counts, params = [], []
+    for number, queryset in enumerate(querysets):
+        rows = queryset.order_by().values("pk")[: bound + 1]
+        sql, its_params = rows.query.get_compiler(alias).as_sql()
+        counts.append(f"SELECT {number}, COUNT(*) FROM ({sql}) counted")
+        params += its_params
+    with connections[alias].cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(counts), params)
+        found = dict(cursor.fetchall())
+    return [Number.of(found[number], bound) for number in range(len(counts))]
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]

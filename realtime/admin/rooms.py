@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Min, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Membership, Room, Socket
 from .base import online
-from .counting import MANY, CountUpTo, Number
+from .counting import Number, count_each
 from .filters import NamespaceFilter
 from .operations import Disconnect, Empty, Join, Send
 from .selection import ChosenRooms
@@ -39,10 +39,9 @@ class RoomAdmin(SteeringAdmin):
 
     def complete(self, rows: list[Any]) -> list[Any]:
         """Count the members of these rooms; return those that have any."""
-        numbers = count_members([room.key for room in rows])
-        for room in rows:
-            room.found = numbers.get(room.key, 0)
-        return [room for room in rows if room.found]
+        for room, found in zip(rows, count_members([room.key for room in rows]), strict=True):
+            room.found = found
+        return [room for room in rows if room.found.counted]
 
     @admin.display(description=_("name"), ordering="name")
     def name_shown(self, room: Room) -> str:
@@ -52,12 +51,10 @@ class RoomAdmin(SteeringAdmin):
     @admin.display(description=_("members"))
     def members(self, room: Any) -> str:
         """How many sockets are in it, with a link to them."""
-        return self.link_to_list(Socket, Number.of(room.found, MANY), room_key=room.key)
+        return self.link_to_list(Socket, room.found, room_key=room.key)
 
 
-def count_members(keys: list[str]) -> dict[str, int]:
-    """Return how many sockets of living servers are in rooms, up to one more than MANY."""
-    here = online(Membership.objects.filter(key=OuterRef("key")), "socket__server")
-    firsts = Membership.objects.filter(key__in=keys).values("key").annotate(first=Min("pk"))
-    rooms = Membership.objects.filter(pk__in=firsts.values("first"))
-    return dict(rooms.annotate(found=CountUpTo(here, MANY)).values_list("key", "found"))
+def count_members(keys: list[str]) -> list[Number]:
+    """Return how many sockets of living servers are in each of these rooms, up to MANY."""
+    members = online(Membership.objects.all(), "socket__server")
+    return count_each([members.filter(key=key) for key in keys])

@@ -6,16 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import (
-    Case,
-    DateTimeField,
-    ExpressionWrapper,
-    OuterRef,
-    QuerySet,
-    Value,
-    When,
-)
-from django.db.models.functions import Now
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -23,9 +14,10 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import get_settings
+from ..fields import DatabaseNow
 from ..models import Server, Socket, lifetime
 from .base import NOTHING, PresenceAdmin, span
-from .counting import MANY_OF_A_SERVER, CountUpTo, Number
+from .counting import MANY_OF_A_SERVER, Number, count_each
 
 # Heartbeats after which a server is late: one was missed.
 LATE_AFTER = 2
@@ -63,24 +55,20 @@ class ServerAdmin(PresenceAdmin):
     def get_online(self, request: HttpRequest) -> QuerySet[Any]:
         """Return all servers, each with its health by the database's clock."""
         late = timedelta(seconds=get_settings().SERVER_HEARTBEAT * LATE_AFTER)
-        now = ExpressionWrapper(Now(), output_field=DateTimeField())
         return Server.objects.annotate(
-            now=now,
+            now=DatabaseNow(),
             state=Case(
-                When(seen_at__gt=Now() - late, then=Value(LIVING)),
-                When(seen_at__gt=Now() - lifetime(), then=Value(LATE)),
+                When(seen_at__gt=DatabaseNow() - late, then=Value(LIVING)),
+                When(seen_at__gt=DatabaseNow() - lifetime(), then=Value(LATE)),
                 default=Value(GONE),
             ),
         )
 
     def complete(self, rows: list[Any]) -> list[Any]:
         """Count the sockets of these servers."""
-        sockets = Socket.objects.filter(server=OuterRef("pk"))
-        servers = Server.objects.filter(pk__in=[server.pk for server in rows])
-        found = servers.annotate(found=CountUpTo(sockets, MANY_OF_A_SERVER))
-        numbers = dict(found.values_list("pk", "found"))
-        for server in rows:
-            server.found = numbers.get(server.pk, 0)
+        sockets = [Socket.objects.filter(server=server.pk) for server in rows]
+        for server, found in zip(rows, count_each(sockets, MANY_OF_A_SERVER), strict=True):
+            server.found = found
         return rows
 
     @admin.display(description=_("health"), ordering="state")
@@ -95,10 +83,9 @@ class ServerAdmin(PresenceAdmin):
     @admin.display(description=_("sockets"))
     def socket_count(self, server: Any) -> str:
         """How many sockets it holds, with a link to them."""
-        number = Number.of(server.found, MANY_OF_A_SERVER)
         if server.state == GONE:  # they do not count, and will be removed
             return str(Number(0, more=False))
-        return self.link_to_list(Socket, number, server=server.pk)
+        return self.link_to_list(Socket, server.found, server=server.pk)
 
     @admin.display(description=_("versions"), empty_value=NOTHING)
     def versions_shown(self, server: Server) -> SafeString:

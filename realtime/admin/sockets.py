@@ -68,7 +68,8 @@ class SocketAdmin(SteeringAdmin):
 
     def get_online(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the sockets of living servers."""
-        return online(Socket.objects.select_related("server", "user"), "server")
+        # A join with the few servers would be where MariaDB begins, and sorts all sockets then.
+        return online(Socket.objects.select_related("user").prefetch_related("server"), "server")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -6,10 +6,11 @@ One module for each subject; importing this package registers all of them.
 
 from __future__ import annotations
 
-from . import application, installation, layers, namespaces, presence, servers, settings
+from . import application, databases, installation, layers, namespaces, presence, servers, settings
 
 __all__ = [
     "application",
+    "databases",
     "installation",
     "layers",
     "namespaces",

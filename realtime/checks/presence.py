@@ -44,6 +44,6 @@ def check_machines(**kwargs: Any) -> Iterator[CheckMessage]:
     if connections[router.db_for_write(Socket)].vendor == "sqlite":
         yield Info(
             "Who is connected is kept in SQLite, which only processes of one machine can share.",
-            hint="Use PostgreSQL for several machines.",
+            hint="Use PostgreSQL, MariaDB or MySQL for several machines.",
             id="realtime.I001",
         )

@@ -1,5 +1,5 @@
 """
-SQL for many rows of one table, in one call.
+SQL for many rows of one table, in few calls.
 
 Every client that comes and goes passes here, and Django's ORM takes ten times as long to make such
 a statement as the database to carry it out.
@@ -7,12 +7,17 @@ a statement as the database to carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import CharField, Field, ForeignKey, Model
+from django.db.models import Field, ForeignKey, Model
+
+from ..fields import ExactCharField
+
+# Texts in one statement.
+AT_ONCE = 500
 
 
 class Statement:
@@ -51,12 +56,36 @@ class Statement:
                 cursor.executemany(self._sql, prepared)
 
 
+class TextsStatement:
+    """
+    A statement for the rows that have one of many texts in a field, the last of `fields`; there is
+    a parameter for each of the others, which are texts too. Made in its thread.
+
+    Where a client of a database sends one statement after the other, as that of MariaDB and MySQL
+    does, this is much faster than a statement for each row.
+    """
+
+    def __init__(self, alias: str, model: type[Model], template: str, *fields: str) -> None:
+        self._connection = connections[alias]
+        quote = self._connection.ops.quote_name
+        columns = [quote(str(model._meta.get_field(name).column)) for name in fields]  # type: ignore[union-attr]
+        self._sql = template.format(*columns, table=quote(model._meta.db_table))
+
+    def execute(self, texts: Sequence[str], *others: str) -> None:
+        """Execute it for all of these texts."""
+        for start in range(0, len(texts), AT_ONCE):
+            some = texts[start : start + AT_ONCE]
+            marks = ", ".join(["%s"] * len(some))
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"{self._sql} ({marks})", [*others, *some])
+
+
 def _is_text(field: Field[Any, Any]) -> bool:
     """Tell whether a field is a text, or refers to one."""
-    return type(field.target_field if isinstance(field, ForeignKey) else field) is CharField
+    return type(field.target_field if isinstance(field, ForeignKey) else field) is ExactCharField
 
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({values})"
-DELETE = "DELETE FROM {table} WHERE {0} = %s"
+DELETE = "DELETE FROM {table} WHERE {0} IN"
 DELETE_PAIR = "DELETE FROM {table} WHERE {0} = %s AND {1} = %s"
-UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} = %s"
+UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} IN"

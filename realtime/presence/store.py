@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from .. import models
+from ..fields import DatabaseNow
 from ..hub.envelopes import group_name
 from ..models import Membership, Server, ServerQuerySet, lifetime
 from ..sockets import Socket
 from ..transports.requests import header
 from .changes import Changes
+from .deadlocks import made_again
 from .servers import Description
-from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement
+from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement, TextsStatement
 from .users import UserKeys
 
 # Sockets of a dead server that are removed at a time.
@@ -53,13 +54,13 @@ class Statements:
             *("sid", "server", "connection", "namespace", "user"),
             *("address", "user_agent", "transport", "connected_at"),
         )
-        self.close = Statement(alias, models.Socket, DELETE, "sid")
-        self.move = Statement(alias, models.Socket, UPDATE, "transport", "sid")
+        self.close = TextsStatement(alias, models.Socket, DELETE, "sid")
+        self.move = TextsStatement(alias, models.Socket, UPDATE, "transport", "sid")
         self.join = Statement(
             alias, Membership, INSERT, "socket", "namespace", "room", "key", "joined_at"
         )
         self.leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
-        self.leave_all = Statement(alias, Membership, DELETE, "socket")
+        self.leave_all = TextsStatement(alias, Membership, DELETE, "socket")
 
 
 class Store:
@@ -85,15 +86,16 @@ class Store:
         """Write this server without sockets, whatever it has left behind."""
         self.remove()
         fields = self._description.fields()
-        Server.objects.using(self._alias).create(**fields, seen_at=Now())
+        Server.objects.using(self._alias).create(**fields, seen_at=DatabaseNow())
 
     def remove(self) -> None:
         """Remove all of this server's rows. They count no more from the first moment on."""
         me = Server.objects.using(self._alias).filter(pk=self._id)
-        if me.update(seen_at=Now() - lifetime()):
+        if me.update(seen_at=DatabaseNow() - lifetime()):
             while not self._remove_some(me):
                 pass
 
+    @made_again
     def write(self, changes: Changes, *, beat: bool) -> None:
         """
         Write changes, and this server's heartbeat where it is due.
@@ -108,7 +110,7 @@ class Store:
 
     def _beat(self) -> None:
         me = Server.objects.using(self._alias).living().filter(pk=self._id)
-        if not me.update(seen_at=Now()):
+        if not me.update(seen_at=DatabaseNow()):
             raise Lost
 
     def _write(self, changes: Changes) -> None:
@@ -116,14 +118,16 @@ class Store:
         statements.leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
-        self._delete_sockets(changes.closed)
+        self._delete_sockets(list(changes.closed))
         statements.open.execute(self._rows(changes.opened.values()))
         statements.join.execute(
             (sid, *room, group_name(*room), at)
             for sid, rooms in changes.joined.items()
             for room, at in rooms.items()
         )
-        statements.move.execute((transport, sid) for sid, transport in changes.moved.items())
+        for transport in set(changes.moved.values()):
+            moved = [sid for sid, its in changes.moved.items() if its == transport]
+            statements.move.execute(moved, transport)
 
     def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
         scopes = [socket.connection.scope for socket in sockets]
@@ -147,22 +151,23 @@ class Store:
             socket.opened_at,
         )
 
-    def _delete_sockets(self, sids: Iterable[str]) -> None:
-        rows = [(sid,) for sid in sids]
-        self._statements.leave_all.execute(rows)
-        self._statements.close.execute(rows)
+    def _delete_sockets(self, sids: Sequence[str]) -> None:
+        self._statements.leave_all.execute(sids)
+        self._statements.close.execute(sids)
 
     # Others
 
     def sweep(self) -> Swept | None:
         """Remove rows of one server that is dead for a while; None where nobody is."""
         servers = Server.objects.using(self._alias)
-        dead = servers.filter(seen_at__lt=Now() - lifetime() * DEAD_FOR).exclude(pk=self._id)
+        dead_since = DatabaseNow() - lifetime() * DEAD_FOR
+        dead = servers.filter(seen_at__lt=dead_since).exclude(pk=self._id)
         found = dead.values_list("pk", flat=True).first()
         if found is None:
             return None
         return Swept(found, self._remove_some(dead.filter(pk=found)))
 
+    @made_again
     def _remove_some(self, servers: ServerQuerySet) -> bool:
         """Remove rows of a server, unless it is not among `servers` any more; tell if all went."""
         with self._transaction():

@@ -18,7 +18,7 @@ from tests.clients.wire import DEADLINE, eventually
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
 from tests.processes import HOST, ROOT, LiveProcess, free_port
-from tests.services import PostgreSQL
+from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
 
 DEPLOY = GUIDES / "deploy.md"
@@ -27,11 +27,11 @@ ON_WSGI = GUIDES / "http-on-wsgi.md"
 pytestmark = pytest.mark.timeout(300)
 
 
-def new_site(folder: Path, guide: Path) -> None:
-    """Make a site as the guide for an existing one and this guide say."""
+def new_site(folder: Path, *guides: Path) -> None:
+    """Make a site as the guide for an existing one and these guides say."""
     run(sys.executable, "-m", "django", "startproject", "mysite", ".", cwd=folder)
-    write_blocks(GUIDES / "add-to-an-existing-site.md", folder)
-    assert write_blocks(guide, folder) > 0
+    for guide in (GUIDES / "add-to-an-existing-site.md", *guides):
+        assert write_blocks(guide, folder) > 0
 
 
 def substitute(path: Path, **changes: str) -> None:
@@ -83,6 +83,23 @@ def test_redis_takes_its_settings(valkey: Valkey) -> None:
         (given,) = valkey.client.config_get(name).values()
         assert value in (given, "512mb") or value.startswith("pubsub "), (name, value, given)
     assert valkey.client.config_get("maxmemory") == {"maxmemory": str(512 * 1024 * 1024)}
+
+
+# The database
+
+
+def test_mariadb_in_the_place_of_postgresql(tmp_path: Path, mariadb: MariaDB) -> None:
+    new_site(tmp_path)
+    (code,) = (text for text in fenced(DEPLOY, "python") if "backends.mysql" in text)
+    database = mariadb.new_database().rpartition("/")[2]
+    settings = tmp_path / "mysite" / "settings.py"
+    settings.write_text(f"{settings.read_text()}\nimport os\n\n{code}")
+    substitute(settings, **{'"mysite",': f'"{database}",'})
+    server = {"HOST": HOST, "PORT": str(mariadb.port), "USER": "root", "PASSWORD": ""}
+    env = {**ENV, "PYTHONPATH": str(ROOT)} | {f"MYSQL_{name}": server[name] for name in server}
+    shown = run(sys.executable, "manage.py", "showmigrations", "realtime", cwd=tmp_path, env=env)
+    assert "[X] 0001_initial" in shown
+    assert "[ ]" not in shown
 
 
 # Everything on ASGI

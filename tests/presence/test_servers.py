@@ -15,7 +15,7 @@ import pytest
 from tests.clients.wire import Polling, Wire, eventually, http_client, open_socket
 from tests.conftest import ServerFactory
 from tests.live import LiveServer, empty_database, migrate, new_database
-from tests.services import PostgreSQL
+from tests.services import MariaDB, PostgreSQL
 
 # Seconds, so that tests need not wait long for a server to be taken for dead, and so that a machine
 # that stands still for a moment kills none.
@@ -25,13 +25,18 @@ LIFETIME = 3 * HEARTBEAT
 Pair = tuple[LiveServer, LiveServer]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+DATABASES = ("sqlite", "postgresql", "mariadb")
+
+
+def database_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """Return the ``DATABASE_URL`` of a new migrated database of a kind."""
+    return new_database() if kind == "sqlite" else request.getfixturevalue(kind).new_database()
+
+
+@pytest.fixture(scope="module", params=DATABASES)
 def servers(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A daphne and a uvicorn that share a database of each kind in turn."""
-    if request.param == "sqlite":
-        database = new_database()
-    else:
-        database = request.getfixturevalue("postgresql").new_database()
+    database = database_of(request.param, request)
     options: dict[str, Any] = {"database": database, "realtime": {"SERVER_HEARTBEAT": HEARTBEAT}}
     with LiveServer("daphne", **options) as daphne, LiveServer("uvicorn", **options) as uvicorn:
         yield daphne, uvicorn
@@ -137,8 +142,11 @@ async def test_a_transport_that_changes_is_the_same_client(pair: Pair) -> None:
         assert count(other) == 1
 
 
-async def test_three_processes_write_to_one_sqlite_under_load(new_server: ServerFactory) -> None:
-    database = new_database()
+@pytest.mark.parametrize("which", DATABASES)
+async def test_three_processes_write_to_one_database_under_load(
+    which: str, new_server: ServerFactory, request: pytest.FixtureRequest
+) -> None:
+    database = database_of(which, request)
     servers = [new_server(kind, database=database) for kind in ("daphne", "uvicorn", "daphne")]
 
     async def come_and_go(server: LiveServer, turns: int) -> None:
@@ -165,16 +173,18 @@ async def test_three_processes_write_to_one_sqlite_under_load(new_server: Server
 # What goes wrong
 
 
+@pytest.mark.parametrize("new_service", ["new_postgresql", "new_mariadb"])
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_a_database_that_stops_and_starts(
-    kind: str, new_server: ServerFactory, new_postgresql: PostgreSQL
+    kind: str, new_service: str, new_server: ServerFactory, request: pytest.FixtureRequest
 ) -> None:
-    database = new_postgresql.new_database()
+    service: PostgreSQL | MariaDB = request.getfixturevalue(new_service)
+    database = service.new_database()
     server = new_server(kind, database=database, realtime={"SERVER_HEARTBEAT": HEARTBEAT})
     async with AsyncExitStack() as stack:
         before = await connect(stack, server, "a")
         assert count(server) == 1
-        await asyncio.to_thread(new_postgresql.stop)
+        await asyncio.to_thread(service.stop)
         during = await connect(stack, server, "a")
         assert await before.call("/lab", "join", "b") == ["a", "b"]
         await during.send('42/lab,["say",["a"],"hello"]')
@@ -188,7 +198,7 @@ async def test_a_database_that_stops_and_starts(
         for _ in range(10):
             await connect(stack, server)
         assert time.monotonic() - start < 5  # nobody waits for what is known to be away
-        await asyncio.to_thread(new_postgresql.start)
+        await asyncio.to_thread(service.start)
         await server.logged("presence-back", timeout=20, since=since)
         assert count(server) == 12
         assert count(server, "?namespace=/lab&room=a") == 2

@@ -96,6 +96,16 @@ def test_databases(setenv: Setenv) -> None:
     assert database["CONN_MAX_AGE"] == 60
     assert "OPTIONS" not in database or database["OPTIONS"] == {}
 
+    for scheme in ("mysql", "mariadb"):
+        setenv(
+            DATABASE_URL=f"{scheme}://ada:p%40ss@10.0.0.2:3307/demo?isolation_level=serializable"
+        )
+        database = environment.database(DEFAULT)
+        assert database["ENGINE"] == "django.db.backends.mysql"
+        assert (database["USER"], database["PASSWORD"]) == ("ada", "p@ss")
+        assert (database["HOST"], database["PORT"], database["NAME"]) == ("10.0.0.2", 3307, "demo")
+        assert database["OPTIONS"] == {"isolation_level": "serializable"}
+
 
 @pytest.mark.parametrize(
     ("variables", "says"),
@@ -104,7 +114,8 @@ def test_databases(setenv: Setenv) -> None:
         ({"REDIS_URL": "http://:pass@h", "SECRET_KEY": "s"}, "has to start with redis://"),
         ({"REDIS_URL": "redis://h", "SECRET_KEY": "s", "CHANNEL_LAYER": "x"}, "core or pubsub"),
         ({"CHANNEL_LAYER": "pubsub"}, "Set REDIS_URL"),
-        ({"DATABASE_URL": "mysql://u:pass@h/n"}, "DATABASE_URL has to be like"),
+        ({"DATABASE_URL": "oracle://u:pass@h/n"}, "DATABASE_URL has to be like"),
+        ({"DATABASE_URL": "mysql://u:pass@h:port/n"}, "DATABASE_URL has to be like"),
         ({"DATABASE_URL": "demo.sqlite3"}, "DATABASE_URL has to be like"),
         ({"DATABASE_URL": "postgres://u:pass@h:port/n"}, "DATABASE_URL has to be like"),
         ({"DEBUG": "flase"}, "Set it to 1 or 0"),

@@ -194,18 +194,26 @@ async def test_a_connection_that_broke_is_replaced(
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
     session = await log_in(user)
     await find(hub, session)
-    if connection.vendor == "postgresql":
-        await _terminate(await hub.lookups.run(lambda: connection.connection.info.backend_pid))
-    else:
+    if connection.vendor == "sqlite":
         await hub.lookups.run(_break)
+    else:
+        await _terminate(await hub.lookups.run(_id_of_connection))
     assert await find(hub, session) == user
     assert len(opened) == 2
 
 
+def _id_of_connection() -> int:
+    """Return what the database's server calls this thread's connection."""
+    if connection.vendor == "mysql":
+        return int(connection.connection.thread_id())
+    return int(connection.connection.info.backend_pid)
+
+
 @database_sync_to_async
-def _terminate(pid: int) -> None:
+def _terminate(number: int) -> None:
+    statement = "KILL %s" if connection.vendor == "mysql" else "SELECT pg_terminate_backend(%s)"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        cursor.execute(statement, [number])
 
 
 def _break() -> None:

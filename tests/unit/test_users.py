@@ -15,7 +15,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
-from django.db import OperationalError, router
+from django.db import OperationalError, connection, router
 from django.db.backends.signals import connection_created
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -55,7 +55,8 @@ class Queries:
 
     def about(self, table: str) -> int:
         """Return how many have asked for rows of a table."""
-        return sum(f'FROM "{table}"' in sql for sql in self.asked)
+        quote = connection.ops.quote_name
+        return sum(f"FROM {quote(table)}" in sql for sql in self.asked)
 
 
 @pytest.fixture

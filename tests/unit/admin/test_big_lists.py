@@ -68,6 +68,8 @@ def check(queries: list[dict[str, Any]], most: int) -> None:
     statements = [query["sql"] for query in queries]
     assert len(statements) <= OF_DJANGO + most, "\n".join(statements)
     for statement in statements:
+        # MariaDB would begin with the few servers, and sort all sockets.
+        assert not re.search("JOIN .realtime_server", statement), statement
         if "COUNT(" in statement and "realtime_" in statement:
             assert re.search(r"COUNT\(\*\) FROM \(SELECT .* LIMIT \d+", statement), statement
         elif "realtime_socket" in statement or "realtime_membership" in statement:
@@ -79,19 +81,19 @@ def test_lists_of_100_000_sockets(browser: Client) -> None:
     sid, server = fill()
     room = group_name("/", "all")
     assert Socket.objects.count() == SOCKETS
-    # Sockets: the dead servers, the namespaces, the servers, the count, the page.
+    # Sockets: the dead servers, the namespaces, the servers, the count, the page, its servers.
     for query, most in {
-        "": 5,
-        "?p=100": 5,
-        "?namespace=/": 5,
-        "?q=10.0.7": 5,
-        "?q=ann": 5,
-        f"?q={sid}": 5,
-        "?transport__exact=websocket": 5,
-        f"?server={server}": 5,
-        f"?room_key={room}": 6,  # and the room's name
-        "?room=all": 6,  # and the room's keys
-        "?room=all&namespace=/": 6,
+        "": 6,
+        "?p=100": 6,
+        "?namespace=/": 6,
+        "?q=10.0.7": 6,
+        "?q=ann": 6,
+        f"?q={sid}": 6,
+        "?transport__exact=websocket": 6,
+        f"?server={server}": 6,
+        f"?room_key={room}": 7,  # and the room's name
+        "?room=all": 7,  # and the room's keys
+        "?room=all&namespace=/": 7,
     }.items():
         with CaptureQueriesContext(connection) as queries:
             response = browser.get(f"/admin/realtime/socket/{query}")
@@ -126,4 +128,4 @@ def test_queries_do_not_grow_with_the_rows(browser: Client) -> None:
     for page in pages:
         with CaptureQueriesContext(connection) as queries:
             assert browser.get(f"/admin/realtime/{page}").status_code == 200
-        check(queries.captured_queries, 5)
+        check(queries.captured_queries, 6)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from django.db.models.functions import Now
 from django.utils import timezone
 
+from realtime.fields import DatabaseNow
 from realtime.hub import Hub
 from realtime.hub.envelopes import group_name
 from realtime.models import Membership, Server, Socket
@@ -87,8 +87,8 @@ def add_server(name: str, age: float = 0) -> Server:
         host="elsewhere",
         pid=1,
         software="",
-        started_at=Now(),
-        seen_at=Now() - timedelta(seconds=age),
+        started_at=DatabaseNow(),
+        seen_at=DatabaseNow() - timedelta(seconds=age),
     )
 
 

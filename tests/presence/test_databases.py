@@ -1,4 +1,4 @@
-"""Presence in one process, the admin, and sessions, on PostgreSQL."""
+"""Presence in one process, the admin, and sessions, on other databases than SQLite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from tests.processes import ROOT
-from tests.services import PostgreSQL
 
 # The database need not be dropped: it goes with its server, and PostgreSQL waits five seconds where
 # a thread has not left it yet.
@@ -17,21 +16,23 @@ OPTIONS = ["-q", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
 @pytest.mark.parametrize(
     "which",
     [
         ["tests/unit/presence"],
         ["tests/unit/admin", "-k", "not 100_000"],
-        ["tests/unit/test_lookups.py", "tests/unit/test_users.py"],
+        ["tests/unit/test_lookups.py", "tests/unit/test_users.py", "tests/unit/test_fields.py"],
     ],
     ids=["presence", "admin", "sessions"],
 )
-def test_all_of_it_on_postgresql(postgresql: PostgreSQL, which: list[str]) -> None:
-    """Tests of tests/unit, with PostgreSQL instead of SQLite."""
+def test_all_of_it(database: str, which: list[str], request: pytest.FixtureRequest) -> None:
+    """Tests of tests/unit, with another database instead of SQLite."""
+    service = request.getfixturevalue(database)
     tests = subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, *which],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": postgresql.new_database()},
+        env={**os.environ, "DATABASE_URL": service.new_database()},
         check=False,
         capture_output=True,
         text=True,
