@@ -14,6 +14,7 @@ from .hub import Hub, ensure_hub
 from .hub.envelopes import HttpRequest, HttpResponse
 from .scopes import complete_scope
 from .transports import http, plain, relay, websocket
+from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
 from .transports.session import Session
@@ -48,6 +49,7 @@ class Realtime:
     def __init__(self, http: Application, websocket: Application | None = None) -> None:
         self._http = http
         self._websocket = websocket
+        hide_session_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
