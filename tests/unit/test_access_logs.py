@@ -9,12 +9,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from realtime.transports.access_logs import (
-    UVICORN_LOGGERS,
-    HideSessionIds,
-    cut_session_ids,
-    hide_session_ids,
-)
+from realtime.logs import HideSessionIds, cut_session_ids
+from realtime.transports.access_logs import UVICORN_LOGGERS, hide_session_ids
 
 SID = "AbCdEf0123456789_-xyzXYZ"
 CUT = "AbCdEf012345..."
