@@ -1,4 +1,5 @@
 from realtime import ConnectionRefused, NamespaceConsumer, event
+from shop.models import Device
 
 
 class MainConsumer(NamespaceConsumer):
@@ -19,3 +20,11 @@ class AccountConsumer(NamespaceConsumer):
 class ChatConsumer(NamespaceConsumer):
     async def connect(self, auth):
         self.join("lobby")
+
+
+class DeviceConsumer(NamespaceConsumer):
+    def connect(self, auth):
+        device = Device.objects.filter(token=str(auth.get("token", ""))).first()
+        if device is None:
+            raise ConnectionRefused("unknown token")
+        self.data["device"] = device.pk
