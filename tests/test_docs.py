@@ -84,9 +84,7 @@ def test_every_log_line_is_documented() -> None:
 
 def test_the_tree_of_errors() -> None:
     """The page has that of the module's docstring, whose last lines it leaves to prose."""
-    (tree,) = (
-        block.code for block in blocks_of(REFERENCE / "errors.md") if block.language == "text"
-    )
+    (tree,) = fenced(REFERENCE / "errors.md", "text")
     documented = inspect.cleandoc(exceptions.__doc__ or "").partition("::\n\n")[2]
     lines = [line.strip() for line in documented.splitlines()]
     assert [line.strip() for line in tree.splitlines()] == lines[: len(tree.splitlines())]

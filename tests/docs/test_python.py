@@ -13,6 +13,7 @@ from tests.docs.blocks import Block, all_blocks
 from tests.docs.conftest import SITE, Site
 from tests.docs.registry import EXECUTED, name_of
 from tests.docs.shell import commands
+from tests.packaging.guides import run
 from tests.processes import HOST
 
 # These ask, or serve until they are stopped, or make files: tests of the guides that need them run
@@ -42,6 +43,22 @@ def test_blocks(site: Site, tmp_path: Path) -> None:
 
 def test_blocks_have_tests() -> None:
     assert any("def test_" in block.code for block in all_blocks("python"))
+
+
+@pytest.mark.parametrize("kind", ["site", "daphne_site"])
+def test_first_messages_of_plain_websockets(kind: str, request: pytest.FixtureRequest) -> None:
+    """The recipe of "Connect without a Socket.IO library", also with a token that is wrong."""
+    site: Site = request.getfixturevalue(kind)
+    (script,) = (
+        block.code for block in all_blocks("python") if '"authenticate", "args"' in block.code
+    )
+    script = script.replace("127.0.0.1:8000", f"{HOST}:{site.port}")
+    printed = run(sys.executable, "-c", script, cwd=SITE)
+    assert printed.endswith("{'ack': 1, 'args': [{'ok': True}]}\n")
+    wrong = script.replace('"args": ["..."]', '"args": ["guessed"]')
+    with pytest.raises(AssertionError, match="received 1000"):
+        run(sys.executable, "-c", wrong, cwd=SITE)
+    assert "Traceback" not in site.log
 
 
 def _managed() -> list[tuple[Block, list[str]]]:
