@@ -21,6 +21,7 @@ from .mounting import find_routers, has_route
 from .routing import check_routes, has_namespace
 from .scopes import identify
 from .transports import http, plain, relay, websocket
+from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
 from .transports.session import Session
@@ -71,6 +72,7 @@ class Realtime:
         self._http = http
         self._websocket = websocket
         self._claimed_twice: set[str] = set()
+        hide_session_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from typing import Any
 
+from .conf import get_settings
+
 logger = logging.getLogger("realtime")
+
+# As much of a session's id as log lines have: all of it is a secret.
+SHOWN = 12
 
 
 def log(
@@ -36,3 +43,28 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160), 0x
     ord("\n"): "\\n",
     ord("\r"): "\\r",
 }
+
+
+class HideSessionIds(logging.Filter):
+    """
+    Cuts the session ids of Socket.IO's URLs, wherever they stand in a record.
+
+    It is for any logger or handler that gets URLs, by ``LOGGING`` or by hand.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = self._cut(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._cut(each) for each in record.args)
+        elif isinstance(record.args, Mapping):
+            record.args = {name: self._cut(each) for name, each in record.args.items()}
+        return True
+
+    def _cut(self, value: Any) -> Any:
+        return cut_session_ids(value) if isinstance(value, str) and "sid=" in value else value
+
+
+def cut_session_ids(text: str) -> str:
+    """Return a text with all but the start of each session id in Socket.IO's URLs cut off."""
+    path = re.escape(get_settings().PATH.rstrip("/"))
+    return re.sub(rf'({path}/?\?(?:[^\s"#]*&)?sid=[^\s"&#]{{{SHOWN}}})[^\s"&#]+', r"\1...", text)

@@ -153,7 +153,7 @@ class Socket:
             self._close()
             if self.observed:
                 self.hub.observers.closed(self, reason)
-            self.hub.spawn(self._finish(reason), self.context)
+            self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
 
     def close(self) -> None:
         """Tell the client that the server disconnects it from this namespace."""

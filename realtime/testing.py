@@ -5,7 +5,6 @@ A client for a site's own tests: no server, no network, the real session, socket
 
     async with Client("/orders/7", user=user) as client:
         assert await client.call("rename", "new name") == {"ok": True}
-        assert await client.receive() == ("renamed", "new name")
 
 Use it inside one event loop, and where consumers touch the database in a TransactionTestCase or
 ``django_db(transaction=True)``: handlers run in threads with connections of their own.
@@ -15,19 +14,27 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
+from http.cookies import Morsel
 from types import TracebackType
 from typing import Any
 
+from django.contrib.sessions.backends.base import SessionBase
+
 from .exceptions import ClientDisconnected, ConnectionRefused
-from .hub import ensure_hub
+from .hub import Hub, ensure_hub
 from .hub.calls import as_answer
-from .logins import new_anonymous
 from .protocol import engineio, socketio
+from .scopes import complete_scope
 from .transports.frames import Frames
 from .transports.session import Session
 from .transports.writers import Writer
+from .users import find_user
 
 DEFAULT_TIMEOUT = 2.0
+
+# How long a client that leaves waits for its last hook, which waits for handlers that are at work.
+DISCONNECT_TIMEOUT = 5.0
 
 
 class MemoryWriter(Writer):
@@ -51,11 +58,27 @@ class MemoryWriter(Writer):
         self._deliver(None)
 
 
+class TestSession(Session):
+    """A session that keeps the tasks in which the last hooks of its sockets run."""
+
+    __test__ = False  # pytest takes it for a class of tests
+
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        super().__init__(hub, scope, writer)
+        self.endings: list[asyncio.Task[None]] = []
+
+    def note_ending(self, ending: asyncio.Task[None]) -> None:
+        self.endings.append(ending)
+
+
 class Client:
     """
     One client in one namespace.
 
-    `user`, `auth` and more of the `scope` (such as `session`) are what the consumer sees.
+    `auth` is what `connect` gets. The consumer sees the `user` that is given; without one that of
+    the session whose cookie is in `cookies` or `headers`, as on a server. `cookies` may be those of
+    Django's test client, `headers` are texts by name, and `scope` adds to the request's scope, such
+    as a `session`.
     """
 
     def __init__(
@@ -64,6 +87,8 @@ class Client:
         *,
         auth: dict[str, Any] | None = None,
         user: Any = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str | Morsel[str]] | None = None,
         scope: dict[str, Any] | None = None,
     ) -> None:
         self.namespace = namespace
@@ -74,9 +99,13 @@ class Client:
             "path": "/socket.io/",
             "query_string": b"",
             "headers": [],
-            "user": user or new_anonymous(),
-            "session": {},
         } | (scope or {})
+        self._scope["headers"] = [
+            *self._scope["headers"],
+            *_encode_headers(headers or {}, cookies or {}),
+        ]
+        if user is not None:
+            self._scope["user"] = user
         self._events: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._acks: dict[int, asyncio.Future[list[Any]]] = {}
@@ -85,7 +114,8 @@ class Client:
         self._questions: dict[str, Any] = {}
         self._closed = asyncio.Event()
         self._decoder = socketio.Decoder(max_attachments=sys.maxsize, max_bytes=sys.maxsize)
-        self._session: Session | None = None
+        self._session: TestSession | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Client:
         await self.connect()
@@ -97,23 +127,59 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.disconnect()
+        try:
+            await self.disconnect()
+        except TimeoutError as late:
+            if error is None:
+                raise
+            error.add_note(str(late))  # what went wrong first is what the test is to tell
 
     async def connect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Connect. Raises ConnectionRefused with the server's message and data."""
+        """
+        Connect. Raises ConnectionRefused with the server's message and data, and TimeoutError
+        where no answer comes within `timeout` seconds.
+        """
         hub = ensure_hub()
         self._answered = hub.loop.create_future()
-        self._session = Session(hub, self._scope, MemoryWriter(self._receive_frame))
-        hub.spawn(self._session.read(self._sent.get))
-        self._send(socketio.Packet(socketio.CONNECT, self.namespace, self._auth))
-        async with asyncio.timeout(timeout):
-            self.sid = await self._answered
+        try:
+            async with asyncio.timeout(timeout):
+                scope = await _complete(hub, self._scope)
+                self._session = TestSession(hub, scope, MemoryWriter(self._receive_frame))
+                self._reading = hub.spawn(self._session.read(self._sent.get))
+                self._send(socketio.Packet(socketio.CONNECT, self.namespace, self._auth))
+                self.sid = await self._answered
+        except BaseException:
+            if self._session is not None:
+                self._session.close("transport close")
+            raise
 
-    async def disconnect(self) -> None:
-        """Leave, as a client that closes its page does, and wait for the last hook."""
-        if self._session is not None and not self._session.closed.happened:
-            self._session.close("transport close")
+    async def disconnect(self, timeout: float = DISCONNECT_TIMEOUT) -> None:
+        """
+        Leave, as a client that closes its page does, after what it has sent; return when the
+        consumer's last hook has run, also where the server has closed the connection before.
+
+        Raises TimeoutError where that takes longer than `timeout` seconds.
+        """
+        session = self._session
+        if session is None or self._reading is None:
+            return
         self._sent.put_nowait(None)
+        deadline = asyncio.get_running_loop().time() + timeout
+        await asyncio.wait(
+            {self._reading, session.closed.wait()},
+            timeout=timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        session.close("transport close")
+        if session.endings:
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            _, late = await asyncio.wait(session.endings, timeout=left)
+            if late:
+                raise TimeoutError(
+                    f"the last hook of the consumer at {self.namespace!r}, disconnect(), has not "
+                    f"ended within {timeout} seconds: wait longer with disconnect(timeout=...), "
+                    "or see what it or a handler of this client waits for"
+                )
 
     def emit(self, event: str, *args: Any) -> None:
         """Send an event."""
@@ -188,3 +254,30 @@ class Client:
             if not answer.done():
                 answer.set_exception(ClientDisconnected("the server closed the connection"))
         self._acks.clear()
+
+
+async def _complete(hub: Hub, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a scope as the server completes it; the user and the session that are given win."""
+    scope = await complete_scope(
+        hub, {name: value for name, value in given.items() if name not in ("user", "session")}
+    )
+    session = given.get("session")
+    if isinstance(session, SessionBase) and "user" not in given:
+        scope["user"] = await find_user(hub.lookups, session)
+    return scope | given
+
+
+def _encode_headers(
+    headers: Mapping[str, str], cookies: Mapping[str, str | Morsel[str]]
+) -> list[tuple[bytes, bytes]]:
+    """Return headers as a scope has them, with the cookies among them."""
+    encoded = [
+        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+    ]
+    if cookies:
+        pairs = (
+            f"{name}={value.coded_value if isinstance(value, Morsel) else value}"
+            for name, value in cookies.items()
+        )
+        encoded.append((b"cookie", "; ".join(pairs).encode("latin-1")))
+    return encoded

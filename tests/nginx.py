@@ -19,7 +19,8 @@ class Nginx(LiveProcess):
     Debian's nginx in front of servers at these ports, with the deployment guide's configuration.
 
     Requests go to the ports in turn; with `pages`, the port of a WSGI server, only those that are
-    Realtime's. `home` is the site's folder. Its `log` has what it complained about.
+    Realtime's. `home` is the site's folder. Its `log` has what it complained about, the file
+    `access_log` the requests.
     """
 
     def __init__(self, *ports: int, pages: int | None = None, home: Path | None = None) -> None:
@@ -30,6 +31,7 @@ class Nginx(LiveProcess):
         self._pages = pages
         self._home = home
         self._files = Path(tempfile.mkdtemp(prefix="realtime-nginx-"))
+        self.access_log = self._files / "access.log"
         command = [str(program), "-p", str(self._files), "-c", "main.conf"]
         super().__init__("nginx", command, free_port(), dict(os.environ))
         self._write_configuration()
@@ -54,7 +56,6 @@ class Nginx(LiveProcess):
             error_log stderr warn;
             events {{ worker_connections 1024; }}
             http {{
-                access_log off;
                 {temporary}
                 include {self._files}/site.conf;
             }}
@@ -71,6 +72,7 @@ class Nginx(LiveProcess):
             text = self._replace(
                 r"server 127\.0\.0\.1:8000;", f"server {HOST}:{self._pages};", text
             )
+        text = self._replace("/var/log/nginx/mysite.log", str(self.access_log), text)
         # One line for each server, with the options of the guide's lines.
         servers = "".join(rf"    server {HOST}:{port} \2;" + "\n" for port in self._ports)
         text = self._replace(r"( *server [\d.]+:\d+ (.*);\n)+", servers, text)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from realtime import exceptions
 from realtime.conf import OPTIONS
+from realtime.protocol import plain
+from realtime.transports import writers
+from tests.docs.blocks import PAGES
+from tests.packaging.guides import fenced
 from tests.processes import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = ROOT / "docs" / "reference"
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 LOG_CALL = re.compile(r"\b(?:log\(\s*logging\.\w+|failed\(\w+),\s*\"([a-z-]+)\"")
@@ -76,3 +82,83 @@ def test_every_log_line_is_documented() -> None:
     }
     assert len(words) > 10
     assert words <= set(first_cells("logging.md"))
+
+
+def test_the_tree_of_errors() -> None:
+    """The page has that of the module's docstring, whose last lines it leaves to prose."""
+    (tree,) = fenced(REFERENCE / "errors.md", "text")
+    documented = inspect.cleandoc(exceptions.__doc__ or "").partition("::\n\n")[2]
+    lines = [line.strip() for line in documented.splitlines()]
+    assert [line.strip() for line in tree.splitlines()] == lines[: len(tree.splitlines())]
+    left_out = set(re.findall(r"\w+", " ".join(lines[len(tree.splitlines()) :])))
+    named = set(re.findall(r"^[│ ]*[├└]── (\w+)", tree, re.M)) | {"RealtimeError"}
+    for name, error in vars(exceptions).items():
+        if isinstance(error, type) and issubclass(error, exceptions.RealtimeError):
+            assert name in named | left_out, name
+            assert name in named or issubclass(error, exceptions.ProtocolError), name
+
+
+def test_every_code_of_an_error_is_documented() -> None:
+    """Those of error acknowledgements, of HTTP and of closed WebSockets, wherever they are."""
+    page = (REFERENCE / "errors.md").read_text() + (REFERENCE / "wire-formats.md").read_text()
+    sources = "".join(module.read_text() for module in (ROOT / "realtime").rglob("*.py"))
+    answers = set(re.findall(r"(?:default_code = |_answer_error\(event, )\"(\w+)\"", sources))
+    assert {"error", "invalid_arguments", "rate_limited", "server_error"} <= answers
+    assert answers <= set(re.findall(r"`([a-z_]+)`", page))
+    for code, message in exceptions.HandshakeError.MESSAGES.items():
+        assert re.search(rf"^\| {code} \| 40[03] \| {message} \|", page, re.M), code
+    closes = {
+        value
+        for module in (writers, plain)
+        for value in vars(module).values()
+        if isinstance(value, int) and 1000 <= value < 5000
+    }
+    assert len(closes) >= 7
+    for code in closes:
+        assert re.search(rf"\b{code}\b", page), code
+    for message in re.findall(r"turn_away\(namespace, \"([^\"]+)\"", sources):
+        assert f"`{message}`" in page, message
+
+
+def test_the_example_of_log_lines() -> None:
+    (example,) = fenced(REFERENCE / "logging.md", "text")
+    assert example.splitlines()
+    for line in example.splitlines():
+        word, *fields = shlex.split(line)
+        assert word in first_cells("logging.md")
+        assert [field.partition("=")[0] for field in fields][:4] == [
+            *("namespace", "sid", "user", "transport")
+        ]
+
+
+def test_the_readmes_figures_are_those_of_the_benchmarks() -> None:
+    """In the same order: Realtime on uvicorn, on daphne, and Node."""
+    figures = (ROOT / "docs" / "benchmarks.md").read_text()
+    rows = {
+        "deliveries a second to a room of 500, on WebSocket": (
+            "Broadcast of 100 bytes to a room of 500, four on their way"
+        ),
+        "the same from two processes over Valkey (core layer)": (
+            "Broadcast of 100 bytes to a room of 500 on two processes over Valkey"
+        ),
+        "acknowledged events a second": (
+            "Acknowledged echo of 100 bytes, 50 clients with four on their way each"
+        ),
+        "KiB of memory for an idle client": "Memory of an idle connection, 5,000 of them",
+        "deliveries a second to a room of 500, on polling": (
+            "Broadcast of 100 bytes to a room of 500 over HTTP long-polling"
+        ),
+    }
+    readme = (ROOT / "README.md").read_text()
+    for name, heading in rows.items():
+        table = figures.partition(f"### {heading}\n")[2].partition("\n###")[0]
+        measured = [
+            re.search(rf"^\| {server}[^|]*\| ([\d,.]+) \|", table, re.M)
+            for server in (
+                r"Realtime on uvicorn \(uvloop\)(?! \(pubsub)",
+                r"Realtime on daphne(?! \(pubsub)",
+                "Socket.IO on Node",
+            )
+        ]
+        row = " | ".join(each[1] for each in measured if each)
+        assert f"| {name} | {row} |" in readme, (name, row)

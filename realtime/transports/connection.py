@@ -231,6 +231,9 @@ class Connection(ABC):
 
     # The end
 
+    def note_ending(self, ending: asyncio.Task[None]) -> None:  # noqa: B027
+        """Learn of the task in which a socket's last hook runs. Only a test's client keeps it."""
+
     def close(self, reason: str, detail: str = "") -> None:
         """
         End the connection for one of Socket.IO's reasons: its sockets are disconnected.

@@ -5,7 +5,6 @@ environment.
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import subprocess
@@ -18,17 +17,12 @@ import pytest
 import socketio
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.docs.blocks import blocks_of
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 from tests.packaging.wheels import build_wheel, install
 from tests.processes import HOST, ROOT, free_port
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
-# The tutorial says "at the end" where a block is added to a file, and has more than Python.
-TUTORIAL_BLOCK = re.compile(
-    r"^```(?:python|html)\n(?:#|<!--) (?P<path>[\w/.]+)(?P<add>, at the end)?(?: -->)?\n"
-    r"(?P<code>.*?)^```$",
-    re.M | re.S,
-)
 DEADLINE = 60
 
 pytestmark = pytest.mark.timeout(600)
@@ -140,11 +134,12 @@ def browser() -> Iterator[Browser]:
 def test_tutorial_in_two_tabs(python: Path, tmp_path: Path, browser: Browser) -> None:
     run(python, "-m", "django", "startproject", "mysite", ".", cwd=tmp_path)
     run(python, "manage.py", "startapp", "chat", cwd=tmp_path)
-    for block in TUTORIAL_BLOCK.finditer(TUTORIAL.read_text()):
-        target = tmp_path / block["path"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        old = target.read_text() if block["add"] else ""
-        target.write_text(old + "\n" + block["code"])
+    for block in blocks_of(TUTORIAL):
+        if block.path is not None:
+            target = tmp_path / block.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            old = target.read_text() if block.adds else ""
+            target.write_text(old + "\n" + block.body)
     run(python, "manage.py", "check", "--fail-level", "WARNING", cwd=tmp_path)
     run(python, "manage.py", "migrate", "--verbosity", "0", cwd=tmp_path)
 

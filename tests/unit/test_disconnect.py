@@ -134,10 +134,11 @@ async def test_disconnect_waits_for_events_that_had_arrived(
     client.emit("first")
     assert await probe.next() == "waiting"
     client.emit("second")
+    leaving = asyncio.create_task(client.disconnect())
     await asyncio.sleep(0)
-    await client.disconnect()
     probe.gate.set()
     assert [await probe.next() for _ in range(3)] == ["first", "second", "transport close"]
+    await leaving
 
 
 async def test_disconnect_does_not_wait_for_ever(

@@ -188,6 +188,29 @@ async def test_conn_max_age(
     assert opened[0].connection is not None, "kept while there is nothing to do"
 
 
+async def test_a_connection_that_cannot_be_asked_is_closed(
+    user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested = threading.Event()
+
+    def rest() -> None:
+        lookups._rest()
+        rested.set()
+
+    def fail() -> None:
+        raise RuntimeError("the database may not be accessed")
+
+    monkeypatch.setattr(hub.lookups.threads, "_rest", rest)
+    monkeypatch.setattr(lookups, "close_old_connections", fail)
+    session = await log_in(user)
+    for count in range(1, 3):
+        rested.clear()
+        assert await find(hub, session) == user
+        assert await asyncio.to_thread(rested.wait, DEADLINE)
+        assert len(opened) == count, "the thread lives on, with new connections"
+        assert opened[-1].connection is None
+
+
 async def test_a_connection_that_broke_is_replaced(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

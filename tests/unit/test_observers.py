@@ -16,7 +16,7 @@ from realtime.testing import Client
 
 from .conftest import Connect
 from .consumers import RoomsConsumer
-from .probes import Probe, Wire
+from .probes import DEADLINE, Probe, Wire
 
 Serve = Callable[..., None]
 
@@ -200,9 +200,13 @@ async def test_the_last_hook_runs_when_its_socket_is_gone_everywhere(
     serve(Main)
     client = await connect()
     recorder.gate.clear()
-    await client.disconnect()
+    leaving = asyncio.create_task(client.disconnect())
+    async with asyncio.timeout(DEADLINE):
+        while ("closed", client.sid, "transport close") not in recorder.calls:
+            await asyncio.sleep(0)
     assert await probe.empty()
     recorder.gate.set()
+    await leaving
     assert (await probe.next())[-1] == ("closed", client.sid, "transport close")
 
 

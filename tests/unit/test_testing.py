@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
+from django.test import Client as Browser
 
-from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event
+from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event, sockets
+from realtime.hub import Hub
 from realtime.testing import Client
 
 from .conftest import Connect, Serve
-from .probes import Probe
+from .logins import log_in, new_session
+from .probes import DEADLINE, Probe
 
 
 class Main(NamespaceConsumer):
@@ -53,11 +58,11 @@ async def test_an_unknown_namespace_is_raised() -> None:
 async def test_nobody_is_logged_in_unless_that_is_said(serve: Serve, probe: Probe) -> None:
     class Noting(NamespaceConsumer):
         async def connect(self, auth: dict[str, Any]) -> None:
-            probe.note((self.user, self.session, self.scope["path"]))
+            probe.note((self.user, self.session.session_key, self.scope["path"]))
 
     serve(Noting)
     async with Client():
-        assert await probe.next() == (AnonymousUser(), {}, "/socket.io/")
+        assert await probe.next() == (AnonymousUser(), None, "/socket.io/")
 
 
 async def test_what_does_not_come_in_time_is_a_timeout(connect: Connect) -> None:
@@ -100,3 +105,215 @@ async def test_answers_hold_until_they_are_changed(connect: Connect) -> None:
     client.answer("question")
     assert await client.call("ask") == [None]
     assert client.pending() == 3
+
+
+# Leaving
+
+
+class Leaver(NamespaceConsumer):
+    """Notes how far it has come."""
+
+    notes: list[str] = []
+
+    @event
+    async def kick(self) -> None:
+        self.close()
+
+    @event
+    async def late(self) -> None:
+        await asyncio.sleep(0.05)
+        self.notes.append("handler")
+
+    async def disconnect(self, reason: str) -> None:
+        await asyncio.sleep(0.01)
+        self.notes.append(reason)
+
+
+class PlainLeaver(Leaver):
+    """The same in threads."""
+
+    @event
+    def late(self) -> None:  # type: ignore[override]
+        threading.Event().wait(0.05)
+        self.notes.append("handler")
+
+    def disconnect(self, reason: str) -> None:  # type: ignore[override]
+        threading.Event().wait(0.01)
+        self.notes.append(reason)
+
+
+class RaisingLeaver(Leaver):
+    """The same, and fails."""
+
+    async def disconnect(self, reason: str) -> None:
+        await super().disconnect(reason)
+        raise RuntimeError("broken")
+
+
+@pytest.fixture(params=[Leaver, PlainLeaver, RaisingLeaver])
+def notes(request: pytest.FixtureRequest, serve: Serve) -> list[str]:
+    """What each of them notes in turn."""
+    request.param.notes = []
+    serve(request.param)
+    return request.param.notes  # type: ignore[no-any-return]
+
+
+async def test_disconnect_returns_after_the_last_hook(notes: list[str]) -> None:
+    async with Client():
+        pass
+    assert notes == ["transport close"]
+
+
+async def test_what_was_sent_before_is_handled_before_the_last_hook(notes: list[str]) -> None:
+    client = Client()
+    await client.connect()
+    client.emit("late")
+    client.emit("late")
+    await client.disconnect()
+    assert notes == ["handler", "handler", "transport close"]
+
+
+async def test_the_last_hook_of_a_client_that_the_server_closed(notes: list[str]) -> None:
+    async with Client() as client:
+        client.emit("kick")
+        await client.closed()
+    assert notes == ["server namespace disconnect"]
+
+
+async def test_the_last_hook_of_a_server_that_stopped(notes: list[str], hub: Hub) -> None:
+    async with Client() as client:
+        await hub.close(grace=1)
+        await client.closed()
+    assert notes == ["server shutting down"]
+
+
+async def test_the_last_hook_does_not_wait_for_ever_for_a_handler(
+    serve: Serve, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "DISCONNECT_GRACE", 0.02)
+
+    class Hanging(Main):
+        async def disconnect(self, reason: str) -> None:
+            probe.note(reason)
+
+    serve(Hanging)
+    async with Client() as client:
+        client.emit("hang")
+    assert await probe.next() == "transport close"
+
+
+async def test_a_last_hook_that_hangs_is_named(serve: Serve, probe: Probe) -> None:
+    class Stuck(NamespaceConsumer):
+        async def disconnect(self, reason: str) -> None:
+            await probe.gate.wait()
+
+    serve(Stuck)
+    client = Client()
+    await client.connect()
+    with pytest.raises(TimeoutError, match=r"consumer at '/', disconnect\(\), has not ended"):
+        await client.disconnect(timeout=0.02)
+    probe.gate.set()
+    await client.disconnect()
+
+
+async def test_an_error_of_the_test_is_told_before_a_hook_that_hangs(
+    serve: Serve, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.testing.Client.disconnect.__defaults__", (0.02,))
+
+    class Stuck(NamespaceConsumer):
+        async def disconnect(self, reason: str) -> None:
+            await probe.gate.wait()
+
+    serve(Stuck)
+    with pytest.raises(ZeroDivisionError) as failed:
+        async with Client():
+            1 / 0  # noqa: B018
+    assert "has not ended" in failed.value.__notes__[0]
+    probe.gate.set()
+
+
+async def test_a_client_that_was_not_let_in_leaves_nothing(serve: Serve, hub: Hub) -> None:
+    class Slow(NamespaceConsumer):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            if auth.get("refuse"):
+                raise ConnectionRefused("not you")
+            await asyncio.sleep(0.05)
+
+    serve(Slow)
+    with pytest.raises(ConnectionRefused):
+        await Client(auth={"refuse": True}).connect()
+    late = Client()
+    with pytest.raises(TimeoutError):
+        await late.connect(timeout=0.01)
+    assert hub.stats()["connections"] == 0
+    await late.disconnect()
+    await Client().disconnect()  # one that never connected
+
+
+# Who it is
+
+
+@pytest.fixture
+def who(serve: Serve, transactional_db: None) -> Callable[..., Any]:
+    """A function with the arguments of `Client` that returns the name of the consumer's user."""
+
+    class Who(NamespaceConsumer):
+        @event
+        async def who(self) -> list[Any]:
+            return [self.user.username, self.session.get("cart"), self.scope["cookies"].get("a")]
+
+    serve(Who)
+
+    async def ask(**options: Any) -> Any:
+        async with Client(**options) as client:
+            return await client.call("who")
+
+    return ask
+
+
+async def test_the_cookie_of_a_session_in_headers(who: Callable[..., Any]) -> None:
+    session = await log_in(await User.objects.acreate(username="ada"), cart="3")
+    cookie = f"a=1; sessionid={session.session_key}"
+    expected = ["ada", "3", "1"]
+    assert await who(scope={"headers": [(b"cookie", cookie.encode())]}) == expected
+    assert await who(headers={"Cookie": cookie}) == expected
+    assert await who(cookies={"a": "1", "sessionid": session.session_key}) == expected
+
+
+async def test_the_cookies_of_djangos_client(who: Callable[..., Any]) -> None:
+    browser = Browser()
+    await browser.aforce_login(await User.objects.acreate(username="ada"))
+    assert await who(cookies=browser.cookies) == ["ada", None, None]
+    await browser.alogout()
+    assert await who(cookies=browser.cookies) == ["", None, None]
+
+
+async def test_a_user_wins_over_the_cookie(who: Callable[..., Any]) -> None:
+    session = await log_in(await User.objects.acreate(username="ada"), cart="3")
+    cookies = {"sessionid": session.session_key}
+    assert await who(user=User(username="bob"), cookies=cookies) == ["bob", "3", None]
+    assert await who(user=AnonymousUser(), cookies=cookies) == ["", "3", None]
+    assert await who(scope={"user": User(username="bob")}, cookies=cookies) == ["bob", "3", None]
+
+
+async def test_a_session_by_itself(who: Callable[..., Any]) -> None:
+    session = await log_in(await User.objects.acreate(username="ada"), cart="3")
+    assert await who(scope={"session": session}) == ["ada", "3", None]
+    assert await who(scope={"session": new_session()}) == ["", None, None]
+    assert await who(scope={"session": {"cart": 4}}) == ["", 4, None]
+
+
+@pytest.mark.parametrize("key", ["", "nosuchsession", "a\0b", "é" * 40])
+async def test_cookies_that_are_nobodys(key: str, who: Callable[..., Any]) -> None:
+    assert await who(cookies={"sessionid": key}) == ["", None, None]
+
+
+async def test_headers_are_seen(serve: Serve, probe: Probe) -> None:
+    class Noting(NamespaceConsumer):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            probe.note(dict(self.scope["headers"])[b"user-agent"])
+
+    serve(Noting)
+    async with Client(headers={"User-Agent": "tests"}), asyncio.timeout(DEADLINE):
+        assert await probe.next() == b"tests"

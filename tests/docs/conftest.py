@@ -1,0 +1,78 @@
+"""The documentation's site, served; and what is run on it in processes of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.guides import ENV, run
+from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.valkey import Valkey
+
+SITE = ROOT / "tests" / "docs" / "site"
+
+# The tests in there run on that site, with settings of their own.
+collect_ignore = ["site"]
+
+CONTENT = """
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from shop.models import Device, Order
+
+Order.objects.create(pk=7)
+Device.objects.create(token="...")
+request = HttpRequest()
+request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+login(request, User.objects.create_superuser("ada"))
+request.session.save()
+print("session", request.session.session_key)
+"""
+
+
+class Site(LiveProcess):
+    """
+    The site under daphne or uvicorn, with a folder for its database and for more templates.
+
+    `session` is the key of somebody's who has logged in, a superuser.
+    """
+
+    def __init__(self, kind: str, folder: Path, valkey: Valkey) -> None:
+        self.files = folder
+        self.env = {
+            **ENV,
+            "MYSITE_FILES": str(folder),
+            "PYTHONPATH": f"{SITE}:{ROOT}",
+            "PYTHONUNBUFFERED": "1",
+            "REDIS_URL": valkey.url,
+        }
+        port = free_port()
+        host = {"daphne": "--bind", "uvicorn": "--host"}[kind]
+        command = [sys.executable, "-m", kind, host, HOST, "--port", str(port)]
+        super().__init__(kind, [*command, "mysite.asgi:application"], port, self.env, SITE)
+        self.manage("migrate", "--verbosity", "0")
+        self.session = self.manage("shell", "--no-imports", "-c", CONTENT).split()[-1]
+
+    def manage(self, *arguments: str) -> str:
+        """Return what a command of manage.py printed."""
+        return run(sys.executable, "manage.py", *arguments, cwd=SITE, env=self.env)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator[Site]:
+    """The site under uvicorn."""
+    with Site("uvicorn", tmp_path_factory.mktemp("mysite"), valkey) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def daphne_site(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator[Site]:
+    """The same site under daphne."""
+    with Site("daphne", tmp_path_factory.mktemp("mysite"), valkey) as site:
+        yield site
