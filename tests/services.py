@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from tests.live import migrate
-from tests.processes import HOST, Service, free_port
+from tests.ports import HOST, free_port
+from tests.processes import Service
 
 # PostgreSQL
 

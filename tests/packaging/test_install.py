@@ -21,7 +21,8 @@ import socketio
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
-from tests.processes import HOST, ROOT, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
 # The tutorial says "at the end" where a block is added to a file, and has more than Python.
