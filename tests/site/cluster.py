@@ -92,6 +92,11 @@ class ClusterConsumer(NamespaceConsumer):
         for shard in get_hub().cluster.link.layer._shards:
             shard._receive_task.cancel()
 
+    @event("foreign polls")
+    async def count_foreign_polls(self) -> int:
+        """Answer how many polls wait here for sessions of other servers."""
+        return len(get_hub().foreign_polls)
+
     @event
     async def lost(self) -> int:
         """Answer how many layer messages this server knows to be lost."""

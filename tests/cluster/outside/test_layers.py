@@ -14,6 +14,9 @@ from tests.processes import ROOT
 
 from .conftest import PREAMBLE, NewValkey, environment, of_cluster, of_layer, run
 
+# So many connections a process may open.
+CONNECTIONS = 10
+
 
 async def test_ten_thousand_emits_and_ten_connections(new_valkey: NewValkey, layer: str) -> None:
     code = """
@@ -35,8 +38,8 @@ except realtime.NotRunning:
     valkey = new_valkey()
     before = valkey.total_connections()
     printed = await asyncio.to_thread(run, code, of_layer(valkey, layer), "room")
-    assert time.time() - float(printed) < 3  # it ends at once
-    assert 1 <= valkey.total_connections() - before <= 10
+    assert time.time() - float(printed) < 5  # it ends at once, and waits for no message till then
+    assert 1 <= valkey.total_connections() - before <= CONNECTIONS
     valkey.wait_connections(lambda count: count == 0)
 
 
@@ -66,6 +69,20 @@ class Script:
         """Let it end; return its exit code and what it complained of."""
         _, complaints = self._process.communicate(timeout=30)
         return self._process.returncode, complaints
+
+
+def steps_until(script: Script, enough: Callable[[str], bool]) -> list[str]:
+    """
+    Let a script go on until it says what is `enough`, and return all that it said.
+
+    That may take a step for each of its connections: one that broke may be found broken only when
+    it is used.
+    """
+    said: list[str] = []
+    while not said or not enough(said[-1]):
+        assert len(said) < CONNECTIONS, said
+        said.append(script.step())
+    return said
 
 
 def test_layer_that_is_down(new_valkey: NewValkey, layer: str) -> None:
@@ -112,8 +129,7 @@ while sys.stdin.readline():
     valkey.stop()
     assert script.step().startswith("LayerUnavailable The channel layer did not take the message")
     valkey.start()
-    # A connection that broke may be found broken only when it is used.
-    said = [script.step() for _ in range(2)]
+    said = steps_until(script, lambda said: not said.startswith("LayerUnavailable"))
     assert said[-1].startswith("NotRunning No Realtime server"), said
     code_, _ = script.end()
     assert code_ == 0
@@ -137,8 +153,8 @@ while sys.stdin.readline():
     assert await asyncio.to_thread(script.step) == "['yes']"
     valkey.restart()
     await cluster[0].logged("layer-back", timeout=30)
-    answers = [await asyncio.to_thread(script.step) for _ in range(3)]
-    assert answers[-1] == "['yes']", answers
+    answers = await asyncio.to_thread(steps_until, script, lambda said: said == "['yes']")
+    assert set(answers[:-1]) <= {"LayerUnavailable", "NotRunning"}, answers
     await asyncio.to_thread(script.end)
 
 
