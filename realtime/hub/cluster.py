@@ -285,6 +285,7 @@ class Cluster:
         self._silences += 1
         if self._silences & (self._silences - 1):
             return
+        log(logging.WARNING, "layer-replaced")
         old, self.link.layer = self.link.layer, self._new_layer()
         self._listener.stop()
         self._memberships.move()

@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 PUBLISH_TIMEOUT = 5.0
 
 # How long what this process sends to itself may take, and how often it is looked for.
-ECHO_TIMEOUT, LOOK = 1.0, 0.005
+ECHO_TIMEOUT, LOOK = 3.0, 0.005
 
 
 class Batch:
@@ -264,6 +264,7 @@ class Outside:
                     await asyncio.sleep(LOOK)
         except TimeoutError:
             if self._layer is layer:  # and no other question has found that out meanwhile
+                log(logging.WARNING, "layer-replaced")
                 self._layer, self._channel = self._new_layer(), ""
                 self._listener.stop()
                 self._spawn(self._close_layer(layer))

@@ -122,6 +122,7 @@ async def test_layer_object_whose_reader_has_ended(
         since = len(ending.log)
         await far.call("deafen")
         await logged(ending, "layer-deaf", timeout=60, since=since)
+        await logged(ending, "layer-replaced", timeout=60, since=since)
         await logged(ending, "layer-back", timeout=60, since=since)
         await one.call("burst", "room", 0, 10)
         assert await far.read_numbers(10) == list(range(10))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.cluster.conftest import Connect
+from tests.cluster.conftest import Connect, Member
 from tests.clusters import LiveCluster
 from tests.processes import ROOT
 
@@ -46,9 +46,9 @@ except realtime.NotRunning:
 class Script:
     """A script that is told when to go on, and that prints a line for each step."""
 
-    def __init__(self, code: str, env: dict[str, str]) -> None:
+    def __init__(self, code: str, env: dict[str, str], room: str = "room", *args: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PREAMBLE + code, "room"],
+            [sys.executable, "-c", PREAMBLE + code, room, *args],
             env=env,
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -156,6 +156,39 @@ while sys.stdin.readline():
     answers = await asyncio.to_thread(steps_until, script, lambda said: said == "['yes']")
     assert set(answers[:-1]) <= {"LayerUnavailable", "NotRunning"}, answers
     await asyncio.to_thread(script.end)
+
+
+async def test_questions_of_a_process_that_hears_nothing(
+    cluster: LiveCluster, member: Member, room: str
+) -> None:
+    """Its layer object is beyond help: whoever asks after the one who finds that out is heard."""
+    code = """
+from realtime.hub.process import get_outside
+async def break_layer():
+    layer = get_outside()._layer
+    if hasattr(layer, "receive_single"):
+        async def receive_single(channel):
+            await asyncio.Event().wait()
+        layer.receive_single = receive_single
+        await layer.send(get_outside()._channel, {})  # what is under way ends
+    else:
+        for shard in layer._shards:
+            shard._receive_task.cancel()
+while sys.stdin.readline():
+    try:
+        print(list(room.call("question", timeout=5).values()))
+    except realtime.NotRunning:
+        print("NotRunning")
+    if sys.argv.pop() == "broken":
+        get_outside().wait(break_layer)
+"""
+    member.answer(lambda: "yes")
+    script = Script(code, of_cluster(cluster), room, "", "", "", "", "broken")
+    said = [await asyncio.to_thread(script.step) for _ in range(3)]
+    assert said == ["['yes']", "NotRunning", "['yes']"]
+    code_, complaints = await asyncio.to_thread(script.end)
+    assert code_ == 0
+    assert "layer-replaced" in complaints
 
 
 def test_no_layer_to_others() -> None:
