@@ -193,7 +193,7 @@ class NamespaceConsumer:
 
     @property
     def channel_layer(self) -> Any:
-        """The channel layer by this class's alias."""
+        """The site's channel layer by this class's alias, for groups and channels of its own."""
         return get_channel_layer(self.channel_layer_alias)
 
     # Sending

@@ -34,6 +34,7 @@ class LiveCluster(Service):
         config: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         database: str | None = None,
+        application: str = "tests.site.asgi:application",
         **options: Any,
     ) -> None:
         self.layer = layer
@@ -53,6 +54,7 @@ class LiveCluster(Service):
                 realtime=realtime,
                 env=self.env,
                 database=self.database,
+                application=application,
                 **options,
             )
             for kind in kinds

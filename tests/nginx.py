@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT, LiveProcess
 from tests.services import missing
 
 GUIDES = ROOT / "docs" / "how-to" / "deploy"

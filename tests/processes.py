@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import re
 import signal
 import socket
@@ -21,31 +20,15 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from tests.ports import HOST
+
 ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 
 # What a server's exit after SIGTERM looks like: by itself, or by the signal after its clean-up.
 CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 START_DEADLINE = 40.0
 LOG_DEADLINE = 30.0
-
-
-def free_port() -> int:
-    """
-    Return a port that nobody listens on.
-
-    It lies below the ports that the system gives to clients, so that it is still free when a
-    stopped server wants it again. Test processes that run side by side have ports of their own:
-    another one may have found the same port free, and not taken it yet.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for _ in range(100):
-        port = random.randrange(18_000 + worker % 16, 32_000, 16)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            return port
-    raise RuntimeError("no free port")
 
 
 class Service(ABC):
@@ -171,7 +154,19 @@ class LiveProcess(Service):
 
     def _accepts(self) -> bool:
         with socket.socket() as client:
-            return client.connect_ex((HOST, self.port)) == 0
+            if client.connect_ex((HOST, self.port)):
+                return False
+        return self._listens()  # and not somebody else, while this process is about to give up
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            return any(
+                connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
+                for one in (process, *process.children(recursive=True))
+                for connection in one.net_connections("tcp")
+            )
+        return False
 
     # The log
 

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from tests.live import migrate
-from tests.processes import HOST, LiveProcess, Service, free_port
+from tests.ports import HOST, free_port
+from tests.processes import LiveProcess, Service
 
 
 class PostgreSQL(Service):

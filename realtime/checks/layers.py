@@ -59,7 +59,7 @@ def _is_redis_core(layer: Any) -> bool:
 
 def _check_redis_core(alias: str, layer: Any) -> Iterator[CheckMessage]:
     """W001, W004, W005, W006: settings of channels_redis' core layer that lose messages."""
-    capacity = layer.get_capacity(f"realtime.{layer.client_prefix}!")
+    capacity = layer.get_capacity(f"specific.{layer.client_prefix}!")
     if capacity < MIN_CAPACITY:
         yield Warning(
             f"The channel layer {alias!r} drops messages when {capacity} wait for a process.",

@@ -18,6 +18,13 @@ from .peers import BEAT, EXPIRY, Peers
 LOOK = 0.005
 
 
+class Deaf(ConnectionError):
+    """What this process sends to its own group does not come back."""
+
+    def __init__(self) -> None:
+        super().__init__("what this process sends to its own group does not come back")
+
+
 class Beats:
     """
     Beats on the group of all hubs, past the publisher's queue.
@@ -89,7 +96,7 @@ class Beats:
         """
         Wait until this hub hears itself, and every peer has answered or had its time.
 
-        Raises ConnectionError where it does not hear itself.
+        Raises Deaf where it does not hear itself.
         """
         nonce = secrets.token_urlsafe(6)
         started, answered = self._loop.time(), self._echoes.setdefault(nonce, set())
@@ -105,4 +112,4 @@ class Beats:
         finally:
             del self._echoes[nonce]
         if self._peers.heard_self < started:
-            raise ConnectionError("what this process sends to its own group does not come back")
+            raise Deaf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
 from ..logs import log
-from .beats import Beats
+from .beats import Beats, Deaf
 from .dialogue import Actions, Dialogue
 from .envelopes import (
     HUBS,
@@ -32,7 +32,9 @@ from .envelopes import (
     unpack,
 )
 from .lanes import Incoming, Lane, Position
-from .link import CALL_TIMEOUT, MIN_PAUSE, LayerRefused, Link, Spawn
+from .layers import close_layer
+from .link import CALL_TIMEOUT, LayerRefused, Link, Spawn
+from .listener import Listener
 from .losses import Losses
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
@@ -41,23 +43,27 @@ from .router import Router
 from .sids import server_of
 from .targets import Target
 
-# After so many messages handled in one go, others get their turn.
-MESSAGES_PER_TURN = 32
-
 # How long after its first client's handshake a hub may be unheard of, in seconds.
 ARRIVAL = 1.0
 
 
 class Cluster:
-    """Keeps this process in its groups, sends to other hubs, and hands over what arrives."""
+    """
+    Keeps this process in its groups, sends to other hubs, and hands over what arrives.
 
-    def __init__(self, server: str, layer: Any, spawn: Spawn, actions: Actions) -> None:
+    `new_layer()` makes a channel layer for it alone.
+    """
+
+    def __init__(
+        self, server: str, new_layer: Callable[[], Any], spawn: Spawn, actions: Actions
+    ) -> None:
         self.server = server
+        self._new_layer = new_layer
         self._spawn = spawn
         self._actions = actions
         self._loop = asyncio.get_running_loop()
         self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
-        self.link = Link(layer, spawn, self._restore, self._layer_down)
+        self.link = Link(new_layer(), spawn, self._restore, self._layer_down)
         self.peers = Peers(self._loop.time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
@@ -67,7 +73,8 @@ class Cluster:
         self._refused = Losses(self._loop)
         self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(spawn, self._handle, self._receive_failed)
+        self._silences = 0
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
         spawn(self._start())
@@ -192,21 +199,8 @@ class Cluster:
 
     # Receiving
 
-    async def _listen(self) -> None:
-        handled, pause = 0, MIN_PAUSE
-        while True:
-            try:
-                message = await self.link.layer.receive(self._memberships.channel)
-                pause = MIN_PAUSE
-            except Exception as error:
-                self.link.failed(error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, BEAT)
-                continue
-            self._handle(message)
-            handled += 1
-            if handled % MESSAGES_PER_TURN == 0:
-                await asyncio.sleep(0)
+    def _receive_failed(self, error: Exception, again: bool) -> None:
+        self.link.failed(error)
 
     def _handle(self, message: Any) -> None:
         try:
@@ -266,16 +260,37 @@ class Cluster:
         """
         if not self._memberships.channel:
             async with asyncio.timeout(CALL_TIMEOUT):
-                channel = await self.link.layer.new_channel("realtime")
+                channel = await self.link.layer.new_channel()
             self._memberships.channel = self._dialogue.channel = self.beats.channel = channel
-        anew = self.peers.deaf
-        if anew and self._listener is not None:
-            self._listener.cancel()
-            self._listener = None
-        if self._listener is None or self._listener.done():
-            self._listener = self._spawn(self._listen())
+        anew, received = self.peers.deaf, self._listener.received
+        if anew:
+            self._listener.stop()
+        self._listener.listen(self.link.layer, self._memberships.channel)
         await self._memberships.restore(anew=anew)
-        await self.beats.greet()
+        try:
+            await self.beats.greet()
+        except Deaf:
+            if self._listener.received == received:
+                self._note_silence()
+            raise
+        self._silences = 0
+
+    def _note_silence(self) -> None:
+        """
+        Take another layer object: the layer takes what is sent, and nothing at all comes back.
+
+        An object may be beyond help, as one of channels_redis' pubsub layer whose own reader has
+        ended. Where a new one does not help either, it takes twice as long to the next.
+        """
+        self._silences += 1
+        if self._silences & (self._silences - 1):
+            return
+        log(logging.WARNING, "layer-replaced")
+        old, self.link.layer = self.link.layer, self._new_layer()
+        self._listener.stop()
+        self._memberships.move()
+        if self.link.layer is not old:
+            self._spawn(close_layer(old))
 
     async def close(self) -> None:
         """

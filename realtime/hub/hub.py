@@ -10,10 +10,9 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import asdict
+from functools import partial
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
-
-from channels.layers import get_channel_layer
 
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
@@ -32,6 +31,7 @@ from .calls import Answers, as_question, call_sockets, collect
 from .cluster import Cluster
 from .counters import Counters
 from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
+from .layers import new_layer
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
@@ -89,10 +89,10 @@ class Hub:
         self.observers = Observers(self)
 
     def _join_cluster(self) -> Cluster | Alone:
-        layer = get_channel_layer(self.settings.CHANNEL_LAYER)
-        if not reaches_others(layer):
+        make = partial(new_layer, self.settings.CHANNEL_LAYER)
+        if not reaches_others(make()):
             return Alone()
-        return Cluster(self.server_id, layer, self.services.spawn, HubActions(self))
+        return Cluster(self.server_id, make, self.services.spawn, HubActions(self))
 
     # Running
 

@@ -25,6 +25,7 @@ class Memberships:
 
     def __init__(self, link: Link) -> None:
         self.channel = ""  # set before anything is carried out
+        self._past: list[str] = []
         self._link = link
         self._wanted: set[str] = set()
         self._joined: dict[str, float] = {}  # and when the layer was told last
@@ -105,21 +106,29 @@ class Memberships:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def move(self) -> None:
+        """Let go of the channel; the next one is to be set before groups are restored for it."""
+        self._past.append(self.channel)
+        self.channel = ""
+
     async def restore(self, *, anew: bool) -> None:
         """
         Tell the layer of every group again, since it may have forgotten them; raises what it
-        raises. `anew` leaves each group first, for layers that take a known member for granted.
+        raises. `anew` leaves each group first, for layers that take a known member for granted,
+        and for those that keep a place for a channel that nobody reads any more.
         """
 
         async def tell(group: str) -> None:
             async with asyncio.timeout(CALL_TIMEOUT):
-                if anew:
-                    await self._link.layer.group_discard(group, self.channel)
+                for channel in (self.channel, *self._past) if anew else ():
+                    await self._link.layer.group_discard(group, channel)
                 if group in self._wanted:
                     await self._tell(group, True)
 
         groups = sorted(self._wanted, key=lambda group: group == HUBS)  # who answers there is back
         await self._each(groups, tell)
+        if anew:
+            self._past.clear()
 
     async def keep(self) -> None:
         """Renew the memberships that are old, for ever: a layer forgets them."""

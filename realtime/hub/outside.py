@@ -39,7 +39,9 @@ from .envelopes import (
     unpack,
 )
 from .gateway import on_loop
-from .link import MIN_PAUSE, PARALLEL
+from .layers import close_layer
+from .link import PARALLEL
+from .listener import Listener
 from .publisher import MESSAGE_BYTES
 from .questions import ANSWER_TIMEOUT, OpenQuestions
 from .router import Router
@@ -51,8 +53,8 @@ Result = TypeVar("Result")
 # How long the layer may take for one message.
 PUBLISH_TIMEOUT = 5.0
 
-# The longest pause between attempts to receive.
-MAX_PAUSE = 1.0
+# How long what this process sends to itself may take, and how often it is looked for.
+ECHO_TIMEOUT, LOOK = 3.0, 0.005
 
 
 class Batch:
@@ -75,10 +77,15 @@ class Batch:
 
 
 class Outside:
-    """Leads to the cluster's clients from a process that has none."""
+    """
+    Leads to the cluster's clients from a process that has none.
 
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
+    `new_layer()` makes a channel layer for it alone.
+    """
+
+    def __init__(self, new_layer: Callable[[], Any]) -> None:
+        self._new_layer = new_layer
+        self._layer = new_layer()
         self._id = "-" + new_server_id()  # no server's id: nobody takes this process for a hub
         self._router = Router(lambda server: None)
         self._slots = asyncio.Semaphore(PARALLEL)
@@ -86,7 +93,7 @@ class Outside:
         self._questions = OpenQuestions()
         self._opening = asyncio.Lock()
         self._channel = ""
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(self._spawn, self._handle, self._receive_failed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._breaker = Breaker(self._spawn, self._reach_layer)
         self._background = Background("realtime-outside")
@@ -236,7 +243,7 @@ class Outside:
                 complete = True
             except TimeoutError:
                 if not heard:
-                    self._leave_channel()
+                    await self._look_for_deafness()
                     raise NotRunning(
                         f"No Realtime server has answered within {patience:g} seconds. "
                         "Is one running, and does it use the same channel layer?"
@@ -255,17 +262,33 @@ class Outside:
             if not self._channel:
                 try:
                     async with asyncio.timeout(PUBLISH_TIMEOUT):
-                        self._channel = await self._layer.new_channel("realtime")
+                        self._channel = await self._layer.new_channel()
                 except Exception as error:
                     raise _unavailable(error) from error
-                self._listener = self._spawn(self._listen(self._channel))
+                self._listener.listen(self._layer, self._channel)
             return self._channel
 
-    def _leave_channel(self) -> None:
-        """Open another one next time: it may be this process that hears nothing."""
-        if len(self._questions) == 1 and self._listener is not None:
-            self._listener.cancel()
-            self._channel = ""
+    async def _look_for_deafness(self) -> None:
+        """Take another layer for what comes next, where it is this process that hears nothing."""
+        layer, received = self._layer, self._listener.received
+        try:
+            async with asyncio.timeout(ECHO_TIMEOUT):
+                await layer.send(self._channel, pack(self._id, self._channel, 0, 0, []))
+                while self._listener.received == received:
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            if self._layer is layer:  # and no other question has found that out meanwhile
+                log(logging.WARNING, "layer-replaced")
+                self._layer, self._channel = self._new_layer(), ""
+                self._listener.stop()
+                self._spawn(self._close_layer(layer))
+        except Exception as error:
+            log(logging.DEBUG, "layer-error", error=repr(error))
+
+    async def _close_layer(self, layer: Any) -> None:
+        if layer is not self._layer:
+            await asyncio.sleep(PUBLISH_TIMEOUT)  # for who sends through it now
+            await close_layer(layer)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -273,23 +296,15 @@ class Outside:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _listen(self, channel: str) -> None:
-        """Take the answers that come, for ever."""
-        pause = MIN_PAUSE
-        while True:
-            try:
-                message = await self._layer.receive(channel)
-            except Exception as error:
-                if pause == MIN_PAUSE:
-                    log(logging.WARNING, "layer-error", error=repr(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, MAX_PAUSE)
-                continue
-            pause = MIN_PAUSE
-            with contextlib.suppress(msgspec.ValidationError):
-                for envelope in unpack(open_parcel(message)):
-                    if isinstance(envelope, Answer):
-                        self._questions.take(envelope)
+    def _receive_failed(self, error: Exception, again: bool) -> None:
+        if not again:
+            log(logging.WARNING, "layer-error", error=repr(error))
+
+    def _handle(self, message: Any) -> None:
+        with contextlib.suppress(msgspec.ValidationError):
+            for envelope in unpack(open_parcel(message)):
+                if isinstance(envelope, Answer):
+                    self._questions.take(envelope)
 
 
 def _unavailable(error: Exception) -> LayerUnavailable:

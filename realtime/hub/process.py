@@ -6,14 +6,14 @@ import asyncio
 import atexit
 import os
 import threading
-
-from channels.layers import channel_layers
+from functools import partial
 
 from ..conf import get_settings
 from ..exceptions import NotRunning
 from .alone import reaches_others
 from .gateway import Gateway, HubGateway
 from .hub import Hub
+from .layers import new_layer
 from .outside import Outside
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
@@ -88,7 +88,8 @@ def get_outside() -> Outside:
 
 
 def _open_outside(alias: str) -> Outside:
-    layer = channel_layers.make_backend(alias) if alias in channel_layers.configs else None
+    make = partial(new_layer, alias)
+    layer = make()
     if not reaches_others(layer):
         kind = "is in memory" if layer else f"{alias!r} is not in CHANNEL_LAYERS"
         raise NotRunning(
@@ -97,7 +98,7 @@ def _open_outside(alias: str) -> Outside:
             'from the process that runs your ASGI application. REALTIME["UNREACHABLE"] says '
             "whether what wants no answer raises this, or logs it."
         )
-    return Outside(layer)
+    return Outside(make)
 
 
 @atexit.register

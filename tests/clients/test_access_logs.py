@@ -8,7 +8,7 @@ from tests.clients.python import connected
 from tests.clients.wire import eventually
 from tests.conftest import NginxFactory
 from tests.live import LiveServer
-from tests.processes import HOST
+from tests.ports import HOST
 
 COMMANDS = {
     "daphne": ["daphne", "--bind", HOST, "--port"],

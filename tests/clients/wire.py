@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, CloseCode
 
 from tests.live import LiveServer
-from tests.processes import HOST
+from tests.ports import HOST
 
 T = TypeVar("T")
 Frame = str | bytes

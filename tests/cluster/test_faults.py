@@ -112,6 +112,25 @@ async def test_layer_that_hangs_for_20_seconds(
         assert two.client.left.empty()
 
 
+async def test_layer_object_whose_reader_has_ended(
+    new_cluster: ClusterFactory, join: Connect
+) -> None:
+    """channels_redis' pubsub layer does not start it again: the hub takes another layer object."""
+    cluster = new_cluster(KINDS, layer="pubsub")
+    for ending, hearing in ((cluster[0], cluster[1]), (cluster[1], cluster[0])):
+        one, far = await join(hearing, "room"), await join(ending, "room")
+        since = len(ending.log)
+        await far.call("deafen")
+        await logged(ending, "layer-deaf", timeout=60, since=since)
+        await logged(ending, "layer-replaced", timeout=60, since=since)
+        await logged(ending, "layer-back", timeout=60, since=since)
+        await one.call("burst", "room", 0, 10)
+        assert await far.read_numbers(10) == list(range(10))
+        await far.call("burst", "room", 10, 20)
+        assert await one.read_numbers(20) == list(range(20))
+        assert await far.call("wait for peers") == 1
+
+
 async def test_full_channels_are_counted_and_logged(
     new_cluster: ClusterFactory, join: Connect
 ) -> None:

@@ -18,7 +18,8 @@ import psutil
 import pytest
 import socketio
 
-from tests.processes import HOST, ROOT, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT
 
 DEADLINE = 30.0
 

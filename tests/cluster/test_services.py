@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +13,27 @@ import pytest
 import redis
 import socketio
 
-from tests.conftest import ClusterFactory, NginxFactory
+from tests.conftest import ClusterFactory, NginxFactory, ServerFactory
+from tests.ports import free_port
+from tests.processes import ROOT
 from tests.valkey import Valkey
 
 KINDS = ("daphne", "uvicorn")
+
+
+def test_ports_are_of_one_process_and_one_service() -> None:
+    ports = [free_port() for _ in range(50)]
+    code = "from tests.ports import free_port\nfor _ in range(50): print(free_port())"
+    other = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len({*ports, *map(int, other.stdout.split())}) == 100
+
+
+def test_a_server_is_not_taken_for_the_one_that_has_its_port(new_server: ServerFactory) -> None:
+    server = new_server("uvicorn")
+    with pytest.raises(RuntimeError, match="address already in use"):
+        new_server("uvicorn", port=server.port)
 
 
 def test_valkey_forgets_everything_on_a_restart(new_valkey: Callable[..., Valkey]) -> None:

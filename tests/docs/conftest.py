@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.guides import ENV, run
-from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT, LiveProcess
 from tests.valkey import Valkey
 
 SITE = ROOT / "tests" / "docs" / "site"

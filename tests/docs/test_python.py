@@ -14,7 +14,7 @@ from tests.docs.conftest import SITE, Site
 from tests.docs.registry import EXECUTED, name_of
 from tests.docs.shell import commands
 from tests.packaging.guides import run
-from tests.processes import HOST
+from tests.ports import HOST
 
 # These ask, or serve until they are stopped, or make files: tests of the guides that need them run
 # them.

@@ -14,7 +14,8 @@ from socketio.exceptions import ConnectionError
 from tests.clients.python import TRANSPORTS, Client
 from tests.clients.wire import DEADLINE
 from tests.packaging.guides import ENV
-from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT, LiveProcess
 
 KINDS = ("daphne", "uvicorn")
 

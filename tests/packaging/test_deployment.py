@@ -17,7 +17,8 @@ from tests.clients.python import Client, connected
 from tests.clients.wire import DEADLINE, eventually
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
-from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT, LiveProcess
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
 

@@ -20,7 +20,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.docs.blocks import blocks_of
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 from tests.packaging.wheels import build_wheel, install
-from tests.processes import HOST, ROOT, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-live-page.md"
 DEADLINE = 60

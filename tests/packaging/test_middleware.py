@@ -11,7 +11,8 @@ import pytest
 
 from tests.packaging.guides import GUIDES, run, write_blocks
 from tests.packaging.sites import ENVIRONMENT, KINDS, Visitor, serve
-from tests.processes import HOST, LiveProcess
+from tests.ports import HOST
+from tests.processes import LiveProcess
 
 GUIDE = GUIDES / "put-middleware-around.md"
 

@@ -15,7 +15,8 @@ import pytest
 from tests.clients.wire import eventually
 from tests.packaging.guides import GUIDES, run, write_blocks
 from tests.packaging.sites import ENVIRONMENT, KINDS, Visitor, serve
-from tests.processes import HOST, LiveProcess
+from tests.ports import HOST
+from tests.processes import LiveProcess
 from tests.services import PostgreSQL
 
 GUIDE = GUIDES / "serve-tenants.md"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from realtime.presence.writer import PATIENCE
 from tests.clients.wire import Polling, Wire, eventually, http_client, open_socket
 from tests.conftest import ServerFactory
 from tests.live import LiveServer, empty_database, migrate, new_database
@@ -95,9 +96,8 @@ async def test_a_killed_server_stops_counting_by_time_alone(pair: Pair, turn: in
         since = len(other.log)
         server.kill()
         killed = time.monotonic()
-        assert count(other) == 4  # nobody can know yet
-        await eventually(lambda: count(other) == 1, timeout=LIFETIME + 8)
-        assert time.monotonic() - killed > LIFETIME / 2
+        await eventually(lambda: count(other) == 1, timeout=LIFETIME + 20)
+        assert time.monotonic() - killed > LIFETIME / 2  # nobody can know sooner
         assert count(other, "?namespace=/lab&room=a") == 1
         await other.logged("presence-swept", since=since)
         assert count(other) == 1
@@ -197,9 +197,10 @@ async def test_a_database_that_stops_and_starts(
         start = time.monotonic()
         for _ in range(10):
             await connect(stack, server)
-        assert time.monotonic() - start < 5  # nobody waits for what is known to be away
+        # Nobody waits for what is known to be away.
+        assert time.monotonic() - start < 5 * PATIENCE
         await asyncio.to_thread(service.start)
-        await server.logged("presence-back", timeout=20, since=since)
+        await server.logged("presence-back", since=since)
         assert count(server) == 12
         assert count(server, "?namespace=/lab&room=a") == 2
         assert count(server, "?namespace=/lab&room=b") == 1

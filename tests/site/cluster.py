@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import realtime
@@ -21,6 +22,10 @@ class ClusterConsumer(NamespaceConsumer):
         self.join(*auth.get("rooms", []))
         if "say" in auth:
             self.broadcast.emit("said", auth["say"])
+
+    async def disconnect(self, reason: str) -> None:
+        if "hearing" in self.data:
+            self.data["hearing"].cancel()
 
     @event("join")
     async def enter(self, *rooms: str) -> None:
@@ -63,6 +68,34 @@ class ClusterConsumer(NamespaceConsumer):
     @event("wait for peers")
     async def count_peers(self) -> int:
         return len(get_hub().cluster.reports())
+
+    @event("say to group")
+    async def say_to_group(self, group: str, said: Any) -> None:
+        """Send to a group of the site's own."""
+        await self.channel_layer.group_send(group, {"type": "group.said", "said": said})
+
+    @event("hear group")
+    async def hear_group(self, group: str) -> None:
+        """Give this client what comes to a group of the site's own, through a channel for that."""
+        channel = await self.channel_layer.new_channel("other")
+        await self.channel_layer.group_add(group, channel)
+        self.data["hearing"] = asyncio.create_task(self._hear(channel))
+
+    async def _hear(self, channel: str) -> None:
+        while True:
+            message = await self.channel_layer.receive(channel)
+            self.emit("heard", message["said"])
+
+    @event
+    async def deafen(self) -> None:
+        """End what reads for the hub in its layer, channels_redis' pubsub layer: for good."""
+        for shard in get_hub().cluster.link.layer._shards:
+            shard._receive_task.cancel()
+
+    @event("foreign polls")
+    async def count_foreign_polls(self) -> int:
+        """Answer how many polls wait here for sessions of other servers."""
+        return len(get_hub().foreign_polls)
 
     @event
     async def lost(self) -> int:

@@ -15,7 +15,8 @@ from tests.clients.python import TRANSPORTS, connected
 from tests.clients.wire import DEADLINE
 from tests.packaging.guides import ENV, run
 from tests.packaging.wheels import build_wheel, install
-from tests.processes import HOST, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import LiveProcess
 from tests.sites.recipes import RECIPES, Recipe, add_realtime
 
 pytestmark = [pytest.mark.sites, pytest.mark.timeout(900)]

@@ -180,7 +180,7 @@ def redis(socket_timeout: int | None = 15, **config: Any) -> dict[str, Any]:
         ({}, []),
         ({"capacity": 1000, "expiry": 30, "group_expiry": 60, "socket_timeout": 6}, []),
         ({"capacity": 999}, ["realtime.W001"]),
-        ({"channel_capacity": {"realtime.*": 10}}, ["realtime.W001"]),
+        ({"channel_capacity": {"specific.*": 10}}, ["realtime.W001"]),
         ({"channel_capacity": {"other.*": 10}}, []),
         ({"expiry": 29}, ["realtime.W004"]),
         ({"group_expiry": 59}, ["realtime.W005"]),

@@ -19,7 +19,7 @@ from tests.clients.wire import (
     websocket,
 )
 from tests.live import LiveServer
-from tests.processes import HOST
+from tests.ports import HOST
 
 
 async def test_random_frames(server: LiveServer) -> None:

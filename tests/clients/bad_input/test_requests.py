@@ -19,7 +19,7 @@ from tests.clients.wire import (
     open_socket,
 )
 from tests.live import LiveServer
-from tests.processes import HOST
+from tests.ports import HOST
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.clients.wire import (
 )
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
-from tests.processes import HOST
+from tests.ports import HOST
 
 POSTS = 20
 

@@ -178,7 +178,7 @@ for sid in sys.argv[2:]:
     print(dict(answers), answers.missing)
 nobody = realtime.of("/cluster").to("a room without anybody").call("question", "x", timeout=30)
 print(nobody, nobody.missing)
-assert time.monotonic() - start < 5
+assert time.monotonic() - start < 20  # and not the timeout of one of them
 """
     other, gone = await join(cluster[0], room), await join(cluster[0])
     await gone.client.close()

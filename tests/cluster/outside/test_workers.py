@@ -169,7 +169,7 @@ async def test_celery(cluster: LiveCluster, member: Member, room: str) -> None:
         stderr=subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):  # it starts three processes
             assert await member.client.queue("said", "/cluster").get() == ("parent",)
         with Celery(broker=cluster.valkey.url) as app:
             for start in range(0, 40, 10):

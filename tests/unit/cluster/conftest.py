@@ -97,6 +97,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("peers", "beats"):
         monkeypatch.setattr(f"realtime.hub.{module}.EXPIRY", EXPIRY)
     monkeypatch.setattr("realtime.hub.link.MAX_PAUSE", 0.2)
+    monkeypatch.setattr("realtime.hub.listener.MAX_PAUSE", BEAT)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
 
     async def start() -> Server:
         layer = bus.connect()
-        monkeypatch.setattr("realtime.hub.hub.get_channel_layer", lambda alias: layer)
+        monkeypatch.setattr("realtime.hub.hub.new_layer", lambda alias: layer)
         server = Server(Hub(), layer)
         servers.append(server)
         await until(lambda: all(one.knows(*(set(servers) - {one})) for one in servers))

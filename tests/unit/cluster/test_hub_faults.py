@@ -149,6 +149,56 @@ async def test_a_hub_that_hears_nothing(two: Two, records: list[Any]) -> None:
     assert two[1].knows(two[0])
 
 
+async def test_a_layer_object_beyond_help(
+    two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    far = await two[1].client("a")
+    monkeypatch.setattr(two[1].cluster, "_new_layer", bus.connect)
+    two[1].layer.swallow("receive")  # as one whose reader has ended: for ever
+    await until(lambda: "layer-back" in words(records))
+    assert two[1].cluster.link.layer is not two[1].layer
+    two[0].emit(("a",), "hi")
+    assert await numbers(far, 1) == ["hi"]
+    assert two[1].knows(two[0])
+    channels = {channel for channels in bus.groups.values() for channel in channels}
+    assert len(channels) == 2  # nobody sends to the old one any more
+
+
+async def test_a_layer_object_that_is_only_slow(
+    two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    """What waits for its channel would be lost with it."""
+    monkeypatch.setattr(two[1].cluster, "_new_layer", bus.connect)
+    far = await two[1].client("a")
+    own = two[1].hub.server_id
+    bus.copies = lambda channel, message: int(message["server"] != own)
+    await until(lambda: "layer-still-down" in words(records))
+    two[0].emit(("a",), "hi")
+    assert await numbers(far, 1) == ["hi"]
+    bus.copies = lambda channel, message: 1
+    await until(lambda: "layer-back" in words(records))
+    assert two[1].cluster.link.layer is two[1].layer
+
+
+async def test_layer_objects_are_not_taken_for_ever(
+    two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    """Where a new one does not help, it is not the object's fault."""
+    made: list[Any] = []
+
+    def connect() -> Any:
+        made.append(bus.connect())
+        made[-1].swallow("receive")
+        return made[-1]
+
+    monkeypatch.setattr(two[1].cluster, "_new_layer", connect)
+    two[1].layer.swallow("receive")
+    await until(lambda: words(records).count("layer-still-down") == 5)
+    assert len(made) == 3  # after one silence, two and four
+    made[-1].resume()
+    await until(lambda: "layer-back" in words(records))
+
+
 async def test_forgotten_groups(two: Two, bus: Bus, records: list[Any]) -> None:
     far = await two[1].client("a")
     bus.forget()  # and no call fails: the server was started again in between

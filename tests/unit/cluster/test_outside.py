@@ -40,7 +40,7 @@ class Layer:
             raise self.error
         self.sent.append((group, list(unpack(open_parcel(message)))))
 
-    async def new_channel(self, prefix: str) -> str:
+    async def new_channel(self) -> str:
         raise self.error or AssertionError
 
 
@@ -51,7 +51,7 @@ def layer() -> Layer:
 
 @pytest.fixture
 def outside(layer: Layer) -> Iterator[Outside]:
-    outside = Outside(layer)
+    outside = Outside(lambda: layer)
     yield outside
     outside.close()
 
@@ -214,7 +214,7 @@ def test_a_layer_that_is_not_there(settings: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_one_for_each_process_and_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_outside", {})
-    monkeypatch.setattr(channel_layers, "make_backend", lambda alias: Layer())
+    monkeypatch.setitem(channel_layers.backends, "default", Layer())
     with ThreadPoolExecutor(8) as threads:
         [outside] = {threads.submit(process.get_outside).result() for _ in range(8)}
     monkeypatch.setattr(process.os, "getpid", lambda: 1)  # as in a fork that nobody told of

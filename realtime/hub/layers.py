@@ -1,0 +1,54 @@
+"""A channel layer for one user alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.layers import channel_layers, get_channel_layer
+
+from ..logs import log
+
+# How long a layer may take to close its connections.
+CLOSE_TIMEOUT = 10.0
+
+
+def new_layer(alias: str) -> Any:
+    """
+    Return a new layer object with an alias's configuration, or None where there is none.
+
+    The site's own code has another object, that of `get_channel_layer`. Who shares one shares more
+    than a name: in channels_redis the lock under which one reads for all, with what reads under
+    another prefix left unread, the queue of the process, and what a closing socket breaks off.
+
+    A layer that was put in place of the configured one (`channel_layers.set`, as tests do) is
+    returned as it is.
+    """
+    shared = get_channel_layer(alias)
+    if shared is None or alias not in channel_layers.configs:
+        return shared
+    own = channel_layers.make_backend(alias)
+    return own if type(own) is type(shared) else shared
+
+
+async def close_layer(layer: Any) -> None:
+    """Close the connections of a layer of channels_redis; others have no way to say so."""
+    close = getattr(layer, "close_pools", None)
+    if close is None and _is_pubsub(layer):
+        close = layer.flush  # which ends what is this process's, and touches nothing in Redis
+    if close is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await close()
+    except Exception as error:
+        log(logging.DEBUG, "layer-error", error=repr(error))
+
+
+def _is_pubsub(layer: Any) -> bool:
+    try:
+        from channels_redis.pubsub import RedisPubSubChannelLayer  # noqa: PLC0415
+    except ImportError:
+        return False
+    return isinstance(layer, RedisPubSubChannelLayer)
