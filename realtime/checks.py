@@ -52,6 +52,31 @@ def _check_namespaces() -> Iterator[CheckMessage]:
 
 
 @register(Tags.compatibility)
+def check_mount(**kwargs: Any) -> Iterator[CheckMessage]:
+    """W009: a prefix of the site that takes no whole words off a path, or is there twice."""
+    prefix = django_settings.FORCE_SCRIPT_NAME
+    if not prefix or any(find_problems(getattr(django_settings, "REALTIME", {}))):
+        return
+    words = prefix.strip("/")
+    if not words or prefix != f"/{words}":
+        yield Warning(
+            f"FORCE_SCRIPT_NAME is {prefix!r}, which Django takes off no path as it should.",
+            hint=f'Give it a slash in front and none behind, like "/{words or "app"}".',
+            id="realtime.W009",
+        )
+    for name in ("PATH", "PLAIN_PATH"):
+        path = getattr(get_settings(), name)
+        if words and isinstance(path, str) and path.startswith(f"/{words}/"):
+            rest = path.removeprefix(f"/{words}")
+            yield Warning(
+                f"REALTIME[{name!r}] starts with FORCE_SCRIPT_NAME, so clients have to ask for "
+                f"/{words}{path}.",
+                hint=f'Settings of Realtime stand below it: give "{rest}".',
+                id="realtime.W009",
+            )
+
+
+@register(Tags.compatibility)
 def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
     """E003: an alias without a layer; E005: a layer that cannot be made; and what Redis loses."""
     if any(find_problems(getattr(django_settings, "REALTIME", {}))):

@@ -17,6 +17,7 @@ from ..exceptions import (
 )
 from ..inbox import Event
 from ..messages import Format
+from ..paths import path_info
 from ..protocol import plain
 from ..routing import resolve
 from .connection import Connection, close_text
@@ -91,9 +92,7 @@ async def serve(
     reader = await accept(hub, receive, send)
     if reader is None:
         return None
-    namespace = "/" + scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(
-        hub.settings.PLAIN_PATH
-    ).strip("/")
+    namespace = "/" + path_info(scope).removeprefix(hub.settings.PLAIN_PATH).strip("/")
     try:
         resolve(namespace)
     except UnknownNamespace:

@@ -9,7 +9,7 @@ from typing import Any
 
 import socketio
 
-from tests.clients.wire import DEADLINE
+from tests.clients.wire import DEADLINE, PATH
 from tests.live import LiveServer
 from tests.nginx import Nginx
 
@@ -87,6 +87,7 @@ async def connected(
     way: str,
     *namespaces: str,
     auth: Any = None,
+    path: str = PATH,
     **options: Any,
 ) -> AsyncIterator[Client]:
     """Connect a client to namespaces ("/" by default) by "websocket", "polling" or "upgrade"."""
@@ -97,6 +98,7 @@ async def connected(
             transports=TRANSPORTS[way],
             namespaces=list(namespaces) or ["/"],
             auth=auth,
+            socketio_path=path,
             wait_timeout=DEADLINE,
         )
         yield client
