@@ -18,8 +18,10 @@ from .hub.envelopes import HttpRequest, HttpResponse
 from .logins import find_anonymity, session_store
 from .logs import log
 from .mounting import find_routers, has_route
+from .paths import path_info
 from .routing import check_routes, has_namespace
 from .scopes import identify
+from .staticfiles import serve_static_files
 from .transports import http, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
@@ -42,14 +44,15 @@ def get_application(
     """
     Return the ASGI application of a site with Realtime in front.
 
-    `http` serves all other HTTP requests, Django's application by default; `websocket` all other
-    WebSockets, such as a site's own Channels routes. Without it they are refused.
+    `http` serves all other HTTP requests; by default that is Django's application, with the static
+    files while ``DEBUG`` is on. `websocket` serves all other WebSockets, such as a site's own
+    Channels routes. Without it they are refused.
 
     Raises ImproperlyConfigured, ImportError or a RealtimeError for a site that cannot be served.
     """
     django = cast(Application, get_asgi_application())
     _check_site()
-    return Realtime(http or django, websocket)
+    return Realtime(http or serve_static_files(django), websocket)
 
 
 def _check_site() -> None:
@@ -97,7 +100,7 @@ class Realtime:
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = _ensure_hub()
-        if not _is_engine_path(_path(scope)):
+        if not _is_engine_path(path_info(scope)):
             await self._http(scope, receive, send)
             return
 
@@ -117,7 +120,7 @@ class Realtime:
 
         No coroutine of its own: on a site's own WebSockets that would last as long as they do.
         """
-        hub, path = _ensure_hub(), _path(scope)
+        hub, path = _ensure_hub(), path_info(scope)
         if hub.closing:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
@@ -191,11 +194,6 @@ async def refuse_websocket(receive: Receive, send: Send) -> None:
     """Refuse a WebSocket that nobody serves."""
     await receive()
     await send({"type": "websocket.close"})
-
-
-def _path(scope: Scope) -> str:
-    """Return a request's path, below that of the application."""
-    return cast(str, scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _is_engine_path(path: str) -> bool:

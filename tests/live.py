@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
 
 def _command(kind: str, application: str, port: int) -> list[str]:
     """Return the command line that serves `application`."""
+    if kind == "runserver":  # it serves the settings' own
+        return [sys.executable, "-m", "django", "runserver", "--noreload", f"{HOST}:{port}"]
     if kind == "daphne":
         options = ["--bind", HOST, "--access-log", os.devnull]
     elif kind == "gunicorn":  # no ASGI: it serves pages, and no clients
@@ -91,8 +94,8 @@ def _environment(settings: str, database: str) -> dict[str, str]:
 
 class LiveServer(LiveProcess):
     """
-    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", or "gunicorn" for a WSGI
-    application) on a free local port.
+    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "runserver", or "gunicorn"
+    for a WSGI application) on a free local port, with more `options` on its command line.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.
@@ -108,6 +111,7 @@ class LiveServer(LiveProcess):
         port: int | None = None,
         database: str | None = None,
         application: str = "project.asgi:application",
+        options: Sequence[str] = (),
     ) -> None:
         port = port or free_port()
         self.database = database or new_database(settings)
@@ -116,4 +120,4 @@ class LiveServer(LiveProcess):
             "REALTIME_OVERRIDES": json.dumps(realtime or {}),
             **(env or {}),
         }
-        super().__init__(kind, _command(kind, application, port), port, environment)
+        super().__init__(kind, [*_command(kind, application, port), *options], port, environment)

@@ -20,17 +20,25 @@ class Nginx(LiveProcess):
     Debian's nginx in front of servers at these ports, with the deployment guide's configuration.
 
     Requests go to the ports in turn; with `pages`, the port of a WSGI server, only those that are
-    Realtime's. `home` is the site's folder. Its `log` has what it complained about, the file
-    `access_log` the requests.
+    Realtime's. `home` is the site's folder. With a `mount` the site is below "/app/", and its paths
+    are passed on as they are ("kept") or without that ("stripped"). Its `log` has what it
+    complained about, the file `access_log` the requests.
     """
 
-    def __init__(self, *ports: int, pages: int | None = None, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        *ports: int,
+        pages: int | None = None,
+        home: Path | None = None,
+        mount: str | None = None,
+    ) -> None:
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             missing("nginx", "apt-get install nginx-light")
         self._ports = ports
         self._pages = pages
         self._home = home
+        self._mount = mount
         self._files = Path(tempfile.mkdtemp(prefix="realtime-nginx-"))
         self.access_log = self._files / "access.log"
         command = [str(program), "-p", str(self._files), "-c", "main.conf"]
@@ -66,7 +74,10 @@ class Nginx(LiveProcess):
     def _configuration(self) -> str:
         """Return the guide's configuration with the ports of this test."""
         name = "nginx.conf" if self._pages is None else "nginx-wsgi.conf"
-        text = (GUIDES / name).read_text()
+        text = (GUIDES / ("nginx-sub-path.conf" if self._mount else name)).read_text()
+        if self._mount == "stripped":
+            rewrite = r"rewrite ^/app(/.*)$ $1 break;"
+            text = text.replace("proxy_pass ", f"{rewrite}\n        proxy_pass ")
         if self._home is not None:
             text = self._replace("/srv/mysite(?=/)", str(self._home), text)
         if self._pages is not None:

@@ -46,6 +46,9 @@ class CompletedChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Find the page's rows, and complete them."""
         super().get_results(request)
+        # The number stands below the list; beside the search it would be there a second time, and
+        # without what says that there are more.
+        self.full_result_count = self.result_count
         admin: Any = self.model_admin
         self.result_list: Any = admin.complete(list(self.result_list[: self.list_max_show_all]))
 
@@ -65,6 +68,7 @@ class PresenceAdmin(ModelAdmin):
 
     class Media:
         css = {"all": ["realtime/admin.css"]}
+        js = ["realtime/filters.js"]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody adds rows: the servers do."""

@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import get_script_prefix, reverse
+from django.urls import reverse
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from ..conf import get_settings
 from ..models import Socket, Transport
+from ..paths import client_path
 from .live import NAMESPACE
 
 
@@ -35,7 +36,7 @@ def _options(site: AdminSite) -> dict[str, Any]:
     url = reverse("admin:realtime_socket_change", args=["SID"], current_app=site.name)
     return {
         "namespace": NAMESPACE,
-        "path": get_script_prefix().rstrip("/") + settings.PATH,
+        "path": client_path(),
         "transports": list(settings.TRANSPORTS),
         "language": get_language(),
         "socketUrl": url,

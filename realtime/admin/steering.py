@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm, AdminForm
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -44,9 +44,18 @@ def as_action(operation: Operation) -> Callable[..., Any]:
     return action
 
 
+class MenuForm(ActionForm):
+    """The menu of a list. Themes made with Alpine (unfold) show its button by what is chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["action"].widget.attrs["x-model"] = "action"
+
+
 class SteeringAdmin(PresenceAdmin):
     """A list with operations on its rows, each with a permission of its own."""
 
+    action_form = MenuForm
     operations: tuple[Operation, ...] = ()
     selection_class: type[Selection]
 

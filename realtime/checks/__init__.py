@@ -6,13 +6,24 @@ One module for each subject; importing this package registers all of them.
 
 from __future__ import annotations
 
-from . import application, databases, installation, layers, namespaces, presence, servers, settings
+from . import (
+    application,
+    databases,
+    installation,
+    layers,
+    mount,
+    namespaces,
+    presence,
+    servers,
+    settings,
+)
 
 __all__ = [
     "application",
     "databases",
     "installation",
     "layers",
+    "mount",
     "namespaces",
     "presence",
     "servers",

@@ -9,7 +9,7 @@ from typing import Any
 
 import socketio
 
-from tests.clients.wire import DEADLINE
+from tests.clients.wire import DEADLINE, PATH
 from tests.live import LiveServer
 from tests.nginx import Nginx
 
@@ -88,6 +88,7 @@ async def connected(
     *namespaces: str,
     auth: Any = None,
     headers: dict[str, str] | None = None,
+    path: str = PATH,
     **options: Any,
 ) -> AsyncIterator[Client]:
     """Connect a client to namespaces ("/" by default) by "websocket", "polling" or "upgrade"."""
@@ -99,6 +100,7 @@ async def connected(
             namespaces=list(namespaces) or ["/"],
             auth=auth,
             headers=dict(headers or {}),  # of which it removes cookies
+            socketio_path=path,
             wait_timeout=DEADLINE,
         )
         yield client

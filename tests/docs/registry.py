@@ -12,6 +12,7 @@ from tests.processes import ROOT
 INSTALL, DEPLOYMENT = "tests/packaging/test_install.py", "tests/packaging/test_deployment.py"
 BESIDE = "tests/packaging/test_beside_channels.py"
 MIDDLEWARE, TENANTS = "tests/packaging/test_middleware.py", "tests/packaging/test_tenants.py"
+PAGES = "tests/packaging/test_pages.py"
 EXECUTED = {
     "docs/tutorial/first-live-page.md": f"{INSTALL}::test_tutorial_in_two_tabs",
     "docs/how-to/add-to-an-existing-site.md": f"{INSTALL}::test_client_connects",
@@ -19,7 +20,14 @@ EXECUTED = {
     "docs/how-to/beside-channels.md": f"{BESIDE}::test_both_reach_each_other",
     "docs/how-to/put-middleware-around.md": f"{MIDDLEWARE}::test_a_user_by_token",
     "docs/how-to/serve-tenants.md": f"{TENANTS}::test_each_tenant_has_its_users_orders_and_rooms",
+    "docs/how-to/serve-under-a-sub-path.md": f"{PAGES}::test_pages_below_a_path",
     "docs/how-to/http-on-wsgi.md": f"{DEPLOYMENT}::test_pages_on_wsgi",
+}
+
+# Blocks without a file's name that such a test executes, by their page and how they begin.
+EXECUTED_BLOCKS = {
+    ("docs/how-to/add-to-an-existing-site.md", "STATIC_ROOT"): f"{PAGES}::test_whitenoise",
+    ("docs/how-to/serve-under-a-sub-path.md", "{% load"): f"{PAGES}::test_pages_below_a_path",
 }
 
 # Blocks of plain text, which no program reads: pictures, and what tests of their own compare.
@@ -32,7 +40,10 @@ TEXTS = {
 
 def is_executed_elsewhere(block: Block) -> bool:
     """Tell whether the test of a block's page executes it."""
-    return name_of(block.page) in EXECUTED and block.path is not None
+    name = name_of(block.page)
+    return (name in EXECUTED and block.path is not None) or any(
+        name == page and block.code.startswith(start) for page, start in EXECUTED_BLOCKS
+    )
 
 
 def name_of(page: Path) -> str:

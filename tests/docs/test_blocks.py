@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import PAGES, Block, all_blocks, blocks_of
-from tests.docs.registry import EXECUTED, TEXTS, name_of
+from tests.docs.registry import EXECUTED, EXECUTED_BLOCKS, TEXTS, name_of
 from tests.docs.shell import check_command, check_script
 from tests.packaging.guides import GUIDES
 from tests.processes import ROOT
@@ -114,7 +114,7 @@ def test_each_block(block: Block) -> None:
     RULES[block.language](block)
 
 
-@pytest.mark.parametrize("test", [*EXECUTED.values(), *TEXTS.values()])
+@pytest.mark.parametrize("test", [*EXECUTED.values(), *EXECUTED_BLOCKS.values(), *TEXTS.values()])
 def test_what_the_registry_names_exists(test: str) -> None:
     if "::" not in test:
         assert test == "a picture"
@@ -134,6 +134,8 @@ def test_the_registry_names_pages_that_exist() -> None:
     for name, test in EXECUTED.items():
         assert Path(name).name in (ROOT / test.partition("::")[0]).read_text()
         assert any(block.path for block in blocks_of(ROOT / name))
+    for name, start in EXECUTED_BLOCKS:
+        assert any(block.code.startswith(start) for block in blocks_of(ROOT / name))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 The demo's settings for tests.
 
 Environment, beside the demo's own: ``REALTIME_OVERRIDES`` and ``LAYER_OVERRIDES`` (JSON) override
-keys of ``REALTIME`` and of the channel layer's ``CONFIG``.
+keys of ``REALTIME`` and of the channel layer's ``CONFIG``; ``FORCE_SCRIPT_NAME`` is the setting.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from project.settings import CHANNEL_LAYERS, DATABASES, REALTIME
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 
 ROOT_URLCONF = "tests.site.urls"
+
+FORCE_SCRIPT_NAME = os.environ.get("FORCE_SCRIPT_NAME")
 
 REALTIME = {
     **REALTIME,

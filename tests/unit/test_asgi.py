@@ -63,8 +63,8 @@ def request(path: str, query: str = "", **more: Any) -> Scope:
     }
 
 
-def websocket(path: str, query: str = "") -> Scope:
-    return request(path, query, type="websocket")
+def websocket(path: str, query: str = "", **more: Any) -> Scope:
+    return request(path, query, type="websocket", **more)
 
 
 CONNECT = {"type": "websocket.connect"}

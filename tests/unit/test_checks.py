@@ -239,6 +239,30 @@ def test_a_uvicorn_without_websockets(
     assert ids(found()) == ["realtime.W008"] * warned
 
 
+@pytest.mark.parametrize("prefix", ["app", "/app/", "app/", "/", "//app"])
+def test_a_prefix_that_no_path_has(settings: Settings, prefix: str) -> None:
+    settings.FORCE_SCRIPT_NAME = prefix
+    assert ids(found()) == ["realtime.W015"]
+
+
+@pytest.mark.parametrize("prefix", [None, "", "/app", "/a/b"])
+@pytest.mark.parametrize("path", ["/socket.io/", "/application/", "/bapp/socket.io/"])
+def test_a_prefix_as_it_should_be(settings: Settings, prefix: str | None, path: str) -> None:
+    settings.FORCE_SCRIPT_NAME = prefix
+    settings.REALTIME = {**settings.REALTIME, "PATH": path}
+    assert ids(found()) == []
+
+
+@pytest.mark.parametrize("name", ["PATH", "PLAIN_PATH"])
+def test_a_path_that_has_the_prefix_itself(settings: Settings, name: str) -> None:
+    settings.FORCE_SCRIPT_NAME = "/app"
+    settings.REALTIME = {**settings.REALTIME, name: "/app/live/"}
+    (warning,) = found()
+    assert warning.id == "realtime.W015"
+    assert warning.hint is not None
+    assert '"/live/"' in warning.hint
+
+
 def test_daphne_behind_staticfiles(settings: Settings) -> None:
     apps = [app for app in settings.INSTALLED_APPS if app != "daphne"]
     settings.INSTALLED_APPS = [*apps, "daphne"]

@@ -41,7 +41,7 @@ function showState() {
   state.textContent = socket.connected ? "connected" : socket.active ? "connecting" : "disconnected";
   state.classList.toggle("connected", socket.connected);
   element("sid").textContent = socket.id || "–";
-  element("curl").textContent = socket.id ? `curl -X POST ${location.origin}/client/${socket.id}` : "–";
+  element("curl").textContent = socket.id ? `curl -X POST ${new URL(`client/${socket.id}`, document.baseURI)}` : "–";
   element("transport").textContent = socket.connected && engine ? engine.transport.name : "–";
 }
 

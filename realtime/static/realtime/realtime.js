@@ -21,8 +21,11 @@
   const RESERVED = new Set(["connect", "connect_error", "disconnect", "disconnecting",
     "newListener", "removeListener"]);
 
+  // {% realtime_script %} says where the site is mounted.
+  const { path = "/socket.io/" } = document.currentScript?.dataset ?? {};
+
   const DEFAULTS = {
-    path: "/socket.io/",
+    path,
     transports: ["polling", "websocket"],
     upgrade: true,
     query: {},
