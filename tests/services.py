@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -95,8 +95,8 @@ class PostgreSQL(Service):
         return f"{url}/{name}"
 
 
-def missing(what: str, how: str) -> None:
-    """Skip the test where a server is not installed; fail in CI, which has to install it."""
+def missing(what: str, how: str) -> NoReturn:
+    """Skip the test for want of a program; fail in CI, which has to install it."""
     message = f"{what} is not installed: {how}"
     if os.environ.get("CI"):
         pytest.fail(message)

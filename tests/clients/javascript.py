@@ -15,6 +15,7 @@ from typing import Any
 from tests.clients.wire import DEADLINE
 from tests.live import LiveServer
 from tests.nginx import Nginx
+from tests.services import missing
 
 FOLDER = Path(__file__).parent / "node"
 LINE_LIMIT = 16 * 1024 * 1024
@@ -151,10 +152,10 @@ class NodeSocket:
 @asynccontextmanager
 async def running_node() -> AsyncIterator[Node]:
     """Start a runner, and see that it ends well."""
-    assert shutil.which("node"), "these tests need Node: install it, and run `make test`"
-    assert (FOLDER / "node_modules" / "socket.io-client").is_dir(), (
-        f"socket.io-client is not installed: run `make test`, or `npm ci --prefix {FOLDER}`"
-    )
+    if not shutil.which("node"):
+        missing("Node", "apt-get install nodejs npm")
+    if not (FOLDER / "node_modules" / "socket.io-client").is_dir():
+        missing("socket.io-client", "npm ci --prefix tests/clients/node")
     process = await asyncio.create_subprocess_exec(
         "node",
         str(FOLDER / "runner.mjs"),

@@ -19,6 +19,7 @@ import pytest
 import socketio
 
 from tests.processes import HOST, ROOT, free_port
+from tests.valkey import require_valkey
 
 DEADLINE = 30.0
 
@@ -76,6 +77,7 @@ class Runner:
 @pytest.fixture
 def runner() -> Iterator[Runner]:
     """A running cluster of three."""
+    require_valkey()
     with tempfile.TemporaryDirectory(prefix="realtime-cluster-") as folder:
         runner = Runner(Path(folder))
         try:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 import socketio
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import running_chromium
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 from tests.processes import HOST, ROOT, free_port
 
@@ -141,12 +142,8 @@ def test_client_connects(python: Path, site: Path) -> None:
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 def test_tutorial_in_two_tabs(python: Path, tmp_path: Path, browser: Browser) -> None:

@@ -23,7 +23,7 @@ IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
 def found(deploy: bool = False) -> list[CheckMessage]:
     """Return what the checks of the app say, with those of ``--deploy`` or without."""
-    messages = run_checks(include_deployment_checks=deploy)
+    messages = run_checks(include_deployment_checks=deploy, databases=[])
     return [message for message in messages if (message.id or "").startswith("realtime.")]
 
 
