@@ -45,6 +45,7 @@ def test_wrong_settings_are_errors_with_hints(settings: Settings) -> None:
     assert "CORS_ORIGINS" in (messages[1].hint or "")
 
 
+@pytest.mark.django_db  # the command looks at it
 def test_check_fails_on_them(settings: Settings) -> None:
     settings.REALTIME = {"PATH": "socket.io"}
     with pytest.raises(SystemCheckError, match=r"realtime\.E001"):
