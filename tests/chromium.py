@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.services import missing
 
@@ -22,17 +23,20 @@ OPTIONS = [
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
     """Start one without a window; close it with all its pages at the end."""
-    with sync_playwright() as playwright:
-        program = _program(playwright)
-        with playwright.chromium.launch(executable_path=program, args=OPTIONS) as browser:
-            yield browser
+    program = _program()
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program, args=OPTIONS) as browser,
+    ):
+        yield browser
 
 
-def _program(playwright: Playwright) -> str:
+def _program() -> str:
     for name in ("chromium", "google-chrome"):
         if path := shutil.which(name):
             return path
-    own = playwright.chromium.executable_path
-    if not Path(own).exists():
-        missing("Chromium", "apt-get install chromium")
-    return own
+    default = Path.home() / ".cache" / "ms-playwright"
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", default))
+    for path in sorted(folder.glob("chromium-*/chrome-linux*/chrome"), reverse=True):
+        return str(path)
+    missing("Chromium", "apt-get install chromium")
