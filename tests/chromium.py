@@ -37,6 +37,7 @@ def _program() -> str:
             return path
     default = Path.home() / ".cache" / "ms-playwright"
     folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", default))
-    for path in sorted(folder.glob("chromium-*/chrome-linux*/chrome"), reverse=True):
-        return str(path)
-    missing("Chromium", "apt-get install chromium")
+    programs = sorted(folder.glob("chromium-*/chrome-linux*/chrome"))
+    if not programs:
+        missing("Chromium", "apt-get install chromium")
+    return str(programs[-1])

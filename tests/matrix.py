@@ -31,6 +31,7 @@ TESTS = (
     "tests/unit",
     "tests/clients/test_python_client.py",
     "tests/clients/test_node_client.py",
+    "tests/clients/test_shutdown.py",
 )
 
 
