@@ -10,8 +10,7 @@ from typing import Any
 import socketio
 
 from tests.clients.wire import DEADLINE
-from tests.live import LiveServer
-from tests.nginx import Nginx
+from tests.processes import LiveProcess
 
 TRANSPORTS = {
     "websocket": ["websocket"],
@@ -83,10 +82,11 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    server: LiveServer | Nginx,
+    server: LiveProcess,
     way: str,
     *namespaces: str,
     auth: Any = None,
+    headers: dict[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[Client]:
     """Connect a client to namespaces ("/" by default) by "websocket", "polling" or "upgrade"."""
@@ -94,6 +94,7 @@ async def connected(
     try:
         await client.io.connect(
             server.url,
+            headers=headers or {},
             transports=TRANSPORTS[way],
             namespaces=list(namespaces) or ["/"],
             auth=auth,
