@@ -1,9 +1,9 @@
 """
 The quick tests and the official clients with each Python and Django that go together.
 
-`python -m tests.matrix` takes all pairs, or those that are named: ``3.12-6.0``, or ``newest``.
-Each has an environment of its own in ``.matrix/``. A Python that is not on this machine is said,
-and skipped; in CI it is a failure.
+`python -m tests.matrix` takes all pairs, or those that are named: ``3.12-6.0``, or ``newest``, which
+is the newest one whose Python is here. Each has an environment of its own in ``.matrix/``. A Python
+that is not on this machine is said, and skipped; in CI it is a failure.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def all_pairs() -> list[Pair]:
 def chosen(names: list[str]) -> list[Pair]:
     """Return the pairs of these names, all of them without a name; exit where one is unknown."""
     pairs = {str(pair): pair for pair in all_pairs()}
-    pairs["newest"] = all_pairs()[-1]
+    newest = (pair for pair in reversed(all_pairs()) if find_python(pair.python))
+    pairs["newest"] = next(newest, all_pairs()[-1])
     if unknown := [name for name in names if name not in pairs]:
         sys.exit(f"There is no pair {', '.join(unknown)}; there are {', '.join(pairs)}.")
     return [pairs[name] for name in names] or all_pairs()
