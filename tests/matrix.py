@@ -1,9 +1,9 @@
 """
 The quick tests and the official clients with each Python and Django that go together.
 
-`python -m tests.matrix` takes all pairs, or those that are named: ``3.12-6.0``, or ``newest``, which
-is the newest one whose Python is here. Each has an environment of its own in ``.matrix/``. A Python
-that is not on this machine is said, and skipped; in CI it is a failure.
+`python -m tests.matrix` takes all pairs, or those that are named: ``3.12-6.0``, or ``newest``,
+which is the newest one whose Python is here. Each has an environment of its own in ``.matrix/``.
+A Python that is not on this machine is said, and skipped; in CI it is a failure.
 """
 
 from __future__ import annotations
