@@ -53,7 +53,11 @@ def _load_generator() -> None:
 )
 def test_what_is_sent_arrives(name: str, case: Case) -> None:
     few = tuple("50" if each == "500" else each for each in WORKLOADS[name].arguments)
-    result = measure.measure(replace(WORKLOADS[name], arguments=few), case, SHORT, SHORT)
+    workload = replace(WORKLOADS[name], arguments=few)
+    for seconds in (SHORT, 4, 16):  # a busy machine may stand still for the first
+        result = measure.measure(workload, case, seconds, SHORT)
+        if result["done"]:
+            break
     assert result["done"] > 0
     assert result["per_second"] > 0
     assert not any(result[fault] for fault in FAULTS)

@@ -57,7 +57,7 @@ def test_arguments(text: str, args: list[Any]) -> None:
         ('["\\ud800"]', "This cannot be sent"),
         ("[" * 100_000, "This is nested too deeply."),
         ("[" * 5000 + "]" * 5000, "This is nested too deeply."),
-        ('{"a": ' * 5000 + "1" + "}" * 5000, "This is nested too deeply."),
+        ("[" + '{"a": ' * 5000 + "1" + "}" * 5000 + "]", "This is nested too deeply."),
         ("[" + "9" * 5000 + "]", "Exceeds the limit"),
         ('["' + "x" * 1_000_000 + '"]', "This is longer than 1000000 characters."),
     ],
