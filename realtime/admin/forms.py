@@ -86,7 +86,9 @@ class SendForm(OperationForm):
         args = parse_arguments(text)
         try:
             Message("/", "event", tuple(args)).frames(Format.SOCKETIO)
-        except (TypeError, ValueError, RecursionError) as error:
+        except RecursionError:  # some versions of Python parse deeper than they write
+            raise _too_deep() from None
+        except (TypeError, ValueError) as error:
             raise ValidationError(
                 _("This cannot be sent: %(reason)s"), params={"reason": error}
             ) from error
@@ -105,7 +107,7 @@ def parse_arguments(text: str) -> list[Any]:
             params={"line": error.lineno, "column": error.colno, "reason": error.msg},
         ) from None
     except RecursionError:
-        raise ValidationError(_("This is nested too deeply.")) from None
+        raise _too_deep() from None
     except ValueError as error:
         raise ValidationError(str(error)) from None
     if not isinstance(value, list):
@@ -114,6 +116,10 @@ def parse_arguments(text: str) -> list[Any]:
             _("This is no list. Put it into brackets: %(hint)s"), params={"hint": hint}
         )
     return value
+
+
+def _too_deep() -> ValidationError:
+    return ValidationError(_("This is nested too deeply."))
 
 
 def _refuse_constant(name: str) -> None:

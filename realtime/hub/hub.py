@@ -64,6 +64,7 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.connections: dict[str, Connection] = {}
         self.closing = False
+        self._closed = asyncio.Event()
         self.started = self.loop.time()
         # Polls that wait here for sessions of other servers: each one's server, and session.
         self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
@@ -301,11 +302,19 @@ class Hub:
         """
         Close every connection with "server shutting down", and wait for their last hooks.
 
-        What is not done after `grace` seconds is cancelled.
+        What is not done after `grace` seconds is cancelled. A second call waits for the first: a
+        server that goes by the loop's own signal handlers has ended its lifespan meanwhile.
         """
         if self.closing:
+            await self._closed.wait()
             return
         self.closing = True
+        try:
+            await self._close(grace)
+        finally:
+            self._closed.set()
+
+    async def _close(self, grace: float) -> None:
         log(logging.INFO, "shutdown", connections=len(self.connections))
         for connection in list(self.connections.values()):
             try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 class SignalGuard:
     """
-    Stands before the server's own signal handlers.
+    Stands before the server's own signal handlers: those of Python, and those of the event loop.
 
     The first signal closes the hub, then goes on to the handler that was there before; a second
     one goes there at once.
@@ -25,6 +28,7 @@ class SignalGuard:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._previous: dict[int, Any] = {}
+        self._wakeups: Wakeups | None = None
         self._signalled = False
 
     def install(self) -> None:
@@ -33,9 +37,11 @@ class SignalGuard:
             return
         for number in SIGNALS:
             previous = signal.getsignal(number)
-            if callable(previous):
+            if callable(previous) and not _is_of_loop(previous):
                 self._previous[number] = previous
                 signal.signal(number, self._on_signal)
+        if any(_is_of_loop(signal.getsignal(number)) for number in SIGNALS):
+            self._wakeups = Wakeups(self._hub.loop, self._on_wakeup)
 
     def remove(self) -> None:
         """Give the signals back, unless somebody else has taken them since."""
@@ -43,6 +49,9 @@ class SignalGuard:
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, previous)
         self._previous.clear()
+        if self._wakeups is not None:
+            self._wakeups.close()
+            self._wakeups = None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         previous = self._previous[number]
@@ -50,17 +59,68 @@ class SignalGuard:
             previous(number, frame)
             return
         self._signalled = True
-        self._hub.loop.call_soon_threadsafe(self._close_then, previous, number)
+        self._hub.loop.call_soon_threadsafe(self._close_then_raise, number)
 
-    def _close_then(self, previous: Any, number: int) -> None:
+    def _on_wakeup(self, number: int) -> bool:
+        if self._signalled or not _is_of_loop(signal.getsignal(number)) or number not in SIGNALS:
+            return False
+        self._signalled = True
+        self._close_then_raise(number)
+        return True
+
+    def _close_then_raise(self, number: int) -> None:
         closing = self._hub.loop.create_task(self._hub.close())
-        closing.add_done_callback(lambda task: self._go_on(task, previous, number))
+        closing.add_done_callback(lambda task: self._go_on(task, number))
         self._closing = closing
 
-    def _go_on(self, task: asyncio.Task[None], previous: Any, number: int) -> None:
+    def _go_on(self, task: asyncio.Task[None], number: int) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._hub.loop.call_exception_handler(
                 {"message": "Realtime could not shut down", "exception": task.exception()}
             )
         # As a new signal, so that the server's handler runs where it expects to.
         signal.raise_signal(number)
+
+
+class Wakeups:
+    """
+    Stands between the signals and an event loop that looks itself after some.
+
+    Python writes their numbers where the loop reads (`signal.set_wakeup_fd`); there is no other
+    place before the handlers that `loop.add_signal_handler` was given. What `take` does not take
+    goes on to the loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[int], bool]) -> None:
+        self._loop = loop
+        self._take = take
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)
+        self._loops = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(self._reader, self._read)
+
+    def close(self) -> None:
+        """Let the loop read again, unless somebody else does since."""
+        current = signal.set_wakeup_fd(self._loops, warn_on_full_buffer=False)
+        if current != self._writer.fileno():
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+        self._loop.remove_reader(self._reader)
+        self._read()
+        self._reader.close()
+        self._writer.close()
+
+    def _read(self) -> None:
+        try:
+            numbers = self._reader.recv(4096)
+        except BlockingIOError:
+            return
+        for number in numbers:
+            if not self._take(number):
+                os.write(self._loops, bytes([number]))
+
+
+def _is_of_loop(handler: Any) -> bool:
+    """Tell whether a handler of Python's does nothing, beside what the event loop will do."""
+    module = getattr(handler, "__module__", None) or type(handler).__module__
+    return callable(handler) and str(module).partition(".")[0] in {"asyncio", "uvloop"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -13,15 +12,24 @@ from benchmarks import chart, measure, report, results
 from benchmarks.measure import FAULTS
 from benchmarks.servers import ROOT
 from benchmarks.workloads import WORKLOADS, Case
+from tests.services import missing
 
 SHORT = 0.5
+
+
+def _compiles(code: str) -> bool:
+    if shutil.which("cc") is None:
+        return False
+    command = ["cc", "-E", "-x", "c", "-"]
+    done = subprocess.run(command, input=code, text=True, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _load_generator() -> None:
     """Build it; without a compiler there is nothing to test, except where one must be."""
-    if shutil.which("cc") is None and not os.environ.get("CI"):
-        pytest.skip("no C compiler")
+    if not _compiles("#include <stdio.h>"):
+        missing("a C compiler", "apt-get install gcc libc6-dev")
     subprocess.run(["make", "-C", str(ROOT / "benchmarks" / "load")], check=True)
 
 
@@ -45,7 +53,11 @@ def _load_generator() -> None:
 )
 def test_what_is_sent_arrives(name: str, case: Case) -> None:
     few = tuple("50" if each == "500" else each for each in WORKLOADS[name].arguments)
-    result = measure.measure(replace(WORKLOADS[name], arguments=few), case, SHORT, SHORT)
+    workload = replace(WORKLOADS[name], arguments=few)
+    for seconds in (SHORT, 4, 16):  # a busy machine may stand still for the first
+        result = measure.measure(workload, case, seconds, SHORT)
+        if result["done"]:
+            break
     assert result["done"] > 0
     assert result["per_second"] > 0
     assert not any(result[fault] for fault in FAULTS)

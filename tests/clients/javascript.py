@@ -15,6 +15,7 @@ from typing import Any
 from tests.clients.wire import DEADLINE
 from tests.live import LiveServer
 from tests.nginx import Nginx
+from tests.services import missing
 
 FOLDER = Path(__file__).parent / "node"
 LINE_LIMIT = 16 * 1024 * 1024
@@ -148,13 +149,23 @@ class NodeSocket:
         return answer
 
 
+def require_node() -> None:
+    """Skip the test where Node is missing."""
+    if not shutil.which("node"):
+        missing("Node", "apt-get install nodejs npm")
+
+
+def require_client() -> None:
+    """Skip the test where Node, or npm's socket.io-client, is missing."""
+    require_node()
+    if not (FOLDER / "node_modules" / "socket.io-client").is_dir():
+        missing("socket.io-client", "npm ci --prefix tests/clients/node")
+
+
 @asynccontextmanager
 async def running_node() -> AsyncIterator[Node]:
     """Start a runner, and see that it ends well."""
-    assert shutil.which("node"), "these tests need Node: install it, and run `make test`"
-    assert (FOLDER / "node_modules" / "socket.io-client").is_dir(), (
-        f"socket.io-client is not installed: run `make test`, or `npm ci --prefix {FOLDER}`"
-    )
+    require_client()
     process = await asyncio.create_subprocess_exec(
         "node",
         str(FOLDER / "runner.mjs"),

@@ -10,8 +10,7 @@ from typing import Any
 import socketio
 
 from tests.clients.wire import DEADLINE, PATH
-from tests.live import LiveServer
-from tests.nginx import Nginx
+from tests.processes import LiveProcess
 
 TRANSPORTS = {
     "websocket": ["websocket"],
@@ -83,7 +82,7 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    server: LiveServer | Nginx,
+    server: LiveProcess,
     way: str,
     *namespaces: str,
     auth: Any = None,

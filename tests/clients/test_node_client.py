@@ -10,7 +10,9 @@ import pytest
 from tests.clients.javascript import OPTIONS, Node
 from tests.clients.wire import DEADLINE
 from tests.conftest import ServerFactory
-from tests.live import LiveServer
+from tests.live import EVERY_KIND, LiveServer
+
+pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
 BINARY = b"\x00\x01\xfe\xff"
 

@@ -12,7 +12,9 @@ import socketio
 from tests.clients.python import TRANSPORTS, Client, connected
 from tests.clients.wire import DEADLINE, eventually
 from tests.conftest import ServerFactory
-from tests.live import LiveServer
+from tests.live import EVERY_KIND, LiveServer
+
+pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
 BINARY = b"\x00\x01\xfe\xff"
 

@@ -20,6 +20,7 @@ import socketio
 
 from tests.ports import HOST, free_port
 from tests.processes import ROOT
+from tests.valkey import require_valkey
 
 DEADLINE = 30.0
 
@@ -77,6 +78,7 @@ class Runner:
 @pytest.fixture
 def runner() -> Iterator[Runner]:
     """A running cluster of three."""
+    require_valkey()
     with tempfile.TemporaryDirectory(prefix="realtime-cluster-") as folder:
         runner = Runner(Path(folder))
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.javascript import require_node
 from tests.docs.blocks import PAGES, Block, all_blocks, blocks_of
 from tests.docs.registry import EXECUTED, EXECUTED_BLOCKS, TEXTS, name_of
 from tests.docs.shell import check_command, check_script
@@ -31,7 +32,7 @@ def check_python(block: Block) -> None:
 
 def check_javascript(block: Block) -> None:
     """Parse it; `test_pages` runs it."""
-    assert shutil.which("node"), "these tests need Node"
+    require_node()
     command = ["node", "--check", "--input-type=module", "-"]
     done = subprocess.run(command, input=block.code, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.clients.browser.conftest import DEADLINE, OPTIONS
-from tests.clients.javascript import FOLDER
+from tests.chromium import running_chromium
+from tests.clients.browser.conftest import DEADLINE
+from tests.clients.javascript import FOLDER, require_client
 from tests.docs.blocks import Block, all_blocks, check_output
 from tests.docs.conftest import Site
 from tests.docs.registry import is_executed_elsewhere
@@ -24,6 +25,7 @@ HTML = [block for block in all_blocks("html") if not is_executed_elsewhere(block
 
 @pytest.mark.parametrize("block", all_blocks("js"), ids=lambda block: block.id)
 def test_javascript(site: Site, tmp_path: Path, block: Block) -> None:
+    require_client()
     package = tmp_path / "node_modules" / "socket.io-client"
     package.mkdir(parents=True)
     shutil.copy(HERE / "client.mjs", package)
@@ -52,12 +54,8 @@ def test_javascript(site: Site, tmp_path: Path, block: Block) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for all pages."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), headless=True, args=OPTIONS
-        )
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("block", HTML, ids=lambda block: block.id)

@@ -13,12 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.python import Client, connected
+from tests.clients.python import TRANSPORTS, Client, connected
 from tests.clients.wire import DEADLINE, eventually
+from tests.live import PLAIN_ASGI_KINDS
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
 from tests.ports import HOST, free_port
-from tests.processes import ROOT, LiveProcess
+from tests.processes import CLEAN_EXITS, ROOT, LiveProcess
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
 
@@ -48,6 +49,13 @@ def command(line: str) -> list[str]:
     """Return a guide's command line with the program of this environment."""
     program, *arguments = shlex.split(line)
     return [sys.executable, "-m", Path(program).name, *arguments]
+
+
+def command_lines() -> dict[str, str]:
+    """Return the guide's command lines by the name of the server."""
+    units = "".join(fenced(DEPLOY, "ini"))
+    lines = re.findall("^ExecStart=/srv/mysite/.venv/bin/(.*)$", units, re.M)
+    return {line.split()[0]: line for line in lines}
 
 
 def redis_config() -> dict[str, str]:
@@ -149,11 +157,8 @@ def site(
         "PGPORT": str(postgresql.port),
         "PGUSER": "postgres",
     }
-    lines = re.findall(
-        "^ExecStart=/srv/mysite/.venv/bin/(.*)$", "".join(fenced(DEPLOY, "ini")), re.M
-    )
-    assert [line.split()[0] for line in lines] == ["daphne", "uvicorn"]
-    site = Site(folder, env, [*lines, lines[0]])
+    lines = command_lines()
+    site = Site(folder, env, [lines["daphne"], lines["uvicorn"], lines["daphne"]])
     site.manage("migrate", "--verbosity", "0")
     site.manage("collectstatic", "--noinput", "--verbosity", "0")
     with ExitStack() as stack:
@@ -188,6 +193,38 @@ async def test_one_client_on_each_process(site: Site) -> None:
         await asyncio.to_thread(site.manage, "shell", "-c", code)
         for client in clients:
             assert await client.got("news") == "from a shell"
+
+
+def addresses(site: Site) -> list[str]:
+    """Return where the site's clients come from."""
+    code = (
+        "from realtime.models import Socket\n"
+        "print(*Socket.objects.values_list('address', flat=True))"
+    )
+    return site.manage("shell", "--no-imports", "-c", code).split()
+
+
+@pytest.mark.parametrize("kind", PLAIN_ASGI_KINDS)
+async def test_other_servers_beside_them(site: Site, kind: str) -> None:
+    port = free_port()
+    line = command(command_lines()[kind].replace("%i", str(port)))
+    proxied = {"X-Forwarded-For": "203.0.113.7"}
+    async with AsyncExitStack() as stack:
+        process = LiveProcess(kind, line, port, site.env, site.folder)
+        await asyncio.to_thread(stack.enter_context, process)
+        clients = [
+            await stack.enter_async_context(connected(process, way, headers=proxied))
+            for way in TRANSPORTS
+        ]
+        clients.append(await stack.enter_async_context(connected(site.processes[0], "websocket")))
+        assert (await asyncio.to_thread(addresses, site)).count("203.0.113.7") == 3
+        code = f"import realtime; realtime.emit('news', 'for {kind}')"
+        await asyncio.to_thread(site.manage, "shell", "-c", code)
+        for client in clients:
+            assert await client.got("news") == f"for {kind}"
+        assert await asyncio.to_thread(process.stop) in CLEAN_EXITS
+        assert "203.0.113.7" not in await asyncio.to_thread(addresses, site)
+    assert "Traceback" not in process.log
 
 
 @pytest.mark.parametrize("way", ["polling", "websocket"])

@@ -5,7 +5,6 @@ environment.
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import pytest
 import socketio
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import running_chromium
 from tests.docs.blocks import blocks_of
 from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 from tests.packaging.wheels import build_wheel, install
@@ -124,12 +124,8 @@ def test_client_connects(python: Path, site: Path) -> None:
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 def test_tutorial_in_two_tabs(python: Path, tmp_path: Path, browser: Browser) -> None:

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 import socketio
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from websockets.sync.client import connect
 
-from tests.clients.javascript import FOLDER
+from tests.chromium import running_chromium
+from tests.clients.javascript import FOLDER, require_client
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
-from tests.processes import HOST, ROOT, LiveProcess, free_port
+from tests.ports import HOST, free_port
+from tests.processes import ROOT, LiveProcess
 
 EXISTING = GUIDES / "add-to-an-existing-site.md"
 SUB_PATH = GUIDES / "serve-under-a-sub-path.md"
@@ -29,12 +31,6 @@ SERVERS = {
     "uvicorn": "-m uvicorn --host {host} --port {port} mysite.asgi:application",
     "runserver": "manage.py runserver --noreload {host}:{port}",
 }
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DEADLINE = 20_000
 PASSWORD = "a long password"
 MISSING = "This page is not live: /static/realtime/realtime.js could not be loaded."
@@ -134,10 +130,8 @@ def site(first_site: Site, tmp_path: Path) -> Site:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=OPTIONS)
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -242,6 +236,7 @@ def commands() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def below(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The site below "/app", with a page for each snippet of the guide."""
+    require_client()
     site = Site(tmp_path_factory.mktemp("below"))
     site.build(SUB_PATH)
     site.add_settings('STATIC_ROOT = BASE_DIR / "static"')

@@ -29,7 +29,7 @@ IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
 def found(deploy: bool = False) -> list[CheckMessage]:
     """Return what the checks of the app say, with those of ``--deploy`` or without."""
-    messages = run_checks(include_deployment_checks=deploy)
+    messages = run_checks(include_deployment_checks=deploy, databases=[])
     return [message for message in messages if (message.id or "").startswith("realtime.")]
 
 
@@ -51,6 +51,7 @@ def test_wrong_settings_are_errors_with_hints(settings: Settings) -> None:
     assert "CORS_ORIGINS" in (messages[1].hint or "")
 
 
+@pytest.mark.django_db  # the command looks at it
 def test_check_fails_on_them(settings: Settings) -> None:
     settings.REALTIME = {"PATH": "socket.io"}
     with pytest.raises(SystemCheckError, match=r"realtime\.E001"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from uuid import uuid4
 
 import pytest
 import socketio
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.chromium import running_chromium
 from tests.cluster.conftest import KINDS
 from tests.clusters import LiveCluster
 from tests.live import LiveServer
@@ -84,12 +84,8 @@ def site(request: pytest.FixtureRequest, cluster: LiveCluster) -> LiveServer:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests of this module."""
-    path = shutil.which("chromium")
-    assert path, "these tests need Debian's chromium (apt-get install chromium)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
