@@ -60,13 +60,17 @@ def _python(arguments: list[str]) -> None:
         elif module in PROGRAMS:
             PROGRAMS[module](rest)
         else:
-            command = (sys.executable, "-m", module, "--help")
-            shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-            for option in rest:
-                assert option in shown.stdout, f"{module} has no option {option}"
+            _module(module, rest)
     else:
         assert arguments[0] == "manage.py", arguments
         _django(arguments[1:])
+
+
+def _module(module: str, options: list[str]) -> None:
+    command = (sys.executable, "-m", module, "--help")
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for option in options:
+        assert option in shown.stdout, f"{module} has no option {option}"
 
 
 def _django(arguments: list[str]) -> None:
@@ -106,6 +110,14 @@ def _daphne(arguments: list[str]) -> None:
     _parse(import_module("daphne.cli").CommandLineInterface().parser, arguments)
 
 
+def _granian(arguments: list[str]) -> None:
+    import_module("granian.cli").cli.make_context("granian", arguments)
+
+
+def _hypercorn(arguments: list[str]) -> None:
+    _module("hypercorn", [each for each in arguments if each.startswith("-")])
+
+
 def _gunicorn(arguments: list[str]) -> None:
     _parse(import_module("gunicorn.config").Config().parser(), arguments)
 
@@ -121,6 +133,8 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "make": _make,
     "uvicorn": _uvicorn,
     "daphne": _daphne,
+    "granian": _granian,
+    "hypercorn": _hypercorn,
     "gunicorn": _gunicorn,
     "curl": _curl,
 }
