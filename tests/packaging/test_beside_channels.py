@@ -12,12 +12,13 @@ import pytest
 
 from tests.clients.python import TRANSPORTS, connected
 from tests.clients.wire import DEADLINE, websocket
+from tests.docs.blocks import blocks_of
 from tests.live import KINDS, LiveServer
-from tests.packaging.guides import BLOCK, ENV, GUIDES, run, write_blocks
+from tests.packaging.guides import ENV, GUIDES, run, write_blocks
 from tests.processes import ROOT
 
 GUIDE = GUIDES / "beside-channels.md"
-APPLICATIONS = [block["code"] for block in BLOCK.finditer(GUIDE.read_text()) if "asgi" in block[0]]
+APPLICATIONS = [block.code for block in blocks_of(GUIDE) if block.path == "mysite/asgi.py"]
 
 pytestmark = pytest.mark.timeout(300)
 

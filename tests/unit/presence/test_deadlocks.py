@@ -107,13 +107,17 @@ async def test_clients_notice_nothing(
     assert not [record for record in records if record.getMessage().startswith("presence-")]
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="its writers take turns")
 def test_a_real_one() -> None:
-    """Two transactions lock two rows in different orders: the database ends one of them."""
+    """
+    Two transactions lock two rows in different orders: the database ends one of them.
+
+    With SQLite, whose writers take turns, the second waits until the first is over.
+    """
     names = ["first0", "other0"]
     for name in names:
         add_server(name)
     both = threading.Barrier(2)
+    can_deadlock = connection.vendor != "sqlite"
     attempts = []
 
     @made_again
@@ -121,7 +125,7 @@ def test_a_real_one() -> None:
         attempts.append(pid)
         with transaction.atomic():
             Server.objects.filter(pk=names[0]).update(pid=pid)
-            if len(attempts) <= 2:
+            if len(attempts) <= 2 and can_deadlock:
                 both.wait(10)
             Server.objects.filter(pk=names[1]).update(pid=pid)
 
@@ -139,7 +143,7 @@ def test_a_real_one() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(attempts) == 3
+    assert len(attempts) == (3 if can_deadlock else 2)
     (pid,) = set(Server.objects.values_list("pid", flat=True))
-    assert pid == attempts[-1], "the one that was made again came last"
-    assert connection.vendor in ("postgresql", "mysql")
+    if can_deadlock:
+        assert pid == attempts[-1], "the one that was made again came last"
