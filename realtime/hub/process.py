@@ -29,6 +29,8 @@ def ensure_hub() -> Hub:
             del _hubs[old]
         hub = _hubs[loop] = Hub()
         hub.signals.install()
+    else:
+        hub.signals.keep()
     return hub
 
 

@@ -37,16 +37,21 @@ class SignalGuard:
             return
         for number in SIGNALS:
             previous = signal.getsignal(number)
-            if callable(previous) and not _is_of_loop(previous):
+            if callable(previous):
                 self._previous[number] = previous
-                signal.signal(number, self._on_signal)
-        if any(_is_of_loop(signal.getsignal(number)) for number in SIGNALS):
+                signal.signal(number, self._hold if _is_of_loop(previous) else self._on_signal)
+        if any(map(_is_of_loop, self._previous.values())):
             self._wakeups = Wakeups(self._hub.loop, self._on_wakeup)
+
+    def keep(self) -> None:
+        """Stand before an event loop's handlers again, where that was stopped and started since."""
+        if self._wakeups is not None and threading.current_thread() is threading.main_thread():
+            self._wakeups.take_place()
 
     def remove(self) -> None:
         """Give the signals back, unless somebody else has taken them since."""
         for number, previous in self._previous.items():
-            if signal.getsignal(number) == self._on_signal:
+            if signal.getsignal(number) in (self._on_signal, self._hold):
                 signal.signal(number, previous)
         self._previous.clear()
         if self._wakeups is not None:
@@ -61,8 +66,13 @@ class SignalGuard:
         self._signalled = True
         self._hub.loop.call_soon_threadsafe(self._close_then_raise, number)
 
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        # uvloop's own handler notes the signal, and would let the server stop whatever it reads.
+        if self._signalled:
+            self._previous[number](number, frame)
+
     def _on_wakeup(self, number: int) -> bool:
-        if self._signalled or not _is_of_loop(signal.getsignal(number)) or number not in SIGNALS:
+        if self._signalled or signal.getsignal(number) != self._hold:
             return False
         self._signalled = True
         self._close_then_raise(number)
@@ -97,8 +107,15 @@ class Wakeups:
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
-        self._loops = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self.take_place()
         loop.add_reader(self._reader, self._read)
+
+    def take_place(self) -> None:
+        """Have the signals' numbers written here: uvloop takes its place anew at each start."""
+        mine = self._writer.fileno()
+        before = signal.set_wakeup_fd(mine, warn_on_full_buffer=False)
+        if before != mine:
+            self._loops = before
 
     def close(self) -> None:
         """Let the loop read again, unless somebody else does since."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
+import uvloop
 
 from realtime.hub import Hub
 from realtime.hub.shutdown import SIGNALS, SignalGuard
@@ -135,3 +136,29 @@ async def test_a_server_that_closes_the_hub_itself_waits_with_the_signal() -> No
     async with asyncio.timeout(DEADLINE):
         await second
     assert first.done()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_is_stopped_and_started(new_loop: Callable[[], Any]) -> None:
+    """As granian does between the start of the lifespan and its clients."""
+    loop = new_loop()
+
+    async def start() -> tuple[FakeHub, Server]:
+        hub = FakeHub()
+        server = Server("loop", hub.happened)
+        hub.signals.install()
+        return hub, server
+
+    async def serve(hub: FakeHub, server: Server) -> None:
+        hub.signals.keep()
+        signal.raise_signal(signal.SIGTERM)
+        await until(hub.happened, "closing")
+        hub.let_go.set()
+        await wait(server.stopped)
+
+    try:
+        hub, server = loop.run_until_complete(start())
+        loop.run_until_complete(serve(hub, server))
+    finally:
+        loop.close()
+    assert hub.happened == ["closing", "closed", "stopped"]
