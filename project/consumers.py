@@ -6,15 +6,27 @@ import logging
 from typing import Any
 
 from realtime import EventError, NamespaceConsumer, event
+from realtime.limits import LineLimiter, Rate
 
 logger = logging.getLogger(__name__)
 
 # The demo is open to everybody, so one client may fill only so much.
 MAX_ROOMS = 50
 MAX_NAME_LENGTH = 200
+LINES = Rate(20, 20.0)
 
 
-class MainConsumer(NamespaceConsumer):
+class NotingConsumer(NamespaceConsumer):
+    """Logs what its clients send."""
+
+    def note(self, text: str, *args: Any) -> None:
+        """Log something about this client: so much at once, then a line a second."""
+        limiter = self.data.setdefault("limiter", LineLimiter())
+        if (skipped := limiter.admit("note", LINES)) is not None:
+            logger.info(f"{text} skipped={skipped}" if skipped else text, *args)
+
+
+class MainConsumer(NotingConsumer):
     """The namespace "/": rooms, broadcasts, and questions both ways."""
 
     async def connect(self, auth: dict[str, Any]) -> None:
@@ -23,7 +35,7 @@ class MainConsumer(NamespaceConsumer):
 
     @event
     async def message(self, *args: Any) -> None:
-        logger.info("message sid=%s args=%.500r", self.sid, args)
+        self.note("message sid=%s args=%.500r", self.sid, args)
 
     @event
     async def echo(self, *args: Any) -> tuple[Any, ...]:
@@ -60,8 +72,9 @@ class MainConsumer(NamespaceConsumer):
         return await self.acall("question", "ready?")
 
 
-class QuietConsumer(NamespaceConsumer):
+class QuietConsumer(NotingConsumer):
     """A namespace of its own that only logs what it gets."""
 
     async def receive(self, event: str, *args: Any) -> None:
-        logger.info("%s namespace=%s args=%.500r", event, self.scope["namespace"], args)
+        name = repr(event)[1:-1]  # no line breaks in it
+        self.note("%.100s namespace=%s args=%.500r", name, self.scope["namespace"], args)

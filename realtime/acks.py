@@ -13,12 +13,15 @@ MAX_PENDING = 4096
 
 
 class Acks:
-    """Acknowledgements by id, at most MAX_PENDING."""
+    """
+    Acknowledgements by id, at most MAX_PENDING. The ids go on after `last_id`, which is the last
+    one that was used.
+    """
 
-    __slots__ = ("_last_id", "_pending")
+    __slots__ = ("_pending", "last_id")
 
-    def __init__(self) -> None:
-        self._last_id = -1
+    def __init__(self, last_id: int = -1) -> None:
+        self.last_id = last_id
         # Made when it is needed first: most clients are never asked.
         self._pending: dict[int, Resolve] | None = None
 
@@ -29,8 +32,8 @@ class Acks:
 
     def next_id(self) -> int:
         """Return an id that was not used before."""
-        self._last_id += 1
-        return self._last_id
+        self.last_id += 1
+        return self.last_id
 
     def add(self, ack_id: int, resolve: Resolve) -> int | None:
         """Wait for an acknowledgement; return the id of the one that is given up for it."""

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from .limits import fits_rate_limits
+from .limits import fits_rate, fits_rate_limits
 
 TRANSPORTS = ("polling", "websocket")
 
@@ -115,6 +115,8 @@ OPTIONS: dict[str, Option] = {
     "INBOX_BYTES": _count(16 * 1024 * 1024, lowest=10_000),
     "OUTBOX_BYTES": _count(4 * 1024 * 1024, lowest=10_000),
     "SYNC_HANDLERS": _count(40),
+    # Twice the namespaces that a client may have: a page may enter, leave and enter all of them.
+    "CONNECT_RATE": Option("200/10s", fits_rate, 'Give a rate like "200/10s", "20/s" or "500/m".'),
     "RATE_LIMITS": Option(
         {},
         fits_rate_limits,
@@ -161,6 +163,7 @@ class Settings(SimpleNamespace):
     INBOX_BYTES: int
     OUTBOX_BYTES: int
     SYNC_HANDLERS: int
+    CONNECT_RATE: str
     RATE_LIMITS: dict[str, dict[str, str]]
     MAX_CONNECTIONS_PER_USER: int
     MAX_CONNECTIONS_PER_ADDRESS: int

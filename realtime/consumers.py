@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from .annotations import check_annotations
 from .broadcast import Broadcaster, Pending
 from .contract import check_class, check_initkwargs
+from .exceptions import EventError
 from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
@@ -216,8 +218,16 @@ class NamespaceConsumer:
 
     def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
         if args is not None:
-            hub = self._socket.hub
-            hub.spawn(call_apart(callback, *args, slots=hub.sync_handlers))
+            self._socket.hub.spawn(self._run_callback(callback, args))
+
+    async def _run_callback(self, callback: Callable[..., Any], args: list[Any]) -> None:
+        socket = self._socket
+        try:
+            await call_apart(callback, *args, slots=socket.hub.sync_handlers)
+        except EventError as error:
+            socket.log(logging.WARNING, "event-error", event="callback", message=error.message)
+        except Exception:
+            socket.log(logging.ERROR, "error", event="callback", exc_info=True)
 
     async def acall(
         self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT

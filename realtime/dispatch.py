@@ -172,6 +172,10 @@ class Dispatcher:
         if socket.connected:
             socket.connection.send(frames)
 
+    def drop(self) -> None:
+        """Forget the events that wait: their client is not let in."""
+        self._inbox.clear()
+
     async def wait_idle(self, grace: float) -> bool:
         """
         Wait until nothing is handled or waits, for `grace` seconds; tell whether that came.

@@ -5,11 +5,12 @@ Every error of this package, in one tree::
     ├── ConnectionRefused       a consumer's connect() turns a client away
     ├── EventError              a handler answers an event with an error
     │   ├── InvalidArguments    the client's arguments do not fit the handler
-    │   └── RateLimited         the client sends more of these events than it may
+    │   ├── InvalidName         a name that no room can have
+    │   ├── RateLimited         the client sends more of these events than it may
+    │   └── UnknownNamespace    no route leads to that namespace
     ├── InvalidConsumer         a consumer's class cannot work as it is written
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
-    ├── UnknownNamespace        no route leads to that namespace
     ├── NotRunning              no Realtime server is within reach
     ├── PresenceDisabled        who is connected was asked for, but presence is off
     ├── PresenceUnavailable     who is connected was asked for, but the database does not answer
@@ -71,6 +72,16 @@ class InvalidArguments(EventError):
     default_code = "invalid_arguments"
 
 
+class InvalidName(EventError, ValueError, TypeError):
+    """
+    A name that no room can have, or no text.
+
+    Handlers get such names from their clients, who are answered with this; so it is an EventError.
+    """
+
+    default_code = "invalid_name"
+
+
 class RateLimited(EventError):
     """A client sends more of these events than ``rate_limits`` or ``RATE_LIMITS`` allow."""
 
@@ -98,8 +109,14 @@ class AckTimeout(RealtimeError, TimeoutError):
     """The client did not acknowledge within the time given."""
 
 
-class UnknownNamespace(RealtimeError, LookupError):
-    """No route in ``REALTIME["NAMESPACES"]`` leads to the namespace."""
+class UnknownNamespace(EventError, LookupError):
+    """
+    No route in ``REALTIME["NAMESPACES"]`` leads to the namespace.
+
+    It is an EventError for handlers that get the name from a client.
+    """
+
+    default_code = "unknown_namespace"
 
 
 class NotRunning(RealtimeError, RuntimeError):
@@ -208,7 +225,7 @@ class InvalidPayload(ProtocolError):
     """A payload that is JSON, but not of the packet's shape."""
 
 
-class InvalidEventName(ProtocolError):
+class InvalidEventName(ProtocolError, InvalidName):
     """An event without a name, or with a reserved one."""
 
 

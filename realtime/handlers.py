@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import msgspec
 from asgiref.sync import iscoroutinefunction
 
-from .exceptions import InvalidArguments, InvalidConsumer, InvalidEventName
+from .exceptions import InvalidArguments, InvalidConsumer, InvalidEventName, InvalidName
 from .names import check_rooms
 from .protocol.socketio import check_event_name
 
@@ -78,7 +78,7 @@ def _mark(function: Any, name: str | None, room: str | None, body: dict[str, Any
         raise InvalidEventName(f"{place}: {error}. {NAME_HINT}") from None
     try:
         check_rooms(() if room is None else (room,))
-    except (TypeError, ValueError) as error:
+    except InvalidName as error:
         raise InvalidConsumer(
             f"{place}: {error}.",
             'Name one room, like @event("message", room="Room №1"), in a handler for each room.',

@@ -39,6 +39,15 @@ def parse_rate(text: Any) -> Rate:
     return Rate(int(match[1]), int(match[2] or 1) * _UNITS[match[3]])
 
 
+def fits_rate(value: Any) -> bool:
+    """Tell whether a value is the text of a rate."""
+    try:
+        parse_rate(value)
+    except ValueError:
+        return False
+    return True
+
+
 def fits_rate_limits(value: Any) -> bool:
     """Tell whether a value is a dict of rates by event, or by namespace and event."""
     if not isinstance(value, Mapping):
@@ -82,6 +91,40 @@ class Bucket:
             return False
         self._tokens -= 1
         return True
+
+
+class LineLimiter:
+    """
+    Tells which log lines of one client are written, by kind: so many at once, then a few.
+
+    Those that are left out are counted.
+    """
+
+    __slots__ = ("_buckets", "_clock", "_skipped")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+        self._skipped: Counter[str] = Counter()
+
+    def admit(self, kind: str, rate: Rate) -> int | None:
+        """
+        Return how many lines of a kind were left out since the last one; None where this one is.
+        """
+        now = self._clock()
+        bucket = self._buckets.get(kind)
+        if bucket is None:
+            bucket = self._buckets[kind] = Bucket(rate, now)
+        if bucket.take(now):
+            return self._skipped.pop(kind, 0)
+        self._skipped[kind] += 1
+        return None
+
+    def take_skipped(self) -> dict[str, int]:
+        """Return how many lines of each kind were left out and not told of yet; forget that."""
+        skipped = dict(self._skipped)
+        self._skipped.clear()
+        return skipped
 
 
 class LogLimiter:

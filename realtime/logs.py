@@ -8,11 +8,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from .conf import get_settings
+from .limits import LineLimiter, Rate
 
 logger = logging.getLogger("realtime")
 
 # As much of a session's id as log lines have: all of it is a secret.
 SHOWN = 12
+
+# Characters of a value that a line has, as they stand there.
+MAX_VALUE = 200
+
+# How many lines of one kind one client may cause, by their levels: the first of these that is not
+# above a line's. Errors have tracebacks, each as long as many lines.
+_LINE_RATES = {
+    logging.ERROR: Rate(3, 30.0),
+    logging.WARNING: Rate(10, 10.0),
+    logging.NOTSET: Rate(20, 20.0),
+}
+
+
+def is_logged(level: int) -> bool:
+    """Tell whether anybody reads lines of a level."""
+    return logger.isEnabledFor(level)
 
 
 def log(
@@ -23,26 +40,78 @@ def log(
 
     Values with spaces or line breaks are quoted, so that no client can forge a line.
     """
-    if not logger.isEnabledFor(level):
+    if not is_logged(level):
         return
     text = " ".join(f"{name}={_quote(value)}" for name, value in fields.items())
     logger.log(level, "%s %s", what, text, exc_info=exc_info, extra={"realtime": fields})
 
 
+class Lines:
+    """
+    The log lines that one client causes, or one process's clients together: of each kind so many
+    at once, then one a second; errors, which have tracebacks, once in ten. The next line of a kind
+    tells how many were `skipped` before it.
+    """
+
+    __slots__ = ("_level", "_limiter")
+
+    def __init__(self) -> None:
+        self._limiter = LineLimiter()
+        self._level = logging.NOTSET  # the highest of the lines that were left out
+
+    def log(
+        self,
+        level: int,
+        what: str,
+        *,
+        exc_info: bool | BaseException | None = False,
+        **fields: Any,
+    ) -> bool:
+        """Log what `log` does, unless it is one too many; tell whether it was not."""
+        if not is_logged(level):
+            return True
+        rate = next(rate for lowest, rate in _LINE_RATES.items() if level >= lowest)
+        skipped = self._limiter.admit(what, rate)
+        if skipped is None:
+            self._level = max(self._level, level)
+            return False
+        if skipped:
+            fields["skipped"] = skipped
+        log(level, what, exc_info=exc_info, **fields)
+        return True
+
+    def tell_skipped(self, **fields: Any) -> None:
+        """Log how many lines of each kind were left out since the last one."""
+        skipped = self._limiter.take_skipped()
+        if skipped:
+            kinds = " ".join(f"{what}:{count}" for what, count in skipped.items())
+            log(self._level, "unlogged", **fields, skipped=sum(skipped.values()), kinds=kinds)
+
+
 def _quote(value: Any) -> str:
-    text = str(value)[:200]
-    plain = text.isprintable() and text and " " not in text and '"' not in text
-    if plain:
-        return text
-    return '"' + text.translate(_ESCAPES).encode(errors="backslashreplace").decode() + '"'
+    text = str(value)[: MAX_VALUE + 1]
+    if text.isprintable() and text and " " not in text and '"' not in text:
+        return text[:MAX_VALUE]
+    quoted, room = "", MAX_VALUE
+    for character in text:
+        shown = _show(character)
+        room -= len(shown)
+        if room < 0:
+            break
+        quoted += shown
+    return f'"{quoted}"'
 
 
-_ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160), 0x2028, 0x2029]} | {
-    ord('"'): '\\"',
-    ord("\\"): "\\\\",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-}
+def _show(character: str) -> str:
+    """Return a character as it stands between quotes: what cannot be seen there is escaped."""
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    if character in "\n\r":
+        return repr(character)[1:-1]
+    kind = "u" if "\ud800" <= character <= "\udfff" else "x"
+    return f"\\{kind}{ord(character):02x}"
 
 
 class HideSessionIds(logging.Filter):

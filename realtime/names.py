@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .exceptions import InvalidName
+
 # Characters in the name of a namespace or a room.
 MAX_LENGTH = 255
 
@@ -21,10 +23,10 @@ def find_fault(name: str) -> str | None:
 
 
 def check_rooms(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of rooms. Raises TypeError for what is no text, ValueError for a bad one."""
+    """Return the names of rooms. Raises InvalidName for what is no text, and for a bad one."""
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"a room's name is a text, not {type(name).__name__}")
+            raise InvalidName(f"a room's name is a text, not {type(name).__name__}")
         if (fault := find_fault(name)) is not None:
-            raise ValueError(f"the room's name {name[:40]!r} {fault}")
+            raise InvalidName(f"the room's name {name[:40]!r} {fault}")
     return names

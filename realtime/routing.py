@@ -65,7 +65,7 @@ def _resolve(namespace: str) -> Route:
                 match.func.consumer_initkwargs,  # type: ignore[attr-defined]
                 match.kwargs,
             )
-    raise UnknownNamespace(f"no namespace {namespace!r} in REALTIME['NAMESPACES']")
+    raise UnknownNamespace(f"no namespace {namespace[:100]!r} in REALTIME['NAMESPACES']")
 
 
 def has_namespace(namespace: str) -> bool:

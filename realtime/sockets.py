@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from .acks import Acks, Resolve
 from .dispatch import Dispatcher
-from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
-from .logs import log
+from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused, EventError
+from .latch import Latch
+from .logs import is_logged, log
 from .messages import Message
 from .running import raise_if_cancelled
 
@@ -53,7 +54,8 @@ class Socket:
     """
 
     __slots__ = (
-        *("_accepted", "_held", "_held_bytes", "acks", "connection", "consumer", "context"),
+        *("_accepted", "_entering", "_held", "_held_bytes", "_told", "acks", "connection"),
+        *("consumer", "context"),
         *("dispatcher", "hub", "namespace", "opened_at", "rooms", "sid", "state", "unsettled"),
     )
 
@@ -70,8 +72,12 @@ class Socket:
         # What is for the client once it is connected: nothing, as a rule.
         self._held: list[Frames] | None = None
         self._held_bytes = 0
-        self.acks = Acks()
+        self.acks = Acks(connection.last_ack_id)
+        # While `connect()` runs, and whether it let the client in.
+        self._entering: Latch | None = Latch()
         self._accepted = False
+        # Whether the log has a line of its start.
+        self._told = False
         # When the hub's observers came to know this socket.
         self.opened_at: datetime | None = None
         # Whether it may have joined or left since an answer waited for that to be in effect.
@@ -104,17 +110,29 @@ class Socket:
         self.hub.workers.run(self.dispatcher.occupy(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
+        await self._enter(auth)
+        if self._accepted:
+            await self._accept()
+
+    async def _enter(self, auth: dict[str, Any]) -> None:
+        """Run the first hook, and refuse the client where it does."""
         try:
             await self.dispatcher.call(self.consumer.connect, auth)
-        except ConnectionRefused as refusal:
+        except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal.message, refusal.data)
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
             raise_if_cancelled()
-            self.log(logging.ERROR, "error", event="connect", exc_info=True)
+            if isinstance(error, ClientDisconnected) and self.gone:
+                self.log(logging.INFO, "unanswered", event="connect")  # no fault of the hook
+            else:
+                self.log(logging.ERROR, "error", event="connect", exc_info=True)
             self._refuse("server error", None)
         else:
             self._accepted = True
-            await self._accept()
+        finally:
+            assert self._entering is not None
+            self._entering.set()
+            self._entering = None
 
     async def _accept(self) -> None:
         """Tell the cluster, and then the client, unless it went away meanwhile."""
@@ -128,13 +146,14 @@ class Socket:
             return
         self.state = CONNECTED
         self.connection.confirm(self)
-        self.log(logging.INFO, "connect")
+        self._told = self.log(logging.INFO, "connect")
         held, self._held = self._held, None
         for frames in held or ():
             self.connection.send(frames)
 
     def _refuse(self, message: str, data: Any) -> None:
         self.log(logging.INFO, "refused", message=message)
+        self.dispatcher.drop()
         if not self.gone:
             self._close()
             try:
@@ -164,27 +183,35 @@ class Socket:
         if was_connected:
             self.connection.dismiss(self.namespace)
         else:
+            self.dispatcher.drop()
             self.connection.refuse(self.namespace, "Connection refused", None)
 
     def _close(self) -> None:
         self.state = CLOSED
         self.hub.registry.remove(self)
         self.connection.sockets.pop(self.namespace, None)
+        self.connection.last_ack_id = max(self.connection.last_ack_id, self.acks.last_id)
         self._held = None
         self.acks.give_up()
         self.connection.release(self)
 
     async def _finish(self, reason: str) -> None:
-        """Run the last hook, after the events that had arrived or the grace, whichever is first."""
-        if not await self.dispatcher.wait_idle(DISCONNECT_GRACE):
-            self._accepted = True
+        """
+        Run the last hook, after the first one, and after the events that had arrived or the grace,
+        whichever is first.
+        """
+        if self._entering is not None:
+            await self._entering.wait()
         if not self._accepted:
             return
+        await self.dispatcher.wait_idle(DISCONNECT_GRACE)
         if self.observed:
             await self.hub.observers.settled()
-        self.log(logging.INFO, "disconnect", reason=reason)
+        self._log_end(reason)
         try:
             await self.dispatcher.call(self.consumer.disconnect, reason)
+        except EventError as error:
+            self.log(logging.WARNING, "event-error", event="disconnect", message=error.message)
         except (Exception, asyncio.CancelledError):
             raise_if_cancelled()
             self.log(logging.ERROR, "error", event="disconnect", exc_info=True)
@@ -274,18 +301,30 @@ class Socket:
             if self.observed:
                 self.hub.observers.left(self, room)
 
-    def log(self, level: int, what: str, **fields: Any) -> None:
-        """Log something about this socket."""
+    # The log
+
+    def log(self, level: int, what: str, **fields: Any) -> bool:
+        """
+        Log something about this socket, unless its client caused too much of it; tell whether that
+        was done.
+        """
+        return is_logged(level) and self.connection.log(level, what, **self._described(), **fields)
+
+    def _log_end(self, reason: str) -> None:
+        """Log that the socket is gone, wherever the log says that it came."""
+        if self._told:
+            log(logging.INFO, "disconnect", **self._described(), reason=reason)
+        else:
+            self.log(logging.INFO, "disconnect", reason=reason)
+
+    def _described(self) -> dict[str, Any]:
         user = self.connection.scope.get("user")
-        log(
-            level,
-            what,
-            namespace=self.namespace,
-            sid=self.sid,
-            user=getattr(user, "pk", None) or "-",
-            transport=self.connection.transport,
-            **fields,
-        )
+        return {
+            "namespace": self.namespace,
+            "sid": self.sid,
+            "user": getattr(user, "pk", None) or "-",
+            "transport": self.connection.transport,
+        }
 
 
 def unsettle() -> None:

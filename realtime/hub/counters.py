@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Counters:
     """
     What a hub counts: events from clients and to clients, volatile messages `dropped` because
-    their clients were slow, clients `cut` because they were slower still, events beyond a rate
-    limit, and calls for many sockets that this process did not send.
+    their clients were slow, clients `cut` because they were slower still, events and CONNECTs
+    beyond a rate limit, calls for many sockets that this process did not send, and lines that
+    the log has not, as one client caused so many.
     """
 
     events_in: int = 0
@@ -19,3 +20,4 @@ class Counters:
     cut: int = 0
     limited: int = 0
     unsent: int = 0
+    unlogged: int = 0

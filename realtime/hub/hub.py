@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
-from ..limits import ConnectionLimits, LogLimiter
-from ..logs import log
+from ..limits import ConnectionLimits, parse_rate
+from ..logs import Lines, log
 from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
@@ -75,7 +75,9 @@ class Hub:
             per_user=self.settings.MAX_CONNECTIONS_PER_USER,
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
-        self.upgrade_log = LogLimiter()
+        self.connect_rate = parse_rate(self.settings.CONNECT_RATE)
+        # What clients cause who have no connection of their own, all together.
+        self.lines = Lines()
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
         self.heartbeats = Heartbeats(self.loop, self.settings)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
 from ..latch import Latch
-from ..logs import log
+from ..logs import Lines, is_logged, log
 from ..messages import Format
 from .alike import share
 from .frames import Frames
@@ -38,8 +38,8 @@ class Connection(ABC):
     """
 
     __slots__ = (
-        *("_behind", "_free", "_holding", "_leave"),
-        *("closed", "hub", "scope", "sid", "sockets", "writer"),
+        *("_behind", "_free", "_holding", "_leave", "_lines"),
+        *("closed", "hub", "last_ack_id", "scope", "sid", "sockets", "writer"),
     )
 
     format: Format
@@ -60,6 +60,11 @@ class Connection(ABC):
         # Sockets whose handlers have so much to do that nothing more is read: seldom any.
         self._holding: set[Socket] | None = None
         self._free: asyncio.Event | None = None
+        # What the log tells of this client, once there is anything.
+        self._lines: Lines | None = None
+        # The last that any socket of a namespace that it has left asked for: a late answer to one
+        # of those must not be taken for an answer to a question of the next socket there.
+        self.last_ack_id = -1
         hub.connections[self.sid] = self
 
     @property
@@ -215,7 +220,7 @@ class Connection(ABC):
 
     def turn_away(self, namespace: str, message: str) -> None:
         """Refuse a namespace that gets no socket, and log that."""
-        log(
+        self.log(
             logging.INFO,
             "refused",
             namespace=namespace,
@@ -224,6 +229,24 @@ class Connection(ABC):
             message=message,
         )
         self.refuse(namespace, message, None)
+
+    def log(
+        self,
+        level: int,
+        what: str,
+        *,
+        exc_info: bool | BaseException | None = False,
+        **fields: Any,
+    ) -> bool:
+        """Log something that this client may cause again and again; tell whether that was done."""
+        if not is_logged(level):
+            return False
+        if self._lines is None:
+            self._lines = Lines()
+        if self._lines.log(level, what, exc_info=exc_info, **fields):
+            return True
+        self.hub.counters.unlogged += 1
+        return False
 
     @abstractmethod
     def dismiss(self, namespace: str) -> None:
@@ -250,6 +273,8 @@ class Connection(ABC):
         self.close_transport(reason, close_text(detail or reason))
         for socket in list(self.sockets.values()):
             socket.disconnect(reason)
+        if self._lines is not None:
+            self._lines.tell_skipped(connection=self.sid[:12], transport=self.transport)
 
     @abstractmethod
     def close_transport(self, reason: str, text: str) -> None:

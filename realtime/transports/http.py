@@ -58,7 +58,7 @@ class Request:
 
     async def _serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         settings = self.hub.settings
-        self._cors = cors_headers(check_origin(self.scope, settings), settings)
+        self._cors = cors_headers(check_origin(self.scope, settings, self.hub.lines.log), settings)
         method = self.scope["method"]
         if method == "OPTIONS":
             await self._preflight()

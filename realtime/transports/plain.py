@@ -94,7 +94,7 @@ async def serve(
     Returns what reads from it; None where it is over already.
     """
     try:
-        check_origin(scope, hub.settings)
+        check_origin(scope, hub.settings, hub.lines.log)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -54,18 +55,20 @@ def header(scope: dict[str, Any], name: bytes) -> str | None:
     return None
 
 
-def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
+def check_origin(
+    scope: dict[str, Any], settings: Settings, tell: Callable[..., object] = log
+) -> str | None:
     """
     Return the request's origin if it is a foreign one that is let in, None for the site's own.
 
     Let in are: no Origin header (not a browser), the site itself, a host of ALLOWED_HOSTS (but not
     because of "*"), and CORS_ORIGINS. Raises HandshakeError (forbidden) for all others, and for a
-    Host header that ALLOWED_HOSTS does not allow.
+    Host header that ALLOWED_HOSTS does not allow; `tell` logs that.
     """
     host, origin = _host(scope), header(scope, b"origin")
     allowed = tuple(_allowed_hosts())
     if not _is_among(host, allowed):
-        raise _forbidden(host, origin, "ALLOWED_HOSTS does not have the host")
+        raise _forbidden(tell, host, origin, "ALLOWED_HOSTS does not have the host")
     if origin is None:
         return None
     try:
@@ -78,7 +81,7 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
     if origin in settings.CORS_ORIGINS or "*" in settings.CORS_ORIGINS or _is_among(netloc, named):
         return origin
     raise _forbidden(
-        host, origin, "CORS_ORIGINS does not have the origin, nor ALLOWED_HOSTS its host"
+        tell, host, origin, "CORS_ORIGINS does not have the origin, nor ALLOWED_HOSTS its host"
     )
 
 
@@ -88,8 +91,10 @@ def _is_among(host: str, patterns: tuple[str, ...]) -> bool:
     return validate_host(split_domain_port(host)[0], patterns)
 
 
-def _forbidden(host: str, origin: str | None, message: str) -> HandshakeError:
-    log(logging.WARNING, "forbidden", host=host, origin=origin or "-", message=message)
+def _forbidden(
+    tell: Callable[..., object], host: str, origin: str | None, message: str
+) -> HandshakeError:
+    tell(logging.WARNING, "forbidden", host=host, origin=origin or "-", message=message)
     return HandshakeError(HandshakeError.FORBIDDEN)
 
 

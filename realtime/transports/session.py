@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnexpectedPacket
 from ..inbox import Event
+from ..limits import Bucket
 from ..messages import Format, encode
 from ..protocol import engineio, socketio
 from .connection import Connection
@@ -42,8 +43,8 @@ class Session(Connection):
     """
 
     __slots__ = (
-        *("_deadline", "_decoder", "_due", "_had_sockets", "_heard", "_pinged", "_turn"),
-        *("body_timeout", "inbox", "posting", "upgrading"),
+        *("_connects", "_deadline", "_decoder", "_due", "_had_sockets", "_heard", "_pinged"),
+        *("_turn", "body_timeout", "inbox", "posting", "upgrading"),
     )
 
     format = Format.SOCKETIO
@@ -57,6 +58,7 @@ class Session(Connection):
         self.body_timeout: asyncio.Timeout | None = None
         self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
         self._had_sockets = False
+        self._connects = Bucket(hub.connect_rate, hub.loop.time())
         # Whether the client has sent anything since it was last looked at whether it answers.
         self._heard = False
         self._decoder = socketio.Decoder(
@@ -212,9 +214,16 @@ class Session(Connection):
             raise UnexpectedPacket(f"{packet.type.name} before CONNECT")
 
     def _connect(self, packet: socketio.Packet) -> None:
-        if packet.namespace in self.sockets:
-            raise UnexpectedPacket(f"a second CONNECT to {packet.namespace!r}")
-        if self.hub.connect(self, packet.namespace, packet.data or {}, packet.query):
+        """
+        Open a socket. One that the namespace has already is left, without a word to the client: it
+        has given that up before it was told that it was connected, and waits for this one.
+        """
+        if (older := self.sockets.get(packet.namespace)) is not None:
+            older.disconnect("client namespace disconnect")
+        if not self._connects.take(self.hub.loop.time()):
+            self.hub.counters.limited += 1
+            self.turn_away(packet.namespace, "Too many connects")
+        elif self.hub.connect(self, packet.namespace, packet.data or {}, packet.query):
             self._had_sockets = True
 
     def confirm(self, socket: Socket) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge
-from ..logs import log
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
@@ -64,7 +63,7 @@ async def serve(
     Returns what reads from it; None where it is over already.
     """
     try:
-        check_origin(scope, hub.settings)
+        check_origin(scope, hub.settings, hub.lines.log)
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
@@ -103,15 +102,14 @@ def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
     known = session.scope.get("user")
     if not getattr(user, "is_authenticated", False) or str(_key(user)) == str(_key(known)):
         return
-    if hub.upgrade_log.should_log():
-        log(
-            logging.WARNING,
-            "user-ignored",
-            connection=session.sid[:12],
-            user=_key(user) or "-",
-            message="the WebSocket has another user than the polling that the client started "
-            "with, whose user counts: put middleware around both http and websocket",
-        )
+    hub.lines.log(
+        logging.WARNING,
+        "user-ignored",
+        connection=session.sid[:12],
+        user=_key(user) or "-",
+        message="the WebSocket has another user than the polling that the client started "
+        "with, whose user counts: put middleware around both http and websocket",
+    )
 
 
 def _key(user: Any) -> Any:

@@ -17,6 +17,7 @@ from realtime.hub import Hub
 from realtime.limits import (
     ConnectionLimits,
     EventLimiter,
+    LineLimiter,
     LogLimiter,
     Rate,
     find_limits,
@@ -99,6 +100,19 @@ def test_one_log_line_a_second(kind: Callable[[Clock], LogLimiter]) -> None:
     assert not limiter.should_log()
     clock.now += 1
     assert limiter.should_log()
+
+
+def test_lines_that_are_left_out_are_counted() -> None:
+    clock = Clock()
+    limiter = LineLimiter(clock)
+    rate = Rate(2, 2.0)
+    assert [limiter.admit("a", rate) for _ in range(4)] == [0, 0, None, None]
+    assert limiter.admit("b", rate) == 0
+    clock.now += 1
+    assert limiter.admit("a", rate) == 2
+    assert limiter.admit("a", rate) is None
+    assert limiter.take_skipped() == {"a": 1}
+    assert limiter.take_skipped() == {}
 
 
 def test_which_limits_hold() -> None:

@@ -20,7 +20,6 @@ BAD_SOCKET_PACKETS: list[tuple[Frame, ...]] = [
     ("49[]",),
     ("4é",),
     # CONNECT, DISCONNECT and CONNECT_ERROR
-    ("40/lab,",),
     ("40/orders,[1]",),
     ('40/orders,"x"',),
     ("40/orders,1",),

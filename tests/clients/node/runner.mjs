@@ -6,6 +6,7 @@
  *   {"do": "close", "manager": "m"}                                   its end
  *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it
  *   {"do": "disconnect", ...}                                         the socket's end
+ *   {"do": "toggle", ..., "times": 2}                                 its end and its start again
  *   {"do": "emit", ..., "args": ["event", ...]}
  *   {"do": "call", ..., "args": [...], "id": 1, "timeout": 1000}      emit with a callback
  *   {"do": "emitWithAck", ..., the same}                              emit with a promise
@@ -74,6 +75,10 @@ const steps = {
 
   disconnect(step) {
     socketOf(step).disconnect();
+  },
+
+  toggle(step) {
+    for (let count = 0; count < step.times; count++) socketOf(step).disconnect().connect();
   },
 
   emit(step) {
