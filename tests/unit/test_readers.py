@@ -212,14 +212,15 @@ async def test_nothing_is_read_while_the_client_does_not_read(
     assert peer.transport.reading
 
 
-async def test_what_the_server_itself_has_written_counts_as_unread(
-    peer: Peer, main: type[Main], hub: Hub
-) -> None:
+async def test_pongs_count_as_unread(peer: Peer, main: type[Main], hub: Hub) -> None:
     peer.transport.reads = False
-    peer.transport.unread = hub.settings.OUTBOX_BYTES // 2
-    peer.receive(Frame(Opcode.PING, b"are you there").serialize(mask=True))
-    assert peer.transport.reading
+    [session] = hub.connections.values()
+    session.send(Frames("6" * (hub.settings.OUTBOX_BYTES // 2 - 100)))
+    await peer.until_sent("666")
     peer.receive(note(1))
+    assert main.notes == [1]
+    main.notes.clear()
+    peer.receive(Frame(Opcode.PING, b"x" * 125).serialize(mask=True), note(1))
     assert main.notes == []
     assert not peer.transport.reading
     peer.transport.unread = 0
@@ -237,15 +238,22 @@ async def test_what_came_before_the_end_is_handled(
     assert main.notes == [*range(count), "transport close"]
 
 
-async def test_control_frames_are_the_servers(peer: Peer, main: type[Main]) -> None:
-    ping = Frame(Opcode.PING, b"are you there").serialize(mask=True)
-    peer.receive(note(1), ping, note(2))
+async def test_pings_are_answered_in_their_turn(peer: Peer, main: type[Main]) -> None:
+    pings = [Frame(Opcode.PING, text) for text in (b"are you there", b"", b"x" * 125)]
+    first, *others = (ping.serialize(mask=True) for ping in pings)
+    peer.receive(note(1, ack_id=1), first, note(2, ack_id=2), *others)
     assert main.notes == [1, 2]
-    assert Frame(Opcode.PONG, b"are you there").serialize(mask=False) in peer.transport.written
-    assert isinstance(peer.transport.protocol, UvicornReader)
+    pongs = [Frame(Opcode.PONG, ping.data).serialize(mask=False) for ping in pings]
+    await peer.until(lambda: peer.transport.written.endswith(pongs[-1]))
+    answers = [Frame(Opcode.TEXT, f"43{n}[{n}]".encode()).serialize(mask=False) for n in (1, 2)]
+    expected = b"".join((answers[0], pongs[0], answers[1], *pongs[1:]))
+    assert peer.transport.written.endswith(expected)
 
 
 async def test_an_idle_connection_keeps_little_of_the_server(peer: Peer) -> None:
+    """And wakes nothing of it for a ping or a pong."""
+    for opcode in (Opcode.PING, Opcode.PONG):
+        peer.receive(Frame(opcode, b"x").serialize(mask=True))
     is_light = {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
     assert is_light is are_known(on_uvicorn.DIET.packages)
 
@@ -265,13 +273,12 @@ async def test_a_close_frame_ends_the_connection(peer: Peer, main: type[Main]) -
     assert peer.transport.closing
 
 
-async def test_a_fragment_gives_the_connection_back_to_the_server(
+async def test_from_a_fragment_on_frames_come_through_the_server(
     peer: Peer, main: type[Main]
 ) -> None:
     begin = Frame(Opcode.TEXT, b'42["note",', fin=False).serialize(mask=True)
     end = Frame(Opcode.CONT, b"2]").serialize(mask=True)
     peer.receive(note(1), begin, end[:3])
-    assert peer.transport.protocol is peer.server
     peer.receive(end[3:], note(3))
     await peer.until(lambda: len(main.notes) == 3)
     await peer.until(lambda: peer.transport.reading)
