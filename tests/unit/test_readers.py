@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from realtime import NamespaceConsumer, event
@@ -22,104 +19,8 @@ from realtime.transports.lighten import are_known
 from realtime.transports.on_uvicorn import UvicornReader
 
 from .conftest import Serve
-from .probes import DEADLINE
-
-HANDSHAKE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: testserver\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
-
-
-def wire(text: str) -> bytes:
-    """Return a client's text frame."""
-    return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
-
-
-class Transport(asyncio.Transport):
-    """An asyncio transport without a socket."""
-
-    def __init__(self, protocol: Any) -> None:
-        super().__init__()
-        self.protocol = protocol
-        self.written = b""
-        self.reads = True  # the other end
-        self.unread = 0
-        self.reading = True
-        self.closing = False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
-
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def get_protocol(self) -> Any:
-        return self.protocol
-
-    def write(self, data: Any) -> None:
-        self.written += data
-        if not self.reads:
-            self.unread += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.unread
-
-    def pause_reading(self) -> None:
-        assert not self.closing, "as uvloop does"
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.closing, "as uvloop does"
-        self.reading = True
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-
-    def abort(self) -> None:
-        self.closing = True
-
-
-class Peer:
-    """A client whose bytes a test gives to the transport's protocol."""
-
-    def __init__(self, application: Any) -> None:
-        config = Config(application, ws_per_message_deflate=False, ws_ping_interval=None)
-        config.load()
-        self.server = WebSocketsSansIOProtocol(config, ServerState(), {})
-        self.transport = Transport(self.server)
-        self.server.connection_made(self.transport)
-        self.lost = False
-
-    def receive(self, *parts: bytes) -> None:
-        """Let the server receive these bytes at once."""
-        assert self.transport.reading, "nobody reads"
-        self.transport.protocol.data_received(b"".join(parts))
-
-    def lose(self) -> None:
-        """End the connection."""
-        self.lost = self.transport.closing = True
-        self.transport.protocol.connection_lost(None)
-
-    async def until(self, check: Callable[[], object]) -> None:
-        """Let the loop go on until something is true."""
-        async with asyncio.timeout(DEADLINE):
-            while not check():
-                await asyncio.sleep(0)
-
-    async def until_sent(self, part: str) -> None:
-        """Wait until the server has sent something."""
-        await self.until(lambda: part.encode() in self.transport.written)
-
-    async def connect(self) -> None:
-        """Become a WebSocket, and connect to the namespace "/"."""
-        self.receive(HANDSHAKE)
-        await self.until_sent('0{"sid"')
-        self.receive(wire("40"))
-        await self.until_sent('40{"sid"')
+from .peers import UvicornPeer as Peer
+from .peers import wire
 
 
 class Main(NamespaceConsumer):
@@ -157,7 +58,7 @@ async def peer(main: type[Main], hub: Hub) -> Iterator[Peer]:  # type: ignore[mi
     await peer.connect()
     assert isinstance(peer.transport.protocol, UvicornReader)
     yield peer
-    if not peer.lost:
+    if not peer.transport.lost:
         peer.lose()
     await peer.until(lambda: not hub.connections)
 
