@@ -228,15 +228,14 @@ class DirectReader(Reader, ABC):
 
     def _take_other(self, found: ControlFrame | Unusual) -> bool:
         """Take what is not for the application; tell whether frames go on coming directly."""
-        if isinstance(found, ControlFrame) and found.kind == PING:
+        if not isinstance(found, ControlFrame) or found.kind not in (PING, PONG):
+            self._leave_to_server(found)
+            return False
+        if found.kind == PING:
             self._answer_ping(found)
-            return True
-        if isinstance(found, ControlFrame) and found.kind == PONG:
-            if self._connection is not None:
-                self._connection.hear()
-            return True
-        self._leave_to_server(found)
-        return False
+        if self._connection is not None:
+            self._connection.hear()
+        return True
 
     def _answer_ping(self, ping: ControlFrame) -> None:
         pong = Frames("", wire=ping.make_pong())
@@ -286,13 +285,15 @@ class DirectReader(Reader, ABC):
         if self._queue is not None:
             self._slow_down(self._queue.qsize())
         self.writer.look()
-        if connection is None:
-            if self.writer.exceeds(HIGH_WATER):
-                self.writer.abort()
-        elif not connection.closed.happened:
+        if connection is not None:
             connection.hear()
-            if self.writer.exceeds(connection.hub.settings.OUTBOX_BYTES):
-                connection.overflow()
+        most = HIGH_WATER if connection is None else connection.hub.settings.OUTBOX_BYTES
+        if not self.writer.exceeds(most):
+            return
+        if connection is None or connection.closed.happened:
+            self.writer.abort()
+        else:
+            connection.overflow()
 
     def _fail(self) -> None:
         """End what an error of the server or of our own has befallen."""

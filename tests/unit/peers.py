@@ -91,7 +91,7 @@ class Line(ABC):
             if data:
                 self._receive(data)
             elif self._end is not None:
-                self._fail(self._end)
+                self.fail(self._end)
             else:
                 self._finish()
                 return
@@ -101,7 +101,7 @@ class Line(ABC):
         """Let the server have bytes."""
 
     @abstractmethod
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """Let the server find that the connection is reset."""
 
     @abstractmethod
@@ -132,9 +132,9 @@ class Transport(asyncio.Transport, Line):
         try:
             self.protocol.data_received(data)
         except Exception as error:  # as event loops do
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         self.closing = True
         self.lose_soon(error)
 
@@ -181,7 +181,7 @@ class Transport(asyncio.Transport, Line):
         if self.broken == "raise":
             raise RuntimeError("the test broke this")
         if self.broken:
-            self._fail(BrokenPipeError())
+            self.fail(BrokenPipeError())
             return
         self.written += data
         if not self.reads:
@@ -295,9 +295,9 @@ class TwistedTransport(tcp.Connection, Line):
         try:
             self.protocol.dataReceived(data)
         except Exception as error:  # as reactors do
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         self.connectionLost(Failure(error))
 
     def _finish(self) -> None:

@@ -161,11 +161,18 @@ class Conversation(RuleBasedStateMachine):
         self.run(self._call(self.transport.read_all))
 
     @precondition(lambda self: not self.gone)
-    @rule(error=st.sampled_from([None, ConnectionResetError("the test")]))
-    def go_away(self, error: Exception | None) -> None:
+    @rule(how=st.sampled_from(["FIN", "RST", "RST that a write finds"]))
+    def go_away(self, how: str) -> None:
         self.gone = True
+        error = None if how == "FIN" else ConnectionResetError("the test")
         self.transport.end(error)
+        if how == "RST that a write finds":  # whether anything is read, or not
+            self.run(self._call(self._reset))
         self.run(self._deliver())
+
+    def _reset(self) -> None:
+        if not self.transport.lost:
+            self.transport.fail(ConnectionResetError("the test"))
 
     # What happens to the server
 
@@ -214,8 +221,7 @@ class Conversation(RuleBasedStateMachine):
                 self.transport.end()
             if not self.transport.reads:  # its system answers what is written with a reset
                 self.transport.reads = True
-                if not self.transport.lost:
-                    self.transport._fail(ConnectionResetError("the test"))
+                self._reset()
             await self._until(lambda: self.transport.lost or not self.transport.reading)
             if not self.transport.lost:  # who reads nothing sees no end
                 Talker.gate.set()
