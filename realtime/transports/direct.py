@@ -285,15 +285,17 @@ class DirectReader(Reader, ABC):
         if self._queue is not None:
             self._slow_down(self._queue.qsize())
         self.writer.look()
-        if connection is not None:
-            connection.hear()
-        most = HIGH_WATER if connection is None else connection.hub.settings.OUTBOX_BYTES
-        if not self.writer.exceeds(most):
+        if connection is None:
+            if self.writer.exceeds(HIGH_WATER):
+                self.writer.abort()
             return
-        if connection is None or connection.closed.happened:
+        behind = self.writer.exceeds(connection.hub.settings.OUTBOX_BYTES)
+        if not connection.closed.happened:
+            connection.hear()
+            if behind:
+                connection.overflow()
+        elif behind:
             self.writer.abort()
-        else:
-            connection.overflow()
 
     def _fail(self) -> None:
         """End what an error of the server or of our own has befallen."""
