@@ -55,10 +55,11 @@ async def flood(server: LiveServer, path: str, first: bytes, frames: bytes) -> N
     await grows_little(server, attack)
 
 
+@pytest.mark.parametrize("size", [1000, 900_000])
 @pytest.mark.parametrize("path", ["/ws/lab/", engine_path()], ids=["plain", "Socket.IO"])
-async def test_messages_after_our_own_close(server: LiveServer, path: str) -> None:
+async def test_messages_after_our_own_close(server: LiveServer, path: str, size: int) -> None:
     """It is closed for its first frame, and sends on."""
-    await flood(server, path, text_frame("?"), text_frame("x" * 1000))
+    await flood(server, path, text_frame("?"), text_frame("x" * size))
 
 
 @pytest.mark.parametrize("size", [1000, 900_000])
