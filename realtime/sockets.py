@@ -168,11 +168,16 @@ class Socket:
 
         The client is not told here: see `close`.
         """
-        if not self.gone:
+        if self.gone:
+            return
+        try:
             self._close()
-            if self.observed:
-                self.hub.observers.closed(self, reason)
-            self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
+        finally:  # whatever raised: the rows go, and the hook runs
+            try:
+                if self.observed:
+                    self.hub.observers.closed(self, reason)
+            finally:
+                self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
 
     def close(self) -> None:
         """Tell the client that the server disconnects it from this namespace."""
@@ -188,12 +193,14 @@ class Socket:
 
     def _close(self) -> None:
         self.state = CLOSED
-        self.hub.registry.remove(self)
         self.connection.sockets.pop(self.namespace, None)
         self.connection.last_ack_id = max(self.connection.last_ack_id, self.acks.last_id)
-        self._held = None
-        self.acks.give_up()
         self.connection.release(self)
+        self._held = None
+        try:
+            self.hub.registry.remove(self)
+        finally:
+            self.acks.give_up()
 
     async def _finish(self, reason: str) -> None:
         """

@@ -6,6 +6,7 @@ namespace.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -43,9 +44,6 @@ class Connection(ABC):
     )
 
     format: Format
-
-    # Whether clients are asked from time to time whether they are there.
-    has_heartbeat = False
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         self._leave = hub.limits.admit(_user_key(scope), _address(scope))
@@ -93,11 +91,34 @@ class Connection(ABC):
         except ProtocolError as error:
             self.refuse_frame(error)
         except Exception:
-            log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
-            self.close("transport error")
+            self.fail()
+
+    def fail(self) -> None:
+        """Log the exception that is handled, a fault of our own or the server's, and close."""
+        self._log_error()
+        self.close("transport error")
+
+    def _log_error(self) -> None:
+        log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
+
+    def attempt(self, step: Callable[..., object], *args: Any) -> None:
+        """Call what is part of the connection's life: where that raises, the connection ends."""
+        try:
+            step(*args)
+        except Exception:
+            self.fail()
+
+    def hear(self) -> None:  # noqa: B027
+        """Take note of a sign of life that is no frame."""
 
     async def read(self, receive: Receive) -> None:
         """Take frames until `receive` returns None or the connection is over."""
+        try:
+            await self._read(receive)
+        except Exception:
+            self.fail()
+
+    async def _read(self, receive: Receive) -> None:
         frames = 0
         while not self.closed.happened:
             self.writer.look()
@@ -194,7 +215,7 @@ class Connection(ABC):
             transport=self.transport,
             buffered=self.writer.buffered,
         )
-        self.writer.abort()
+        self.attempt(self.writer.abort)
         self.close("transport error")
 
     def is_behind(self) -> bool:
@@ -261,7 +282,8 @@ class Connection(ABC):
         """
         End the connection for one of Socket.IO's reasons: its sockets are disconnected.
 
-        `detail` is what a WebSocket's close frame says beyond that.
+        `detail` is what a WebSocket's close frame says beyond that. What raises on the way is
+        logged, and keeps nothing of the rest from happening.
         """
         if self.closed.happened:
             return
@@ -270,9 +292,17 @@ class Connection(ABC):
         self._holding = None
         self._set_free()
         self.hub.connections.pop(self.sid, None)
-        self.close_transport(reason, close_text(detail or reason))
+        try:
+            self.close_transport(reason, close_text(detail or reason))
+        except Exception:
+            self._log_error()
+            with contextlib.suppress(Exception):  # it is worth no second word
+                self.writer.abort()
         for socket in list(self.sockets.values()):
-            socket.disconnect(reason)
+            try:
+                socket.disconnect(reason)
+            except Exception:
+                self._log_error()
         if self._lines is not None:
             self._lines.tell_skipped(connection=self.sid[:12], transport=self.transport)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from heapq import heappop, heappush
 from math import ceil
 from typing import Protocol
@@ -11,6 +12,9 @@ from ..conf import Settings
 
 # Turns of the wheel in the shortest of the times that it keeps.
 TURNS = 100
+
+# A turn that never comes.
+NEVER = sys.maxsize
 
 
 class Watched(Protocol):

@@ -16,6 +16,7 @@ from .masking import unmask
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _MESSAGES, _CONTROL = frozenset({TEXT, BINARY}), frozenset({CLOSE, PING, PONG})
 _MASKED, _MAX_SHORT = 0x80, 125
+_MAX_CONTROL = 6 + _MAX_SHORT
 
 # A longer length, by its first byte: its bytes, and the least that it may be.
 _LONGER = {126: (2, 126), 127: (8, 65_536)}
@@ -25,6 +26,16 @@ class ControlFrame(NamedTuple):
     """A control frame, as it came."""
 
     wire: bytes
+
+    @property
+    def kind(self) -> int:
+        """CLOSE, PING or PONG."""
+        return self.wire[0]
+
+    def make_pong(self) -> bytes:
+        """Return the frame that answers this ping."""
+        payload = unmask(self.wire[6:], self.wire[2:6])
+        return bytes((PONG, len(payload))) + payload
 
 
 class Unusual(Enum):
@@ -129,3 +140,47 @@ class FrameSplitter:
         rest = bytes(self._waiting or self._data[self._position :])
         self._data, self._position, self._waiting = b"", 0, None
         return rest
+
+
+class CloseFinder:
+    """Looks for a client's close frame among frames that nobody reads any more, and keeps none."""
+
+    __slots__ = ("_head", "_skip")
+
+    def __init__(self) -> None:
+        self._head = b""
+        # How many bytes of a frame are to come that are of no interest.
+        self._skip = 0
+
+    def find(self, data: bytes) -> bytes | None:
+        """Return the close frame once the client's bytes have all of it."""
+        if self._skip >= len(data):
+            self._skip -= len(data)
+            return None
+        data, position = self._head + data[self._skip :], 0
+        self._head, self._skip = b"", 0
+        while (end := _end_of_frame(data, position)) is not None:
+            if data[position] == CLOSE and end - position <= _MAX_CONTROL:
+                if end <= len(data):
+                    return data[position:end]
+                break
+            if end > len(data):
+                self._skip = end - len(data)
+                return None
+            position = end
+        self._head = data[position:]
+        return None
+
+
+def _end_of_frame(data: bytes, start: int) -> int | None:
+    """Return where a frame of whatever kind ends, or None until that is known."""
+    if len(data) - start < 2:
+        return None
+    masked, length = divmod(data[start + 1], _MASKED)
+    size = _LONGER[length][0] if length in _LONGER else 0
+    body = start + 2 + size
+    if len(data) < body:
+        return None
+    if size:
+        length = int.from_bytes(data[start + 2 : body], "big")
+    return body + 4 * masked + length

@@ -11,8 +11,9 @@ from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from .direct import DirectReader
 from .lighten import Diet, lighten
-from .readers import DirectReader, Receive
+from .readers import Receive
 from .writers import Spawn, TransportWriter, Writer
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class DaphneWriter(TransportWriter):
         if self.protocol.state == self.protocol.STATE_OPEN:
             # Not sendClose(), which refuses the codes that RFC 6455 has for servers.
             self.protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode())
+        else:
+            self._cut_unless_sent()
 
     def abort(self) -> None:
         self._forget()
@@ -140,41 +143,53 @@ class DaphneReader(DirectReader):
     queue_name = "application_queue"
 
     @staticmethod
-    def fits(receive: Any, writer: Writer) -> bool:
-        """Tell whether it is daphne's protocol of the known shape, to which nothing has come."""
-        if not isinstance(writer, DaphneWriter):
-            return False
-        protocol, transport = writer.protocol, writer.transport
-        queue = getattr(receive, "__self__", None)
+    def fits(writer: Writer) -> bool:
+        """Tell whether it is daphne's protocol of the known shape that the transport has."""
         return (
-            isinstance(queue, asyncio.Queue)
-            and queue.empty()
-            and getattr(transport, "protocol", None) is protocol
-            and hasattr(protocol, "dataReceived")
-            and getattr(protocol, "data", None) == b""
+            isinstance(writer, DaphneWriter)
+            and getattr(writer.transport, "protocol", None) is writer.protocol
+            and hasattr(writer.protocol, "dataReceived")
         )
 
     def __init__(self, hub: Hub, receive: Any, writer: Any) -> None:
         self._transport = writer.transport
-        super().__init__(hub, receive, writer)
+        super().__init__(hub, receive, writer, direct=_is_fresh(receive, writer.protocol))
 
     def _replace_server(self) -> None:
         self._transport.protocol = self
 
-    def _restore_server(self) -> None:
-        self._transport.protocol = self._server
-
     def _receive_from_server(self) -> Receive:
         return self._server.application_queue.get  # type: ignore[no-any-return]
 
-    def _lighten_server(self, *, quiet: bool) -> None:
+    def _quieten_server(self) -> None:
+        protocol = self._server
+        protocol.last_ping = inf  # too long ago never comes, until a message comes through ASGI
+        if getattr(protocol, "autoPingTimeoutCall", None):  # the answer is not seen any more
+            protocol._cancelAutoPingTimeoutCall()
+
+    def _lighten_server(self) -> None:
         protocol, transport = self._server, self._transport
-        if quiet:
-            protocol.last_ping = inf  # too long ago never comes
         if protocol._perMessageCompress is None:
             lighten(protocol, DIET)
         if transport.producer is not protocol:
             transport.unregisterProducer()  # the HTTP channel, with the request
+
+    def _mute_server(self) -> None:
+        protocol = self._server
+        protocol.muted = True
+        queue = protocol.application_queue
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait({"type": "websocket.disconnect", "code": 1005})
+
+    def _is_closing(self) -> bool:
+        # Autobahn would keep all that comes once it has cut the connection.
+        transport, protocol = self._transport, self._server
+        return (
+            not transport.connected
+            or transport.disconnecting
+            or protocol.state == protocol.STATE_CLOSED
+        )
 
     def _give(self, data: bytes) -> None:
         self._server.dataReceived(data)
@@ -191,3 +206,13 @@ class DaphneReader(DirectReader):
     # What Twisted calls them
     dataReceived = DirectReader.data_received  # noqa: N815
     connectionLost = DirectReader.connection_lost  # noqa: N815
+
+
+def _is_fresh(receive: Any, protocol: Any) -> bool:
+    """Tell whether nothing has come to the protocol, nor from it to the application."""
+    queue = getattr(receive, "__self__", None)
+    return (
+        isinstance(queue, asyncio.Queue)
+        and queue.empty()
+        and getattr(protocol, "data", None) == b""
+    )

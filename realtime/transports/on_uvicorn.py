@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from .direct import DirectReader
 from .lighten import Diet, lighten
-from .readers import DirectReader, Receive
+from .readers import Receive
 from .writers import CLOSE_TIMEOUT, Spawn, TransportWriter, Writer, finished
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class UvicornWriter(TransportWriter):
 
     def close(self, code: int, reason: str) -> None:
         self.flush()
-        # One that closes already has been told, or has told us.
-        if self._closing is None and not self.transport.is_closing():
+        if self.transport.is_closing():  # the client has been told already, or has told us
+            self._cut_unless_sent()
+        elif self._closing is None:
             self._closing = self._spawn(self._close(code, reason))
 
     async def _close(self, code: int, reason: str) -> None:
@@ -113,41 +115,35 @@ class UvicornReader(DirectReader, asyncio.Protocol):
     queue_name = "queue"
 
     @staticmethod
-    def fits(receive: Any, writer: Writer) -> bool:
-        """Tell whether it is uvicorn's protocol of the known shape, to which nothing has come."""
-        if not isinstance(writer, UvicornWriter):
-            return False
-        protocol = writer.protocol
-        parser = getattr(getattr(protocol, "conn", None), "reader", None)
-        queue = getattr(protocol, "queue", None)
+    def fits(writer: Writer) -> bool:
+        """Tell whether it is uvicorn's protocol of the known shape that the transport has."""
         return (
-            type(protocol).__name__ == "WebSocketsSansIOProtocol"
-            and getattr(receive, "__self__", None) is protocol
-            and writer.transport.get_protocol() is protocol
-            and getattr(parser, "buffer", None) == b""
-            and isinstance(queue, asyncio.Queue)
-            and queue.empty()
+            isinstance(writer, UvicornWriter) and writer.transport.get_protocol() is writer.protocol
         )
 
     def __init__(self, hub: Hub, receive: Any, writer: Any) -> None:
         self._transport: asyncio.Transport = writer.transport
-        super().__init__(hub, receive, writer)
+        super().__init__(hub, receive, writer, direct=_is_fresh(receive, writer.protocol))
 
     def _replace_server(self) -> None:
         self._transport.set_protocol(self)
 
-    def _restore_server(self) -> None:
-        self._transport.set_protocol(self._server)
-
     def _receive_from_server(self) -> Receive:
         return self._server.receive  # type: ignore[no-any-return]
 
-    def _lighten_server(self, *, quiet: bool) -> None:
-        protocol = self._server
-        if quiet and hasattr(protocol, "stop_keepalive"):
-            protocol.stop_keepalive()
-        if not protocol.conn.extensions:
-            lighten(protocol, DIET)
+    def _quieten_server(self) -> None:
+        if hasattr(self._server, "stop_keepalive"):
+            self._server.stop_keepalive()
+
+    def _lighten_server(self) -> None:
+        if not self._server.conn.extensions:
+            lighten(self._server, DIET)
+
+    def _mute_server(self) -> None:
+        """Nothing: it discards messages after its close frame, and reads no two before that."""
+
+    def _is_closing(self) -> bool:
+        return self._transport.is_closing()
 
     def _give(self, data: bytes) -> None:
         self._server.data_received(data)
@@ -164,8 +160,11 @@ class UvicornReader(DirectReader, asyncio.Protocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool | None:
-        """Take note that the client sends no more, as the server does."""
-        return self._server.eof_received()  # type: ignore[no-any-return]
+        """Take note that the client is gone: what it does not read may keep the transport long."""
+        try:
+            return self._server.eof_received()  # type: ignore[no-any-return]
+        finally:
+            self._lose()
 
     def pause_writing(self) -> None:
         """Take note that the client reads slowly, as the server does."""
@@ -174,3 +173,16 @@ class UvicornReader(DirectReader, asyncio.Protocol):
     def resume_writing(self) -> None:
         """Take note that it has read, as the server does."""
         self._server.resume_writing()
+
+
+def _is_fresh(receive: Any, protocol: Any) -> bool:
+    """Tell whether it is the protocol that may be done without, to which nothing has come."""
+    parser = getattr(getattr(protocol, "conn", None), "reader", None)
+    queue = getattr(protocol, "queue", None)
+    return (
+        type(protocol).__name__ == "WebSocketsSansIOProtocol"
+        and getattr(receive, "__self__", None) is protocol
+        and getattr(parser, "buffer", None) == b""
+        and isinstance(queue, asyncio.Queue)
+        and queue.empty()
+    )

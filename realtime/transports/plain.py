@@ -19,9 +19,10 @@ from ..inbox import Event
 from ..messages import Format
 from ..protocol import plain
 from ..routing import resolve
-from .connection import Connection, close_text
+from .connection import close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
+from .watched import WatchedConnection
 from .websocket import accept, reject
 from .writers import GOING_AWAY, NORMAL, Send
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 
+# WebSocket's own ping, which every library answers (RFC 6455, section 5.5.2).
+PING = Frames("", wire=b"\x89\x00")
 
-class PlainConnection(Connection):
+
+class PlainConnection(WatchedConnection):
     """A plain WebSocket, with its only socket."""
 
     __slots__ = ()
@@ -44,7 +48,16 @@ class PlainConnection(Connection):
     def transport(self) -> str:
         return "plain"
 
+    def ping(self) -> None:
+        self.send(PING)
+
+    def hear(self) -> None:
+        if self.pinged:  # whatever comes then will do for a pong
+            self.pong()
+
     def feed(self, frame: str | bytes) -> None:
+        if self.pinged:
+            self.pong()
         if isinstance(frame, bytes):
             raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
         packet = plain.decode(frame)
@@ -64,10 +77,11 @@ class PlainConnection(Connection):
         self._end(NORMAL, "server namespace disconnect")
 
     def _end(self, code: int, reason: str) -> None:
-        self.writer.close(code, close_text(reason))
+        self.attempt(self.writer.close, code, close_text(reason))
         self.close("server namespace disconnect")
 
     def close_transport(self, reason: str, text: str) -> None:
+        super().close_transport(reason, text)
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 
@@ -111,7 +125,8 @@ async def serve(
     except HandshakeError as error:
         await reader.turn_away(error.close_code, error.message)
         return None
-    if not hub.connect(connection, namespace, parse_params(scope), ""):
-        return None
+    if reader.sees_pongs:
+        connection.watch()
+    connection.attempt(hub.connect, connection, namespace, parse_params(scope), "")
     reader.start(connection)
     return reader

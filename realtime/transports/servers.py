@@ -27,8 +27,8 @@ def choose_writer(send: Any, spawn: Spawn) -> Writer:
 
 def choose_reader(hub: Hub, receive: Any, writer: Writer) -> Reader:
     """Return the fastest reader that fits the server behind a WebSocket that was just accepted."""
-    if UvicornReader.fits(receive, writer):
+    if UvicornReader.fits(writer):
         return UvicornReader(hub, receive, writer)
-    if DaphneReader.fits(receive, writer):
+    if DaphneReader.fits(writer):
         return DaphneReader(hub, receive, writer)
     return Reader(hub, receive, writer)

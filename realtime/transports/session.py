@@ -8,7 +8,6 @@ https://github.com/socketio/socket.io-protocol (section "Exchange protocol").
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnexpectedPacket
@@ -16,24 +15,22 @@ from ..inbox import Event
 from ..limits import Bucket
 from ..messages import Format, encode
 from ..protocol import engineio, socketio
-from .connection import Connection
 from .frames import Frames
+from .heartbeats import NEVER
 from .polling import PollingInbox, PollingWriter
+from .watched import WatchedConnection
 from .writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
 
-# A turn that never comes.
-NEVER = sys.maxsize
-
 PING = Frames(engineio.PacketType.PING)
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
 
 
-class Session(Connection):
+class Session(WatchedConnection):
     """
     One Engine.IO session.
 
@@ -43,12 +40,11 @@ class Session(Connection):
     """
 
     __slots__ = (
-        *("_connects", "_deadline", "_decoder", "_due", "_had_sockets", "_heard", "_pinged"),
-        *("_turn", "body_timeout", "inbox", "posting", "upgrading"),
+        *("_connects", "_deadline", "_decoder", "_had_sockets", "_heard"),
+        *("body_timeout", "inbox", "posting", "upgrading"),
     )
 
     format = Format.SOCKETIO
-    has_heartbeat = True
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         super().__init__(hub, scope, writer)
@@ -64,13 +60,9 @@ class Session(Connection):
         self._decoder = socketio.Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
-        # The turns of the hub's heartbeats in which the next ping is due (or the end, where a pong
-        # is), in which the client has to have a socket, and in which this is looked at next.
-        self._pinged = False
-        self._due = hub.heartbeats.after(settings.PING_INTERVAL)
+        # The turn in which the client has to have a socket.
         self._deadline = hub.heartbeats.after(settings.CONNECT_TIMEOUT)
-        self._turn = min(self._due, self._deadline)
-        hub.heartbeats.add(self, self._turn)
+        self.watch()
 
     @property
     def transport(self) -> str:
@@ -126,44 +118,33 @@ class Session(Connection):
 
     # Heartbeat
 
-    def look(self, turn: int) -> None:
-        """Do what the clock asks for in a turn of the hub's heartbeats."""
+    def _next_turn(self) -> int:
+        return min(self._due, self._deadline)
+
+    def _look(self, turn: int) -> None:
         if turn >= self._deadline:
             self._deadline = NEVER
             if not self.sockets:
                 self.close("forced server close")
-        if turn >= self._due and not self.closed.happened:
-            if self._pinged:
-                self._ping_timeout()
-            else:
-                self._ping()
-        if not self.closed.happened:
-            self._turn = min(self._due, self._deadline)
-            self.hub.heartbeats.add(self, self._turn)
+                return
+        super()._look(turn)
 
-    def _ping(self) -> None:
+    def ping(self) -> None:
         self.send(PING)
-        self._await_pong()
+
+    def hear(self) -> None:
+        self._heard = True
 
     def _await_pong(self) -> None:
         self._heard = False
-        self._pinged = True
-        self._due = self.hub.heartbeats.after(self.hub.settings.PING_TIMEOUT)
+        super()._await_pong()
 
     def _ping_timeout(self) -> None:
         """Close, unless there are signs of life: the answer may be behind what has come."""
-        if self.held or self._heard:
+        if self._heard:
             self._await_pong()
         else:
-            self.close("ping timeout")
-
-    def _pong(self) -> None:
-        self._pinged = False
-        self._due = self.hub.heartbeats.after(self.hub.settings.PING_INTERVAL)
-        if self._due < self._turn:
-            self.hub.heartbeats.remove(self, self._turn)
-            self._turn = self._due
-            self.hub.heartbeats.add(self, self._turn)
+            super()._ping_timeout()
 
     # Packets
 
@@ -185,7 +166,7 @@ class Session(Connection):
     def _feed_control(self, frame: str) -> None:
         kind = engineio.decode_packet(frame).type
         if kind is engineio.PacketType.PONG:
-            self._pong()
+            self.pong()
         elif kind is engineio.PacketType.CLOSE:
             if self.polling:
                 self.polling.abort()
@@ -242,6 +223,6 @@ class Session(Connection):
     # The end
 
     def close_transport(self, reason: str, text: str) -> None:
-        self.hub.heartbeats.remove(self, self._turn)
+        super().close_transport(reason, text)
         self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)

@@ -80,11 +80,11 @@ async def serve(
         except HandshakeError as error:
             await reader.turn_away(error.close_code, error.message)
             return None
-        session.open()
+        session.attempt(session.open)
         reader.start(session)
     elif await _upgrade(old, reader):
-        _compare_users(hub, old, scope)
         reader.start(old)
+        _compare_users(hub, old, scope)
     else:
         await reader.turn_away(POLICY_VIOLATION, "")
         return None
@@ -133,17 +133,21 @@ async def _upgrade(session: Session, reader: Reader) -> bool:
 
     While the client moves, polls are answered at once, so that it can leave polling.
     """
+    moved = False
     try:
         async with asyncio.timeout(session.hub.settings.UPGRADE_TIMEOUT):
             if await reader.receive() != PROBE or session.upgrading:
                 return False
             session.set_upgrading(True)
-            reader.writer.write(Frames(PROBE_ANSWER))
-            upgraded = await reader.receive() == engineio.PacketType.UPGRADE
+            try:
+                reader.writer.write(Frames(PROBE_ANSWER))
+                upgraded = await reader.receive() == engineio.PacketType.UPGRADE
+                if upgraded and not session.closed.happened:
+                    moved = True
+                    session.attempt(session.move, reader.writer)
+            finally:
+                if not moved:
+                    session.set_upgrading(False)
     except (TimeoutError, TooLarge):
-        upgraded = False
-    if upgraded and not session.closed.happened:
-        session.move(reader.writer)
-        return True
-    session.set_upgrading(False)
-    return False
+        pass
+    return moved

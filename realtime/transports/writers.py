@@ -192,11 +192,20 @@ class TransportWriter(Writer):
         if waiting:
             self._given += self._size
             self._waiting, self._size = [], 0
-            self._put(waiting)
+            try:
+                self._put(waiting)
+            except Exception:  # who knows how much of it has left
+                self.abort()
+                raise
 
     def _forget(self) -> None:
         self._waiting.clear()
         self._size = 0
+
+    def _cut_unless_sent(self) -> None:
+        """Let a transport that closes not wait for ever until the client has read its last."""
+        if self._unsent():
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.abort)
 
     @abstractmethod
     def _put(self, data: list[bytes]) -> None:

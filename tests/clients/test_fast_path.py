@@ -14,7 +14,7 @@ WRITERS = {
 READERS = {
     "daphne": "DaphneReader",
     "uvicorn": "UvicornReader",
-    "uvicorn-wsproto": "WSProtocol",  # the server's own: its frames come through ASGI
+    "uvicorn-wsproto": "UvicornReader",  # which passes all on: frames come through ASGI
 }
 
 

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
 from realtime.exceptions import TooLarge
-from realtime.transports.incoming import ControlFrame, FrameSplitter, Unusual
+from realtime.transports.incoming import CloseFinder, ControlFrame, FrameSplitter, Unusual
 from realtime.transports.masking import unmask, unmask_in_python
 
 LIMIT = 70_000
@@ -145,3 +145,40 @@ def test_nothing_is_kept_of_what_was_taken() -> None:
     references = sys.getrefcount(data)
     assert splitter.is_empty()
     assert sys.getrefcount(data) == references - 1
+
+
+# After the server's close frame
+
+any_frames = st.lists(
+    messages
+    | st.builds(Frame, st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_size=125))
+    | st.builds(
+        Frame,
+        st.sampled_from([Opcode.TEXT, Opcode.CONT]),
+        st.binary(max_size=200),
+        fin=st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+@given(any_frames, st.binary(max_size=125), st.data())
+def test_a_close_frame_is_found_among_all_others(frames: list[Any], text: bytes, data: Any) -> None:
+    close = wire(Frame(Opcode.CLOSE, text))
+    stream = b"".join(map(wire, frames)) + close + wire("more")
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    finder, found = CloseFinder(), None
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found = finder.find(stream[start:end])
+        assert len(finder._head) < 6 + 125, "nothing is kept"
+        if found is not None:
+            break
+    assert found == close
+
+
+def test_what_is_no_close_frame_is_not_waited_for() -> None:
+    finder = CloseFinder()
+    too_long = b"\x88\xfe" + struct.pack("!H", 300) + bytes(4)
+    assert finder.find(too_long + bytes(200)) is None
+    close = wire(Frame(Opcode.CLOSE, b""))
+    assert finder.find(bytes(100) + close) == close

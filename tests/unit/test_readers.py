@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from realtime import NamespaceConsumer, event
@@ -22,104 +19,8 @@ from realtime.transports.lighten import are_known
 from realtime.transports.on_uvicorn import UvicornReader
 
 from .conftest import Serve
-from .probes import DEADLINE
-
-HANDSHAKE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: testserver\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
-
-
-def wire(text: str) -> bytes:
-    """Return a client's text frame."""
-    return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
-
-
-class Transport(asyncio.Transport):
-    """An asyncio transport without a socket."""
-
-    def __init__(self, protocol: Any) -> None:
-        super().__init__()
-        self.protocol = protocol
-        self.written = b""
-        self.reads = True  # the other end
-        self.unread = 0
-        self.reading = True
-        self.closing = False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
-
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def get_protocol(self) -> Any:
-        return self.protocol
-
-    def write(self, data: Any) -> None:
-        self.written += data
-        if not self.reads:
-            self.unread += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.unread
-
-    def pause_reading(self) -> None:
-        assert not self.closing, "as uvloop does"
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.closing, "as uvloop does"
-        self.reading = True
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-
-    def abort(self) -> None:
-        self.closing = True
-
-
-class Peer:
-    """A client whose bytes a test gives to the transport's protocol."""
-
-    def __init__(self, application: Any) -> None:
-        config = Config(application, ws_per_message_deflate=False, ws_ping_interval=None)
-        config.load()
-        self.server = WebSocketsSansIOProtocol(config, ServerState(), {})
-        self.transport = Transport(self.server)
-        self.server.connection_made(self.transport)
-        self.lost = False
-
-    def receive(self, *parts: bytes) -> None:
-        """Let the server receive these bytes at once."""
-        assert self.transport.reading, "nobody reads"
-        self.transport.protocol.data_received(b"".join(parts))
-
-    def lose(self) -> None:
-        """End the connection."""
-        self.lost = self.transport.closing = True
-        self.transport.protocol.connection_lost(None)
-
-    async def until(self, check: Callable[[], object]) -> None:
-        """Let the loop go on until something is true."""
-        async with asyncio.timeout(DEADLINE):
-            while not check():
-                await asyncio.sleep(0)
-
-    async def until_sent(self, part: str) -> None:
-        """Wait until the server has sent something."""
-        await self.until(lambda: part.encode() in self.transport.written)
-
-    async def connect(self) -> None:
-        """Become a WebSocket, and connect to the namespace "/"."""
-        self.receive(HANDSHAKE)
-        await self.until_sent('0{"sid"')
-        self.receive(wire("40"))
-        await self.until_sent('40{"sid"')
+from .peers import UvicornPeer as Peer
+from .peers import wire
 
 
 class Main(NamespaceConsumer):
@@ -157,7 +58,7 @@ async def peer(main: type[Main], hub: Hub) -> Iterator[Peer]:  # type: ignore[mi
     await peer.connect()
     assert isinstance(peer.transport.protocol, UvicornReader)
     yield peer
-    if not peer.lost:
+    if not peer.transport.lost:
         peer.lose()
     await peer.until(lambda: not hub.connections)
 
@@ -212,14 +113,15 @@ async def test_nothing_is_read_while_the_client_does_not_read(
     assert peer.transport.reading
 
 
-async def test_what_the_server_itself_has_written_counts_as_unread(
-    peer: Peer, main: type[Main], hub: Hub
-) -> None:
+async def test_pongs_count_as_unread(peer: Peer, main: type[Main], hub: Hub) -> None:
     peer.transport.reads = False
-    peer.transport.unread = hub.settings.OUTBOX_BYTES // 2
-    peer.receive(Frame(Opcode.PING, b"are you there").serialize(mask=True))
-    assert peer.transport.reading
+    [session] = hub.connections.values()
+    session.send(Frames("6" * (hub.settings.OUTBOX_BYTES // 2 - 100)))
+    await peer.until_sent("666")
     peer.receive(note(1))
+    assert main.notes == [1]
+    main.notes.clear()
+    peer.receive(Frame(Opcode.PING, b"x" * 125).serialize(mask=True), note(1))
     assert main.notes == []
     assert not peer.transport.reading
     peer.transport.unread = 0
@@ -237,15 +139,22 @@ async def test_what_came_before_the_end_is_handled(
     assert main.notes == [*range(count), "transport close"]
 
 
-async def test_control_frames_are_the_servers(peer: Peer, main: type[Main]) -> None:
-    ping = Frame(Opcode.PING, b"are you there").serialize(mask=True)
-    peer.receive(note(1), ping, note(2))
+async def test_pings_are_answered_in_their_turn(peer: Peer, main: type[Main]) -> None:
+    pings = [Frame(Opcode.PING, text) for text in (b"are you there", b"", b"x" * 125)]
+    first, *others = (ping.serialize(mask=True) for ping in pings)
+    peer.receive(note(1, ack_id=1), first, note(2, ack_id=2), *others)
     assert main.notes == [1, 2]
-    assert Frame(Opcode.PONG, b"are you there").serialize(mask=False) in peer.transport.written
-    assert isinstance(peer.transport.protocol, UvicornReader)
+    pongs = [Frame(Opcode.PONG, ping.data).serialize(mask=False) for ping in pings]
+    await peer.until(lambda: peer.transport.written.endswith(pongs[-1]))
+    answers = [Frame(Opcode.TEXT, f"43{n}[{n}]".encode()).serialize(mask=False) for n in (1, 2)]
+    expected = b"".join((answers[0], pongs[0], answers[1], *pongs[1:]))
+    assert peer.transport.written.endswith(expected)
 
 
 async def test_an_idle_connection_keeps_little_of_the_server(peer: Peer) -> None:
+    """And wakes nothing of it for a ping or a pong."""
+    for opcode in (Opcode.PING, Opcode.PONG):
+        peer.receive(Frame(opcode, b"x").serialize(mask=True))
     is_light = {"queue", "conn", "writable", "request"}.isdisjoint(vars(peer.server))
     assert is_light is are_known(on_uvicorn.DIET.packages)
 
@@ -265,13 +174,12 @@ async def test_a_close_frame_ends_the_connection(peer: Peer, main: type[Main]) -
     assert peer.transport.closing
 
 
-async def test_a_fragment_gives_the_connection_back_to_the_server(
+async def test_from_a_fragment_on_frames_come_through_the_server(
     peer: Peer, main: type[Main]
 ) -> None:
     begin = Frame(Opcode.TEXT, b'42["note",', fin=False).serialize(mask=True)
     end = Frame(Opcode.CONT, b"2]").serialize(mask=True)
     peer.receive(note(1), begin, end[:3])
-    assert peer.transport.protocol is peer.server
     peer.receive(end[3:], note(3))
     await peer.until(lambda: len(main.notes) == 3)
     await peer.until(lambda: peer.transport.reading)

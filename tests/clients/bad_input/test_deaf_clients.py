@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.clients.bad_input.conftest import grows_little, witnessed
+from tests.clients.test_plain_websocket import connected
 from tests.clients.wire import (
     DeafClient,
     Polling,
@@ -38,6 +40,16 @@ async def test_half_open_client(hasty: LiveServer) -> None:
         return all(connection.raddr[1:] != (port,) for connection in connections)
 
     await eventually(is_cut)
+    client.abort()
+
+
+async def test_half_open_plain_websocket(hasty: LiveServer) -> None:
+    """It is noticed by pings of its own, whatever the server does about that."""
+    client = await DeafClient.open(hasty, "/ws/lab/")
+    sid = json.loads(await client.read_frame())["connected"]
+    async with connected(hasty, "lab") as plain:
+        await hasty.logged(rf'lab left sid={sid} reason="ping timeout"')
+        assert await plain.call("echo", "who answers pings stays") == ["who answers pings stays"]
     client.abort()
 
 

@@ -1,0 +1,316 @@
+"""
+How frames come in where the server's shape is known: straight from its transport.
+
+That stands in the place of the server's parser, its queue and a task that waits there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import TooLarge
+from ..logs import log
+from ..sockets import DISCONNECT_GRACE
+from .connection import FRAMES_PER_TURN, Connection
+from .frames import Frames
+from .incoming import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
+from .readers import Reader, Receive
+from .writers import HIGH_WATER, TransportWriter
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+
+
+class DirectReader(Reader, ABC):
+    """
+    Takes frames from the server's transport itself, in the place of the server's protocol.
+
+    Pings are answered here. Where anything else comes - fragments, extensions, what breaks
+    RFC 6455 - the server's parser gets all bytes from that one on, and frames come through ASGI;
+    so it is from the start where this is not `direct`. Even then all bytes pass here: what the
+    server writes by itself has its bounds, and whatever ends the transport ends the connection.
+    """
+
+    __slots__ = ("_direct", "_finder", "_held", "_lost", "_server", "_splitter", "_waiter")
+
+    sees_pongs = True
+
+    writer: TransportWriter
+
+    def __init__(self, hub: Hub, receive: Receive, writer: Any, *, direct: bool) -> None:
+        super().__init__(hub, receive, writer)
+        self._splitter = FrameSplitter(self._limit)
+        self._server = writer.protocol
+        self._direct = direct
+        # What waits for the end of the closing handshake, once nothing else is of interest.
+        self._finder: CloseFinder | None = None
+        self._held = False
+        self._lost = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._replace_server()
+        if direct:
+            del self._receive, self._queue  # until `_leave_to_server`
+
+    @abstractmethod
+    def _replace_server(self) -> None:
+        """Let the transport give to this what it gave to the server's protocol."""
+
+    @abstractmethod
+    def _receive_from_server(self) -> Receive:
+        """Return what the server's application receives by."""
+
+    @abstractmethod
+    def _quieten_server(self) -> None:
+        """Let the server ask no more whether the client is there."""
+
+    @abstractmethod
+    def _lighten_server(self) -> None:
+        """Let the server's objects take less memory, until they are needed."""
+
+    @abstractmethod
+    def _mute_server(self) -> None:
+        """Let the server keep nothing of what it still gets, and nobody wait for that."""
+
+    @abstractmethod
+    def _is_closing(self) -> bool:
+        """Tell whether the transport is closed, or about to be: then no server expects bytes."""
+
+    @abstractmethod
+    def _give(self, data: bytes) -> None:
+        """Let the server's parser have bytes."""
+
+    @abstractmethod
+    def _end_with_server(self, error: Any) -> None:
+        """Tell the server's protocol that the client is gone."""
+
+    @abstractmethod
+    def _pause(self) -> None:
+        """Stop reading from the socket."""
+
+    @abstractmethod
+    def _resume(self) -> None:
+        """Read from the socket again."""
+
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if not self._direct:
+            self._pass_on(data)
+            return
+        self._splitter.add(data)
+        if self._held:
+            return
+        if self._connection is not None:
+            self._feed(self._connection)
+        elif self._waiter is not None:
+            self._wake()
+        else:  # nobody asks for it yet
+            self._held = True
+            self._pause()
+
+    def connection_lost(self, error: Any) -> None:
+        """Take note that the client is gone, after the server's protocol has."""
+        try:
+            self._end_with_server(error)
+        finally:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Let the connection be over, as soon as what came before was taken."""
+        self._lost = True
+        connection = self._connection
+        if connection is None:
+            self._wake()
+        elif self._direct and not self._held:
+            connection.close("transport close")
+        elif not connection.closed.happened:
+            self._close_soon(connection)
+
+    def _close_soon(self, connection: Connection) -> None:
+        """Wait for handlers that are too busy for what has come, but not for ever."""
+        connection.hub.loop.call_later(DISCONNECT_GRACE, connection.close, "transport close")
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # Frames
+
+    async def receive(self) -> str | bytes | None:
+        while self._direct:
+            frame = self._splitter.next()
+            if isinstance(frame, (str, bytes)):
+                return frame
+            if frame is not None:
+                if not self._take_other(frame) and self._direct:
+                    return None
+                continue
+            if self._lost:
+                return None
+            self._let_go()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return await super().receive()
+
+    def _start(self, connection: Connection) -> None:
+        try:
+            self._quieten_server()
+            if self._direct:
+                self._lighten_server()
+                self._let_go()
+        except Exception:
+            connection.fail()
+        if self._direct:
+            self._feed(connection)
+            return
+        super()._start(connection)
+        if self._lost:
+            self._close_soon(connection)
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._held = False
+            self._resume()
+
+    def _feed(self, connection: Connection) -> None:
+        """Let the connection take what has come, as long as it can take more."""
+        frames, splitter = 0, self._splitter
+        try:
+            while not connection.closed.happened:
+                if connection.is_blocked():
+                    self._hold(connection, connection.unblocked())
+                    return
+                if frames == FRAMES_PER_TURN:
+                    self._hold(connection, asyncio.sleep(0))
+                    return
+                frame = splitter.next()
+                if frame is None:
+                    break
+                if isinstance(frame, (str, bytes)):
+                    connection.take(frame)
+                elif not self._take_other(frame):
+                    break
+                frames += 1
+                if splitter.is_empty():
+                    break
+        except TooLarge as error:
+            connection.attempt(self._refuse, connection, error)
+        except Exception:
+            connection.fail()
+        if self._lost:
+            connection.close("transport close")
+
+    def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
+        self._held = True
+        connection.hub.spawn(self._go_on(connection, until))
+        self._pause()
+
+    async def _go_on(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
+        try:
+            await until
+            self._let_go()
+        except Exception:
+            connection.fail()
+        except BaseException:  # cancelled: nobody would read any more
+            connection.close("transport error")
+            raise
+        self._feed(connection)
+
+    # All that is neither a text nor bytes
+
+    def _take_other(self, found: ControlFrame | Unusual) -> bool:
+        """Take what is not for the application; tell whether frames go on coming directly."""
+        if not isinstance(found, ControlFrame) or found.kind not in (PING, PONG):
+            self._leave_to_server(found)
+            return False
+        if found.kind == PING:
+            self._answer_ping(found)
+        if self._connection is not None:
+            self._connection.hear()
+        return True
+
+    def _answer_ping(self, ping: ControlFrame) -> None:
+        pong = Frames("", wire=ping.make_pong())
+        if self._connection is not None:  # whose outbox is looked at before each frame
+            self.writer.write(pong)
+        else:  # a client that is behind already has pongs enough (RFC 6455, section 5.5.3)
+            self.writer.offer(pong)
+
+    def _leave_to_server(self, found: ControlFrame | Unusual) -> None:
+        """Let the server have a close frame, or what is unusual and all that follows."""
+        connection = self._connection
+        if not self._is_closing():
+            self.writer.flush()  # the server may say its last
+        if self._is_closing():  # it would not parse, and minds having to answer
+            if connection is not None:
+                connection.close("transport close")
+            return
+        if isinstance(found, ControlFrame):
+            self._give(found.wire)
+            if connection is not None:  # the rest is between the client and the server
+                connection.close("transport close")
+            return
+        self._direct = False
+        self._receive_by(self._receive_from_server())
+        self._let_go()
+        self._pass_on(self._splitter.rest())
+        if connection is not None:
+            super()._start(connection)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Let the server's parser have bytes, and see to it that this has bounds."""
+        if self._is_closing():
+            return
+        try:
+            if self._finder is not None:
+                if close := self._finder.find(data):
+                    self._give(close)
+                return
+            self._give(data)
+            self._look_at_server()
+        except Exception:
+            self._fail()
+
+    def _look_at_server(self) -> None:
+        """Take note of what came, and of what the server has answered by itself, as pongs."""
+        connection = self._connection
+        if self._queue is not None:
+            self._slow_down(self._queue.qsize())
+        self.writer.look()
+        if connection is None:
+            if self.writer.exceeds(HIGH_WATER):
+                self.writer.abort()
+            return
+        behind = self.writer.exceeds(connection.hub.settings.OUTBOX_BYTES)
+        if not connection.closed.happened:
+            connection.hear()
+            if behind:
+                connection.overflow()
+        elif behind:
+            self.writer.abort()
+
+    def _fail(self) -> None:
+        """End what an error of the server or of our own has befallen."""
+        if self._connection is not None:
+            self._connection.fail()
+        else:
+            log(logging.ERROR, "error", exc_info=True)
+        self.writer.abort()
+
+    def stop(self) -> None:
+        if self._lost or self._finder is not None:
+            return
+        if self._direct:
+            self._direct = False
+            self._finder = CloseFinder()
+            self._let_go()
+            self._pass_on(self._splitter.rest())
+        self._mute_server()
