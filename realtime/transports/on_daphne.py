@@ -91,6 +91,19 @@ class DaphneWriter(TransportWriter):
                 self.transport.resumeProducing()
 
 
+def find_scheme(send: Any) -> str:
+    """Return the scheme of the WebSocket that daphne's `send` is for; its scope has none."""
+    protocol: Any = send.args[0] if isinstance(send, partial) and send.args else None
+    if type(protocol).__module__ != "daphne.ws_protocol":
+        return "ws"
+    from twisted.internet.interfaces import ISSLTransport  # noqa: PLC0415 - daphne has it
+
+    # What the proxy said, where daphne is told to believe it.
+    told = getattr(protocol, "client_scheme", None)
+    secure = told in ("https", "wss") if told else ISSLTransport.providedBy(protocol.transport)
+    return "wss" if secure else "ws"
+
+
 def _make_future(protocol: Any) -> Any:
     from twisted.internet.defer import Deferred  # noqa: PLC0415 - daphne has imported them
 

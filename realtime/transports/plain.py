@@ -22,6 +22,7 @@ from ..routing import resolve
 from .connection import Connection, close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
+from .servers import complete_scheme
 from .websocket import accept, reject
 from .writers import GOING_AWAY, NORMAL, Send
 
@@ -93,6 +94,7 @@ async def serve(
 
     Returns what reads from it; None where it is over already.
     """
+    complete_scheme(scope, send)
     try:
         check_origin(scope, hub.settings)
     except HandshakeError as error:

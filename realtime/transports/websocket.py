@@ -18,7 +18,7 @@ from ..protocol.jsontext import dumps
 from .frames import Frames
 from .readers import Reader, Receive
 from .requests import check_origin, parse_query
-from .servers import choose_reader, choose_writer
+from .servers import choose_reader, choose_writer, complete_scheme
 from .session import Session
 from .writers import POLICY_VIOLATION, Send, Writer
 
@@ -63,6 +63,7 @@ async def serve(
 
     Returns what reads from it; None where it is over already.
     """
+    complete_scheme(scope, send)
     try:
         check_origin(scope, hub.settings)
         query = parse_query(scope, hub.settings)
