@@ -47,8 +47,11 @@ class DaphneWriter(TransportWriter):
             *("abortConnection", "connected", "disconnecting"),
             *("pauseProducing", "resumeProducing"),
         )
-        return type(protocol).__module__ == "daphne.ws_protocol" and all(
-            hasattr(transport, name) for name in shape
+        return (
+            type(protocol).__module__ == "daphne.ws_protocol"
+            and all(hasattr(transport, name) for name in shape)
+            # Not TLS, which has the attributes of what is below it.
+            and hasattr(type(transport), "writeSomeData")
         )
 
     def _unsent(self) -> int:
