@@ -48,11 +48,11 @@ class Connection(ABC):
     has_heartbeat = False
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
-        self._leave = hub.limits.admit(_user_key(scope), _address(scope))
-        share(scope)
         self.hub = hub
         self.scope = scope
         self.writer = writer
+        self._leave = self._enter(user_key(scope), _address(scope))
+        share(scope)
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = Latch()
@@ -61,6 +61,10 @@ class Connection(ABC):
         self._holding: set[Socket] | None = None
         self._free: asyncio.Event | None = None
         hub.connections[self.sid] = self
+
+    def _enter(self, user: str | None, address: str) -> Callable[[], None]:
+        """Count the connection; return what takes it back. Raises TooManyConnections."""
+        return self.hub.limits.admit(user, address)
 
     @property
     @abstractmethod
@@ -261,7 +265,7 @@ def close_text(text: str) -> str:
     return text.encode()[:123].decode(errors="ignore")
 
 
-def _user_key(scope: dict[str, Any]) -> str | None:
+def user_key(scope: dict[str, Any]) -> str | None:
     """Return the primary key of the client's user, whoever found that, or None."""
     key = getattr(scope["user"], "pk", None)
     return None if key is None else str(key)

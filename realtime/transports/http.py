@@ -114,6 +114,7 @@ class Request:
             raise HandshakeError(HandshakeError.UNKNOWN_SID)
         if transport != "polling" or session.polling is None:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
+        session.prove()
         return session
 
     async def _continue(self, session: Session, method: str) -> None:

@@ -127,6 +127,7 @@ def _upgradable(hub: Hub, sid: str) -> Session:
         raise HandshakeError(HandshakeError.UNKNOWN_SID)
     if session.polling is None or session.upgrading:
         raise HandshakeError(HandshakeError.BAD_REQUEST)
+    session.prove()
     return session
 
 
