@@ -13,6 +13,7 @@ import msgspec
 from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
+from ..limits import LogLimiter
 from ..logs import log
 from .beats import Beats, Deaf
 from .dialogue import Actions, Dialogue
@@ -71,6 +72,7 @@ class Cluster:
         self._memberships = Memberships(self.link)
         self._incoming = Incoming()
         self._refused = Losses(self._loop)
+        self._ignored = LogLimiter(self._loop.time)
         self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
         self._listener = Listener(spawn, self._handle, self._receive_failed)
@@ -188,10 +190,8 @@ class Cluster:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
     def _peer_gone(self, server: str, left: bool) -> None:
-        if left:
-            log(logging.INFO, "server-left", server=server)
-        else:
-            log(logging.WARNING, "server-gone", server=server)
+        level, what = (logging.INFO, "left") if left else (logging.WARNING, "gone")
+        log(level, f"server-{what}", server=server)
         self._dialogue.gone(server)
         self._incoming.forget_server(server)
         if server in self._unheard:
@@ -206,7 +206,7 @@ class Cluster:
         try:
             parcel = open_parcel(message)
         except msgspec.ValidationError as error:
-            log(logging.WARNING, "layer-ignored", error=error)
+            self._ignore(error=error)
             return
         if parcel.server == self.server:
             if parcel.lane == HUBS and not parcel.number:
@@ -214,13 +214,16 @@ class Cluster:
             return
         if parcel.number:
             position = Position(parcel.number, parcel.place)
+            if not position.plausible:
+                self._ignore(server=parcel.server, error=f"nobody counts to {position}")
+                return
             accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
             self._log_lost(parcel.server, lost)
             if not accepted:
                 return
         for envelope in unpack(parcel):
             if isinstance(envelope, Exception):
-                log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
+                self._ignore(server=parcel.server, error=envelope)
                 continue
             try:
                 self._take(parcel.server, envelope)
@@ -234,14 +237,24 @@ class Cluster:
         elif isinstance(envelope, Command):
             self._actions.execute(envelope)
         elif isinstance(envelope, Beat):
+            if envelope.server != server:
+                self._ignore(server=server, error=f"a beat of {envelope.server}")
+                return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
             self.beats.heard(envelope)
         else:
             self._dialogue.take(server, envelope)
 
+    def _ignore(self, **fields: Any) -> None:
+        """Log from time to time that a message was not understood, or cannot be true."""
+        if self._ignored.should_log():
+            log(logging.WARNING, "layer-ignored", **fields)
+
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:
-            self._unheard[server].note(lost, server=server)
+            # One for all who are no peers: their names may be made up.
+            cause = server if server in self.peers else ""
+            self._unheard[cause].note(lost, server=server)
 
     @property
     def lost(self) -> int:
