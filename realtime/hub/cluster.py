@@ -13,7 +13,6 @@ import msgspec
 from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
-from ..limits import LogLimiter
 from ..logs import log
 from .beats import Beats, Deaf
 from .dialogue import Actions, Dialogue
@@ -72,7 +71,6 @@ class Cluster:
         self._memberships = Memberships(self.link)
         self._incoming = Incoming()
         self._refused = Losses(self._loop)
-        self._ignored = LogLimiter(self._loop.time)
         self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
         self._listener = Listener(spawn, self._handle, self._receive_failed)
@@ -206,7 +204,7 @@ class Cluster:
         try:
             parcel = open_parcel(message)
         except msgspec.ValidationError as error:
-            self._ignore(error=error)
+            log(logging.WARNING, "layer-ignored", error=error)
             return
         if parcel.server == self.server:
             if parcel.lane == HUBS and not parcel.number:
@@ -215,7 +213,12 @@ class Cluster:
         if parcel.number:
             position = Position(parcel.number, parcel.place)
             if not position.plausible:
-                self._ignore(server=parcel.server, error=f"nobody counts to {position}")
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=parcel.server,
+                    error=f"nobody counts to {position}",
+                )
                 return
             accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
             self._log_lost(parcel.server, lost)
@@ -223,7 +226,7 @@ class Cluster:
                 return
         for envelope in unpack(parcel):
             if isinstance(envelope, Exception):
-                self._ignore(server=parcel.server, error=envelope)
+                log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
                 continue
             try:
                 self._take(parcel.server, envelope)
@@ -238,17 +241,17 @@ class Cluster:
             self._actions.execute(envelope)
         elif isinstance(envelope, Beat):
             if envelope.server != server:
-                self._ignore(server=server, error=f"a beat of {envelope.server}")
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=server,
+                    error=f"a beat of {envelope.server}",
+                )
                 return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
             self.beats.heard(envelope)
         else:
             self._dialogue.take(server, envelope)
-
-    def _ignore(self, **fields: Any) -> None:
-        """Log from time to time that a message was not understood, or cannot be true."""
-        if self._ignored.should_log():
-            log(logging.WARNING, "layer-ignored", **fields)
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:

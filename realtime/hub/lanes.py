@@ -102,9 +102,9 @@ class Doubt:
     """
     What speaks against the last position of a sender in a lane.
 
-    `jump` is set while that is one message alone, beyond a gap of more than MAX_GAP: `before` is
-    where the sender was before, if that is known, and `lost` how many are missing if the gap is
-    real. `late` counts messages in order since, of which `latest` was the last.
+    `jump` is set while that is one message alone that does not go on from the one before: `before`
+    is where the sender was then, if that is known, and `lost` how many are missing if it is true.
+    `late` counts messages in order since, of which `latest` was the last.
     """
 
     __slots__ = ("before", "jump", "late", "latest", "lost")
@@ -160,10 +160,10 @@ class Incoming:
         gap = position.place - last.place - 1
         if position.number <= last.number:
             accepted, lost = self._accept_late(server, lane, position, last)
-        elif gap > MAX_GAP or lane in self._doubts:
-            accepted, lost = True, self._judge_gap(server, lane, last, gap)
+        elif 0 <= gap <= MAX_GAP and lane not in self._doubts:
+            accepted, lost = True, gap
         else:
-            accepted, lost = True, max(0, gap)
+            accepted, lost = True, self._judge_gap(server, lane, last, gap)
         if accepted:
             servers[server] = position
         self.lost += lost
@@ -185,13 +185,13 @@ class Incoming:
         """
         Return how many messages are lost before one that came in order.
 
-        A large gap counts when the next message follows it.
+        A large gap counts when the next message follows it, and so does a lane's new beginning.
         """
-        if gap > MAX_GAP:
-            self._doubt_jump(server, lane, last, lost=min(gap, MAX_LOST))
+        if not 0 <= gap <= MAX_GAP:
+            self._doubt_jump(server, lane, last, lost=max(0, min(gap, MAX_LOST)))
             return 0
         doubt = self._trust(server, lane)
-        return max(0, gap) + (doubt.lost if doubt is not None and gap >= 0 else 0)
+        return gap + (doubt.lost if doubt is not None else 0)
 
     def _accept_late(
         self, server: str, lane: str, position: Position, last: Position
@@ -209,8 +209,9 @@ class Incoming:
         goes_on = doubt.goes_on(position)
         if not (contradicts or goes_on or doubt.note_late(position)):
             return False, 0
-        self._trust(server, lane)
         before = doubt.before
+        # Which of them lied is known when the next one follows.
+        self._doubt(server, lane, Doubt(jump=True))
         return True, position.place - before.place - 1 if goes_on and before is not None else 0
 
     def _doubt_jump(self, server: str, lane: str, last: Position, lost: int = 0) -> None:

@@ -14,7 +14,7 @@ import channels_redis.core
 import channels_redis.pubsub
 import pytest
 
-from realtime.hub.envelopes import HUBS, LAYER_MESSAGE, VERSION, group_name
+from realtime.hub.envelopes import HUBS, LAYER_MESSAGE, VERSION, Beat, encode, group_name, pack
 from tests.cluster.conftest import KINDS, Connect, Member
 from tests.clusters import LAYERS, LiveCluster
 from tests.conftest import ClusterFactory
@@ -215,6 +215,37 @@ async def test_what_is_not_understood_is_ignored(
     await logged(pair[1], "layer-ignored", since=since)
     await one.call("emit to", ["room"], [], "all is well")
     assert await far.got() == "all is well"
+
+
+@pytest.mark.parametrize("number", [10**6, 2**53, 2**63 - 1])
+async def test_a_forged_number_silences_nobody(
+    pair: LiveCluster, join: Connect, number: int
+) -> None:
+    layer, room = foreign_layer(pair), f"forged {number}"
+    one, far = await join(pair[0], room), await join(pair[1], room)
+    group, server = group_name("/cluster", room), one.sid[:6]
+    await one.call("emit to", [room], [], "before")
+    assert await far.got() == "before"
+    for place in (2, number):
+        await layer.group_send(group, pack(server, group, number, place, []))
+    beat = Beat(server, "nowhere", tails={group: (number, number)})
+    await layer.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(beat)]))
+    for text in range(10):
+        await one.call("emit to", [room], [], text)
+    assert [await far.got() for _ in range(10)] == list(range(10))
+
+
+async def test_a_forged_goodbye(pair: LiveCluster, join: Connect) -> None:
+    one, far = await join(pair[0], "room"), await join(pair[1], "room")
+    layer, server, since = foreign_layer(pair), far.sid[:6], len(pair[0].log)
+    beat = Beat(server, "nowhere", leaving=True)
+    await layer.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(beat)]))
+    await logged(pair[0], f"server-left server={server}", since=since)
+    await one.call("emit to", ["room"], [], "still here")
+    assert await far.got() == "still here"
+    async with asyncio.timeout(30):
+        while await one.call("wait for peers") != 1:
+            await asyncio.sleep(0.1)
 
 
 def foreign_layer(cluster: LiveCluster) -> Any:

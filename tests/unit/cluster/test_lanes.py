@@ -182,7 +182,8 @@ def test_two_forged_jumps_in_a_row() -> None:
     outgoing, incoming = Outgoing(), Incoming()
     speak(incoming, outgoing, 5)
     for number in (10**6, 10**9, 10**12):
-        incoming.accept("server", "a", Position(number, number))
+        for place in (1, 2, number):
+            incoming.accept("server", "a", Position(number, place))
     assert all(speak(incoming, outgoing, 200))
     assert incoming.lost == 0
 
