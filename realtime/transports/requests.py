@@ -15,6 +15,7 @@ from ..origins import named_origins, parse_origin
 from ..protocol.engineio import PROTOCOL_VERSION
 from .refusals import Refused, Site, explain, sent_name
 
+_NO_SSL_HEADER = b"", ""
 _LOCAL_HOSTS = (".localhost", "127.0.0.1", "[::1]")
 
 # What says where a request comes from, beside the header that SECURE_PROXY_SSL_HEADER names.
@@ -78,9 +79,10 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
     knows them), CSRF_TRUSTED_ORIGINS and CORS_ORIGINS. Raises HandshakeError (forbidden) for all
     others, and for a Host header that ALLOWED_HOSTS does not allow.
     """
-    headers = _telling_headers(scope)
+    ssl_header, ssl_value = _ssl_header()
+    headers = _telling_headers(scope, ssl_header)
     rules, origin = _rules(settings), headers.get(b"origin")
-    secure = _is_secure(scope, headers)
+    secure = _is_secure(scope, headers.get(ssl_header), ssl_value)
     host = _host(scope, headers, secure)
     is_short = len(host) + len(origin or "") <= _MAX_REMEMBERED
     try:
@@ -110,7 +112,7 @@ def _judge(secure: bool, host: str, origin: str | None, rules: Rules) -> str | N
 
 def find_foreign_origin(scope: dict[str, Any], settings: Settings) -> str | None:
     """Return the origin of a request that was checked elsewhere, where settings name it."""
-    origin, rules = _telling_headers(scope).get(b"origin"), _rules(settings)
+    origin, rules = _telling_headers(scope, b"").get(b"origin"), _rules(settings)
     if origin is None or "*" in rules.cors or origin in named_origins(rules.trusted, rules.cors):
         return origin
     return None
@@ -124,13 +126,12 @@ def _rules(settings: Settings) -> Rules:
     return Rules(hosts, tuple(django_settings.CSRF_TRUSTED_ORIGINS), tuple(settings.CORS_ORIGINS))
 
 
-def _telling_headers(scope: dict[str, Any]) -> dict[bytes, str]:
+def _telling_headers(scope: dict[str, Any], ssl_header: bytes) -> dict[bytes, str]:
     """Return the headers that count here; several of one name are one, as in Django."""
     found: dict[bytes, str] = {}
-    ssl_name, _ = _ssl_header()
+    telling = _TELLING | {ssl_header} if ssl_header else _TELLING
     for name, value in scope["headers"]:
-        key = name.lower()
-        if key in _TELLING or key == ssl_name:
+        if (key := name.lower()) in telling:
             text = value.decode("latin-1")
             found[key] = f"{found[key]},{text}" if key in found else text
     return found
@@ -138,16 +139,21 @@ def _telling_headers(scope: dict[str, Any]) -> dict[bytes, str]:
 
 def _ssl_header() -> tuple[bytes, str]:
     """Return SECURE_PROXY_SSL_HEADER, with the name as it is sent; empty ones where it is not."""
-    if not django_settings.SECURE_PROXY_SSL_HEADER:
-        return b"", ""
-    name, value = django_settings.SECURE_PROXY_SSL_HEADER
-    return sent_name(name).lower().encode(), value
+    setting = django_settings.SECURE_PROXY_SSL_HEADER
+    if not setting:
+        return _NO_SSL_HEADER
+    name, value = setting
+    return _encode_name(name), value
 
 
-def _is_secure(scope: dict[str, Any], headers: dict[bytes, str]) -> bool:
-    """Tell whether Django takes the request for one over HTTPS."""
-    name, secure = _ssl_header()
-    if (told := headers.get(name)) is not None:
+@lru_cache(maxsize=16)
+def _encode_name(name: str) -> bytes:
+    return sent_name(name).lower().encode()
+
+
+def _is_secure(scope: dict[str, Any], told: str | None, secure: str) -> bool:
+    """Tell whether Django takes the request for one over HTTPS; `told` is what a proxy says."""
+    if told is not None:
         told = told.split(",", 1)[0].strip()
         # Some proxies, as Traefik, name a WebSocket's own scheme.
         return told == secure or (told, secure) == ("wss", "https")
