@@ -11,6 +11,7 @@ from realtime.conf import get_settings
 from realtime.exceptions import HandshakeError
 from realtime.transports import refusals
 from realtime.transports.requests import check_origin
+from tests.processes import ROOT
 
 from .conftest import DEFAULTS
 
@@ -92,6 +93,12 @@ def test_which_setting_would_let_it_in(
     others = {PROXY, NAMED, "ALLOWED_HOSTS"} - {setting}
     if setting in (PROXY, NAMED):
         assert not any(other in told["message"] for other in others)
+
+
+def test_the_line_that_the_documentation_shows(records: list[Any]) -> None:
+    refuse("http://localhost:3000", "localhost:8000")
+    guide = ROOT / "docs" / "how-to" / "serve-other-origins.md"
+    assert f"\n{records[0].getMessage()}\n" in guide.read_text()
 
 
 def test_what_the_hints_say_does_let_in(settings: Settings, records: list[Any]) -> None:
