@@ -181,7 +181,7 @@ def _ensure_hub() -> Hub:
 
 async def _answer_forwarded(hub: Hub, question: HttpRequest) -> HttpResponse:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await http.Request(hub, scope, receive, send).serve(_no_handshake)
+        await http.Request(hub, scope, receive, send, forwarded=True).serve(_no_handshake)
 
     return await relay.answer(hub, question, serve)
 

@@ -18,6 +18,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from .limits import fits_rate, fits_rate_limits
+from .origins import parse_pattern
 
 TRANSPORTS = ("polling", "websocket")
 
@@ -80,10 +81,7 @@ def _dotted(default: str) -> Option:
 
 
 def _is_origin(value: Any) -> bool:
-    return isinstance(value, str) and (
-        value in ("*", "null")
-        or ("://" in value and not value.endswith("/") and value.count("/") == 2)
-    )
+    return isinstance(value, str) and (value in ("*", "null") or parse_pattern(value) is not None)
 
 
 OPTIONS: dict[str, Option] = {
@@ -127,7 +125,8 @@ OPTIONS: dict[str, Option] = {
     "CORS_ORIGINS": Option(
         (),
         lambda value: isinstance(value, (list, tuple)) and all(map(_is_origin, value)),
-        'Give a list of origins like "https://example.com" (scheme and host, no path), or "*".',
+        'Give a list of origins like "https://example.com" (a scheme, a host in ASCII, a port '
+        'that is not the scheme\'s own; no path) or "https://*.example.com", or "*".',
     ),
     "CHANNEL_LAYER": Option(
         "default",

@@ -188,7 +188,8 @@ class ConnectionLimits:
     """
     Counts this process's connections by user and by address.
 
-    A limit of 0 is none.
+    A limit of 0 is none. What any page can start with a user's cookie, a polling handshake, counts
+    for the address alone, until the client shows that it has got the answer.
     """
 
     def __init__(self, *, per_user: int, per_address: int) -> None:
@@ -201,18 +202,9 @@ class ConnectionLimits:
 
         Returns what is to be called when it is over. Raises TooManyConnections.
         """
-        keys = [
-            key
-            for key in (("user", user), ("address", address))
-            if self._limits[key[0]] and key[1] not in (None, "")
-        ]
+        keys = self._check(user, address)
         if not keys:
             return _nothing
-        for key in keys:
-            if self._counts[key] >= self._limits[key[0]]:
-                raise TooManyConnections(
-                    f"this {key[0]} has {self._counts[key]} connections already"
-                )
         self._counts.update(keys)
 
         def leave() -> None:
@@ -222,6 +214,25 @@ class ConnectionLimits:
                     del self._counts[key]
 
         return leave
+
+    def admit_unproven(self, user: str | None, address: str) -> Callable[[], None]:
+        """Do what `admit` does, but count the connection for the address alone so far."""
+        self._check(user, "")
+        return self.admit(None, address)
+
+    def _check(self, user: str | None, address: str) -> list[tuple[str, str]]:
+        """Return what a connection counts for. Raises TooManyConnections."""
+        keys = [
+            (kind, name)
+            for kind, name in (("user", user), ("address", address))
+            if self._limits[kind] and name not in (None, "")
+        ]
+        for key in keys:
+            if self._counts[key] >= self._limits[key[0]]:
+                raise TooManyConnections(
+                    f"this {key[0]} has {self._counts[key]} connections already"
+                )
+        return keys
 
 
 def _nothing() -> None:

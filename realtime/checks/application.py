@@ -128,7 +128,7 @@ def _check_origins(websocket: Found | None) -> Iterator[CheckMessage]:
                 f"{type(validator).__name__} around Realtime refuses WebSockets without an "
                 "Origin, which apps and programs have none of.",
                 hint="Put it around your own routes alone. Realtime looks at origins itself: see "
-                'ALLOWED_HOSTS and REALTIME["CORS_ORIGINS"].',
+                'CSRF_TRUSTED_ORIGINS and REALTIME["CORS_ORIGINS"].',
                 id="realtime.W013",
             )
 

@@ -188,10 +188,8 @@ class Cluster:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
     def _peer_gone(self, server: str, left: bool) -> None:
-        if left:
-            log(logging.INFO, "server-left", server=server)
-        else:
-            log(logging.WARNING, "server-gone", server=server)
+        level, what = (logging.INFO, "left") if left else (logging.WARNING, "gone")
+        log(level, f"server-{what}", server=server)
         self._dialogue.gone(server)
         self._incoming.forget_server(server)
         if server in self._unheard:
@@ -214,6 +212,14 @@ class Cluster:
             return
         if parcel.number:
             position = Position(parcel.number, parcel.place)
+            if not position.plausible:
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=parcel.server,
+                    error=f"nobody counts to {position}",
+                )
+                return
             accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
             self._log_lost(parcel.server, lost)
             if not accepted:
@@ -234,6 +240,14 @@ class Cluster:
         elif isinstance(envelope, Command):
             self._actions.execute(envelope)
         elif isinstance(envelope, Beat):
+            if envelope.server != server:
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=server,
+                    error=f"a beat of {envelope.server}",
+                )
+                return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
             self.beats.heard(envelope)
         else:
@@ -241,7 +255,9 @@ class Cluster:
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:
-            self._unheard[server].note(lost, server=server)
+            # One for all who are no peers: their names may be made up.
+            cause = server if server in self.peers else ""
+            self._unheard[cause].note(lost, server=server)
 
     @property
     def lost(self) -> int:

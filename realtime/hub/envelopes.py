@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,10 @@ VERSION: Literal[1] = 1
 
 # The group of all hubs.
 HUBS = "rt.hubs"
+
+# Names of groups, channels and servers are short; what is longer is nobody's.
+_Name = Annotated[str, msgspec.Meta(max_length=200)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @lru_cache(maxsize=4096)
@@ -72,8 +76,8 @@ class Beat(Envelope, tag="beat"):
     one is noticed.
     """
 
-    server: str
-    channel: str
+    server: _Name
+    channel: _Name
     hello: str = ""
     echo: str = ""
     leaving: bool = False
@@ -180,10 +184,10 @@ class Parcel(msgspec.Struct, frozen=True):
     """
 
     version: Literal[1]
-    server: str
-    lane: str
-    number: int
-    place: int
+    server: _Name
+    lane: _Name
+    number: _Count
+    place: _Count
     bodies: list[bytes]
     type: Literal["realtime.envelope"] = LAYER_MESSAGE
 

@@ -12,6 +12,9 @@ from .envelopes import Beat
 BEAT = 2.0
 EXPIRY = 3 * BEAT
 
+# Hubs at a time: more would do nothing but greet each other, and are made up.
+MAX_PEERS = 1_000
+
 # Ids of hubs, past ones too, that are remembered.
 MAX_KNOWN = 10_000
 
@@ -40,7 +43,7 @@ class Peers:
         self._now = now
         self._gone = gone
         self._peers: dict[str, Peer] = {}
-        self._known: dict[str, bool] = {}  # and whether it has left
+        self._known: dict[str, float | None] = {}  # and when it has left
         self._arrived = asyncio.Event()
         self.heard_self = now()
 
@@ -73,17 +76,25 @@ class Peers:
         return peer.channel if peer else None
 
     def heard(self, beat: Beat) -> None:
-        """Take note of a beat. One that has left does not come back: its last beats are late."""
+        """
+        Take note of a beat.
+
+        One that has left is not back for its last beats, which are late; but one that goes on has
+        not left at all.
+        """
         if beat.leaving:
-            self._remember(beat.server, left=True)
+            self._remember(beat.server, left=self._now())
             self._drop(beat.server, left=True)
             return
-        if self._known.get(beat.server):
+        left = self._known.get(beat.server)
+        if left is not None and self._now() - left <= EXPIRY:
             return
         peer = self._peers.get(beat.server)
         if peer is None:
+            if len(self._peers) >= MAX_PEERS:
+                return
             peer = self._peers[beat.server] = Peer(beat.server)
-            self._remember(beat.server, left=False)
+            self._remember(beat.server, left=None)
             self._arrived.set()  # for who waits now; who waits later waits for the next one
             self._arrived = asyncio.Event()
         peer.channel, peer.report, peer.heard = beat.channel, beat.report, self._now()
@@ -98,10 +109,13 @@ class Peers:
             return False
         return True
 
-    def _remember(self, server: str, left: bool) -> None:
+    def _remember(self, server: str, left: float | None) -> None:
         self._known[server] = left
-        if len(self._known) > MAX_KNOWN:
-            del self._known[next(iter(self._known))]
+        while len(self._known) > MAX_KNOWN:
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            if oldest in self._peers and len(self._peers) < MAX_KNOWN:
+                self._known[oldest] = None  # who is there is not forgotten
 
     def heard_own(self) -> None:
         """

@@ -46,11 +46,11 @@ class Connection(ABC):
     format: Format
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
-        self._leave = hub.limits.admit(_user_key(scope), _address(scope))
-        share(scope)
         self.hub = hub
         self.scope = scope
         self.writer = writer
+        self._leave = self._enter(user_key(scope), _address(scope))
+        share(scope)
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
         self.closed = Latch()
@@ -64,6 +64,10 @@ class Connection(ABC):
         # of those must not be taken for an answer to a question of the next socket there.
         self.last_ack_id = -1
         hub.connections[self.sid] = self
+
+    def _enter(self, user: str | None, address: str) -> Callable[[], None]:
+        """Count the connection; return what takes it back. Raises TooManyConnections."""
+        return self.hub.limits.admit(user, address)
 
     @property
     @abstractmethod
@@ -316,7 +320,7 @@ def close_text(text: str) -> str:
     return text.encode()[:123].decode(errors="ignore")
 
 
-def _user_key(scope: dict[str, Any]) -> str | None:
+def user_key(scope: dict[str, Any]) -> str | None:
     """Return the primary key of the client's user, whoever found that, or None."""
     key = getattr(scope["user"], "pk", None)
     return None if key is None else str(key)

@@ -16,7 +16,7 @@ from ..hub.sids import server_of
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from . import relay
-from .requests import check_origin, cors_headers, header, parse_query
+from .requests import check_origin, cors_headers, find_foreign_origin, header, parse_query
 from .session import Session
 
 if TYPE_CHECKING:
@@ -34,13 +34,27 @@ class Disconnected(Exception):
 
 
 class Request:
-    """One HTTP request to the Engine.IO path."""
+    """
+    One HTTP request to the Engine.IO path.
 
-    def __init__(self, hub: Hub, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    Where it was `forwarded`, the server that it reached has looked at its host and its origin: what
+    says how it came there is not known here.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        scope: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        *,
+        forwarded: bool = False,
+    ) -> None:
         self.hub = hub
         self.scope = scope
         self.receive = receive
         self._send = send
+        self._find_origin = find_foreign_origin if forwarded else check_origin
         self._cors: Headers = []
         # Whether the client may go on sending a body for ever, which nobody reads any more.
         self._left_unread = False
@@ -58,7 +72,7 @@ class Request:
 
     async def _serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         settings = self.hub.settings
-        self._cors = cors_headers(check_origin(self.scope, settings, self.hub.lines.log), settings)
+        self._cors = cors_headers(self._find_origin(self.scope, settings), settings)
         method = self.scope["method"]
         if method == "OPTIONS":
             await self._preflight()
@@ -100,6 +114,7 @@ class Request:
             raise HandshakeError(HandshakeError.UNKNOWN_SID)
         if transport != "polling" or session.polling is None:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
+        session.prove()
         return session
 
     async def _continue(self, session: Session, method: str) -> None:

@@ -48,8 +48,11 @@ class DaphneWriter(TransportWriter):
             *("abortConnection", "connected", "disconnecting"),
             *("pauseProducing", "resumeProducing"),
         )
-        return type(protocol).__module__ == "daphne.ws_protocol" and all(
-            hasattr(transport, name) for name in shape
+        return (
+            type(protocol).__module__ == "daphne.ws_protocol"
+            and all(hasattr(transport, name) for name in shape)
+            # Not TLS, which has the attributes of what is below it.
+            and hasattr(type(transport), "writeSomeData")
         )
 
     def _unsent(self) -> int:
@@ -92,6 +95,19 @@ class DaphneWriter(TransportWriter):
             self._paused = False
             if self.transport.connected and not self.transport.disconnecting:
                 self.transport.resumeProducing()
+
+
+def find_scheme(send: Any) -> str:
+    """Return the scheme of the WebSocket that daphne's `send` is for; its scope has none."""
+    protocol: Any = send.args[0] if isinstance(send, partial) and send.args else None
+    if type(protocol).__module__ != "daphne.ws_protocol":
+        return "ws"
+    from twisted.internet.interfaces import ISSLTransport  # noqa: PLC0415 - daphne has it
+
+    # What the proxy said, where daphne is told to believe it.
+    told = getattr(protocol, "client_scheme", None)
+    secure = told in ("https", "wss") if told else ISSLTransport.providedBy(protocol.transport)
+    return "wss" if secure else "ws"
 
 
 def _make_future(protocol: Any) -> Any:

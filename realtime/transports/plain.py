@@ -22,6 +22,7 @@ from ..routing import resolve
 from .connection import close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
+from .servers import complete_scheme
 from .watched import WatchedConnection
 from .websocket import accept, reject
 from .writers import GOING_AWAY, NORMAL, Send
@@ -107,8 +108,9 @@ async def serve(
 
     Returns what reads from it; None where it is over already.
     """
+    complete_scheme(scope, send)
     try:
-        check_origin(scope, hub.settings, hub.lines.log)
+        check_origin(scope, hub.settings)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Seconds that a poll may take beyond its session's next ping.
 SPARE_TIME = 5.0
 
-# The request's headers that its session's server looks at.
+# The request's headers that its session's server looks at. Servers of older versions look at hosts.
 HEADERS = frozenset({b"host", b"x-forwarded-host", b"origin", b"content-type"})
 
 

@@ -8,13 +8,15 @@ https://github.com/socketio/socket.io-protocol (section "Exchange protocol").
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import UnexpectedPacket
+from ..exceptions import TooManyConnections, UnexpectedPacket
 from ..inbox import Event
 from ..limits import Bucket
 from ..messages import Format, encode
 from ..protocol import engineio, socketio
+from .connection import user_key
 from .frames import Frames
 from .heartbeats import NEVER
 from .polling import PollingInbox, PollingWriter
@@ -34,19 +36,22 @@ class Session(WatchedConnection):
     """
     One Engine.IO session.
 
-    `upgrading` is set from a WebSocket's probe until the client has moved to it, `posting` while
-    a POST is taken in, `body_timeout` while its body is read. `inbox` has what POSTs brought, where
-    it started on polling.
+    `proven` is set when the client has named its session, by its secret id: before, any page may
+    have started it with a user's cookie, and it does not count for the user. `upgrading` is set
+    from a WebSocket's probe until the client has moved to it, `posting` while a POST is taken in,
+    `body_timeout` while its body is read. `inbox` has what POSTs brought, where it started on
+    polling.
     """
 
     __slots__ = (
         *("_connects", "_deadline", "_decoder", "_had_sockets", "_heard"),
-        *("body_timeout", "inbox", "posting", "upgrading"),
+        *("body_timeout", "inbox", "posting", "proven", "upgrading"),
     )
 
     format = Format.SOCKETIO
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        self.proven = not isinstance(writer, PollingWriter)
         super().__init__(hub, scope, writer)
         settings = hub.settings
         self.upgrading = False
@@ -63,6 +68,32 @@ class Session(WatchedConnection):
         # The turn in which the client has to have a socket.
         self._deadline = hub.heartbeats.after(settings.CONNECT_TIMEOUT)
         self.watch()
+
+    def _enter(self, user: str | None, address: str) -> Callable[[], None]:
+        limits = self.hub.limits
+        return (limits.admit if self.proven else limits.admit_unproven)(user, address)
+
+    def prove(self) -> None:
+        """
+        Count the session for its user from now on: a request has named it.
+
+        Closes it, and raises TooManyConnections, where the user has as many as it may meanwhile.
+        """
+        if self.proven:
+            return
+        self.proven = True
+        try:
+            leave_user = self.hub.limits.admit(user_key(self.scope), "")
+        except TooManyConnections:
+            self.close("forced server close")
+            raise
+        leave_address = self._leave
+
+        def leave() -> None:
+            leave_user()
+            leave_address()
+
+        self._leave = leave
 
     @property
     def transport(self) -> str:

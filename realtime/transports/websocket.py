@@ -17,7 +17,7 @@ from ..protocol.jsontext import dumps
 from .frames import Frames
 from .readers import Reader, Receive
 from .requests import check_origin, parse_query
-from .servers import choose_reader, choose_writer
+from .servers import choose_reader, choose_writer, complete_scheme
 from .session import Session
 from .writers import POLICY_VIOLATION, Send, Writer
 
@@ -62,8 +62,9 @@ async def serve(
 
     Returns what reads from it; None where it is over already.
     """
+    complete_scheme(scope, send)
     try:
-        check_origin(scope, hub.settings, hub.lines.log)
+        check_origin(scope, hub.settings)
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
@@ -124,6 +125,7 @@ def _upgradable(hub: Hub, sid: str) -> Session:
         raise HandshakeError(HandshakeError.UNKNOWN_SID)
     if session.polling is None or session.upgrading:
         raise HandshakeError(HandshakeError.BAD_REQUEST)
+    session.prove()
     return session
 
 

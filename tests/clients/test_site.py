@@ -12,14 +12,20 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.clients.wire import (
     DEADLINE,
+    PATH,
     Polling,
+    engine_path,
+    engine_query,
+    eventually,
     http_client,
     open_socket,
     websocket,
 )
+from tests.conftest import ServerFactory
 from tests.live import KINDS, LiveServer, new_database
 from tests.processes import ROOT
 
@@ -104,3 +110,39 @@ async def test_channels_routes(server: LiveServer) -> None:
             assert json.loads(await own.recv()) == {"user": name, "content": {"n": 1}}
             async with open_socket(server) as (wire, _):
                 assert await wire.call("/lab", "echo", "beside it") == "beside it"
+
+
+async def test_what_any_page_can_start_takes_no_users_connections(
+    kind: str, database: str, new_server: ServerFactory
+) -> None:
+    """A handshake with the user's cookie: who has not seen the answer does not go on with it."""
+    server = new_server(kind, database=database, realtime={"MAX_CONNECTIONS_PER_USER": 2})
+    async with http_client(server) as http:
+        cookies = {"Cookie": await log_in(http)}
+        started = [await Polling.open(http) for _ in range(20)]
+        async with open_socket(server, additional_headers=cookies):
+            await started[0].join_namespace("/lab")
+            # Now the user has two that are somebody's: no other one begins, nor goes on.
+            late, posted = await http.get(PATH, params=engine_query()), await started[1].post("40")
+            polled = await started[2].get()
+            for refused in (late, posted, polled):
+                assert (refused.status_code, refused.json()["code"]) == (403, 4)
+                assert "this user has 2 connections" in refused.json()["message"]
+            with pytest.raises(InvalidStatus) as upgrade:
+                async with websocket(server, engine_path(sid=started[3].sid)):
+                    pass
+            assert upgrade.value.response.status_code == 403
+            for each in started[1:4]:
+                assert await each.is_gone()
+            assert not await started[0].is_gone()
+        await started[0].send("1")
+        await eventually(lambda: goes_on(http))
+
+
+async def goes_on(http: httpx.AsyncClient) -> bool:
+    """Tell whether a new session goes on, and leave it."""
+    answer = await http.get(PATH, params=engine_query())
+    if answer.status_code == 403:
+        return False
+    await Polling(http, json.loads(answer.text[1:])).send("1")
+    return True

@@ -14,7 +14,16 @@ import channels_redis.core
 import channels_redis.pubsub
 import pytest
 
-from realtime.hub.envelopes import HUBS, LAYER_MESSAGE, VERSION, group_name
+from realtime.hub.envelopes import (
+    HUBS,
+    LAYER_MESSAGE,
+    VERSION,
+    Beat,
+    Emit,
+    encode,
+    group_name,
+    pack,
+)
 from tests.cluster.conftest import KINDS, Connect, Member
 from tests.clusters import LAYERS, LiveCluster
 from tests.conftest import ClusterFactory
@@ -217,9 +226,68 @@ async def test_what_is_not_understood_is_ignored(
     assert await far.got() == "all is well"
 
 
-def foreign_layer(cluster: LiveCluster) -> Any:
-    """Return a channel layer of this process with the groups of a cluster."""
-    config = {"hosts": [cluster.valkey.url], **json.loads(cluster.env["LAYER_OVERRIDES"])}
+@pytest.mark.parametrize("number", [10**6, 2**53, 2**63 - 1])
+async def test_a_forged_number_silences_nobody(
+    pair: LiveCluster, join: Connect, number: int
+) -> None:
+    layer, room = foreign_layer(pair), f"forged {number}"
+    one, far = await join(pair[0], room), await join(pair[1], room)
+    group, server = group_name("/cluster", room), one.sid[:6]
+    await one.call("emit to", [room], [], "before")
+    assert await far.got() == "before"
+    for place in (2, number):
+        await layer.group_send(group, pack(server, group, number, place, []))
+    beat = Beat(server, "nowhere", tails={group: (number, number)})
+    await layer.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(beat)]))
+    for text in range(10):
+        await one.call("emit to", [room], [], text)
+    assert [await far.got() for _ in range(10)] == list(range(10))
+
+
+async def test_a_forged_goodbye(pair: LiveCluster, join: Connect) -> None:
+    one, far = await join(pair[0], "room"), await join(pair[1], "room")
+    layer, server, since = foreign_layer(pair), far.sid[:6], len(pair[0].log)
+    beat = Beat(server, "nowhere", leaving=True)
+    await layer.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(beat)]))
+    await logged(pair[0], f"server-left server={server}", since=since)
+    await one.call("emit to", ["room"], [], "still here")
+    assert await far.got() == "still here"
+    async with asyncio.timeout(30):
+        while await one.call("wait for peers") != 1:
+            await asyncio.sleep(0.1)
+
+
+async def test_who_does_not_have_the_key_is_not_heard(
+    new_cluster: ClusterFactory, join: Connect, layer: str
+) -> None:
+    keys = {"symmetric_encryption_keys": ["a key of this test's alone"]}
+    cluster = new_cluster(KINDS, layer=layer, config=keys)
+    one, far = await join(cluster[0], "room"), await join(cluster[1], "room")
+    group, server = group_name("/cluster", "room"), one.sid[:6]
+    forged = Emit("/cluster", ("room",), (), False, '42/cluster,["said","forged"]', ())
+    goodbye = Beat(server, "nowhere", leaving=True)
+    with_key, without = foreign_layer(cluster), foreign_layer(cluster, without="symmetric")
+    for stranger in (without, with_key):
+        since = len(cluster[1].log)
+        await stranger.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(goodbye)]))
+        await stranger.group_send(group, pack(server, group, 0, 0, [encode(forged)]))
+        await one.call("burst", "room", 0, 20)
+        assert await far.read_numbers(20) == list(range(20))
+        assert far.pending() == (stranger is with_key)
+        assert (f"server-left server={server}" in cluster[1].log[since:]) == (stranger is with_key)
+
+
+def foreign_layer(cluster: LiveCluster, without: str | None = None) -> Any:
+    """
+    Return a channel layer of this process with the groups of a cluster, and its options but for
+    those that start `without`.
+    """
+    options = json.loads(cluster.env["LAYER_OVERRIDES"])
+    config = {"hosts": [cluster.valkey.url]} | {
+        name: value
+        for name, value in options.items()
+        if without is None or not name.startswith(without)
+    }
     if cluster.layer == "core":
         return channels_redis.core.RedisChannelLayer(**config)
     return channels_redis.pubsub.RedisPubSubChannelLayer(**config)

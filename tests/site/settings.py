@@ -2,7 +2,8 @@
 The demo's settings for tests.
 
 Environment, beside the demo's own: ``REALTIME_OVERRIDES`` and ``LAYER_OVERRIDES`` (JSON) override
-keys of ``REALTIME`` and of the channel layer's ``CONFIG``; ``FORCE_SCRIPT_NAME`` is the setting.
+keys of ``REALTIME`` and of the channel layer's ``CONFIG``; ``FORCE_SCRIPT_NAME`` is the setting, as
+are those of ``DJANGO_OVERRIDES`` (JSON).
 """
 
 from __future__ import annotations
@@ -36,3 +37,5 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, since several threads write: a database in memory has no WAL.
     name = f"realtime-{os.getpid()}.sqlite3"
     DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / name)}
+
+globals().update(json.loads(os.environ.get("DJANGO_OVERRIDES", "{}")))

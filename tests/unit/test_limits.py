@@ -199,3 +199,17 @@ async def test_a_user_with_too_many_connections(serve: Any, connect: Connect) ->
         await connect(user=user)
     await first.disconnect()
     await connect(user=user)
+
+
+def test_an_unproven_connection_counts_for_its_address_alone() -> None:
+    limits = ConnectionLimits(per_user=1, per_address=3)
+    leave = [limits.admit_unproven("1", "a"), limits.admit_unproven("1", "a")]
+    leave.append(limits.admit("1", ""))
+    with pytest.raises(TooManyConnections, match="this user has 1 connections"):
+        limits.admit_unproven("1", "a")
+    limits.admit_unproven("2", "a")
+    with pytest.raises(TooManyConnections, match="this address has 3 connections"):
+        limits.admit_unproven("2", "a")
+    for each in leave:
+        each()
+    limits.admit_unproven("1", "a")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub.envelopes import HUBS, VERSION, group_name
+from realtime.hub.envelopes import HUBS, VERSION, Beat, encode, group_name, pack
+from realtime.hub.lanes import MAX_LOST
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -329,3 +330,61 @@ async def test_what_is_not_understood_is_logged_and_ignored(
     assert await said(client) == "hi"
     words = [record.args[0] for record in records if record.args[0].startswith("layer-")]
     assert set(words) == {"layer-ignored"}
+
+
+# What somebody says in a server's name who can write to the layer
+
+
+@pytest.mark.parametrize("number", [10**6, 2**40, 2**53, 2**60, 2**63 - 1])
+async def test_a_forged_number_silences_nobody(three: Three, bus: Bus, number: int) -> None:
+    near, far = await three[0].client("a"), await three[1].client("a")
+    three[0].emit(("a",), "before")
+    assert await said(far) == "before"
+    group, server = group_name("/", "a"), three[0].hub.server_id
+    stranger = bus.connect()
+    for place in (1, 2, number):
+        await stranger.group_send(group, pack(server, group, number, place, []))
+    forged = Beat(server, three[0].cluster.beats.channel, tails={group: (number, number)})
+    await stranger.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(forged)]))
+    for text in range(20):
+        three[0].emit(("a",), text)
+        await three[0].cluster.settled_everywhere()
+    assert [await said(far) for _ in range(20)] == list(range(20))
+    assert [await said(near) for _ in range(21)] == ["before", *range(20)]
+    assert three[1].cluster.lost <= MAX_LOST
+    assert three[0].knows(three[1], three[2])
+
+
+async def test_a_forged_goodbye(three: Three, bus: Bus) -> None:
+    client = await three[1].client("a")
+    server = three[1].hub.server_id
+    goodbye = Beat(server, "", leaving=True)
+    stranger = bus.connect()
+    await stranger.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(goodbye)]))
+    await until(lambda: server not in three[0].cluster.peers)
+    three[0].emit(("a",), "still here")
+    assert await said(client) == "still here"
+    await until(lambda: server in three[0].cluster.peers)
+    assert await three[0].hub.send_to_client(client.sid, None, "said", ("again",))
+    assert await said(client) == "again"
+
+
+async def test_a_beat_in_another_ones_name(three: Three, bus: Bus, records: list[Any]) -> None:
+    own, peer = three[0].hub.server_id, three[1].hub.server_id
+    stranger = bus.connect()
+    for server, named in (("nobody", own), ("nobody", peer), (peer, own)):
+        for leaving in (False, True):
+            beat = Beat(named, "nowhere", leaving=leaving)
+            await stranger.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(beat)]))
+    await until(lambda: len([r for r in records if r.args[0] == "layer-ignored"]) >= 12)
+    assert three[0].knows(three[1], three[2])
+    assert three[0].cluster.peers.channel(peer) == three[1].cluster.beats.channel
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "x" * 1_000_000])
+async def test_names_that_nobody_has(three: Three, bus: Bus, records: list[Any], name: str) -> None:
+    stranger = bus.connect()
+    for server, lane in ((name, "a"), ("server", name)):
+        await stranger.group_send(HUBS, pack(server, lane, 1, 1, []))
+    await until(lambda: len([r for r in records if r.args[0] == "layer-ignored"]) >= 6)
+    assert not three[0].cluster._incoming._lanes.get(name)

@@ -71,6 +71,36 @@ def test_who_leaves_is_gone_for_good(world: World) -> None:
     assert world.gone == [("one", True)]
 
 
+def test_who_goes_on_has_not_left(world: World) -> None:
+    """As when somebody else said so in its name."""
+    world.beat("one", "two")
+    world.peers.heard(Beat("one", "nowhere", leaving=True))
+    left = world.now
+    while "one" not in world.peers:
+        world.beat("one", "two")
+        assert world.now - left < EXPIRY + 2 * BEAT
+    assert world.peers.channel("one") == "channel of one"
+    for _ in range(20):
+        world.beat("one", "two")
+    assert world.gone == [("one", True)]
+
+
+def test_made_up_servers_are_few_and_displace_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.hub.peers.MAX_PEERS", 4)
+    monkeypatch.setattr("realtime.hub.peers.MAX_KNOWN", 6)
+    world.beat("one", "two")
+    for number in range(50):
+        world.beat("one", "two", f"forged {number}")
+        world.peers.heard(Beat(f"gone {number}", "", leaving=True))
+        assert len(world.peers) <= 4
+        assert len(world.peers._known) <= 6
+        assert world.peers.knew("one")
+    assert {"one", "two"} <= set(world.peers.names())
+    assert not {"one", "two"} & {server for server, _ in world.gone}
+
+
 def test_nobody_is_gone_while_we_hear_nothing(world: World) -> None:
     world.beat("one")
     for _ in range(50):
