@@ -19,7 +19,7 @@ from .hub.gateway import HubGateway
 from .hub.targets import Target
 from .messages import Message
 from .names import check_rooms
-from .running import call_apart, call_hook, call_in_thread
+from .running import call_hook, call_in_thread
 from .sockets import Socket
 
 __all__ = ["NamespaceConsumer", "event"]
@@ -57,6 +57,8 @@ class NamespaceConsumer:
     _target: Target
     _handlers: dict[str, list[Handler]]
     _query: str
+    # Whether nobody has claimed the event that `handle` was given last.
+    _unclaimed = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise InvalidConsumer for a class that cannot work as it is written."""
@@ -132,7 +134,11 @@ class NamespaceConsumer:
 
     @_hook
     async def receive(self, event: str, *args: Any) -> Any:
-        """Take every event that no handler claims; what is returned is the acknowledgement."""
+        """
+        Take every event that no handler claims; what is returned is the acknowledgement.
+
+        In a class that does not override this such an event is not acknowledged, as with Node.
+        """
 
     @_hook
     async def disconnect(self, reason: str) -> None:
@@ -142,16 +148,23 @@ class NamespaceConsumer:
         """
         Lead an event to its handler and return what that returns, when it is awaited.
 
-        Override it for what is to happen around every event, and call ``super().handle()``.
+        Override it for what is to happen around every event, and call ``super().handle()``. That is
+        None for an event that nobody claims; where the override returns None too, the client gets
+        no acknowledgement.
         """
         for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
-                bound = handler.bind(args)
+                if self._unclaimed:  # an override has led another event here before
+                    self._unclaimed = False
+                bound = args if len(args) == handler.plain else handler.bind(args)
                 if handler.is_async:
                     return handler.function(self, *bound)  # type: ignore[no-any-return]
                 slots = self._socket.hub.sync_handlers
                 return call_in_thread(handler.function, self, *bound, slots=slots)
-        return call_hook(self.receive, event, *args, slots=self._socket.hub.sync_handlers)
+        receive = self.receive
+        if getattr(receive, "__func__", None) is NamespaceConsumer.receive:
+            self._unclaimed = True
+        return call_hook(receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where
 
@@ -211,13 +224,12 @@ class NamespaceConsumer:
         if callback is None:
             socket.hub.run(socket.emit, frames)
         else:
-            socket.hub.run(socket.send, message, partial(self._call_back, callback))
+            socket.hub.run(socket.send, message, partial(self._call_back, event, callback))
         return Pending(socket.connection.drain)
 
-    def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
+    def _call_back(self, event: str, callback: Callable[..., Any], args: list[Any] | None) -> None:
         if args is not None:
-            hub = self._socket.hub
-            hub.spawn(call_apart(callback, *args, slots=hub.sync_handlers))
+            self._socket.hub.spawn(self._socket.call_back(event, callback, args))
 
     async def acall(
         self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT

@@ -29,8 +29,20 @@ def log(
     logger.log(level, "%s %s", what, text, exc_info=exc_info, extra={"realtime": fields})
 
 
+def describe(error: BaseException) -> str:
+    """Return an error as a log line has it, which never fails."""
+    return f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # a site's own class, whose fault must not become another's
+        return f"<{type(value).__name__}, whose text raises {type(error).__name__}>"
+
+
 def _quote(value: Any) -> str:
-    text = str(value)[:200]
+    text = _text(value)[:200]
     plain = text.isprintable() and text and " " not in text and '"' not in text
     if plain:
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import datetime
 from enum import Enum
@@ -17,7 +18,8 @@ from .dispatch import Dispatcher
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
 from .logs import log
 from .messages import Message
-from .running import raise_if_cancelled
+from .overrides import path_of
+from .running import call_apart, raise_if_stopping
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -108,9 +110,9 @@ class Socket:
             await self.dispatcher.call(self.consumer.connect, auth)
         except ConnectionRefused as refusal:
             self._refuse(refusal.message, refusal.data)
-        except (Exception, asyncio.CancelledError):
-            raise_if_cancelled()
-            self.log(logging.ERROR, "error", event="connect", exc_info=True)
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            self._log_error("connect")
             self._refuse("server error", None)
         else:
             self._accepted = True
@@ -135,13 +137,16 @@ class Socket:
 
     def _refuse(self, message: str, data: Any) -> None:
         self.log(logging.INFO, "refused", message=message)
-        if not self.gone:
-            self._close()
+        if self.gone:
+            return
+        self._close()
+        for answer in ((message, data), (message, None)):
             try:
-                self.connection.refuse(self.namespace, message, data)
-            except (TypeError, ValueError):
-                self.log(logging.ERROR, "error", event="connect", exc_info=True)
-                self.connection.refuse(self.namespace, message, None)
+                self.connection.refuse(self.namespace, *answer)
+                return
+            except Exception:  # of the site's own objects, too, which cannot be sent
+                self._log_error("connect")
+        self.connection.refuse(self.namespace, "server error", None)
 
     def disconnect(self, reason: str) -> None:
         """
@@ -185,9 +190,9 @@ class Socket:
         self.log(logging.INFO, "disconnect", reason=reason)
         try:
             await self.dispatcher.call(self.consumer.disconnect, reason)
-        except (Exception, asyncio.CancelledError):
-            raise_if_cancelled()
-            self.log(logging.ERROR, "error", event="disconnect", exc_info=True)
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            self._log_error("disconnect")
 
     # Messages to the client
 
@@ -256,6 +261,14 @@ class Socket:
         if resolve := self.acks.pop(ack_id):
             resolve(args)
 
+    async def call_back(self, event: str, callback: Callable[..., Any], args: list[Any]) -> None:
+        """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
+        try:
+            await call_apart(callback, *args, slots=self.hub.sync_handlers)
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            self.log(logging.ERROR, "task-failed", event=event, exc_info=True)
+
     # Rooms
 
     def join(self, room: str) -> None:
@@ -273,6 +286,11 @@ class Socket:
             self.unsettled = True
             if self.observed:
                 self.hub.observers.left(self, room)
+
+    def _log_error(self, hook: str) -> None:
+        """Log the error that is being handled, of a hook."""
+        consumer = path_of(type(self.consumer))
+        self.log(logging.ERROR, "error", event=hook, consumer=consumer, exc_info=True)
 
     def log(self, level: int, what: str, **fields: Any) -> None:
         """Log something about this socket."""

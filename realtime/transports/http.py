@@ -8,6 +8,7 @@ answers to wrong requests are those of the reference server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ Headers = list[tuple[bytes, bytes]]
 
 TEXT = b"text/plain; charset=UTF-8"
 
+# How long an answered request is read on: a server that closes a connection with bytes unread
+# resets it, and the client may never see the answer.
+LINGER = 5.0
+
 
 class Disconnected(Exception):
     """The client went away before its request was answered."""
@@ -44,6 +49,8 @@ class Request:
         self._cors: Headers = []
         # Whether the client may go on sending a body for ever, which nobody reads any more.
         self._left_unread = False
+        # Whether there is a body that has not come to its end.
+        self._in_body = _has_body(scope)
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -185,14 +192,20 @@ class Request:
             raise TooLarge
         body = bytearray()
         while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            body += message.get("body", b"")
+            body += await self._read_part()
             if len(body) > limit:
                 raise TooLarge
-            if not message.get("more_body", False):
+            if not self._in_body:
                 return bytes(body)
+
+    async def _read_part(self) -> bytes:
+        """Return what has come of the body. Raises Disconnected."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self._in_body = message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
 
     # Answers
 
@@ -224,10 +237,30 @@ class Request:
         await self.send_response(status, headers, body)
 
     async def send_response(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer the request."""
+        """Answer the request, and read for a while what its client still sends."""
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._in_body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._read_on()
+            body = b""
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _read_on(self) -> None:
+        """Read the rest of the body, which nobody keeps; a client that is quick has its answer."""
+        with contextlib.suppress(TimeoutError, Disconnected):
+            async with asyncio.timeout(LINGER):
+                while self._in_body:
+                    await self._read_part()
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""
         await self._respond(503, TEXT, b"", [(b"retry-after", b"1")])
+
+
+def _has_body(scope: dict[str, Any]) -> bool:
+    """Tell whether a body follows a request's headers, and its client sends it unasked."""
+    if header(scope, b"expect"):
+        return False
+    return header(scope, b"transfer-encoding") is not None or (
+        (header(scope, b"content-length") or "0").strip() != "0"
+    )

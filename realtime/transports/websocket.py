@@ -68,7 +68,7 @@ async def serve(
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        old = _upgradable(hub, query.sid) if query.sid else None
+        old = _session(hub, query.sid) if query.sid else None
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
@@ -83,7 +83,7 @@ async def serve(
             return None
         session.open()
         reader.start(session)
-    elif await _upgrade(old, reader):
+    elif _can_move(old) and await _upgrade(old, reader):
         _compare_users(hub, old, scope)
         reader.start(old)
     else:
@@ -119,14 +119,17 @@ def _key(user: Any) -> Any:
     return getattr(user, "pk", None)
 
 
-def _upgradable(hub: Hub, sid: str) -> Session:
-    """Return the session that a WebSocket may move, one at a time."""
+def _session(hub: Hub, sid: str) -> Session:
+    """Return the session that a WebSocket asks for, which may have one already."""
     session = hub.connections.get(sid)
     if not isinstance(session, Session):
         raise HandshakeError(HandshakeError.UNKNOWN_SID)
-    if session.polling is None or session.upgrading:
-        raise HandshakeError(HandshakeError.BAD_REQUEST)
     return session
+
+
+def _can_move(session: Session) -> bool:
+    """Tell whether a session may move to a WebSocket: once, and to one at a time."""
+    return session.polling is not None and not session.upgrading
 
 
 async def _upgrade(session: Session, reader: Reader) -> bool:
@@ -137,7 +140,7 @@ async def _upgrade(session: Session, reader: Reader) -> bool:
     """
     try:
         async with asyncio.timeout(session.hub.settings.UPGRADE_TIMEOUT):
-            if await reader.receive() != PROBE or session.upgrading:
+            if await reader.receive() != PROBE or not _can_move(session):
                 return False
             session.set_upgrading(True)
             reader.writer.write(Frames(PROBE_ANSWER))
