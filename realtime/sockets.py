@@ -16,6 +16,7 @@ from django.utils import timezone
 from .acks import Acks, Resolve
 from .dispatch import Dispatcher
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused
+from .logins import user_key
 from .logs import log
 from .messages import Message
 from .overrides import path_of
@@ -294,13 +295,12 @@ class Socket:
 
     def log(self, level: int, what: str, **fields: Any) -> None:
         """Log something about this socket."""
-        user = self.connection.scope.get("user")
         log(
             level,
             what,
             namespace=self.namespace,
             sid=self.sid,
-            user=getattr(user, "pk", None) or "-",
+            user=user_key(self.connection.scope.get("user")) or "-",
             transport=self.connection.transport,
             **fields,
         )

@@ -21,6 +21,9 @@ from tests.processes import ROOT, LiveProcess
 
 KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
 
+# With the event loop that is stricter with transports that are closed.
+LOOP_KINDS = (*KINDS, "uvicorn-uvloop")
+
 # Servers that Realtime knows nothing of: it reads and writes as ASGI says.
 PLAIN_ASGI_KINDS = ("granian", "hypercorn")
 
@@ -47,8 +50,10 @@ def _command(kind: str, application: str, port: int) -> list[str]:
         options = ["--bind", f"{HOST}:{port}", "--workers", "0"]
         return [sys.executable, "-m", "hypercorn", *options, application]
     else:
-        ws = {"uvicorn": "websockets-sansio", "uvicorn-wsproto": "wsproto"}[kind]
-        options = ["--host", HOST, "--no-access-log", "--ws", ws]
+        # By name: uvicorn would take whatever is installed.
+        ws = "wsproto" if kind == "uvicorn-wsproto" else "websockets-sansio"
+        loop = "uvloop" if kind == "uvicorn-uvloop" else "asyncio"
+        options = ["--host", HOST, "--no-access-log", "--ws", ws, "--loop", loop]
     module = kind.partition("-")[0]
     return [sys.executable, "-m", module, *options, "--port", str(port), application]
 
@@ -110,9 +115,9 @@ def _environment(settings: str, database: str) -> dict[str, str]:
 
 class LiveServer(LiveProcess):
     """
-    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "granian", "hypercorn",
-    "runserver", or "gunicorn" for a WSGI application) on a free local port, with more `options` on
-    its command line.
+    A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "uvicorn-uvloop", "granian",
+    "hypercorn", "runserver", or "gunicorn" for a WSGI application) on a free local port, with more
+    `options` on its command line.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.

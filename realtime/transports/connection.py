@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
 from ..latch import Latch
+from ..logins import user_key
 from ..logs import log
 from ..messages import Format
 from .alike import share
@@ -263,7 +264,7 @@ def close_text(text: str) -> str:
 
 def _user_key(scope: dict[str, Any]) -> str | None:
     """Return the primary key of the client's user, whoever found that, or None."""
-    key = getattr(scope["user"], "pk", None)
+    key = user_key(scope["user"])
     return None if key is None else str(key)
 
 

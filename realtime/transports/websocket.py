@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge
+from ..logins import user_key
 from ..logs import log
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
@@ -101,22 +102,17 @@ def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
     """
     user = scope.get("user")
     known = session.scope.get("user")
-    if not getattr(user, "is_authenticated", False) or str(_key(user)) == str(_key(known)):
+    if not getattr(user, "is_authenticated", False) or str(user_key(user)) == str(user_key(known)):
         return
     if hub.upgrade_log.should_log():
         log(
             logging.WARNING,
             "user-ignored",
             connection=session.sid[:12],
-            user=_key(user) or "-",
+            user=user_key(user) or "-",
             message="the WebSocket has another user than the polling that the client started "
             "with, whose user counts: put middleware around both http and websocket",
         )
-
-
-def _key(user: Any) -> Any:
-    """Return the primary key of whatever middleware may have taken for a user, or None."""
-    return getattr(user, "pk", None)
 
 
 def _session(hub: Hub, sid: str) -> Session:

@@ -4,7 +4,8 @@
  *
  *   {"do": "open", "manager": "m", "url": ..., "options": {...}}      a connection to be
  *   {"do": "close", "manager": "m"}                                   its end
- *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it
+ *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it,
+ *                                                                     with "options", if any
  *   {"do": "disconnect", ...}                                         the socket's end
  *   {"do": "emit", ..., "args": ["event", ...]}
  *   {"do": "call", ..., "args": [...], "id": 1, "timeout": 1000}      emit with a callback
@@ -57,8 +58,8 @@ const steps = {
   },
 
   connect(step) {
-    const { manager, namespace, auth } = step;
-    const socket = managers.get(manager).socket(namespace, { auth });
+    const { manager, namespace, auth, options } = step;
+    const socket = managers.get(manager).socket(namespace, { auth, ...options });
     sockets.set(keyOf(step), socket);
     const tell = (happened, more) => say({ manager, namespace, happened, ...more });
     socket.on("connect", () => tell("connect", { sid: socket.id }));
