@@ -47,10 +47,9 @@ class Request:
         self.receive = receive
         self._send = send
         self._cors: Headers = []
-        # Whether the client may go on sending a body for ever, which nobody reads any more.
-        self._left_unread = False
         # Whether there is a body that has not come to its end.
         self._in_body = _has_body(scope)
+        self._linger = LINGER
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -134,8 +133,9 @@ class Request:
             session.close("transport close")
 
     async def _until_gone(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+        with contextlib.suppress(Disconnected):
+            while True:
+                await self._read_part()
 
     # POSTs
 
@@ -163,7 +163,7 @@ class Request:
             async with asyncio.timeout(None) as session.body_timeout:
                 return await self.read_body()
         except TimeoutError:
-            self._left_unread = True
+            self._linger = 0  # it has had its time
             raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
         finally:
             session.body_timeout = None
@@ -232,7 +232,7 @@ class Request:
             *self._cors,
             *(extra or ()),
         ]
-        if self._left_unread:
+        if self._in_body:
             headers.append((b"connection", b"close"))
         await self.send_response(status, headers, body)
 
@@ -248,7 +248,7 @@ class Request:
     async def _read_on(self) -> None:
         """Read the rest of the body, which nobody keeps; a client that is quick has its answer."""
         with contextlib.suppress(TimeoutError, Disconnected):
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(self._linger):
                 while self._in_body:
                     await self._read_part()
 
