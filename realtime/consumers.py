@@ -57,8 +57,6 @@ class NamespaceConsumer:
     _target: Target
     _handlers: dict[str, list[Handler]]
     _query: str
-    # Whether nobody has claimed the event that `handle` was given last.
-    _unclaimed = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise InvalidConsumer for a class that cannot work as it is written."""
@@ -154,8 +152,8 @@ class NamespaceConsumer:
         """
         for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
-                if self._unclaimed:  # an override has led another event here before
-                    self._unclaimed = False
+                if self._socket.dispatcher.unclaimed:  # an override has led here another one before
+                    self._socket.dispatcher.unclaimed = False
                 bound = args if len(args) == handler.plain else handler.bind(args)
                 if handler.is_async:
                     return handler.function(self, *bound)  # type: ignore[no-any-return]
@@ -163,7 +161,7 @@ class NamespaceConsumer:
                 return call_in_thread(handler.function, self, *bound, slots=slots)
         receive = self.receive
         if getattr(receive, "__func__", None) is NamespaceConsumer.receive:
-            self._unclaimed = True
+            self._socket.dispatcher.unclaimed = True
         return call_hook(receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where

@@ -26,7 +26,7 @@ SERVER_ERROR = {"code": "server_error", "message": "server error", "data": None}
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_inbox", "_limiter", "_socket", "_threads")
+    __slots__ = ("_inbox", "_limiter", "_socket", "_threads", "unclaimed")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
@@ -35,6 +35,8 @@ class Dispatcher:
         self._threads = give_thread(socket.context)
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
+        # Whether nobody has claimed the event that the consumer's `handle` was given last.
+        self.unclaimed = False
 
     def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
         """Return what awaits `work` and then handles the events that come to wait from now on."""
@@ -104,7 +106,7 @@ class Dispatcher:
                     finally:
                         if uses_thread(self._threads):
                             await release_thread(self._threads)
-                    if consumer._unclaimed and self._is_unclaimed(event, result):
+                    if self.unclaimed and self._is_unclaimed(event, result):
                         pass  # not acknowledged, so that the client's timeout and retries work
                     elif event.ack_id is not None:
                         frames = self._encode_ack(event.ack_id, _as_arguments(result))
@@ -123,11 +125,10 @@ class Dispatcher:
 
     def _is_unclaimed(self, event: Event, result: Any) -> bool:
         """Tell whether nobody answers an event that no handler claims, and log that."""
-        socket = self._socket
-        socket.consumer._unclaimed = False
+        self.unclaimed = False
         if result is not None:  # an override of `handle` answers
             return False
-        socket.log(logging.DEBUG, "unclaimed", event=event.name)
+        self._socket.log(logging.DEBUG, "unclaimed", event=event.name)
         return True
 
     async def _keep_pace(self, handled: int) -> None:
@@ -147,7 +148,7 @@ class Dispatcher:
         Raises it, or a cancellation, where the hub or the process ends.
         """
         socket = self._socket
-        socket.consumer._unclaimed = False
+        self.unclaimed = False
         if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             answer = {"code": error.code, "message": error.message, "data": error.data}
