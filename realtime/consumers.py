@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
@@ -14,14 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from .annotations import check_annotations
 from .broadcast import Broadcaster, Pending
 from .contract import check_class, check_initkwargs
-from .exceptions import EventError
 from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
 from .hub.targets import Target
 from .messages import Message
 from .names import check_rooms
-from .running import call_apart, call_hook, call_in_thread
+from .running import call_hook, call_in_thread
 from .sockets import Socket
 
 __all__ = ["NamespaceConsumer", "event"]
@@ -134,7 +132,11 @@ class NamespaceConsumer:
 
     @_hook
     async def receive(self, event: str, *args: Any) -> Any:
-        """Take every event that no handler claims; what is returned is the acknowledgement."""
+        """
+        Take every event that no handler claims; what is returned is the acknowledgement.
+
+        In a class that does not override this such an event is not acknowledged, as with Node.
+        """
 
     @_hook
     async def disconnect(self, reason: str) -> None:
@@ -144,16 +146,23 @@ class NamespaceConsumer:
         """
         Lead an event to its handler and return what that returns, when it is awaited.
 
-        Override it for what is to happen around every event, and call ``super().handle()``.
+        Override it for what is to happen around every event, and call ``super().handle()``. That is
+        None for an event that nobody claims; where the override returns None too, the client gets
+        no acknowledgement.
         """
         for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
-                bound = handler.bind(args)
+                if self._socket.dispatcher.unclaimed:  # an override has led here another one before
+                    self._socket.dispatcher.unclaimed = False
+                bound = args if len(args) == handler.plain else handler.bind(args)
                 if handler.is_async:
                     return handler.function(self, *bound)  # type: ignore[no-any-return]
                 slots = self._socket.hub.sync_handlers
                 return call_in_thread(handler.function, self, *bound, slots=slots)
-        return call_hook(self.receive, event, *args, slots=self._socket.hub.sync_handlers)
+        receive = self.receive
+        if getattr(receive, "__func__", None) is NamespaceConsumer.receive:
+            self._socket.dispatcher.unclaimed = True
+        return call_hook(receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where
 
@@ -218,16 +227,7 @@ class NamespaceConsumer:
 
     def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
         if args is not None:
-            self._socket.hub.spawn(self._run_callback(callback, args))
-
-    async def _run_callback(self, callback: Callable[..., Any], args: list[Any]) -> None:
-        socket = self._socket
-        try:
-            await call_apart(callback, *args, slots=socket.hub.sync_handlers)
-        except EventError as error:
-            socket.log(logging.WARNING, "event-error", event="callback", message=error.message)
-        except Exception:
-            socket.log(logging.ERROR, "error", event="callback", exc_info=True)
+            self._socket.hub.spawn(self._socket.call_back(callback, args))
 
     async def acall(
         self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT

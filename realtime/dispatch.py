@@ -11,7 +11,7 @@ from .exceptions import ClientDisconnected, EventError, RateLimited
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
-from .running import call_hook, give_thread, raise_if_cancelled, release_thread, uses_thread
+from .running import call_hook, give_thread, raise_if_stopping, release_thread, uses_thread
 
 if TYPE_CHECKING:
     from .sockets import Socket
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 # After so many waiting events handled in one go, others get their turn.
 EVENTS_PER_TURN = 32
 
+SERVER_ERROR = {"code": "server_error", "message": "server error", "data": None}
+
 
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_inbox", "_limiter", "_socket", "_threads")
+    __slots__ = ("_inbox", "_limiter", "_socket", "_threads", "unclaimed")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
@@ -33,6 +35,8 @@ class Dispatcher:
         self._threads = give_thread(socket.context)
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
+        # Whether nobody has claimed the event that the consumer's `handle` was given last.
+        self.unclaimed = False
 
     def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
         """Return what awaits `work` and then handles the events that come to wait from now on."""
@@ -92,22 +96,25 @@ class Dispatcher:
         acknowledge what it returned or raised.
         """
         socket = self._socket
+        consumer = socket.consumer
         handled = 0
         try:
             while event is not None:
                 try:
                     try:
-                        result = await socket.consumer.handle(event.name, event.args)
+                        result = await consumer.handle(event.name, event.args)
                     finally:
                         if uses_thread(self._threads):
                             await release_thread(self._threads)
-                    if event.ack_id is not None:
+                    if self.unclaimed and self._is_unclaimed(event, result):
+                        pass  # not acknowledged, so that the client's timeout and retries work
+                    elif event.ack_id is not None:
                         frames = self._encode_ack(event.ack_id, _as_arguments(result))
                         if socket.unsettled:
                             await self._settle()
                         if socket.connected:
                             socket.connection.send(frames)
-                except (Exception, asyncio.CancelledError) as error:
+                except BaseException as error:
                     await self._fail(event, error)
                 handled += 1
                 event = self._inbox.pop()
@@ -115,6 +122,14 @@ class Dispatcher:
                     await self._keep_pace(handled)
         finally:
             self._inbox.rest()
+
+    def _is_unclaimed(self, event: Event, result: Any) -> bool:
+        """Tell whether nobody answers an event that no handler claims, and log that."""
+        self.unclaimed = False
+        if result is not None:  # an override of `handle` answers
+            return False
+        self._socket.log(logging.DEBUG, "unclaimed", event=event.name)
+        return True
 
     async def _keep_pace(self, handled: int) -> None:
         """Wait until the client has read what it was sent, and others have had their turn."""
@@ -127,18 +142,24 @@ class Dispatcher:
             await asyncio.sleep(0)
 
     async def _fail(self, event: Event, error: BaseException) -> None:
-        """Log what a handler raised, and answer with that."""
+        """
+        Log what a handler raised, and answer with that.
+
+        Raises it, or a cancellation, where the hub or the process ends.
+        """
         socket = self._socket
+        self.unclaimed = False
         if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
-            await self._answer_error(event, error.code, error.message, error.data)
+            answer = {"code": error.code, "message": error.message, "data": error.data}
+            await self._answer_error(event, answer, answer | {"data": None})
             return
-        raise_if_cancelled()
+        raise_if_stopping(error, socket.hub)
         if isinstance(error, ClientDisconnected) and socket.gone:
             socket.log(logging.INFO, "unanswered", event=event.name)  # no fault of the handler
             return
         socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-        await self._answer_error(event, "server_error", "server error", None)
+        await self._answer_error(event)
 
     async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook of the consumer and return what it returns."""
@@ -157,16 +178,19 @@ class Dispatcher:
         self._socket.unsettled = False
         await self._socket.hub.settled()
 
-    async def _answer_error(self, event: Event, code: str, message: str, data: Any) -> None:
+    async def _answer_error(self, event: Event, *errors: dict[str, Any]) -> None:
+        """Answer with the first of these errors that can be sent, or as a last resort with ours."""
         if event.ack_id is None:
             return
         socket = self._socket
-        error = {"code": code, "message": message, "data": data}
-        try:
-            frames = self._encode_ack(event.ack_id, [{"error": error}])
-        except (TypeError, ValueError):
-            socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-            frames = self._encode_ack(event.ack_id, [{"error": error | {"data": None}}])
+        for error in errors:
+            try:
+                frames = self._encode_ack(event.ack_id, [{"error": error}])
+                break
+            except Exception:  # of the site's own objects, too
+                socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
+        else:
+            frames = self._encode_ack(event.ack_id, [{"error": SERVER_ERROR}])
         if socket.unsettled:
             await self._settle()
         if socket.connected:

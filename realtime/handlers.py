@@ -163,13 +163,13 @@ class Handler:
 
     __slots__ = (
         "_converters",
-        "_plain",
         "_rest",
         "_takes_rest",
         "_typed",
         "function",
         "is_async",
         "names",
+        "plain",
         "required",
         "room",
     )
@@ -187,8 +187,8 @@ class Handler:
         self._takes_rest = bool(rest)
         self._rest = _converter(rest[0]) if rest else None
         self._typed = any(self._converters) or self._rest is not None
-        # So many arguments are given to the function as they are.
-        self._plain = None if self._typed else len(self.names)
+        # So many arguments are given to the function as they are: there is nothing to bind.
+        self.plain = None if self._typed else len(self.names)
 
     def bind(self, args: list[Any]) -> list[Any]:
         """
@@ -196,8 +196,6 @@ class Handler:
 
         Raises InvalidArguments, which names the argument and what was expected of it.
         """
-        if len(args) == self._plain:
-            return args
         if len(args) < self.required:
             missing = ", ".join(repr(name) for name in self.names[len(args) : self.required])
             raise InvalidArguments(f"missing argument {missing}")

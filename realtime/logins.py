@@ -24,6 +24,18 @@ class Anonymity(NamedTuple):
     hint: str
 
 
+def user_key(user: Any) -> Any:
+    """
+    Return the primary key of a client's user, or None.
+
+    It never fails, whatever a site's own middleware has taken for a user.
+    """
+    try:
+        return getattr(user, "pk", None)
+    except Exception:  # such as that of a lazy user, who cannot be looked up here
+        return None
+
+
 @cache
 def session_store() -> Any:
     """Return the class of the site's sessions. Raises ImproperlyConfigured where there is none."""

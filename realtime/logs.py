@@ -88,8 +88,20 @@ class Lines:
             log(self._level, "unlogged", **fields, skipped=sum(skipped.values()), kinds=kinds)
 
 
+def describe(error: BaseException) -> str:
+    """Return an error as a log line has it, which never fails."""
+    return f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # a site's own class, whose fault must not become another's
+        return f"<{type(value).__name__}, whose text raises {type(error).__name__}>"
+
+
 def _quote(value: Any) -> str:
-    text = str(value)[: MAX_VALUE + 1]
+    text = _text(value)[: MAX_VALUE + 1]
     if text.isprintable() and text and " " not in text and '"' not in text:
         return text[:MAX_VALUE]
     quoted, room = "", MAX_VALUE

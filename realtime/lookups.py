@@ -78,7 +78,7 @@ class Gathered:
             return []
         try:
             answers = _call(self._function, [question.item for question in taken])
-        except Exception as error:
+        except BaseException as error:  # of the site's own classes, too
             answers = [error] * len(taken)
         return list(zip(taken, answers, strict=True))
 
@@ -131,7 +131,7 @@ class Lookups:
         for question, answer in await self.threads.run(gathered.call):
             if question.answer.done():
                 continue
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 question.answer.set_exception(answer)
             else:
                 question.answer.set_result(answer)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.utils.module_loading import import_string
+
+from .limits import LogLimiter
+from .logs import log
+from .running import raise_if_cancelled, raise_if_signalled
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -16,7 +23,7 @@ class Observer(Protocol):
     """
     Told about the sockets that `connect()` accepted, on the hub's event loop, in order.
 
-    Its methods return at once and never raise.
+    Its methods return at once. What they raise is logged, and concerns nobody else.
     """
 
     def opened(self, socket: Socket) -> None:
@@ -54,36 +61,71 @@ def register(factory: str) -> None:
 
 
 class Observers:
-    """All observers of a hub, told as one."""
+    """All observers of a hub, told as one: what one of them raises, neither others nor clients."""
 
     def __init__(self, hub: Hub) -> None:
-        made = (import_string(factory)(hub) for factory in _factories)
-        self.all: list[Observer] = [observer for observer in made if observer is not None]
+        self.all: list[Observer] = []
+        # When it was logged last that one has failed, by its name.
+        self._failures: dict[str, LogLimiter] = {}
+        for factory in _factories:
+            with self.contained(factory, "start"):
+                observer = import_string(factory)(hub)
+                if observer is not None:
+                    self.all.append(observer)
 
     def opened(self, socket: Socket) -> None:
-        for observer in self.all:
-            observer.opened(socket)
+        self._tell("opened", socket)
 
     def closed(self, socket: Socket, reason: str) -> None:
-        for observer in self.all:
-            observer.closed(socket, reason)
+        self._tell("closed", socket, reason)
 
     def joined(self, socket: Socket, room: str) -> None:
-        for observer in self.all:
-            observer.joined(socket, room)
+        self._tell("joined", socket, room)
 
     def left(self, socket: Socket, room: str) -> None:
-        for observer in self.all:
-            observer.left(socket, room)
+        self._tell("left", socket, room)
 
     def moved(self, socket: Socket) -> None:
-        for observer in self.all:
-            observer.moved(socket)
+        self._tell("moved", socket)
 
     async def settled(self) -> None:
-        for observer in self.all:
-            await observer.settled()
+        await self._ask("settled")
 
     async def close(self) -> None:
+        await self._ask("close")
+
+    def _tell(self, what: str, *args: Any) -> None:
         for observer in self.all:
-            await observer.close()
+            try:
+                getattr(observer, what)(*args)
+            except BaseException as error:
+                self._fail(_name(observer), what, error)
+
+    async def _ask(self, what: str) -> None:
+        for observer in self.all:
+            try:
+                await getattr(observer, what)()
+            except BaseException as error:
+                if isinstance(error, GeneratorExit):
+                    raise
+                if isinstance(error, asyncio.CancelledError):
+                    raise_if_cancelled()
+                self._fail(_name(observer), what, error)
+
+    @contextlib.contextmanager
+    def contained(self, name: str, what: str) -> Iterator[None]:
+        """Log what an observer raises in the block, and go on."""
+        try:
+            yield
+        except BaseException as error:
+            self._fail(name, what, error)
+
+    def _fail(self, name: str, what: str, error: BaseException) -> None:
+        """Log a failure, but not each of many."""
+        raise_if_signalled(error)
+        if self._failures.setdefault(name, LogLimiter()).should_log():
+            log(logging.ERROR, "observer-failed", observer=name, call=what, exc_info=error)
+
+
+def _name(observer: Observer) -> str:
+    return f"{type(observer).__module__}.{type(observer).__qualname__}"

@@ -69,11 +69,13 @@ def _resolve(namespace: str) -> Route:
 
 
 def has_namespace(namespace: str) -> bool:
-    """Tell whether a route leads to a namespace."""
+    """Tell whether a route leads to a namespace, also where that fails: who goes there is told."""
     try:
         resolve(namespace)
     except UnknownNamespace:
         return False
+    except Exception:  # of a site's own converters and modules
+        return True
     return True
 
 

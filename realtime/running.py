@@ -6,39 +6,59 @@ are plain ones.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
 from contextvars import Context
-from types import CoroutineType
-from typing import Any
+from types import CodeType, CoroutineType
+from typing import Any, Protocol
 from weakref import getweakrefcount
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, iscoroutinefunction, sync_to_async
+from asgiref.sync import SyncToAsync, iscoroutinefunction, sync_to_async
 from django.db import connections
 
+from .executors import DaemonContext
 
-def give_thread(context: Context) -> ThreadSensitiveContext:
+
+class Hub(Protocol):
+    """What is to be known of the hub whose hooks run."""
+
+    loop: asyncio.AbstractEventLoop
+    closing: bool
+
+
+def give_thread(context: Context) -> DaemonContext:
     """
     Let whatever runs in threads in a context share one thread of its own.
 
     It is started when it is needed first; see `release_thread`.
     """
-    threads = ThreadSensitiveContext()
+    threads = DaemonContext()
     context.run(SyncToAsync.thread_sensitive_context.set, threads)
     return threads
 
 
-def uses_thread(threads: ThreadSensitiveContext) -> bool:
+def uses_thread(threads: DaemonContext) -> bool:
     """Tell whether anything has run in that thread."""
     # A weak dictionary: what nobody refers to weakly is not in it, and that is quicker to know.
     return getweakrefcount(threads) > 0 and threads in SyncToAsync.context_to_thread_executor
 
 
-async def release_thread(threads: ThreadSensitiveContext) -> None:
-    """Close the database connections of the thread, and end it."""
-    await sync_to_async(connections.close_all)()
+async def release_thread(threads: DaemonContext) -> None:
+    """
+    Close the database connections of the thread, and end it.
+
+    One whose task is cancelled waits no longer for what runs there.
+    """
     executor = SyncToAsync.context_to_thread_executor.pop(threads, None)
-    if executor is not None:
-        executor.shutdown()
+    if executor is None:
+        return
+    closing = asyncio.get_running_loop().run_in_executor(executor, connections.close_all)
+    executor.shutdown(wait=False)
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        await closing
 
 
 async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
@@ -66,19 +86,23 @@ async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> An
 
 async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
     """Do what `call_hook` does, with a thread that is not the socket's."""
-    async with ThreadSensitiveContext() as threads:
-        try:
-            return await call_hook(hook, *args, slots=slots)
-        finally:
-            if uses_thread(threads):
-                await sync_to_async(connections.close_all)()
+    threads = DaemonContext()
+    token = SyncToAsync.thread_sensitive_context.set(threads)
+    try:
+        return await call_hook(hook, *args, slots=slots)
+    finally:
+        SyncToAsync.thread_sensitive_context.reset(token)
+        if uses_thread(threads):
+            await release_thread(threads)
 
 
 def _with_database(hook: Callable[..., Any], *args: Any) -> Any:
     try:
         return hook(*args)
-    except StopIteration as error:  # which no future carries; `async def` does the same (PEP 479)
-        raise RuntimeError(f"{hook!r} raised StopIteration") from error
+    except (StopIteration, GeneratorExit) as error:
+        # No future carries the one (`async def` does the same, PEP 479); the other would end the
+        # coroutine that waits.
+        raise RuntimeError(f"{hook!r} raised {type(error).__name__}") from error
     finally:
         connections.close_all()
 
@@ -88,3 +112,52 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def raise_if_stopping(error: BaseException, hub: Hub) -> None:
+    """
+    Go on with what a hook has raised where that is the end of its hub, its loop or its process.
+
+    Whatever else it is - SystemExit, KeyboardInterrupt, the cancellation of a task by itself - it
+    is a failure of the hook like any other.
+    """
+    if isinstance(error, GeneratorExit) and not _runs_on(hub.loop):
+        raise error  # nobody goes on with this coroutine: its loop has ended
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        if hub.closing:
+            raise asyncio.CancelledError
+        while task.cancelling():
+            task.uncancel()
+    raise_if_signalled(error)
+
+
+def raise_if_signalled(error: BaseException) -> None:
+    """Go on with what a signal's handler has raised to end the process, wherever it came in."""
+    if not isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return
+    if threading.current_thread() is not threading.main_thread():
+        return  # there are no signals
+    if isinstance(error, KeyboardInterrupt) and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler  # which has no frame
+    ):
+        raise error
+    handlers = set(_signal_handlers())
+    if any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__)):
+        raise error
+
+
+def _signal_handlers() -> Iterator[CodeType]:
+    """Yield the code of the functions that handle signals now."""
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        code = getattr(getattr(handler, "func", handler), "__code__", None)
+        if code is not None:
+            yield code
+
+
+def _runs_on(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

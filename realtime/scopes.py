@@ -12,7 +12,8 @@ from django.http import parse_cookie
 from .exceptions import ServerUnavailable
 from .limits import LogLimiter
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
-from .logs import log
+from .logs import describe, log
+from .running import raise_if_cancelled, raise_if_signalled
 from .transports.requests import header
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         return await complete_scope(hub, scope)
-    except Exception as error:  # of the database, or of a site's own backends
+    except BaseException as error:  # of the database, or of a site's own backends
+        raise_if_cancelled()
+        raise_if_signalled(error)
         if _failures.should_log():
-            text = f"{type(error).__name__}: {error}"
             is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
-            log(logging.ERROR, "lookup-failed", error=text, exc_info=is_code)
+            log(logging.ERROR, "lookup-failed", error=describe(error), exc_info=is_code)
         raise ServerUnavailable from error
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.dispatch import Signal
 
 from .logs import log
-from .running import call_hook
+from .running import give_thread, raise_if_cancelled, raise_if_signalled, release_thread
 
 if TYPE_CHECKING:
+    from .executors import DaemonContext
     from .hub import Hub
     from .sockets import Socket
 
@@ -86,15 +88,28 @@ class Dispatcher:
             return
         self._waiting.append(Event(signal, socket, arguments))
         if self._task is None or self._task.done():
-            self._task = self._hub.services.spawn(self._send_all())
+            context = Context()
+            threads = give_thread(context)
+            self._task = self._hub.services.spawn(self._send_all(threads), context)
 
-    async def _send_all(self) -> None:
+    async def _send_all(self, threads: DaemonContext) -> None:
         while self._waiting:
             await self._hub.observers.settled()
-            await self._send(self._waiting.popleft())
+            await self._send_robust(self._waiting.popleft())
             if self._lost:
                 log(logging.ERROR, "signals-lost", lost=self._lost)
                 self._lost = 0
+            if not self._waiting:
+                await release_thread(threads)  # meanwhile there may be more to send
+
+    async def _send_robust(self, event: Event) -> None:
+        """Send one signal, and log what fails about it, such as a user that cannot be asked for."""
+        try:
+            await self._send(event)
+        except BaseException as error:
+            raise_if_cancelled()
+            raise_if_signalled(error)
+            event.socket.log(logging.ERROR, "error", event="signals", exc_info=True)
 
     async def _send(self, event: Event) -> None:
         """Send one signal. Django logs the failures of receivers."""
@@ -106,11 +121,7 @@ class Dispatcher:
             "user": socket.consumer.user,
             **event.arguments,
         }
-
-        async def send() -> None:
-            await event.signal.asend_robust(**arguments)
-
-        await call_hook(send, slots=self._hub.sync_handlers)
+        await event.signal.asend_robust(**arguments)
 
     async def close(self) -> None:
         """Send what waits, if receivers are quick."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import datetime
 from enum import Enum
@@ -16,11 +17,14 @@ from .acks import Acks, Resolve
 from .dispatch import Dispatcher
 from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused, EventError
 from .latch import Latch
+from .logins import user_key
 from .logs import is_logged, log
 from .messages import Message
-from .running import raise_if_cancelled
+from .overrides import path_of
+from .running import call_apart, raise_if_stopping
 
 if TYPE_CHECKING:
+    from .consumers import NamespaceConsumer
     from .hub import Hub
     from .routing import Route
     from .transports.connection import Connection
@@ -83,7 +87,7 @@ class Socket:
         # Whether it may have joined or left since an answer waited for that to be in effect.
         self.unsettled = False
         self.context.run(_handling.set, self)
-        self.consumer = route.consumer_class(**route.initkwargs)
+        self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
         self.consumer.attach(self, route.kwargs, query)
         self.dispatcher = Dispatcher(self)
 
@@ -120,12 +124,12 @@ class Socket:
             await self.dispatcher.call(self.consumer.connect, auth)
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal.message, refusal.data)
-        except (Exception, asyncio.CancelledError) as error:
-            raise_if_cancelled()
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
             if isinstance(error, ClientDisconnected) and self.gone:
                 self.log(logging.INFO, "unanswered", event="connect")  # no fault of the hook
             else:
-                self.log(logging.ERROR, "error", event="connect", exc_info=True)
+                self._log_error("connect")
             self._refuse("server error", None)
         else:
             self._accepted = True
@@ -154,13 +158,16 @@ class Socket:
     def _refuse(self, message: str, data: Any) -> None:
         self.log(logging.INFO, "refused", message=message)
         self.dispatcher.drop()
-        if not self.gone:
-            self._close()
+        if self.gone:
+            return
+        self._close()
+        for answer in ((message, data), (message, None)):
             try:
-                self.connection.refuse(self.namespace, message, data)
-            except (TypeError, ValueError):
-                self.log(logging.ERROR, "error", event="connect", exc_info=True)
-                self.connection.refuse(self.namespace, message, None)
+                self.connection.refuse(self.namespace, *answer)
+                return
+            except Exception:  # of the site's own objects, too, which cannot be sent
+                self._log_error("connect")
+        self.connection.refuse(self.namespace, "server error", None)
 
     def disconnect(self, reason: str) -> None:
         """
@@ -219,9 +226,9 @@ class Socket:
             await self.dispatcher.call(self.consumer.disconnect, reason)
         except EventError as error:
             self.log(logging.WARNING, "event-error", event="disconnect", message=error.message)
-        except (Exception, asyncio.CancelledError):
-            raise_if_cancelled()
-            self.log(logging.ERROR, "error", event="disconnect", exc_info=True)
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            self._log_error("disconnect")
 
     # Messages to the client
 
@@ -290,6 +297,16 @@ class Socket:
         if resolve := self.acks.pop(ack_id):
             resolve(args)
 
+    async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
+        """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
+        try:
+            await call_apart(callback, *args, slots=self.hub.sync_handlers)
+        except EventError as error:
+            self.log(logging.WARNING, "event-error", event="callback", message=error.message)
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            self._log_error("callback")
+
     # Rooms
 
     def join(self, room: str) -> None:
@@ -310,6 +327,11 @@ class Socket:
 
     # The log
 
+    def _log_error(self, hook: str) -> None:
+        """Log the error that is being handled, of a hook."""
+        consumer = path_of(type(self.consumer))
+        self.log(logging.ERROR, "error", event=hook, consumer=consumer, exc_info=True)
+
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """
         Log something about this socket, unless its client caused too much of it; tell whether that
@@ -325,11 +347,10 @@ class Socket:
             self.log(logging.INFO, "disconnect", reason=reason)
 
     def _described(self) -> dict[str, Any]:
-        user = self.connection.scope.get("user")
         return {
             "namespace": self.namespace,
             "sid": self.sid,
-            "user": getattr(user, "pk", None) or "-",
+            "user": user_key(self.connection.scope.get("user")) or "-",
             "transport": self.connection.transport,
         }
 

@@ -45,7 +45,8 @@ def _command(kind: str, application: str, port: int) -> list[str]:
         options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
         return [sys.executable, "-m", "gunicorn", *options, application]
     elif kind == "granian":
-        options = ["--interface", "asgi", "--host", HOST]
+        # The loop by name, as below.
+        options = ["--interface", "asgi", "--host", HOST, "--loop", "asyncio"]
     elif kind == "hypercorn":
         options = ["--bind", f"{HOST}:{port}", "--workers", "0"]
         return [sys.executable, "-m", "hypercorn", *options, application]

@@ -102,7 +102,7 @@ def test_every_code_of_an_error_is_documented() -> None:
     """Those of error acknowledgements, of HTTP and of closed WebSockets, wherever they are."""
     page = (REFERENCE / "errors.md").read_text() + (REFERENCE / "wire-formats.md").read_text()
     sources = "".join(module.read_text() for module in (ROOT / "realtime").rglob("*.py"))
-    answers = set(re.findall(r"(?:default_code = |_answer_error\(event, )\"(\w+)\"", sources))
+    answers = set(re.findall(r"(?:default_code = |\{\"code\": )\"(\w+)\"", sources))
     assert {"error", "invalid_arguments", "rate_limited", "server_error"} <= answers
     assert answers <= set(re.findall(r"`([a-z_]+)`", page))
     for code, message in exceptions.HandshakeError.MESSAGES.items():

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
-from ..limits import ConnectionLimits, parse_rate
+from ..limits import ConnectionLimits, LogLimiter, parse_rate
 from ..logs import Lines, log
 from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
+from ..overrides import path_of
 from ..routing import resolve
+from ..running import raise_if_signalled
 from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
 from ..transports.heartbeats import Heartbeats
@@ -78,6 +80,8 @@ class Hub:
         self.connect_rate = parse_rate(self.settings.CONNECT_RATE)
         # What clients cause who have no connection of their own, all together.
         self.lines = Lines()
+        # When it was logged last that a class cannot be served (None: a route).
+        self._faults: dict[type | None, LogLimiter] = {}
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
         self.heartbeats = Heartbeats(self.loop, self.settings)
@@ -152,20 +156,50 @@ class Hub:
         """
         Open a socket for a connection, and run its `connect()`; tell whether there is one.
 
-        A client that asks for an unknown namespace, or for too many, is told so.
+        A client that asks for an unknown namespace, or for too many, is told so. What fails in a
+        route or in the making of a consumer concerns that namespace alone.
         """
         try:
             route = resolve(namespace)
         except UnknownNamespace:
             connection.turn_away(namespace, "Invalid namespace")
             return False
+        except BaseException as error:
+            self._turn_away(connection, namespace, None, error)
+            return False
         if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
             connection.turn_away(namespace, "Too many namespaces")
             return False
-        socket = Socket(self, connection, namespace, route, query)
+        try:
+            socket = Socket(self, connection, namespace, route, query)
+        except BaseException as error:
+            self._turn_away(connection, namespace, route.consumer_class, error)
+            return False
         connection.sockets[namespace] = socket
         socket.open(auth)
         return True
+
+    def _turn_away(
+        self,
+        connection: Connection,
+        namespace: str,
+        consumer_class: type | None,
+        error: BaseException,
+    ) -> None:
+        """Refuse a namespace that cannot be served, and log why: not for each client that asks."""
+        raise_if_signalled(error)
+        if self._faults.setdefault(consumer_class, LogLimiter()).should_log():
+            log(
+                logging.ERROR,
+                "error",
+                namespace=namespace,
+                connection=connection.sid[:12],
+                transport=connection.transport,
+                event="connect",
+                consumer="-" if consumer_class is None else path_of(consumer_class),
+                exc_info=error,
+            )
+        connection.turn_away(namespace, "server error")
 
     # Delivery
 
@@ -295,7 +329,8 @@ class Hub:
             "uptime": self.loop.time() - self.started,
         }
         for name, tell in self.news.items():
-            described[name] = tell()
+            with self.observers.contained(name, "news"):
+                described[name] = tell()
         return described
 
     # Shutting down

@@ -9,6 +9,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Field
 
+from ..logins import user_key
+
 
 class UserKeys:
     """
@@ -35,12 +37,14 @@ class UserKeys:
 
     def _stateless_key(self, user: Any) -> Any:
         """Return the key that a user would have who is no row itself; None for nobody's."""
-        if isinstance(user, self._model) or not getattr(user, "is_authenticated", False):
-            return None
         pk: Field[Any, Any] = self._model._meta.pk
         try:
-            key = pk.clean(getattr(user, "pk", None), None)
+            if isinstance(user, self._model) or not getattr(user, "is_authenticated", False):
+                return None
+            key = pk.clean(user_key(user), None)
         except ValidationError:  # what cannot be a key, such as a number that is too large
+            return None
+        except Exception:  # of a site's own class: it is no reason to write none of the others
             return None
         return None if "\0" in str(key) else key  # which not every database can be asked for
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
 from ..latch import Latch
+from ..logins import user_key
 from ..logs import Lines, is_logged, log
 from ..messages import Format
 from .alike import share
@@ -49,7 +50,7 @@ class Connection(ABC):
         self.hub = hub
         self.scope = scope
         self.writer = writer
-        self._leave = self._enter(user_key(scope), _address(scope))
+        self._leave = self._enter(count_key(scope), _address(scope))
         share(scope)
         self.sid = hub.new_sid()
         self.sockets: dict[str, Socket] = {}
@@ -320,9 +321,9 @@ def close_text(text: str) -> str:
     return text.encode()[:123].decode(errors="ignore")
 
 
-def user_key(scope: dict[str, Any]) -> str | None:
+def count_key(scope: dict[str, Any]) -> str | None:
     """Return the primary key of the client's user, whoever found that, or None."""
-    key = getattr(scope["user"], "pk", None)
+    key = user_key(scope["user"])
     return None if key is None else str(key)
 
 

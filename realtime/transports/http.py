@@ -8,6 +8,7 @@ answers to wrong requests are those of the reference server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 TEXT = b"text/plain; charset=UTF-8"
+
+# How long an answered request is read on: a server that closes a connection with bytes unread
+# resets it, and the client may never see the answer.
+LINGER = 5.0
 
 
 class Disconnected(Exception):
@@ -56,8 +61,9 @@ class Request:
         self._send = send
         self._find_origin = find_foreign_origin if forwarded else check_origin
         self._cors: Headers = []
-        # Whether the client may go on sending a body for ever, which nobody reads any more.
-        self._left_unread = False
+        # Whether there is a body that has not come to its end.
+        self._in_body = _has_body(scope)
+        self._linger = LINGER
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -142,8 +148,9 @@ class Request:
             session.close("transport close")
 
     async def _until_gone(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+        with contextlib.suppress(Disconnected):
+            while True:
+                await self._read_part()
 
     # POSTs
 
@@ -171,7 +178,7 @@ class Request:
             async with asyncio.timeout(None) as session.body_timeout:
                 return await self.read_body()
         except TimeoutError:
-            self._left_unread = True
+            self._linger = 0  # it has had its time
             raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
         finally:
             session.body_timeout = None
@@ -200,14 +207,20 @@ class Request:
             raise TooLarge
         body = bytearray()
         while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            body += message.get("body", b"")
+            body += await self._read_part()
             if len(body) > limit:
                 raise TooLarge
-            if not message.get("more_body", False):
+            if not self._in_body:
                 return bytes(body)
+
+    async def _read_part(self) -> bytes:
+        """Return what has come of the body. Raises Disconnected."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self._in_body = message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
 
     # Answers
 
@@ -234,15 +247,35 @@ class Request:
             *self._cors,
             *(extra or ()),
         ]
-        if self._left_unread:
+        if self._in_body:
             headers.append((b"connection", b"close"))
         await self.send_response(status, headers, body)
 
     async def send_response(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer the request."""
+        """Answer the request, and read for a while what its client still sends."""
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._in_body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._read_on()
+            body = b""
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _read_on(self) -> None:
+        """Read the rest of the body, which nobody keeps; a client that is quick has its answer."""
+        with contextlib.suppress(TimeoutError, Disconnected):
+            async with asyncio.timeout(self._linger):
+                while self._in_body:
+                    await self._read_part()
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""
         await self._respond(503, TEXT, b"", [(b"retry-after", b"1")])
+
+
+def _has_body(scope: dict[str, Any]) -> bool:
+    """Tell whether a body follows a request's headers, and its client sends it unasked."""
+    if header(scope, b"expect"):
+        return False
+    return header(scope, b"transfer-encoding") is not None or (
+        (header(scope, b"content-length") or "0").strip() != "0"
+    )

@@ -13,12 +13,11 @@ from ..conf import get_settings
 from ..exceptions import (
     HandshakeError,
     InvalidPayload,
-    UnknownNamespace,
 )
 from ..inbox import Event
 from ..messages import Format
 from ..protocol import plain
-from ..routing import resolve
+from ..routing import has_namespace
 from .connection import close_text
 from .frames import Frames
 from .requests import check_origin, parse_params
@@ -117,9 +116,7 @@ async def serve(
     reader = await accept(hub, receive, send)
     if reader is None:
         return None
-    try:
-        resolve(namespace)
-    except UnknownNamespace:
+    if not has_namespace(namespace):
         await reader.turn_away(plain.NOT_FOUND, "Invalid namespace")
         return None
     try:

@@ -16,7 +16,7 @@ from ..inbox import Event
 from ..limits import Bucket
 from ..messages import Format, encode
 from ..protocol import engineio, socketio
-from .connection import user_key
+from .connection import count_key
 from .frames import Frames
 from .heartbeats import NEVER
 from .polling import PollingInbox, PollingWriter
@@ -83,7 +83,7 @@ class Session(WatchedConnection):
             return
         self.proven = True
         try:
-            leave_user = self.hub.limits.admit(user_key(self.scope), "")
+            leave_user = self.hub.limits.admit(count_key(self.scope), "")
         except TooManyConnections:
             self.close("forced server close")
             raise

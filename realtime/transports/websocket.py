@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge
+from ..logins import user_key
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
@@ -68,7 +69,7 @@ async def serve(
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        old = _upgradable(hub, query.sid) if query.sid else None
+        old = _session(hub, query.sid) if query.sid else None
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
@@ -83,7 +84,7 @@ async def serve(
             return None
         session.attempt(session.open)
         reader.start(session)
-    elif await _upgrade(old, reader):
+    elif _can_move(old) and await _upgrade(old, reader):
         reader.start(old)
         _compare_users(hub, old, scope)
     else:
@@ -101,32 +102,30 @@ def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
     """
     user = scope.get("user")
     known = session.scope.get("user")
-    if not getattr(user, "is_authenticated", False) or str(_key(user)) == str(_key(known)):
+    if not getattr(user, "is_authenticated", False) or str(user_key(user)) == str(user_key(known)):
         return
     hub.lines.log(
         logging.WARNING,
         "user-ignored",
         connection=session.sid[:12],
-        user=_key(user) or "-",
+        user=user_key(user) or "-",
         message="the WebSocket has another user than the polling that the client started "
         "with, whose user counts: put middleware around both http and websocket",
     )
 
 
-def _key(user: Any) -> Any:
-    """Return the primary key of whatever middleware may have taken for a user, or None."""
-    return getattr(user, "pk", None)
-
-
-def _upgradable(hub: Hub, sid: str) -> Session:
-    """Return the session that a WebSocket may move, one at a time."""
+def _session(hub: Hub, sid: str) -> Session:
+    """Return the session that a WebSocket asks for, which may have one already."""
     session = hub.connections.get(sid)
     if not isinstance(session, Session):
         raise HandshakeError(HandshakeError.UNKNOWN_SID)
-    if session.polling is None or session.upgrading:
-        raise HandshakeError(HandshakeError.BAD_REQUEST)
     session.prove()
     return session
+
+
+def _can_move(session: Session) -> bool:
+    """Tell whether a session may move to a WebSocket: once, and to one at a time."""
+    return session.polling is not None and not session.upgrading
 
 
 async def _upgrade(session: Session, reader: Reader) -> bool:
@@ -138,7 +137,7 @@ async def _upgrade(session: Session, reader: Reader) -> bool:
     moved = False
     try:
         async with asyncio.timeout(session.hub.settings.UPGRADE_TIMEOUT):
-            if await reader.receive() != PROBE or session.upgrading:
+            if await reader.receive() != PROBE or not _can_move(session):
                 return False
             session.set_upgrading(True)
             try:

@@ -78,11 +78,17 @@ class Node:
         return any(fields.items() <= line.items() for line in self._lines)
 
     async def socket(
-        self, manager: str, namespace: str = "/", auth: Any = None, *, fails: bool = False
+        self,
+        manager: str,
+        namespace: str = "/",
+        auth: Any = None,
+        *,
+        fails: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> NodeSocket:
-        """Connect to a namespace and wait for it, unless it `fails`."""
+        """Connect to a namespace, with a socket's options, and wait for it, unless it `fails`."""
         socket = NodeSocket(self, manager, namespace)
-        self.do("connect", **socket.names, auth=auth)
+        self.do("connect", **socket.names, auth=auth, options=options)
         if not fails:
             socket.sid = (await socket.happened("connect"))["sid"]
         return socket

@@ -93,6 +93,25 @@ async def test_with_handlers_at_work(server: LiveServer) -> None:
             await was_told(server, sid)
 
 
+async def test_nobody_waits_for_what_is_busy_in_a_thread(server: LiveServer) -> None:
+    async with (
+        open_socket(server) as (plain, sid),
+        open_socket(server) as (asynchronous, _),
+        open_socket(server) as (called, _),
+    ):
+        await plain.send('42/lab,["block",60]')
+        await asynchronous.send('42/lab,["block in a thread",60]')
+        await called.send('42/lab,["block in a callback",60]')
+        assert str(await called.receive()).startswith("42/lab,0")
+        await called.send("43/lab,0[]")
+        assert await called.receive() == '42/lab,["blocked"]'
+        # The others have begun: their clients' namespaces are asked for behind them.
+        for wire in (plain, asynchronous):
+            await wire.join_namespace("/orders")
+        assert await stop(server) < GRACE + DEADLINE
+        await was_told(server, sid)
+
+
 async def test_with_many_clients(server: LiveServer) -> None:
     async with asyncio.TaskGroup() as group:
         sids: list[str] = []

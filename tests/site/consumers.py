@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Any
 
 import psutil
+from asgiref.sync import sync_to_async
 
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
 from realtime.hub import get_hub
@@ -107,6 +108,19 @@ class LabConsumer(NamespaceConsumer):
     def block(self, seconds: float) -> float:
         time.sleep(seconds)
         return seconds
+
+    @event("block in a thread")
+    async def block_in_a_thread(self, seconds: float) -> float:
+        await sync_to_async(time.sleep)(seconds)
+        return seconds
+
+    @event("block in a callback")
+    async def block_in_a_callback(self, seconds: float) -> None:
+        def callback() -> None:
+            self.emit("blocked")
+            time.sleep(seconds)
+
+        self.emit("question", "block?", callback=callback)
 
     @event
     def hold(self, gate: str) -> bool:

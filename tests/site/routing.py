@@ -8,6 +8,7 @@ from project.routing import namespaces as demo
 
 from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
+from .faults import BrokenConsumer, FaultsConsumer
 
 namespaces = [
     *demo,
@@ -15,6 +16,8 @@ namespaces = [
     path("refused/", RefusedConsumer.as_asgi()),
     path("cluster/", ClusterConsumer.as_asgi()),
     path("typed/<int:pk>/", TypedConsumer.as_asgi()),
+    path("faults/", FaultsConsumer.as_asgi()),
+    path("broken/", BrokenConsumer.as_asgi()),
 ]
 
 # A site of its own, with what the official protocol test suites expect of a server.

@@ -3,7 +3,7 @@ The demo's settings for tests.
 
 Environment, beside the demo's own: ``REALTIME_OVERRIDES`` and ``LAYER_OVERRIDES`` (JSON) override
 keys of ``REALTIME`` and of the channel layer's ``CONFIG``; ``FORCE_SCRIPT_NAME`` is the setting, as
-are those of ``DJANGO_OVERRIDES`` (JSON).
+are those of ``DJANGO_OVERRIDES`` (JSON); ``LOG_LEVEL`` is what the server's log begins with.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import tempfile
 from pathlib import Path
 
 from project.settings import *  # noqa: F403
-from project.settings import CHANNEL_LAYERS, DATABASES, REALTIME
+from project.settings import CHANNEL_LAYERS, DATABASES, LOGGING, REALTIME
 
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 
 ROOT_URLCONF = "tests.site.urls"
+
+LOGGING["loggers"]["realtime"]["level"] = os.environ.get("LOG_LEVEL", "INFO")
 
 FORCE_SCRIPT_NAME = os.environ.get("FORCE_SCRIPT_NAME")
 

@@ -30,10 +30,6 @@ async def test_events_that_no_handler_claims(serve: Serve, connect: Connect) -> 
     assert await client.call("any name", 1, b"2") == ["any name", 1, b"2"]
 
 
-async def test_unclaimed_events_are_acknowledged_without_receive(connect: Connect) -> None:
-    assert await (await connect()).call("unknown", 1) is None
-
-
 @pytest.mark.parametrize(
     ("result", "answer"),
     [(None, []), (1, [1]), ("", [""]), ([1, 2], [[1, 2]]), ((1, 2), [1, 2]), ((), []), (0, [0])],

@@ -115,6 +115,9 @@ class Rooms(NamespaceConsumer):
         self.join(*join)
         self.leave(*leave)
 
+    async def receive(self, event: str, *args: Any) -> None:
+        """Acknowledge what no handler claims."""
+
 
 async def test_handlers_for_members_of_a_room(serve: Serve, connect: Connect) -> None:
     serve(Rooms)
@@ -148,6 +151,9 @@ class Parent(NamespaceConsumer):
 
 
 class Child(Parent):
+    async def receive(self, event: str, *args: Any) -> None:
+        """Acknowledge what no handler claims."""
+
     async def one(self, n: str) -> str:
         return f"child, {await super().one(5)}"
 

@@ -11,6 +11,7 @@ import pytest
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event, observers
 from realtime.hub import Hub, ensure_hub
+from realtime.signals import socket_connected
 from realtime.sockets import Socket
 from realtime.testing import Client
 
@@ -225,3 +226,103 @@ async def test_observers_are_closed_after_the_last_hook(
         "last hook",
         "close",
     ]
+
+
+class Broken:
+    """Fails whatever it is told."""
+
+    fault: BaseException = RuntimeError("broken")
+
+    def __init__(self, hub: Hub) -> None:
+        hub.news["broken"] = self.fail
+
+    def fail(self, *args: Any) -> Any:
+        raise self.fault
+
+    opened = closed = joined = left = moved = fail
+
+    async def settled(self) -> None:
+        self.fail()
+
+    close = settled
+
+
+def never_made(hub: Hub) -> None:
+    """Fail at the start of the hub."""
+    raise RuntimeError("never made")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [RuntimeError("broken"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()],
+    ids=["error", "exit", "interrupt", "cancelled"],
+)
+async def test_one_that_fails_concerns_neither_others_nor_clients(
+    fault: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect,
+    records: list[Any],
+) -> None:
+    monkeypatch.setattr(Broken, "fault", fault)
+    monkeypatch.setattr(
+        observers, "_factories", [f"{__name__}.{name}" for name in ("never_made", "Broken")]
+    )
+    observers.register(f"{__name__}.Recorder")
+    hub = ensure_hub()
+    _, recorder = hub.observers.all
+    assert isinstance(recorder, Recorder)
+    client = await connect(auth={"rooms": ["a"]})
+    assert await client.call("join", "b") == ["a", "b"]
+    assert await client.call("leave", "a") == ["b"]
+    assert "broken" not in hub.describe()
+    await client.disconnect()
+    await hub.close()
+    assert recorder.calls == [
+        ("opened", client.sid, ["a"]),
+        ("joined", client.sid, "b"),
+        ("left", client.sid, "a"),
+        ("closed", client.sid, "transport close"),
+        "close",
+    ]
+    failures = [each for each in records if each.args[0] == "observer-failed"]
+    names = [each.realtime["observer"] for each in failures]
+    name = f"{__name__}.Broken"
+    assert names == [f"{__name__}.never_made", name, "broken"], "each one once in a while"
+    assert failures[1].realtime["call"] == "opened"
+    assert failures[1].exc_info
+
+
+class Nameless:
+    """A user of a site's own middleware, of which nothing can be asked."""
+
+    is_authenticated = True
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+
+@pytest.mark.parametrize("user", [Nameless(), object()], ids=["raising", "bare"])
+async def test_users_that_observers_cannot_ask(
+    user: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    presence: None,
+    connect: Connect,
+    records: list[Any],
+) -> None:
+    monkeypatch.setattr(observers, "_factories", [])
+    for module in ("signals", "presence", "news"):
+        observers.register(f"realtime.{module}.observe")
+
+    async def receive(**arguments: Any) -> None:
+        """Be asked for."""
+
+    socket_connected.connect(receive)
+    try:
+        sids = [(await connect("/", scope={"user": user})).sid for _ in range(2)]
+        other = await connect("/")
+        assert await realtime.of("/").acount() == 3
+        assert await other.call("echo", 1) == 1
+        assert len(set(sids)) == 2
+    finally:
+        socket_connected.disconnect(receive)
+    assert not [each for each in records if each.args[0] == "presence-down"]

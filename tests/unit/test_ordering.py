@@ -148,6 +148,10 @@ async def test_a_handler_may_wait_for_its_own_client(serve: Serve, new_wire: Any
         async def ask(self) -> Any:
             return [await self.acall("first"), await self.acall("second")]
 
+        @event
+        async def later(self) -> None:
+            """Wait for the one before."""
+
     serve(Main)
     wire: Wire = new_wire()
     await wire.connect()
@@ -286,11 +290,25 @@ async def test_a_handler_that_cancels_itself_harms_nobody(serve: Serve, connect:
             task.cancel()
             await task
 
+        @event("cancel itself")
+        async def cancel_itself(self, waits: int) -> None:
+            for _ in range(waits):
+                await asyncio.sleep(0)
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(DEADLINE)
+
+        @event
+        async def ping(self) -> str:
+            return "pong"
+
     serve(Main)
     client = await connect()
-    for name in ("give_up", "await a cancelled task", "give_up"):
-        assert (await client.call(name))["error"]["code"] == "server_error"
-    assert await client.call("other") is None
+    calls: list[tuple[Any, ...]] = [("give_up",), ("await a cancelled task",), ("give_up",)]
+    for call in (*calls, ("cancel itself", 0), ("cancel itself", 3)):
+        assert (await client.call(*call))["error"]["code"] == "server_error"
+    assert await client.call("ping") == "pong"
 
 
 async def test_a_handler_that_never_waits_costs_no_task(

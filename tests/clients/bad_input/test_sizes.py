@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.clients.bad_input.conftest import MAX_PAYLOAD, PLACEHOLDER
-from tests.clients.wire import Polling, open_socket
+from tests.clients.wire import DEADLINE, Polling, open_socket
 from tests.live import LiveServer
+from tests.ports import HOST
 
 
 async def in_chunks(size: int) -> AsyncIterator[bytes]:
@@ -29,6 +32,68 @@ async def test_oversize_body(
 ) -> None:
     polling = await Polling.open(http)
     assert (await polling.post(make(size))).status_code == 413
+
+
+def send_all(server: LiveServer, head: str, size: int, tail: bytes) -> bytes:
+    """Send a request and all of its body, and only then read; return the answer."""
+    with socket.create_connection((HOST, server.port), timeout=DEADLINE) as client:
+        client.sendall(head.encode())
+        with memoryview(b"x" * 65_536) as block:
+            for _ in range(size // len(block)):
+                client.sendall(block)
+        client.sendall(tail)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = client.recv(65_536)
+            assert part, answer
+            answer += part
+        return answer
+
+
+@pytest.mark.parametrize("encoding", ["content-length: {size}", "transfer-encoding: chunked"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("sid={sid}", 413), ("sid=unknown", 400), ("transport=none", 400)],
+    ids=["too large", "unknown session", "bad request"],
+)
+async def test_the_answer_to_a_large_body_is_not_lost(
+    server: LiveServer, http: httpx.AsyncClient, path: str, status: int, encoding: str
+) -> None:
+    size = 24 * 1024 * 1024
+    polling = await Polling.open(http)
+    for _ in range(3):
+        query = "EIO=4&transport=polling&" + path.format(sid=polling.sid)
+        head = (
+            f"POST /socket.io/?{query} HTTP/1.1\r\nHost: {HOST}:{server.port}\r\n"
+            f"{encoding.format(size=size)}\r\n\r\n"
+        )
+        tail = b""
+        if "chunked" in encoding:
+            head, tail = head + f"{size:x}\r\n", b"\r\n0\r\n\r\n"
+        answer = await asyncio.to_thread(send_all, server, head, size, tail)
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
+
+
+async def test_a_body_without_end_has_its_answer_and_an_end(
+    server: LiveServer, http: httpx.AsyncClient
+) -> None:
+    if server.kind == "daphne":
+        pytest.skip("daphne reads a body before it asks the application")
+    polling = await Polling.open(http)
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    query = f"EIO=4&transport=polling&sid={polling.sid}"
+    writer.write(
+        f"POST /socket.io/?{query} HTTP/1.1\r\nHost: {HOST}:{server.port}\r\n"
+        f"content-length: {100 * MAX_PAYLOAD}\r\n\r\nx".encode()
+    )
+    async with asyncio.timeout(DEADLINE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        try:
+            while await reader.read(65_536):
+                pass
+        except ConnectionError:
+            pass
+    writer.close()
 
 
 async def test_body_of_just_the_size(http: httpx.AsyncClient) -> None:

@@ -13,6 +13,9 @@ from tests.clients.wire import DEADLINE, Polling, Wire, engine_path, http_client
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
 
+# How a WebSocket ends that a session has no use for.
+POLICY_VIOLATION = 1008
+
 
 def probe(server: LiveServer, polling: Polling) -> AbstractAsyncContextManager[Wire]:
     """Open the WebSocket of an upgrade."""
@@ -81,10 +84,40 @@ async def test_websocket_after_the_upgrade(calm: LiveServer, polling: Polling) -
         await probed(wire)
         await wire.send("5", "40")
         sid_of(await wire.receive())
-        await fails_to_open(calm, engine_path(sid=polling.sid))
+        async with probe(calm, polling) as late:
+            assert await late.closed() == (POLICY_VIOLATION, [])
         assert await wire.receive() == '42["auth",{}]'
         await wire.send('42["message","hello"]')
         assert await wire.receive() == '42["message-back","hello"]'
+
+
+async def test_websocket_beside_one_that_probes(calm: LiveServer, polling: Polling) -> None:
+    async with probe(calm, polling) as wire:
+        await probed(wire)
+        async with probe(calm, polling) as second:
+            assert await second.closed() == (POLICY_VIOLATION, [])
+        await wire.send("5", "40")
+        sid_of(await wire.receive())
+
+
+async def test_two_websockets_before_either_probes(calm: LiveServer, polling: Polling) -> None:
+    async with probe(calm, polling) as wire, probe(calm, polling) as second:
+        await probed(wire)
+        await wire.send("5", "40")
+        sid_of(await wire.receive())
+        await second.send("2probe", "5")
+        assert await second.closed() == (POLICY_VIOLATION, [])
+        assert await wire.receive() == '42["auth",{}]'
+        await wire.send('42["message","hello"]')
+        assert await wire.receive() == '42["message-back","hello"]'
+
+
+async def test_websocket_of_a_session_that_began_on_one(calm: LiveServer) -> None:
+    async with open_wire(calm) as wire:
+        async with open_wire(calm, sid=wire.handshake["sid"]) as second:
+            assert await second.closed() == (POLICY_VIOLATION, [])
+        await wire.send("40")
+        sid_of(await wire.receive())
 
 
 async def test_websocket_with_an_unknown_sid(calm: LiveServer) -> None:

@@ -4,7 +4,8 @@
  *
  *   {"do": "open", "manager": "m", "url": ..., "options": {...}}      a connection to be
  *   {"do": "close", "manager": "m"}                                   its end
- *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it
+ *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it,
+ *                                                                     with "options", if any
  *   {"do": "disconnect", ...}                                         the socket's end
  *   {"do": "toggle", ..., "times": 2}                                 its end and its start again
  *   {"do": "emit", ..., "args": ["event", ...]}
@@ -58,8 +59,8 @@ const steps = {
   },
 
   connect(step) {
-    const { manager, namespace, auth } = step;
-    const socket = managers.get(manager).socket(namespace, { auth });
+    const { manager, namespace, auth, options } = step;
+    const socket = managers.get(manager).socket(namespace, { auth, ...options });
     sockets.set(keyOf(step), socket);
     const tell = (happened, more) => say({ manager, namespace, happened, ...more });
     socket.on("connect", () => tell("connect", { sid: socket.id }));
