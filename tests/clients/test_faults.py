@@ -73,7 +73,7 @@ async def test_the_last_hook_and_callbacks(server: LiveServer, how: str) -> None
         await wire.send(f'42/faults,["asks","{how}"]')
         assert await wire.receive() == '42/faults,0["question"]'
         await wire.send("43/faults,0[]")
-        await server.logged(rf"task-failed namespace=/faults sid={sid} .*event=question")
+        await server.logged(rf"ERROR realtime error namespace=/faults sid={sid} .*event=callback")
         await wire.send("41/faults,")
         await server.logged(rf"error namespace=/faults sid={sid} .*event=disconnect")
         assert await is_served(wire)

@@ -153,7 +153,7 @@ async def test_a_consumer_that_cannot_be_made(
     serve(Faulty)
     peer = PEERS[kind](Realtime(nothing))
     peer.receive(handshake("/ws/"))
-    await peer.until(lambda: b"transport error" in peer.transport.written or peer.transport.lost)
+    await peer.until(lambda: b"server error" in peer.transport.written or peer.transport.lost)
     assert not hub.connections
     assert "a fault of the site's" in caplog.text
     peer.transport.fail(ConnectionResetError())

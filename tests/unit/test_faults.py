@@ -234,7 +234,7 @@ async def test_in_a_callback(
             await asyncio.sleep(0)
     assert await is_well(wire)
     (record,) = [each for each in records if each.levelname == "ERROR"]
-    assert (record.args[0], record.realtime["event"]) == ("task-failed", "question")
+    assert (record.args[0], record.realtime["event"]) == ("error", "callback")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
