@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
 from .connection import FRAMES_PER_TURN, Connection, close_text
 from .incoming import ControlFrame, FrameSplitter, Unusual
+from .turns import SECONDS_PER_TURN, give_way
 from .writers import TOO_BIG, TransportWriter, Writer
 
 if TYPE_CHECKING:
@@ -235,14 +237,19 @@ class DirectReader(Reader, ABC):
 
     def _feed(self, connection: Connection) -> None:
         """Let the connection take what has come, as long as it can take more."""
-        frames, splitter = 0, self._splitter
+        frames, splitter, started = 0, self._splitter, 0.0
         while self._direct and not connection.closed.happened:
             if connection.is_blocked():
                 self._hold(connection, connection.unblocked())
                 return
-            if frames == FRAMES_PER_TURN:
-                self._hold(connection, asyncio.sleep(0))
-                return
+            if frames:
+                started = started or monotonic()  # not for the one frame that comes as a rule
+                if monotonic() - started > SECONDS_PER_TURN:
+                    self._hold(connection, give_way())
+                    return
+                if frames == FRAMES_PER_TURN:
+                    self._hold(connection, asyncio.sleep(0))
+                    return
             try:
                 frame = splitter.next()
             except TooLarge as error:

@@ -11,9 +11,9 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import UnexpectedPacket
-from ..inbox import Event
-from ..messages import Format, encode
+from ..exceptions import TooLarge, UnexpectedBinary, UnexpectedPacket
+from ..inbox import Event, Source
+from ..messages import Format, decode_packet, encode
 from ..protocol import engineio, socketio
 from .connection import Connection
 from .frames import Frames
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 # A turn that never comes.
 NEVER = sys.maxsize
 
+# How long a client's frames may be before its first namespace: enough for any token in `auth`.
+MAX_FIRST = 65_536
+
 PING = Frames(engineio.PacketType.PING)
+
+_NOT_CONNECT = {
+    f"{kind:d}": kind.name for kind in socketio.PacketType if kind is not socketio.CONNECT
+}
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
 
@@ -167,6 +174,8 @@ class Session(Connection):
 
     def feed(self, frame: str | bytes) -> None:
         self._heard = True
+        if not self._had_sockets:
+            _check_first(frame)
         if isinstance(frame, str) and frame[:1] != engineio.MESSAGE:
             self._feed_control(frame)
             return
@@ -176,9 +185,16 @@ class Session(Connection):
         socket = self.sockets.get(packet.namespace)
         if socket is not None and packet.type is socketio.EVENT:
             name, *args = packet.data
-            socket.dispatcher.take(Event(name, args, packet.id, len(frame)))
+            source = frame if isinstance(frame, str) else self._decoder.completed
+            socket.dispatcher.take(Event(name, args, packet.id, source))
         else:
             self._feed_other(packet, socket)
+
+    def parse_again(self, source: Source) -> Event:
+        text, attachments = (source, ()) if isinstance(source, str) else source
+        packet = decode_packet(text, attachments)
+        name, *args = packet.data
+        return Event(name, args, packet.id, source)
 
     def _feed_control(self, frame: str) -> None:
         kind = engineio.decode_packet(frame).type
@@ -197,7 +213,7 @@ class Session(Connection):
         if kind is socketio.CONNECT:
             self._connect(packet)
         elif socket is None:
-            self._feed_nobody(packet)
+            pass  # it crossed with a disconnect
         elif kind is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)
@@ -205,11 +221,6 @@ class Session(Connection):
             socket.disconnect("client namespace disconnect")
         else:
             raise UnexpectedPacket("a client does not send CONNECT_ERROR")
-
-    def _feed_nobody(self, packet: socketio.Packet) -> None:
-        """Ignore what crossed with a disconnect; refuse a client that never connected at all."""
-        if not self._had_sockets:
-            raise UnexpectedPacket(f"{packet.type.name} before CONNECT")
 
     def _connect(self, packet: socketio.Packet) -> None:
         if packet.namespace in self.sockets:
@@ -236,3 +247,13 @@ class Session(Connection):
         self.hub.heartbeats.remove(self, self._turn)
         self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
+
+
+def _check_first(frame: str | bytes) -> None:
+    """Refuse, unparsed, what a client may not send before its first CONNECT."""
+    if isinstance(frame, bytes):
+        raise UnexpectedBinary("an attachment before CONNECT")
+    if frame[:1] == engineio.MESSAGE and frame[1:2] in _NOT_CONNECT:
+        raise UnexpectedPacket(f"{_NOT_CONNECT[frame[1:2]]} before CONNECT")
+    if len(frame) > MAX_FIRST:
+        raise TooLarge(f"a frame of {len(frame)} characters, at most {MAX_FIRST} before CONNECT")
