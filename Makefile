@@ -28,7 +28,7 @@ test: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## run all tests; on Debian and Ub
 	@$(NODE_CLIENT_IF_ANY)
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
 
 test-matrix: $(VENV)/dev.stamp ## the quick tests and the official clients, on each Python and Django; ARGS="3.13-6.1" for one pair
 	@$(NODE_CLIENT_IF_ANY)

@@ -129,10 +129,15 @@ async def test_what_breaks_the_protocol_ends_that_connection_only(
 ) -> None:
     async with open_socket(server) as (other, _):
         client = await open_raw(server)
+        # The others drop the connection, with what they were about to send.
+        says_why = server.kind == "uvicorn"
         client.send(echo(1))
+        if not says_why:
+            assert await client.read_frame() == answer(1)
         client.write(wrong)
         client.send(echo(2))
-        assert await client.read_frame() == answer(1)
-        assert await close_code(client) == (code if server.kind == "uvicorn" else None)
+        if says_why:
+            assert await client.read_frame() == answer(1)
+        assert await close_code(client) == (code if says_why else None)
         await client.ended()
         await ask(other, range(3))

@@ -74,11 +74,11 @@ async def test_the_answer_to_a_large_body_is_not_lost(
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
 
 
+# Not daphne, which reads a body before it asks the application.
+@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-wsproto"])
 async def test_a_body_without_end_has_its_answer_and_an_end(
     server: LiveServer, http: httpx.AsyncClient
 ) -> None:
-    if server.kind == "daphne":
-        pytest.skip("daphne reads a body before it asks the application")
     polling = await Polling.open(http)
     reader, writer = await asyncio.open_connection(HOST, server.port)
     query = f"EIO=4&transport=polling&sid={polling.sid}"
