@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 from .exceptions import InvalidConsumer
@@ -112,7 +112,10 @@ def _is_method(value: Any) -> bool:
 
 def _check_method(place: str, name: str, value: Any, own: Any, root: type) -> None:
     """Check what stands in the place of a method: it is called as that one is."""
-    if not hasattr(type(value), "__get__") or isinstance(value, property | cached_property):
+    # Python 3.13 has given a `__get__` to `partial`, which binds nothing.
+    if not hasattr(type(value), "__get__") or isinstance(
+        value, property | cached_property | partial
+    ):
         raise InvalidConsumer(
             f"{place} is no method, and replaces {root.__name__}.{name}().", "Give it another name."
         )

@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
     def requirements(self) -> str:
         """Return what the tests need, with this Django instead of the demo's."""
-        names = ("requirements.txt", "requirements-dev.txt")
+        names = ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt")
         lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
         others = [line for line in lines if not line.startswith(("Django~=", "-r "))]
         return "\n".join([f"Django~={self.django}.0", *others, ""])
