@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import ClientDisconnected, EventError, RateLimited
@@ -12,6 +13,7 @@ from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
 from .running import call_hook, give_thread, raise_if_stopping, release_thread, uses_thread
+from .transports.turns import SECONDS_PER_TURN, give_way
 
 if TYPE_CHECKING:
     from .sockets import Socket
@@ -49,7 +51,8 @@ class Dispatcher:
         except BaseException:
             self._inbox.rest()
             raise
-        await self._work(self._inbox.pop())
+        source = self._inbox.pop()
+        await self._work(None if source is None else self._socket.connection.parse_again(source))
 
     def take(self, event: Event) -> None:
         """
@@ -67,7 +70,7 @@ class Dispatcher:
                 self._inbox.busy = True
                 socket.hub.workers.run(self._work(event), socket.context)
                 return
-            self._inbox.put(event)
+            self._inbox.put(event.source)
         except RateLimited as error:
             self._refuse(event, error)
             return
@@ -97,7 +100,7 @@ class Dispatcher:
         """
         socket = self._socket
         consumer = socket.consumer
-        handled = 0
+        handled, started = 0, 0.0
         try:
             while event is not None:
                 try:
@@ -117,9 +120,17 @@ class Dispatcher:
                 except BaseException as error:
                     await self._fail(event, error)
                 handled += 1
-                event = self._inbox.pop()
-                if event is not None:
-                    await self._keep_pace(handled)
+                source = self._inbox.pop()
+                if source is None:
+                    break
+                await self._keep_pace()
+                started = started or monotonic()
+                if monotonic() - started > SECONDS_PER_TURN:
+                    await give_way()
+                    started = monotonic()
+                elif handled % EVENTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+                event = socket.connection.parse_again(source)
         finally:
             self._inbox.rest()
 
@@ -131,15 +142,13 @@ class Dispatcher:
         self._socket.log(logging.DEBUG, "unclaimed", event=event.name)
         return True
 
-    async def _keep_pace(self, handled: int) -> None:
-        """Wait until the client has read what it was sent, and others have had their turn."""
+    async def _keep_pace(self) -> None:
+        """Read on where there is room, and wait until the client has read what it was sent."""
         connection = self._socket.connection
         if self._inbox.relaxed:
             connection.release(self._socket)
         if connection.is_behind():
             await connection.drain()
-        if handled % EVENTS_PER_TURN == 0:
-            await asyncio.sleep(0)
 
     async def _fail(self, event: Event, error: BaseException) -> None:
         """

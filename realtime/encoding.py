@@ -1,4 +1,7 @@
-"""Django's types as JSON: lazy strings, Decimal, UUID, dates, as DjangoJSONEncoder writes them."""
+"""
+Django's types as JSON: lazy strings, Decimal, UUID, dates, as DjangoJSONEncoder writes them; and
+what is wrong with a value that has no JSON form.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 
 import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
+
+from .protocol.jsontext import dumps, replace_bytes
 
 _django = DjangoJSONEncoder()
 
@@ -47,3 +52,27 @@ def default(value: Any) -> Any:
             "make it a dict, a list, a text, a number or bytes first"
         )
     return plain
+
+
+def explain(error: Exception, what: str, values: list[Any], first: int) -> None:
+    """
+    Raise a TypeError or ValueError in the place of the error that sending `values` raised.
+
+    It says which of them cannot be sent, and why. They are the arguments of `what`, counted from
+    `first`; number 0 is the name of an event. Returns where it is none of them.
+    """
+    for number, value in enumerate(values, first):
+        try:
+            dumps(replace_bytes(value, len, default))
+        except (TypeError, ValueError, RecursionError) as fault:
+            kind = TypeError if isinstance(fault, TypeError) else ValueError
+            argument = f"argument {number}" if number else "the name"
+            raise kind(f"{argument} of {what} cannot be sent: {_reason(fault)}") from error
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, UnicodeEncodeError):
+        return "a text in it has half a surrogate pair, for which there is no UTF-8"
+    if isinstance(fault, RecursionError):
+        return "it is nested too deeply, or stands in itself"
+    return str(fault)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from typing import Any
 
 import msgspec
 
+# The frame of an event as it came, with its attachments where it has some.
+Source = str | tuple[str, tuple[bytes, ...]]
+
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An event from the client: `ack_id` where it asks for an acknowledgement, `size` in bytes."""
+    """An event from the client: `ack_id` where it asks for an acknowledgement."""
 
     name: str
     args: list[Any]
     ack_id: int | None
-    size: int
+    source: Source
 
 
 class InboxFull(Exception):
@@ -24,7 +28,8 @@ class InboxFull(Exception):
 
 class Inbox:
     """
-    Keeps events in order while one of them is handled.
+    Keeps events in order while one of them is handled, as they came: what they are parsed to takes
+    many times the memory.
 
     At most `max_events`, of `max_bytes` in all, wait.
     """
@@ -35,7 +40,7 @@ class Inbox:
         self._max_events = max_events
         self._max_bytes = max_bytes
         # Made when the first event has to wait: most sockets' never do.
-        self._waiting: deque[Event] | None = None
+        self._waiting: deque[Source] | None = None
         self._bytes = 0
         self._idle: asyncio.Event | None = None
         self.busy = False
@@ -53,22 +58,22 @@ class Inbox:
         """Whether no more than a quarter of what may wait does."""
         return len(self) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
 
-    def put(self, event: Event) -> None:
+    def put(self, source: Source) -> None:
         """Let an event wait. Raises InboxFull."""
         if self._waiting is None:
             self._waiting = deque()
-        self._waiting.append(event)
-        self._bytes += event.size
+        self._waiting.append(source)
+        self._bytes += _size(source)
         if len(self._waiting) > self._max_events or self._bytes > self._max_bytes:
             raise InboxFull
 
-    def pop(self) -> Event | None:
+    def pop(self) -> Source | None:
         """Return the next event, or None where none waits."""
         if not self._waiting:
             return None
-        event = self._waiting.popleft()
-        self._bytes -= event.size
-        return event
+        source = self._waiting.popleft()
+        self._bytes -= _size(source)
+        return source
 
     def rest(self) -> None:
         """Take note that nothing is handled now."""
@@ -92,3 +97,11 @@ class Inbox:
         """Forget what waits."""
         self._waiting = None
         self._bytes = 0
+
+
+def _size(source: Source) -> int:
+    """Return how much memory an event takes while it waits."""
+    if isinstance(source, str):
+        return sys.getsizeof(source)
+    text, attachments = source
+    return sys.getsizeof(text) + sum(map(sys.getsizeof, attachments))

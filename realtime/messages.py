@@ -6,7 +6,7 @@ import sys
 from enum import Enum
 from typing import Any
 
-from .encoding import default
+from .encoding import default, explain
 from .protocol import plain, socketio
 from .protocol.engineio import MESSAGE
 from .transports.frames import Frames
@@ -53,9 +53,13 @@ class Message:
 
     def encode(self, wire_format: Format, ack_id: int | None = None) -> Frames:
         """Return frames that ask for an acknowledgement where `ack_id` is given."""
-        if wire_format is _PLAIN:
-            return Frames(plain.encode_event(self.event, list(self.args), ack_id, default))
-        return encode(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
+        try:
+            if wire_format is _PLAIN:
+                return Frames(plain.encode_event(self.event, list(self.args), ack_id, default))
+            return encode(socketio.EVENT, self.namespace, [self.event, *self.args], ack_id)
+        except (TypeError, ValueError, RecursionError) as error:
+            explain(error, repr(self.event), [self.event, *self.args], 0)
+            raise
 
 
 class ForeignMessage(Message):
@@ -86,9 +90,13 @@ def encode(
 
 def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]) -> Frames:
     """Return the frames of an acknowledgement."""
-    if wire_format is _PLAIN:
-        return Frames(plain.encode_ack(ack_id, args, default))
-    return encode(socketio.ACK, namespace, args, ack_id)
+    try:
+        if wire_format is _PLAIN:
+            return Frames(plain.encode_ack(ack_id, args, default))
+        return encode(socketio.ACK, namespace, args, ack_id)
+    except (TypeError, ValueError, RecursionError) as error:
+        explain(error, "the acknowledgement", args, 1)
+        raise
 
 
 def encode_args(args: list[Any]) -> tuple[str, tuple[bytes, ...]]:
@@ -98,10 +106,15 @@ def encode_args(args: list[Any]) -> tuple[str, tuple[bytes, ...]]:
 
 def decode_args(text: str, attachments: tuple[bytes, ...]) -> list[Any]:
     """Return the list in a packet that another process encoded."""
+    data: list[Any] = decode_packet(text, attachments).data
+    return data
+
+
+def decode_packet(text: str, attachments: tuple[bytes, ...]) -> socketio.Packet:
+    """Return the packet of frames that are known to be good, with Engine.IO's type or without."""
     decoder = socketio.Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
     packet = decoder.add(text.removeprefix(MESSAGE))
     for attachment in attachments:
         packet = decoder.add(attachment)
     assert packet is not None
-    data: list[Any] = packet.data
-    return data
+    return packet

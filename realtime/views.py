@@ -24,6 +24,7 @@ from .exceptions import (
     PresenceUnavailable,
     UnknownNamespace,
 )
+from .protocol.jsontext import loads
 
 View = Callable[..., HttpResponse]
 
@@ -97,7 +98,7 @@ def send_to_client(request: HttpRequest, sid: str) -> HttpResponse:
 def _parse_body(request: HttpRequest, sid: str) -> Body:
     if not request.body:
         return Body("private message", [f"Message to client with id {sid}"])
-    return msgspec.json.decode(request.body, type=Body)
+    return msgspec.convert(loads(request.body.decode()), Body)
 
 
 def _message(status: int, message: str) -> JsonResponse:

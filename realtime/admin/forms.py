@@ -86,9 +86,9 @@ class SendForm(OperationForm):
         args = parse_arguments(text)
         try:
             Message("/", "event", tuple(args)).frames(Format.SOCKETIO)
-        except RecursionError:  # some versions of Python parse deeper than they write
-            raise _too_deep() from None
         except (TypeError, ValueError) as error:
+            if isinstance(error.__cause__, RecursionError):  # some Pythons parse deeper than that
+                raise _too_deep() from None
             raise ValidationError(
                 _("This cannot be sent: %(reason)s"), params={"reason": error}
             ) from error

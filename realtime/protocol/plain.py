@@ -68,7 +68,8 @@ def decode(text: str) -> Event | Ack:
 
     Raises InvalidJSON, InvalidPayload, InvalidEventName, InvalidAckId or InvalidBase64.
     """
-    frame = loads(text)
+    may_have_bytes = BYTES_KEY in text or "\\u" in text
+    frame = loads(text, _with_bytes if may_have_bytes else None)
     if not isinstance(frame, dict):
         raise InvalidPayload("a frame is a JSON object")
     args = frame.get("args", [])
@@ -78,10 +79,10 @@ def decode(text: str) -> Event | Ack:
         _check_keys(frame, _EVENT_KEYS)
         check_event_name(frame["event"])
         ack_id = _check_id(frame["id"]) if "id" in frame else None
-        return Event(frame["event"], _with_bytes(args), ack_id)
+        return Event(frame["event"], args, ack_id)
     if "ack" in frame:
         _check_keys(frame, _ACK_KEYS)
-        return Ack(_check_id(frame["ack"]), _with_bytes(args))
+        return Ack(_check_id(frame["ack"]), args)
     raise InvalidPayload('a frame has "event" or "ack"')
 
 
@@ -106,15 +107,9 @@ def _as_base64(data: bytes) -> dict[str, str]:
     return {BYTES_KEY: binascii.b2a_base64(data, newline=False).decode()}
 
 
-def _with_bytes(value: Any) -> Any:
-    """Put bytes where `{"$bytes": "<base64>"}` stands."""
-    if isinstance(value, list):
-        return [_with_bytes(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {BYTES_KEY}:
-        return _from_base64(value[BYTES_KEY])
-    return {key: _with_bytes(item) for key, item in value.items()}
+def _with_bytes(value: dict[str, Any]) -> Any:
+    """Return the bytes that an object `{"$bytes": "<base64>"}` means; any other as it is."""
+    return _from_base64(value[BYTES_KEY]) if len(value) == 1 and BYTES_KEY in value else value
 
 
 def _from_base64(text: Any) -> bytes:

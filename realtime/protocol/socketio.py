@@ -27,7 +27,16 @@ from ..exceptions import (
     UnexpectedBinary,
     UnknownPacketType,
 )
-from .jsontext import dumps, is_plain, loads, replace_bytes, unsupported
+from .jsontext import (
+    LONG_TO_WALK,
+    Replace,
+    dumps,
+    is_plain,
+    loads,
+    replace_bytes,
+    replace_objects,
+    unsupported,
+)
 
 RESERVED_EVENTS = frozenset(
     {
@@ -147,17 +156,23 @@ class Decoder:
     Puts packets together from the texts and attachments of one connection.
 
     At most `max_attachments` attachments, of `max_bytes` bytes in all, are kept for one packet.
+    `completed` has the frames of the last packet that attachments completed.
     """
 
-    __slots__ = ("_attachments", "_max_attachments", "_max_bytes", "_missing", "_pending", "_room")
+    __slots__ = (
+        *("_attachments", "_max_attachments", "_max_bytes", "_missing", "_pending", "_room"),
+        "completed",
+    )
 
     def __init__(self, *, max_attachments: int, max_bytes: int) -> None:
         self._max_attachments = max_attachments
         self._max_bytes = max_bytes
-        self._attachments: dict[int, bytes] = {}
-        self._pending: Packet | None = None
+        self._attachments: list[bytes] = []
+        # The packet that they belong to; a long one as it came: parsed, it takes more memory.
+        self._pending: tuple[str, _Head, Packet | None] | None = None
         self._missing = 0
         self._room = max_bytes
+        self.completed: tuple[str, tuple[bytes, ...]] = ("", ())
 
     def add(self, frame: str | bytes, start: int = 0) -> Packet | None:
         """
@@ -174,31 +189,45 @@ class Decoder:
         match = _TEXT_EVENT.match(frame, start)
         if match is not None:
             return _parse_text_event(frame, match)
-        packet, count = _parse(frame, start)
+        head = _parse_head(frame, start)
+        count = head[1]
         if count is None:
-            return packet
+            return _parse_packet(frame, head)
         if count > self._max_attachments:
             raise InvalidAttachments(
                 f"{count} attachments, at most {self._max_attachments} are accepted"
             )
         if count == 0:
-            return msgspec.structs.replace(packet, data=_reconstruct(packet.data, {}))
-        self._pending, self._missing, self._room = packet, count, self._max_bytes
+            return self._complete(frame, head, None, ())
+        packet = None
+        if len(frame) <= LONG_TO_WALK or head[-1] >= len(frame):
+            packet = _parse_packet(frame, head)
+        self._pending = frame, head, packet
+        self._missing, self._room = count, self._max_bytes
         return None
 
     def _add_attachment(self, data: bytes) -> Packet | None:
-        packet = self._pending
-        if packet is None:
+        if self._pending is None:
             raise UnexpectedBinary("an attachment came that no packet announced")
         self._room -= len(data)
         if self._room < 0:
             raise TooLarge(f"the attachments of one packet exceed {self._max_bytes} bytes")
-        self._attachments[len(self._attachments)] = data
+        self._attachments.append(data)
         self._missing -= 1
         if self._missing:
             return None
-        attachments, self._attachments, self._pending = self._attachments, {}, None
-        return msgspec.structs.replace(packet, data=_reconstruct(packet.data, attachments))
+        pending, attachments = self._pending, tuple(self._attachments)
+        self._pending, self._attachments = None, []
+        return self._complete(*pending, attachments)
+
+    def _complete(
+        self, text: str, head: _Head, packet: Packet | None, attachments: tuple[bytes, ...]
+    ) -> Packet:
+        self.completed = text, attachments
+        place = _placing(attachments)
+        if packet is None:
+            return _parse_packet(text, head, place)
+        return msgspec.structs.replace(packet, data=replace_objects(packet.data, place))
 
 
 def _parse_text_event(text: str, match: re.Match[str]) -> Packet:
@@ -210,11 +239,12 @@ def _parse_text_event(text: str, match: re.Match[str]) -> Packet:
     return Packet(EVENT, namespace, data, ack_id)
 
 
-def _parse(text: str, start: int) -> tuple[Packet, int | None]:
-    """
-    Return the packet whose text form begins at `start`, and its count of attachments (None for a
-    text type).
-    """
+# What stands before a packet's data: its type, how many attachments it has if it is of a binary
+# type, namespace, query and acknowledgement id, and where the data begins.
+_Head = tuple[PacketType, int | None, str, str, int | None, int]
+
+
+def _parse_head(text: str, start: int) -> _Head:
     try:
         kind = _TYPES[text[start]]
     except IndexError:
@@ -228,13 +258,19 @@ def _parse(text: str, start: int) -> tuple[Packet, int | None]:
     if text.startswith("/", position):
         namespace, query, position = _parse_namespace(text, position)
     ack_id, position = _parse_id(text, position)
+    return kind, count, namespace, query, ack_id, position
+
+
+def _parse_packet(text: str, head: _Head, replace: Replace | None = None) -> Packet:
+    """Return the packet that begins so; `replace` is for the objects in its data."""
+    kind, _, namespace, query, ack_id, position = head
     data = None
     if position < len(text):
-        data = loads(text[position:])
+        data = loads(text[position:], replace)
         if data is None:
             raise InvalidPayload("a payload is an object, a list or a text, not null")
     _VALIDATORS[kind](data, ack_id)
-    return Packet(kind, namespace, data, ack_id, query), count
+    return Packet(kind, namespace, data, ack_id, query)
 
 
 def _parse_attachment_count(text: str, start: int) -> tuple[int, int]:
@@ -319,19 +355,20 @@ def check_namespace(name: Any) -> None:
         raise InvalidNamespace(f'a namespace is a text like "/users", not {name!r}')
 
 
-def _reconstruct(value: Any, attachments: dict[int, bytes]) -> Any:
+def _placing(attachments: tuple[bytes, ...]) -> Replace:
     """
-    Take attachments back to where their placeholders stand.
+    Return what puts attachments in the place of their placeholders.
 
     Each stands in one place only: many for one would let a small packet become a huge answer.
     """
-    if isinstance(value, list):
-        return [_reconstruct(item, attachments) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("_placeholder") is not True:
-        return {key: _reconstruct(item, attachments) for key, item in value.items()}
-    number = value.get("num")
-    if type(number) is not int or number not in attachments:
-        raise InvalidPlaceholder("a placeholder whose attachment is missing, or already placed")
-    return attachments.pop(number)
+    left = dict(enumerate(attachments))
+
+    def place(value: dict[str, Any]) -> Any:
+        if value.get("_placeholder") is not True:
+            return value
+        number = value.get("num")
+        if type(number) is not int or number not in left:
+            raise InvalidPlaceholder("a placeholder whose attachment is missing, or already placed")
+        return left.pop(number)
+
+    return place

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
@@ -19,10 +20,12 @@ from ..logs import Lines, is_logged, log
 from ..messages import Format
 from .alike import share
 from .frames import Frames
+from .turns import SECONDS_PER_TURN, give_way
 from .writers import Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
+    from ..inbox import Event, Source
     from ..sockets import Socket
 
 # After so many frames read in one go, others get their turn.
@@ -86,6 +89,10 @@ class Connection(ABC):
     def feed(self, frame: str | bytes) -> None:
         """Take one frame, and do what it asks for until that waits. Raises ProtocolError."""
 
+    @abstractmethod
+    def parse_again(self, source: Source) -> Event:
+        """Return an event that was taken, and had to wait as it came."""
+
     def take(self, frame: str | bytes) -> None:
         """
         Feed one frame. One that breaks the protocol ends the connection, and so does a fault of
@@ -124,7 +131,7 @@ class Connection(ABC):
             self.fail()
 
     async def _read(self, receive: Receive) -> None:
-        frames = 0
+        frames, spent = 0, 0.0
         while not self.closed.happened:
             self.writer.look()
             if self.is_blocked():
@@ -132,9 +139,14 @@ class Connection(ABC):
             frame = await receive()
             if frame is None or self.closed.happened:
                 return
+            started = monotonic()
             self.take(frame)
             frames += 1
-            if frames % FRAMES_PER_TURN == 0:
+            spent += monotonic() - started
+            if spent > SECONDS_PER_TURN:
+                await give_way()
+                spent = 0.0
+            elif frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
     def is_blocked(self) -> bool:

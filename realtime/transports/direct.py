@@ -10,6 +10,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
@@ -19,6 +20,7 @@ from .connection import FRAMES_PER_TURN, Connection
 from .frames import Frames
 from .incoming import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
 from .readers import Reader, Receive
+from .turns import SECONDS_PER_TURN, give_way
 from .writers import HIGH_WATER, TransportWriter
 
 if TYPE_CHECKING:
@@ -182,15 +184,20 @@ class DirectReader(Reader, ABC):
 
     def _feed(self, connection: Connection) -> None:
         """Let the connection take what has come, as long as it can take more."""
-        frames, splitter = 0, self._splitter
+        frames, splitter, started = 0, self._splitter, 0.0
         try:
             while not connection.closed.happened:
                 if connection.is_blocked():
                     self._hold(connection, connection.unblocked())
                     return
-                if frames == FRAMES_PER_TURN:
-                    self._hold(connection, asyncio.sleep(0))
-                    return
+                if frames:
+                    started = started or monotonic()  # not for the one frame that comes as a rule
+                    if monotonic() - started > SECONDS_PER_TURN:
+                        self._hold(connection, give_way())
+                        return
+                    if frames == FRAMES_PER_TURN:
+                        self._hold(connection, asyncio.sleep(0))
+                        return
                 frame = splitter.next()
                 if frame is None:
                     break

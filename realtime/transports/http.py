@@ -27,6 +27,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+# After so many packets of a POST decoded in one go, others get their turn.
+PACKETS_PER_TURN = 1000
+
 TEXT = b"text/plain; charset=UTF-8"
 
 # How long an answered request is read on: a server that closes a connection with bytes unread
@@ -186,7 +189,7 @@ class Request:
     async def _take(self, session: Session, body: bytes) -> None:
         """Hand a payload to the session, and wait until it has been read."""
         try:
-            frames = [engineio.encode_packet(packet) for packet in self._decode(body)]
+            frames = await self._decode(body)
         except ProtocolError as error:
             session.refuse_frame(error)
             raise HandshakeError(HandshakeError.BAD_REQUEST) from None
@@ -194,10 +197,16 @@ class Request:
         session.inbox.put(frames)
         await session.inbox.taken()
 
-    def _decode(self, body: bytes) -> list[engineio.Packet]:
+    async def _decode(self, body: bytes) -> list[str | bytes]:
+        """Return a payload's frames. It may have very many: others get their turn meanwhile."""
         if (header(self.scope, b"content-type") or "").startswith("application/octet-stream"):
             raise UnexpectedPacket("Engine.IO v4 sends binary as base64 in a text")
-        return list(engineio.decode_payload(body))
+        frames: list[str | bytes] = []
+        for packet in engineio.decode_payload(body):
+            frames.append(engineio.encode_packet(packet))
+            if len(frames) % PACKETS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return frames
 
     async def read_body(self) -> bytes:
         """Return the body. Raises TooLarge as soon as it is known to exceed MAX_PAYLOAD."""

@@ -14,7 +14,7 @@ from ..exceptions import (
     HandshakeError,
     InvalidPayload,
 )
-from ..inbox import Event
+from ..inbox import Event, Source
 from ..messages import Format
 from ..protocol import plain
 from ..routing import has_namespace
@@ -63,9 +63,15 @@ class PlainConnection(WatchedConnection):
         packet = plain.decode(frame)
         for socket in tuple(self.sockets.values()):
             if isinstance(packet, plain.Event):
-                socket.dispatcher.take(Event(packet.event, packet.args, packet.id, len(frame)))
+                socket.dispatcher.take(Event(packet.event, packet.args, packet.id, frame))
             else:
                 socket.on_ack(packet.id, packet.args)
+
+    def parse_again(self, source: Source) -> Event:
+        assert isinstance(source, str)
+        packet = plain.decode(source)
+        assert isinstance(packet, plain.Event)
+        return Event(packet.event, packet.args, packet.id, source)
 
     def confirm(self, socket: Socket) -> None:
         self.send(Frames(plain.encode_connected(socket.sid)))

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import TooManyConnections, UnexpectedPacket
-from ..inbox import Event
+from ..exceptions import TooLarge, TooManyConnections, UnexpectedBinary, UnexpectedPacket
+from ..inbox import Event, Source
 from ..limits import Bucket
-from ..messages import Format, encode
+from ..messages import Format, decode_packet, encode
 from ..protocol import engineio, socketio
 from .connection import count_key
 from .frames import Frames
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
 
+# How long a client's frames may be before its first namespace: enough for any token in `auth`.
+MAX_FIRST = 65_536
+
 PING = Frames(engineio.PacketType.PING)
+
+_NOT_CONNECT = {
+    f"{kind:d}": kind.name for kind in socketio.PacketType if kind is not socketio.CONNECT
+}
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": PROTOCOL_ERROR}
 
@@ -181,6 +188,8 @@ class Session(WatchedConnection):
 
     def feed(self, frame: str | bytes) -> None:
         self._heard = True
+        if not self._had_sockets:
+            _check_first(frame)
         if isinstance(frame, str) and frame[:1] != engineio.MESSAGE:
             self._feed_control(frame)
             return
@@ -190,9 +199,16 @@ class Session(WatchedConnection):
         socket = self.sockets.get(packet.namespace)
         if socket is not None and packet.type is socketio.EVENT:
             name, *args = packet.data
-            socket.dispatcher.take(Event(name, args, packet.id, len(frame)))
+            source = frame if isinstance(frame, str) else self._decoder.completed
+            socket.dispatcher.take(Event(name, args, packet.id, source))
         else:
             self._feed_other(packet, socket)
+
+    def parse_again(self, source: Source) -> Event:
+        text, attachments = (source, ()) if isinstance(source, str) else source
+        packet = decode_packet(text, attachments)
+        name, *args = packet.data
+        return Event(name, args, packet.id, source)
 
     def _feed_control(self, frame: str) -> None:
         kind = engineio.decode_packet(frame).type
@@ -211,7 +227,7 @@ class Session(WatchedConnection):
         if kind is socketio.CONNECT:
             self._connect(packet)
         elif socket is None:
-            self._feed_nobody(packet)
+            pass  # it crossed with a disconnect
         elif kind is socketio.ACK:
             assert packet.id is not None
             socket.on_ack(packet.id, packet.data)
@@ -219,11 +235,6 @@ class Session(WatchedConnection):
             socket.disconnect("client namespace disconnect")
         else:
             raise UnexpectedPacket("a client does not send CONNECT_ERROR")
-
-    def _feed_nobody(self, packet: socketio.Packet) -> None:
-        """Ignore what crossed with a disconnect; refuse a client that never connected at all."""
-        if not self._had_sockets:
-            raise UnexpectedPacket(f"{packet.type.name} before CONNECT")
 
     def _connect(self, packet: socketio.Packet) -> None:
         """
@@ -257,3 +268,13 @@ class Session(WatchedConnection):
         super().close_transport(reason, text)
         self._close_inbox()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
+
+
+def _check_first(frame: str | bytes) -> None:
+    """Refuse, unparsed, what a client may not send before its first CONNECT."""
+    if isinstance(frame, bytes):
+        raise UnexpectedBinary("an attachment before CONNECT")
+    if frame[:1] == engineio.MESSAGE and frame[1:2] in _NOT_CONNECT:
+        raise UnexpectedPacket(f"{_NOT_CONNECT[frame[1:2]]} before CONNECT")
+    if len(frame) > MAX_FIRST:
+        raise TooLarge(f"a frame of {len(frame)} characters, at most {MAX_FIRST} before CONNECT")

@@ -1,10 +1,24 @@
-"""A turn of the event loop: what is written in it leaves soon after, together."""
+"""
+Turns of the event loop: what is written in one leaves soon after, together; and who has worked for
+long lets others have some.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 from weakref import WeakKeyDictionary
+
+# After so many seconds of work for one connection, others get their turns.
+SECONDS_PER_TURN = 0.02
+# From somebody's bytes to the answer to them it takes so many turns.
+_TURNS_OF_AN_ANSWER = 5
+
+
+async def give_way() -> None:
+    """Let others be answered."""
+    for _ in range(_TURNS_OF_AN_ANSWER):
+        await asyncio.sleep(0)
 
 
 class Writer(Protocol):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
+
+from benchmarks.micro import costly_payloads
 from tests.processes import ROOT
 
 
@@ -18,3 +21,19 @@ def test_all_of_them() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_no_payload_costs_much_more_than_the_standard_library_takes() -> None:
+    """A short search, for what is far beyond: this machine may have others at work."""
+    found = costly_payloads.search(seconds=15, size=300_000, seed=7)
+    cost, payload = found[0]
+    assert cost.excess < 2 * costly_payloads.ALLOWED, (cost, payload)
+
+
+def test_the_search_finds_what_is_costly() -> None:
+    slow = msgspec.json.Decoder().decode
+    way = costly_payloads.Way("[", "0]", slow)
+    cost = costly_payloads.measure(
+        costly_payloads.Payload("slow", ("1e300",)), 300_000, ways={"slow": way}
+    )
+    assert cost.excess > 2 * costly_payloads.ALLOWED

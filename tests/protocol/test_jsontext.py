@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.exceptions import InvalidJSON, ProtocolError
+from realtime.protocol import jsontext
 from realtime.protocol.jsontext import MAX_DEPTH, dumps, is_plain, loads, replace_bytes
 
 from . import arguments_with_bytes, attempt, mutations, values, values_with_bytes
@@ -75,7 +76,6 @@ def test_loads(text: str, value: Any) -> None:
         "1" * 5000,
         '"a\nb"',
         '"\\x41"',
-        '"\\ud800"',
         '"\ud800"',
         "\ufeff1",
         "\x00",
@@ -114,6 +114,15 @@ def test_loads_refuses_deep_nesting(shape: tuple[str, str, str, int]) -> None:
             loads(opening * depth)
 
 
+@given(values)
+def test_brackets_in_texts_are_no_nesting(value: Any) -> None:
+    brackets = ["[" * 200, '"{[' * 100, "\\[" * 150, "]}" * 100, '\\"[' * 60]
+    beside = [brackets, value, *brackets]
+    assert loads(json.dumps(beside)) == beside
+    with pytest.raises(InvalidJSON, match="more than 100 deep"):
+        loads(json.dumps([brackets, "X"]).replace('"X"', deep("[", dumps(value), "]", 101)))
+
+
 def test_loads_accepts_much_that_is_flat() -> None:
     assert loads("[" + "[],{}," * 1000 + "0]") == [[], {}] * 1000 + [0]
 
@@ -126,6 +135,97 @@ def test_loads_agrees_with_the_standard_library(text: str) -> None:
         assert type(result) is InvalidJSON
     else:
         assert json.loads(text) == result
+
+
+NUMBERS = [
+    *("1e300", "-1E+300", "5e-324", "1.7976931348623157e308", "2.2250738585072011e-308", "-0.0"),
+    *("9007199254740993.0", "0.500000000000000055511151231257827021181583404541015625", "1e-999"),
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("count", [1, 10_000])
+def test_loads_takes_every_number(number: str, count: int) -> None:
+    text = "[" + ",".join([number] * count) + "]"
+    assert loads(text) == json.loads(text)
+
+
+def test_after_a_slow_text_floats_are_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.01, 0.02, 1.0, 1.0])
+    monkeypatch.setattr(jsontext, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(jsontext, "_decode", lambda text: "msgspec")
+    watch = jsontext._Watch()
+    assert [watch.decode("[0.5]") for _ in range(3)] == ["msgspec", [0.5], "msgspec"]
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e999", "1" * 400 + ".0", "0.0000001e316"])
+@pytest.mark.parametrize("text", ["[%s]", "[0.5,%s]", '["№",' + '"a",' * 20_000 + "%s]"])
+def test_loads_refuses_numbers_that_are_out_of_range(number: str, text: str) -> None:
+    with pytest.raises(InvalidJSON, match="out of range"):
+        loads(text % number)
+
+
+@given(
+    mutations(values.map(dumps) | values.map(json.dumps), '[]{}",:\\0e.')
+    | st.text('[]{}",:\\0123456789.-eEtrufalsnNI', max_size=20)
+)
+def test_every_way_to_parse_gives_the_same_answer(text: str) -> None:
+    usual = attempt(loads, text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "LONG_TO_WALK", -1)
+        patch.setattr(jsontext, "_is_slow_to_decode", lambda text: True)
+        patch.setattr(jsontext, "_LONG", -1)
+        standard = attempt(loads, text)
+        replaced = attempt(lambda text: loads(text, lambda value: value), text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "_WATCHED", -1)
+        looked_at = attempt(loads, text)
+    for other in (standard, replaced, looked_at):
+        assert type(usual) is type(other)
+        assert isinstance(usual, ProtocolError) or repr(usual) == repr(other)
+
+
+# Halves of surrogate pairs
+
+HALVES = [
+    ('"\\ud83d"', "\ufffd"),
+    ('"\\uDE42"', "\ufffd"),
+    ('"a\\ud83d\\n"', "a\ufffd\n"),
+    ('"\\ud83d\\ud83d\\ude42\\ude42"', "\ufffd🙂\ufffd"),
+    ('"\\\\ud83d"', "\\ud83d"),
+    ('"\\\\\\ud83d?"', "\\\ufffd?"),
+    ('"\\ud83d\\\\ude42"', "\ufffd\\ude42"),
+    ('{"\\ud83d":["\\ud83d№",1,{"a":"?\\ude42"}]}', {"\ufffd": ["\ufffd№", 1, {"a": "?\ufffd"}]}),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), HALVES)
+def test_half_a_surrogate_pair_becomes_a_replacement_character(text: str, value: Any) -> None:
+    assert loads(text) == value
+    assert loads(text, lambda item: item) == value
+    many = "[" + ",".join([text] * 5000) + "]"
+    assert loads(many) == loads(many, lambda item: item) == [value] * 5000
+
+
+def test_halves_of_surrogate_pairs_beside_many_escapes() -> None:
+    plain = '"' + "\\n\\ud83d" * 2000 + '"'
+    assert loads(f"[{{}},{plain}]") == [{}, "\n\ufffd" * 2000]
+    text, mended = "\\n\\ud83d?\U0010ffff" * 2000, "\n\ufffd?\U0010ffff" * 2000
+    assert loads(f'{{"\\ud83d":[1,"{text}","a"]}}') == {"\ufffd": [1, mended, "a"]}
+
+
+@given(values, st.sampled_from(["\ud83d", "\ude42", "\ud83dx"]))
+def test_halves_anywhere(value: Any, half: str) -> None:
+    text = json.dumps([{half: value}, half, f'"\\{half}'])
+    mended = half.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert loads(text) == [{mended: value}, mended, f'"\\{mended}']
+    dumps(loads(text))
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d', '"\\ud83"', '"\\ud83d\\x"', '["\\ud83d",NaN]'])
+def test_what_else_is_wrong_beside_half_a_pair(text: str) -> None:
+    with pytest.raises(InvalidJSON):
+        loads(text)
 
 
 @given(mutations(values.map(dumps), '[]{}",:\\0e.'))
@@ -204,11 +304,21 @@ def test_replace_bytes(value: Any, plain: Any) -> None:
         (1j, "complex"),
         ({b"key": 1}, "bytes"),
         ({(1, 2): 1}, "tuple"),
+        ({1j: 1}, "complex"),
     ],
 )
 def test_replace_bytes_names_the_type_that_it_refuses(value: Any, name: str) -> None:
     with pytest.raises(TypeError, match=f"type {name} cannot be sent"):
         replace_bytes(value, size)
+
+
+@pytest.mark.parametrize("key", [(1, 2), frozenset({1})])
+def test_a_key_that_has_no_text_is_refused(key: Any) -> None:
+    def default(value: Any) -> Any:
+        return list(value)
+
+    with pytest.raises(TypeError, match=f"type {type(key).__name__} cannot be sent as a dict's"):
+        replace_bytes({key: 1}, size, default)
 
 
 def test_replace_bytes_asks_default_for_a_plainer_value() -> None:

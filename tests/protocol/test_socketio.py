@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from realtime.exceptions import (
     InvalidEventName,
+    InvalidJSON,
     InvalidNamespace,
     InvalidPlaceholder,
     MissingBinary,
@@ -22,6 +24,7 @@ from realtime.protocol.socketio import (
     CONNECT_ERROR,
     EVENT,
     RESERVED_EVENTS,
+    Decoder,
     Packet,
     PacketType,
     check_event_name,
@@ -39,6 +42,7 @@ from .socketio_examples import (
     TEXT_PACKETS,
     decode,
     make_decoder,
+    placeholder,
 )
 
 # Encoding
@@ -175,6 +179,19 @@ def test_long_packets_are_parsed_in_linear_time() -> None:
         with pytest.raises(ProtocolError):
             make_decoder().add(text)
     assert time.process_time() - start < 1
+
+
+def test_a_long_binary_packet_is_parsed_once_it_is_complete() -> None:
+    decoder = Decoder(max_attachments=2, max_bytes=10)
+    data = ["a", placeholder(1), [{"b": placeholder(0)}] + [{}] * 1000]
+    assert decoder.add("52-" + json.dumps(data)) is None
+    assert decoder.add(b"x") is None
+    packet = decoder.add(b"y")
+    assert packet == Packet(EVENT, data=["a", b"y", [{"b": b"x"}] + [{}] * 1000])
+    assert decoder.completed == ("52-" + json.dumps(data), (b"x", b"y"))
+    decoder.add('51-["a",' + "[]," * 1000)
+    with pytest.raises(InvalidJSON):
+        decoder.add(b"x")
 
 
 # Names

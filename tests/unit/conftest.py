@@ -13,9 +13,10 @@ from channels.layers import channel_layers
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer, unsent
+from realtime import NamespaceConsumer, dispatch, unsent
 from realtime.hub import Hub, ensure_hub, process
 from realtime.testing import Client
+from realtime.transports import connection, direct
 from tests.unit import routing
 
 from .probes import Probe, Wire
@@ -47,6 +48,13 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
         left = running.stats()
         assert not any(left.values()), left
     channel_layers.backends.clear()
+
+
+@pytest.fixture(autouse=True)
+def _turns_by_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still ends no turn: only tests of that move the clock."""
+    for module in (connection, direct, dispatch):
+        monkeypatch.setattr(module, "SECONDS_PER_TURN", 60)
 
 
 @pytest.fixture(autouse=True)

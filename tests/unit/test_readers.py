@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports import on_uvicorn
+from realtime.transports import direct, on_uvicorn
 from realtime.transports.connection import FRAMES_PER_TURN
 from realtime.transports.frames import Frames
 from realtime.transports.lighten import are_known
@@ -211,3 +211,15 @@ async def test_a_task_that_a_handler_waits_in_holds_no_frame(peer: Peer, main: t
     assert main.notes == []
     main.gate.set()
     await peer.until(lambda: 1 in main.notes)
+
+
+async def test_after_a_while_others_have_their_turn(
+    peer: Peer, main: type[Main], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "SECONDS_PER_TURN", -1)
+    peer.receive(*map(note, range(5)))
+    assert main.notes == [0]
+    assert not peer.transport.reading
+    await peer.until(lambda: len(main.notes) == 5)
+    assert main.notes == list(range(5))
+    await peer.until(lambda: peer.transport.reading)

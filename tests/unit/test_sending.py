@@ -126,6 +126,47 @@ async def test_what_cannot_be_sent_is_an_error_where_it_is_sent(
     assert await (await connect()).call("send") == "refused"
 
 
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        (("fine", object()), TypeError, "argument 2 of 'x' .* type object cannot be sent"),
+        (({(1, 2): 3},), TypeError, "argument 1 of 'x' .* type tuple .* as a dict's key"),
+        (({frozenset(): 3},), TypeError, "argument 1 of 'x' .* type frozenset .* dict's key"),
+        ((1, {"a": ["\ud83d"]}), ValueError, "argument 2 of 'x' .* half a surrogate pair"),
+        (({"\ud83d": 1},), ValueError, "argument 1 of 'x' .* half a surrogate pair"),
+        ((b"x", CYCLE), ValueError, "argument 2 of 'x' .* stands in itself"),
+        ((10**5000,), ValueError, "argument 1 of 'x' cannot be sent"),
+    ],
+)
+async def test_what_cannot_be_sent_is_named(
+    serve: Serve, connect: Connect, args: Any, error: type[Exception], message: str
+) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def send(self) -> str:
+            for emit in (self.emit, self.namespace.emit, realtime.emit):
+                with pytest.raises(error, match=message):
+                    emit("x", *args)
+            with pytest.raises(error, match=message):
+                await self.acall("x", *args)
+            with pytest.raises(ValueError, match=r"the name of .* half a surrogate pair"):
+                self.emit("\ud83d")
+            return "refused"
+
+        @event
+        async def answer(self) -> Any:
+            return args
+
+    serve(Main)
+    client = await connect()
+    assert await client.call("send") == "refused"
+    assert (await client.call("answer"))["error"]["code"] == "server_error"
+
+
 async def test_plain_calls_may_be_awaited(serve: Serve, connect: Connect) -> None:
     class Main(NamespaceConsumer):
         async def connect(self, auth: dict[str, Any]) -> None:

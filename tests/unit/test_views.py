@@ -190,6 +190,13 @@ async def test_send(http: AsyncClient, crowd: Crowd) -> None:
 
 
 @pytest.mark.usefixtures("_open")
+async def test_send_half_a_surrogate_pair(http: AsyncClient, crowd: Crowd) -> None:
+    body = {"event": "news", "args": ["good morning \ud83d"]}
+    assert (await post(http, crowd["ann"].sid, body)).status_code == 200
+    assert await crowd["ann"].receive() == ("news", "good morning \ufffd")
+
+
+@pytest.mark.usefixtures("_open")
 @pytest.mark.parametrize("sid", ["nobody", "x" * 26, "%00", "x" * 2000, "№1"])
 async def test_a_client_that_is_not_there(http: AsyncClient, crowd: Crowd, sid: str) -> None:
     response = await post(http, sid)
