@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run cluster test test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
+.PHONY: help run cluster test test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,13 +22,18 @@ run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 cluster: $(VENV)/cluster.stamp ## serve the demo from three processes, on ports 7000 to 7002
 	$(BIN)/python -m project.cluster
 
-test: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## run all tests; on Debian and Ubuntu, install what they need
-	@.ci/packages
-	@$(MAKE) --no-print-directory $(VENV)/mariadb.stamp
-	@$(NODE_CLIENT_IF_ANY)
+test: test-tools ## run the tests; on Debian and Ubuntu, install what they need
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+
+test-tools: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+	@.ci/packages
+	@$(MAKE) --no-print-directory $(VENV)/mariadb.stamp
+	@$(NODE_CLIENT_IF_ANY)
+
+test-extra: test-tools ## run the variants that `make test` leaves out: other servers, databases, layers and themes
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m extra
 
 test-matrix: $(VENV)/dev.stamp ## the quick tests and the official clients, on each Python and Django; ARGS="3.13-6.1" for one pair
 	@$(NODE_CLIENT_IF_ANY)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
@@ -16,10 +17,19 @@ from tests.live import KINDS, LiveServer
 from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
+from tests.variants import is_extra
 
 ServerFactory = Callable[..., LiveServer]
 ClusterFactory = Callable[..., LiveCluster]
 NginxFactory = Callable[..., Nginx]
+
+
+@pytest.hookimpl(tryfirst=True)  # before they are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the variants that have a command of their own."""
+    for item in items:
+        if is_extra(item.nodeid):
+            item.add_marker(pytest.mark.extra)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -38,6 +48,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let SQLite write to a file, since several threads do: one in memory has no WAL."""
+    database = settings.DATABASES["default"]
+    if "sqlite3" in database["ENGINE"]:
+        file = tmp_path_factory.mktemp("database") / "tests.sqlite3"
+        database.setdefault("TEST", {})["NAME"] = str(file)
 
 
 @pytest.fixture(params=KINDS)

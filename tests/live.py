@@ -14,8 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.ports import HOST, free_port
 from tests.processes import ROOT, LiveProcess
 
@@ -27,11 +25,7 @@ LOOP_KINDS = (*KINDS, "uvicorn-uvloop")
 # Servers that Realtime knows nothing of: it reads and writes as ASGI says.
 PLAIN_ASGI_KINDS = ("granian", "hypercorn")
 
-# For tests that are long on so many: `make test` runs them on the first kinds, the matrix on all.
-EVERY_KIND = (
-    *KINDS,
-    *(pytest.param(kind, marks=pytest.mark.matrix) for kind in PLAIN_ASGI_KINDS),
-)
+EVERY_KIND = (*KINDS, *PLAIN_ASGI_KINDS)
 
 
 def _command(kind: str, application: str, port: int) -> list[str]:

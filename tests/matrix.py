@@ -111,7 +111,7 @@ def test(python: Path) -> bool:
     options = (
         "-q",
         "-m",
-        "not soak",
+        "not soak and not extra",
         "-n",
         os.environ.get("MATRIX_WORKERS", "3"),
         "--dist",

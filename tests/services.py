@@ -33,7 +33,7 @@ class PostgreSQL(Service):
         if not folders:
             missing("PostgreSQL", "apt-get install postgresql")
         self._programs = folders[-1].parent
-        self._folder = Path(tempfile.mkdtemp(prefix="realtime-postgresql-"))
+        self._folder = _new_folder("postgresql")
         self._data = self._folder / "data"
         self._template: str | None = None
         self.port = free_port()
@@ -114,7 +114,7 @@ class MariaDB(LiveProcess):
             missing("MariaDB", "apt-get install mariadb-server")
         if find_spec("MySQLdb") is None:
             missing("mysqlclient", "see requirements-mariadb.txt")
-        self._data = Path(tempfile.mkdtemp(prefix="realtime-mariadb-"))
+        self._data = _new_folder("mariadb")
         port = free_port()
         # It leaves root for this account by itself.
         user = ["--user=mysql"] if os.geteuid() == 0 else []
@@ -151,6 +151,13 @@ class MariaDB(LiveProcess):
         url = f"mysql://root@{HOST}:{self.port}/{name}"
         migrate(url)
         return url
+
+
+def _new_folder(name: str) -> Path:
+    """Return a new folder for a server's data: in memory, where the machine has room for that."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 1024**3
+    return Path(tempfile.mkdtemp(prefix=f"realtime-{name}-", dir=memory if roomy else None))
 
 
 def missing(what: str, how: str) -> NoReturn:

@@ -27,7 +27,7 @@ from tests.clients.wire import (
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
 
-CLIENTS, WARM_UP = 1000, 100
+CLIENTS, WARM_UP = 500, 100
 AT_ONCE = 16
 # Short enough for those who fall silent, and long enough for the others on a busy machine.
 TIMES = {"PING_INTERVAL": 1, "PING_TIMEOUT": 4, "CONNECT_TIMEOUT": 5, "UPGRADE_TIMEOUT": 5}

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 from project.settings import *  # noqa: F403
-from project.settings import CHANNEL_LAYERS, DATABASES, LOGGING, REALTIME
+from project.settings import CHANNEL_LAYERS, LOGGING, REALTIME
 
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 
@@ -34,10 +32,5 @@ if "LAYER_OVERRIDES" in os.environ:
     CHANNEL_LAYERS["default"].setdefault("CONFIG", {}).update(
         json.loads(os.environ["LAYER_OVERRIDES"])
     )
-
-if "sqlite3" in DATABASES["default"]["ENGINE"]:
-    # A file, since several threads write: a database in memory has no WAL.
-    name = f"realtime-{os.getpid()}.sqlite3"
-    DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / name)}
 
 globals().update(json.loads(os.environ.get("DJANGO_OVERRIDES", "{}")))

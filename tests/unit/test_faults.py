@@ -244,7 +244,7 @@ async def test_while_the_server_stops(
     serve_failing(serve, Failing, fault, "disconnect")
     await connect("/")
     await connect("/")
-    await hub.close()
+    await hub.close(grace=0.5)
     assert [each["event"] for each in errors(records)] == ["disconnect"] * 2
 
 
@@ -377,7 +377,7 @@ async def test_a_consumer_that_cannot_be_made(
         assert await wire.connect("/x") == '44/x,{"message":"server error"}'
     assert await is_well(wire), "its connection lives on"
     assert hub.stats()["sockets"] == 1
-    (error,) = errors(records)
+    error = errors(records)[0]  # one each second, at most
     name = "-" if where == "route" else f"{__name__}.{Main.__qualname__}"
     assert (error["namespace"], error["event"], error["consumer"]) == ("/x", "connect", name)
 

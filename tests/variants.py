@@ -1,0 +1,33 @@
+"""
+Which variants of tests `make test` leaves to `make test-extra`, so that it takes minutes.
+
+Each has a sibling in `make test` that differs in one thing: another server, database, layer or
+theme. CI runs both.
+"""
+
+from __future__ import annotations
+
+# Where the tests are, and what is in the name of the variants.
+EXTRA = (
+    ("tests/clients/", "wsproto"),
+    ("tests/clients/", "granian"),
+    ("tests/clients/", "hypercorn"),
+    ("tests/clients/browser/test_admin_themes.py", "grappelli"),
+    ("tests/clients/browser/test_admin_themes.py", "-dark"),
+    ("tests/cluster/outside/", "pubsub"),
+    ("tests/cluster/test_faults.py", "pubsub"),
+    ("tests/cluster/test_round_robin.py", "pubsub"),
+    ("tests/packaging/", "wsproto"),
+    ("tests/packaging/test_deployment.py", "granian"),
+    ("tests/packaging/test_deployment.py", "hypercorn"),
+    ("tests/packaging/test_deployment.py", "websocket"),
+    ("tests/packaging/test_pages.py", "uvicorn"),
+    ("tests/presence/test_databases.py", "mariadb"),
+    ("tests/presence/test_servers.py", "mariadb"),
+)
+
+
+def is_extra(nodeid: str) -> bool:
+    """Tell whether a test is a variant that `make test-extra` runs."""
+    path, _, variant = nodeid.partition("[")
+    return any(path.startswith(where) and name in variant for where, name in EXTRA)
