@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, product
 
 _BRACKETS = b"[]{}"
 _OTHERS = bytes(set(range(256)) - set(_BRACKETS + b'"'))
 _TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-# Opening brackets become 1 and closing ones -1, as signed bytes.
-_STEPS = bytes.maketrans(b"[]", bytes([1, 255]))
+# How high each run of so many brackets climbs, and where it ends.
+_RUN = 8
+_RUNS = {
+    bytes(run): (max(heights), heights[-1])
+    for run in product(b"[]", repeat=_RUN)
+    if (heights := list(accumulate(1 if bracket == ord("[") else -1 for bracket in run)))
+}
 # In a text that is no longer, to count takes less time than to find.
 _SHORT = 2048
 # So many levels are taken away, the innermost first, before the rest is walked over.
-_LEAVES = 6
+_LEAVES = 2
 
 
 def is_deeper_than(text: str, depth: int) -> bool:
@@ -36,12 +41,18 @@ def _has_more_than(text: str, count: int) -> bool:
 
 
 def _are_deeper_than(brackets: bytes, depth: int) -> bool:
-    for level in range(_LEAVES):
-        if len(brackets) <= 2 * (depth - level):
+    for _ in range(_LEAVES):
+        if len(brackets) <= 2 * depth:
             return False
         brackets = brackets.replace(b"[]", b"")
-    steps = memoryview(brackets.translate(_STEPS)).cast("b")
-    return _LEAVES + max(accumulate(steps), default=0) > depth
+        depth -= 1
+    level = 0
+    for start in range(0, len(brackets), _RUN):
+        peak, end = _RUNS[brackets[start : start + _RUN].ljust(_RUN, b"]")]
+        if level + peak > depth:
+            return True
+        level += end
+    return False
 
 
 def _brackets(text: str) -> bytes:

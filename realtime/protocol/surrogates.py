@@ -22,7 +22,7 @@ _MENDED = frozenset({str, list, dict})
 
 # With fewer characters for each escape, these are unescaped all at once; with more escapes for each
 # text, the value is mended.
-_DENSE, _SPARSE = 20, 3
+_DENSE, _DENSE_IN_UNICODE, _SPARSE = 20, 10, 3
 
 _SHORT = 1000
 
@@ -51,28 +51,37 @@ def mend_json(text: str) -> str | None:
     Return a JSON text with U+FFFD for each escape of half a pair, or None where it takes less time
     to mend its value.
     """
-    if any(stand_in in text for stand_in in "\x01\x02\x03\x04"):
-        return text  # which is no JSON
-    count = _count_surrogates(text)
-    if count * 2 > (text.count('"') - text.count('\\"')) * _SPARSE:
+    count, marks = _count_surrogates(text), text.count('"')
+    if count * 2 > marks * _SPARSE or (
+        count * 8 > marks * _SPARSE and count * 2 > (marks - text.count('\\"')) * _SPARSE
+    ):
         return None
-    if count * _DENSE > len(text):
+    if count * (_DENSE if text.isascii() else _DENSE_IN_UNICODE) > len(text):
         return _unescape_surrogates(text, count)
     return replace_halves(text)
+
+
+def _has_stand_ins(text: str) -> bool:
+    """Tell whether that is no JSON text, which is to be told by its parser."""
+    return any(stand_in in text for stand_in in (_QUOTE, _BACKSLASH, _BACKSLASHES, _QUESTION))
 
 
 def replace_halves(text: str) -> str:
     """Return a JSON text with U+FFFD for each escape of half a pair, found one by one."""
     escaped = "\\\\" in text
+    if escaped and _has_stand_ins(text):
+        return text
     if escaped:  # now each backslash begins another escape
         text = text.replace("\\\\", _BACKSLASHES * 2)
     # An escape leaves a long text as narrow as it is; to make one takes longer where that is short.
-    text = _HALF.sub(REPLACEMENT if len(text) <= _SHORT else r"\\ufffd", text)
+    text = _HALF.sub(REPLACEMENT if len(text) <= _SHORT or not text.isascii() else r"\\ufffd", text)
     return text.replace(_BACKSLASHES, "\\") if escaped else text
 
 
 def _unescape_surrogates(text: str, count: int) -> str:
     """Let Python join the pairs of all escapes, and put a question mark for what is left."""
+    if _has_stand_ins(text):
+        return text
     text = text.replace("\\\\", _BACKSLASHES * 2)
     if text.count("\\") != count:
         text = text.replace("\\", _BACKSLASH)

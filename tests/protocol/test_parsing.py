@@ -96,6 +96,23 @@ def test_loads_refuses_deep_nesting(shape: tuple[str, str, str, int]) -> None:
             loads(opening * depth)
 
 
+@pytest.mark.parametrize("valley", range(1, 12))
+@pytest.mark.parametrize("opening", "[{")
+def test_loads_tells_the_depth_of_what_goes_up_and_down(valley: int, opening: str) -> None:
+    up, down = ("[", "]") if opening == "[" else ('{"a":', "}")
+    key = "" if opening == "[" else '"b":'
+
+    def text(depth: int) -> str:
+        tooth = key + deep(up, "1", down, valley)
+        wide = ",".join([tooth] * 40)
+        outer = f"[{wide}]" if opening == "[" else "{" + wide + "}"
+        return deep("[", outer, "]", depth - valley - 1)
+
+    loads(text(MAX_DEPTH))
+    with pytest.raises(InvalidJSON, match="more than 100 deep"):
+        loads(text(MAX_DEPTH + 1))
+
+
 @given(values)
 def test_brackets_in_texts_are_no_nesting(value: Any) -> None:
     brackets = ["[" * 200, '"{[' * 100, "\\[" * 150, "]}" * 100, '\\"[' * 60]
@@ -265,6 +282,7 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
         patch.setattr(surrogates, "_SPARSE", 10**9)
         for dense in (0, 10**9):
             patch.setattr(surrogates, "_DENSE", dense)
+            patch.setattr(surrogates, "_DENSE_IN_UNICODE", dense)
             assert json.loads(surrogates.mend_json(text) or "") == mended
 
 
