@@ -31,6 +31,8 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 _SHORT = 256
 # has its objects replaced while it is parsed, not afterwards,
 LONG_TO_WALK = 1024
+# is not encoded for msgspec where it goes beyond ASCII,
+_LONG_TO_ENCODE = 4096
 # and is parsed without the garbage collector.
 _LONG = 32_768
 
@@ -104,15 +106,17 @@ def _parse_long(text: str, replace: Replace | None) -> Any:
 
 def _is_slow_to_decode(text: str) -> bool:
     """
-    Tell whether msgspec would take long: it encodes a text beyond ASCII, and makes anew each of
-    the texts of one letter that Python has made already.
+    Tell whether msgspec would take long: it makes anew each of the texts of one letter that Python
+    has made already.
     """
-    return not text.isascii() or text.count('"') * 4 > len(text)
+    return text.count('"') * 4 > len(text)
 
 
 def _parse(text: str, replace: Replace | None) -> Any:
-    if (replace is not None and len(text) > LONG_TO_WALK) or (
-        "\\" in text and has_many_surrogates(text)
+    if (
+        (replace is not None and len(text) > LONG_TO_WALK)
+        or (len(text) > _LONG_TO_ENCODE and not text.isascii())
+        or ("\\" in text and has_many_surrogates(text))
     ):
         return _scan(text, replace)
     try:

@@ -295,3 +295,21 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
 def test_to_mend_a_text_makes_no_json_of_it(text: str, beside: str) -> None:
     with pytest.raises(InvalidJSON):
         loads(beside % text)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("letter", ["a", "№"])
+def test_javascript_s_constants_are_no_json(constant: str, letter: str) -> None:
+    for count in (0, 100, 20_000):
+        with pytest.raises(InvalidJSON):
+            loads("[" + f'"{letter}",' * count + f"{constant}]")
+
+
+@pytest.mark.parametrize("text", ["1", '"a"', "null", "true"])
+def test_what_has_no_objects_has_none_to_replace(text: str) -> None:
+    assert loads(text, lambda value: "replaced") == json.loads(text)
+
+
+def test_control_characters_beside_halves_and_backslashes_are_no_json() -> None:
+    with pytest.raises(InvalidJSON):
+        loads('["\\\\\\ud83d\x02"]')
