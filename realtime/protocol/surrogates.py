@@ -42,8 +42,8 @@ def _count_surrogates(text: str) -> int:
 
 
 def has_many_surrogates(text: str) -> bool:
-    """Tell whether that is much of the text."""
-    return _count_surrogates(text) * _DENSE > len(text)
+    """Tell whether there are some in a text of which escapes are much."""
+    return may_have_halves(text) and text.count("\\") * _DENSE > len(text)
 
 
 def mend_json(text: str) -> str | None:
