@@ -8,6 +8,7 @@ from typing import Any
 
 from .encoding import default, explain
 from .protocol import plain, socketio
+from .protocol.decoding import Decoder
 from .protocol.engineio import MESSAGE
 from .transports.frames import Frames
 
@@ -112,7 +113,7 @@ def decode_args(text: str, attachments: tuple[bytes, ...]) -> list[Any]:
 
 def decode_packet(text: str, attachments: tuple[bytes, ...]) -> socketio.Packet:
     """Return the packet of frames that are known to be good, with Engine.IO's type or without."""
-    decoder = socketio.Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
+    decoder = Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
     packet = decoder.add(text.removeprefix(MESSAGE))
     for attachment in attachments:
         packet = decoder.add(attachment)

@@ -25,6 +25,7 @@ from .exceptions import ClientDisconnected, ConnectionRefused
 from .hub import Hub, ensure_hub
 from .hub.calls import as_answer
 from .protocol import engineio, socketio
+from .protocol.decoding import Decoder
 from .scopes import complete_scope
 from .transports.frames import Frames
 from .transports.session import Session
@@ -113,7 +114,7 @@ class Client:
         self._answered: asyncio.Future[str] | None = None
         self._questions: dict[str, Any] = {}
         self._closed = asyncio.Event()
-        self._decoder = socketio.Decoder(max_attachments=sys.maxsize, max_bytes=sys.maxsize)
+        self._decoder = Decoder(max_attachments=sys.maxsize, max_bytes=sys.maxsize)
         self._session: TestSession | None = None
         self._reading: asyncio.Task[None] | None = None
 

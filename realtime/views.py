@@ -24,7 +24,7 @@ from .exceptions import (
     PresenceUnavailable,
     UnknownNamespace,
 )
-from .protocol.jsontext import loads
+from .protocol.parsing import loads
 
 View = Callable[..., HttpResponse]
 

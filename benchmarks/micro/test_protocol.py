@@ -8,7 +8,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from realtime.encoding import default
-from realtime.protocol import engineio, plain, socketio
+from realtime.protocol import decoding, engineio, plain, socketio
 from realtime.transports.frames import Frames, websocket_frame
 
 TEXT = "x" * 100
@@ -31,14 +31,14 @@ def test_encode_plain_event(benchmark: BenchmarkFixture, value: Any) -> None:
 @pytest.mark.parametrize("value", [TEXT, ORDER, "x" * 16_384], ids=["text", "object", "16k"])
 def test_decode_event(benchmark: BenchmarkFixture, value: Any) -> None:
     text, _ = socketio.encode(socketio.Packet(socketio.EVENT, "/", ["news", value], 12))
-    decoder = socketio.Decoder(max_attachments=100, max_bytes=1_000_000)
+    decoder = decoding.Decoder(max_attachments=100, max_bytes=1_000_000)
     packet = benchmark(decoder.add, text)
     assert packet.data == ["news", value]
 
 
 def test_decode_binary_event(benchmark: BenchmarkFixture) -> None:
     text, attachments = socketio.encode(socketio.Packet(socketio.EVENT, "/", ["news", b"x" * 100]))
-    decoder = socketio.Decoder(max_attachments=100, max_bytes=1_000_000)
+    decoder = decoding.Decoder(max_attachments=100, max_bytes=1_000_000)
 
     def decode() -> socketio.Packet | None:
         decoder.add(text)
@@ -49,7 +49,7 @@ def test_decode_binary_event(benchmark: BenchmarkFixture) -> None:
 
 
 def test_decode_ack(benchmark: BenchmarkFixture) -> None:
-    decoder = socketio.Decoder(max_attachments=100, max_bytes=1_000_000)
+    decoder = decoding.Decoder(max_attachments=100, max_bytes=1_000_000)
     assert benchmark(decoder.add, "312[true]").id == 12
 
 

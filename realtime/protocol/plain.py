@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..exceptions import InvalidAckId, InvalidBase64, InvalidPayload
-from .jsontext import dumps, is_plain, loads, replace_bytes, unsupported
+from .jsontext import dumps, is_plain, replace_bytes, unsupported
+from .parsing import loads
 from .socketio import MAX_ACK_ID, check_event_name
 
 BYTES_KEY = "$bytes"

@@ -1,5 +1,5 @@
 """
-Socket.IO v5: packets and their text and binary encoding.
+Socket.IO v5: packets, what may be in them, and how they are encoded.
 
 Specification: https://github.com/socketio/socket.io-protocol (sections "Packet encoding",
 "Packet types").
@@ -7,36 +7,14 @@ Specification: https://github.com/socketio/socket.io-protocol (sections "Packet 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
-from ..exceptions import (
-    EmptyPacket,
-    InvalidAckId,
-    InvalidAttachments,
-    InvalidEventName,
-    InvalidNamespace,
-    InvalidPayload,
-    InvalidPlaceholder,
-    MissingBinary,
-    TooLarge,
-    UnexpectedBinary,
-    UnknownPacketType,
-)
-from .jsontext import (
-    LONG_TO_WALK,
-    Replace,
-    dumps,
-    is_plain,
-    loads,
-    replace_bytes,
-    replace_objects,
-    unsupported,
-)
+from ..exceptions import InvalidAckId, InvalidEventName, InvalidNamespace, InvalidPayload
+from .jsontext import dumps, is_plain, replace_bytes, unsupported
 
 RESERVED_EVENTS = frozenset(
     {
@@ -51,7 +29,6 @@ RESERVED_EVENTS = frozenset(
 
 # JavaScript's largest safe integer: no client counts further.
 MAX_ACK_ID = 2**53 - 1
-_MAX_ID_DIGITS = 16
 
 
 class PacketType(IntEnum):
@@ -67,12 +44,8 @@ class PacketType(IntEnum):
 
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = PacketType
-_TYPES = {str(int(member)): member for member in PacketType}
-_DIGITS = tuple(_TYPES)
-# What nearly all packets are: a text event, with its namespace and its id, before its list.
-_TEXT_EVENT = re.compile(rf"2(?:(/[^,?]*+),)?(\d{{0,{_MAX_ID_DIGITS - 1}}})(?=\[)", re.ASCII)
+_DIGITS = tuple(str(int(member)) for member in PacketType)
 _BINARY = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
-_TEXT = {binary: text for text, binary in _BINARY.items()}
 
 
 class Packet(msgspec.Struct, frozen=True, gc=False):
@@ -151,152 +124,9 @@ def _encode_namespace(namespace: str, query: str) -> str:
     return f"{namespace}?{query}," if query else f"{namespace},"
 
 
-class Decoder:
-    """
-    Puts packets together from the texts and attachments of one connection.
-
-    At most `max_attachments` attachments, of `max_bytes` bytes in all, are kept for one packet.
-    `completed` has the frames of the last packet that attachments completed.
-    """
-
-    __slots__ = (
-        *("_attachments", "_max_attachments", "_max_bytes", "_missing", "_pending", "_room"),
-        "completed",
-    )
-
-    def __init__(self, *, max_attachments: int, max_bytes: int) -> None:
-        self._max_attachments = max_attachments
-        self._max_bytes = max_bytes
-        self._attachments: list[bytes] = []
-        # The packet that they belong to; a long one as it came: parsed, it takes more memory.
-        self._pending: tuple[str, _Head, Packet | None] | None = None
-        self._missing = 0
-        self._room = max_bytes
-        self.completed: tuple[str, tuple[bytes, ...]] = ("", ())
-
-    def add(self, frame: str | bytes, start: int = 0) -> Packet | None:
-        """
-        Return the packet that this frame completes, or None while attachments are due.
-
-        In a text the packet begins at `start`: what is before that is another layer's.
-
-        Raises a ProtocolError of the kind that is named in `realtime.exceptions`.
-        """
-        if isinstance(frame, bytes):
-            return self._add_attachment(frame)
-        if self._pending is not None:
-            raise MissingBinary(f"{self._missing} attachments were due, a text packet came")
-        match = _TEXT_EVENT.match(frame, start)
-        if match is not None:
-            return _parse_text_event(frame, match)
-        head = _parse_head(frame, start)
-        count = head[1]
-        if count is None:
-            return _parse_packet(frame, head)
-        if count > self._max_attachments:
-            raise InvalidAttachments(
-                f"{count} attachments, at most {self._max_attachments} are accepted"
-            )
-        if count == 0:
-            return self._complete(frame, head, None, ())
-        packet = None
-        if len(frame) <= LONG_TO_WALK or head[-1] >= len(frame):
-            packet = _parse_packet(frame, head)
-        self._pending = frame, head, packet
-        self._missing, self._room = count, self._max_bytes
-        return None
-
-    def _add_attachment(self, data: bytes) -> Packet | None:
-        if self._pending is None:
-            raise UnexpectedBinary("an attachment came that no packet announced")
-        self._room -= len(data)
-        if self._room < 0:
-            raise TooLarge(f"the attachments of one packet exceed {self._max_bytes} bytes")
-        self._attachments.append(data)
-        self._missing -= 1
-        if self._missing:
-            return None
-        pending, attachments = self._pending, tuple(self._attachments)
-        self._pending, self._attachments = None, []
-        return self._complete(*pending, attachments)
-
-    def _complete(
-        self, text: str, head: _Head, packet: Packet | None, attachments: tuple[bytes, ...]
-    ) -> Packet:
-        self.completed = text, attachments
-        place = _placing(attachments)
-        if packet is None:
-            return _parse_packet(text, head, place)
-        return msgspec.structs.replace(packet, data=replace_objects(packet.data, place))
-
-
-def _parse_text_event(text: str, match: re.Match[str]) -> Packet:
-    """Return the packet that `_TEXT_EVENT` found, the same that `_parse` would return."""
-    namespace, digits = match.groups("/")
-    data = loads(text[match.end() :])
-    ack_id = int(digits) if digits else None
-    _check_event(data, ack_id)
-    return Packet(EVENT, namespace, data, ack_id)
-
-
-# What stands before a packet's data: its type, how many attachments it has if it is of a binary
-# type, namespace, query and acknowledgement id, and where the data begins.
-_Head = tuple[PacketType, int | None, str, str, int | None, int]
-
-
-def _parse_head(text: str, start: int) -> _Head:
-    try:
-        kind = _TYPES[text[start]]
-    except IndexError:
-        raise EmptyPacket("an empty Socket.IO packet") from None
-    except KeyError:
-        raise UnknownPacketType(f"unknown Socket.IO packet type {text[start]!r}") from None
-    position, count, namespace, query = start + 1, None, "/", ""
-    if kind in _TEXT:
-        kind = _TEXT[kind]
-        count, position = _parse_attachment_count(text, position)
-    if text.startswith("/", position):
-        namespace, query, position = _parse_namespace(text, position)
-    ack_id, position = _parse_id(text, position)
-    return kind, count, namespace, query, ack_id, position
-
-
-def _parse_packet(text: str, head: _Head, replace: Replace | None = None) -> Packet:
-    """Return the packet that begins so; `replace` is for the objects in its data."""
-    kind, _, namespace, query, ack_id, position = head
-    data = None
-    if position < len(text):
-        data = loads(text[position:], replace)
-        if data is None:
-            raise InvalidPayload("a payload is an object, a list or a text, not null")
-    _VALIDATORS[kind](data, ack_id)
-    return Packet(kind, namespace, data, ack_id, query)
-
-
-def _parse_attachment_count(text: str, start: int) -> tuple[int, int]:
-    end = text.find("-", start, start + _MAX_ID_DIGITS - 1)
-    digits = text[start:end]
-    if end < 0 or not (digits.isascii() and digits.isdigit()):
-        raise InvalidAttachments("a binary packet without its count of attachments")
-    return int(digits), end + 1
-
-
-def _parse_namespace(text: str, start: int) -> tuple[str, str, int]:
-    end = text.find(",", start)
-    if end < 0:
-        end = len(text)
-    name, _, query = text[start:end].partition("?")
-    return name, query, end + 1
-
-
-def _parse_id(text: str, start: int) -> tuple[int | None, int]:
-    head = text[start : start + _MAX_ID_DIGITS + 1]
-    count = len(head) - len(head.lstrip("0123456789"))
-    if count == 0:
-        return None, start
-    if count > _MAX_ID_DIGITS or (value := int(head[:count])) > MAX_ACK_ID:
-        raise InvalidAckId("the acknowledgement id is larger than the largest safe integer")
-    return value, start + count
+def check_payload(kind: PacketType, data: Any, ack_id: int | None) -> None:
+    """Raise a ProtocolError where a packet of a text type cannot have such data, or such an id."""
+    _CHECKS[kind](data, ack_id)
 
 
 def _check_connect(data: Any, ack_id: int | None) -> None:
@@ -332,13 +162,13 @@ def _check_ack(data: Any, ack_id: int | None) -> None:
         raise InvalidPayload("ACK takes a list")
 
 
-_VALIDATORS: dict[PacketType, Callable[[Any, int | None], None]] = {
-    CONNECT: _check_connect,
-    DISCONNECT: _check_disconnect,
-    EVENT: _check_event,
-    ACK: _check_ack,
-    CONNECT_ERROR: _check_connect_error,
-}
+_CHECKS: tuple[Callable[[Any, int | None], None], ...] = (
+    _check_connect,
+    _check_disconnect,
+    _check_event,
+    _check_ack,
+    _check_connect_error,
+)
 
 
 def check_event_name(name: Any) -> None:
@@ -353,22 +183,3 @@ def check_namespace(name: Any) -> None:
     """Raise InvalidNamespace for what cannot stand as a namespace in a packet."""
     if not isinstance(name, str) or not name.startswith("/") or "," in name or "?" in name:
         raise InvalidNamespace(f'a namespace is a text like "/users", not {name!r}')
-
-
-def _placing(attachments: tuple[bytes, ...]) -> Replace:
-    """
-    Return what puts attachments in the place of their placeholders.
-
-    Each stands in one place only: many for one would let a small packet become a huge answer.
-    """
-    left = dict(enumerate(attachments))
-
-    def place(value: dict[str, Any]) -> Any:
-        if value.get("_placeholder") is not True:
-            return value
-        number = value.get("num")
-        if type(number) is not int or number not in left:
-            raise InvalidPlaceholder("a placeholder whose attachment is missing, or already placed")
-        return left.pop(number)
-
-    return place

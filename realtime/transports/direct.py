@@ -26,6 +26,9 @@ from .writers import HIGH_WATER, TransportWriter
 if TYPE_CHECKING:
     from ..hub import Hub
 
+# The time that a frame of more characters takes is counted.
+_LARGE = 4096
+
 
 class DirectReader(Reader, ABC):
     """
@@ -37,7 +40,9 @@ class DirectReader(Reader, ABC):
     server writes by itself has its bounds, and whatever ends the transport ends the connection.
     """
 
-    __slots__ = ("_direct", "_finder", "_held", "_lost", "_server", "_splitter", "_waiter")
+    __slots__ = (
+        *("_direct", "_finder", "_held", "_lost", "_server", "_spent", "_splitter", "_waiter"),
+    )
 
     sees_pongs = True
 
@@ -52,6 +57,8 @@ class DirectReader(Reader, ABC):
         self._finder: CloseFinder | None = None
         self._held = False
         self._lost = False
+        # The time that large frames took since others had their turn.
+        self._spent = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._replace_server()
         if direct:
@@ -182,7 +189,7 @@ class DirectReader(Reader, ABC):
             self._held = False
             self._resume()
 
-    def _feed(self, connection: Connection) -> None:
+    def _feed(self, connection: Connection) -> None:  # noqa: PLR0912
         """Let the connection take what has come, as long as it can take more."""
         frames, splitter, started = 0, self._splitter, 0.0
         try:
@@ -202,7 +209,10 @@ class DirectReader(Reader, ABC):
                 if frame is None:
                     break
                 if isinstance(frame, (str, bytes)):
-                    connection.take(frame)
+                    if len(frame) <= _LARGE:
+                        connection.take(frame)
+                    elif self._take_large(connection, frame):
+                        return
                 elif not self._take_other(frame):
                     break
                 frames += 1
@@ -214,6 +224,21 @@ class DirectReader(Reader, ABC):
             connection.fail()
         if self._lost:
             connection.close("transport close")
+
+    def _take_large(self, connection: Connection, frame: str | bytes) -> bool:
+        """
+        Take a frame that may take long; tell whether others have their turn before the next.
+
+        One may come with each call of the transport, and uvloop calls many times in one turn.
+        """
+        started = monotonic()
+        connection.take(frame)
+        self._spent += monotonic() - started
+        if self._spent <= SECONDS_PER_TURN:
+            return False
+        self._spent = 0.0
+        self._hold(connection, give_way())
+        return True
 
     def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         self._held = True

@@ -16,6 +16,7 @@ from ..inbox import Event, Source
 from ..limits import Bucket
 from ..messages import Format, decode_packet, encode
 from ..protocol import engineio, socketio
+from ..protocol.decoding import Decoder
 from .connection import count_key
 from .frames import Frames
 from .heartbeats import NEVER
@@ -69,7 +70,7 @@ class Session(WatchedConnection):
         self._connects = Bucket(hub.connect_rate, hub.loop.time())
         # Whether the client has sent anything since it was last looked at whether it answers.
         self._heard = False
-        self._decoder = socketio.Decoder(
+        self._decoder = Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
         # The turn in which the client has to have a socket.

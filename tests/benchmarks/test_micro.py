@@ -27,12 +27,12 @@ def test_no_payload_costs_much_more_than_the_standard_library_takes() -> None:
     """A short search, for what is far beyond: this machine may have others at work."""
     found = costly_payloads.search(seconds=15, size=300_000, seed=7)
     cost, payload = found[0]
-    assert cost.excess < 2 * costly_payloads.ALLOWED, (cost, payload)
+    assert cost.excess < 3 * costly_payloads.ALLOWED, (cost, payload)
 
 
 def test_the_search_finds_what_is_costly() -> None:
     slow = msgspec.json.Decoder().decode
-    way = costly_payloads.Way("[", "0]", slow)
+    way = costly_payloads.Way("[", "0]", slow, lambda text: [text])
     cost = costly_payloads.measure(
         costly_payloads.Payload("slow", ("1e300",)), 300_000, ways={"slow": way}
     )

@@ -15,6 +15,7 @@ from realtime.exceptions import (
     ProtocolError,
     UnknownPacketType,
 )
+from realtime.protocol.decoding import Decoder
 from realtime.protocol.socketio import (
     ACK,
     CONNECT,
@@ -23,7 +24,6 @@ from realtime.protocol.socketio import (
     EVENT,
     MAX_ACK_ID,
     RESERVED_EVENTS,
-    Decoder,
     Packet,
 )
 

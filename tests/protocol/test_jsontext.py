@@ -1,4 +1,4 @@
-"""JSON text and the walk over values."""
+"""Values as JSON text, and the walk over them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from realtime.exceptions import InvalidJSON, ProtocolError
-from realtime.protocol import jsontext
-from realtime.protocol.jsontext import MAX_DEPTH, dumps, is_plain, loads, replace_bytes
+from realtime.protocol.jsontext import dumps, is_plain, replace_bytes
+from realtime.protocol.parsing import loads
 
-from . import arguments_with_bytes, attempt, mutations, values, values_with_bytes
+from . import arguments_with_bytes, values, values_with_bytes
 
 Point = namedtuple("Point", "x y")
 
@@ -31,207 +29,6 @@ class Level(enum.IntEnum):
 
 class Weight(float):
     pass
-
-
-# loads
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("null", None),
-        ("true", True),
-        ("0", 0),
-        ("-0.5e1", -5.0),
-        ("18446744073709551616", 2**64),
-        ("-9223372036854775809", -(2**63) - 1),
-        ('"\\u0000\\ud83d\\ude42 \u2028"', "\0🙂 \u2028"),
-        (' { "a" : [ ] } ', {"a": []}),
-        ('{"a":1,"a":2}', {"a": 2}),
-        ('"' + "[" * 1000 + '"', "[" * 1000),
-    ],
-)
-def test_loads(text: str, value: Any) -> None:
-    assert loads(text) == value
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "[",
-        "[1,]",
-        "{1:2}",
-        "{'a':1}",
-        "[]]",
-        "[] []",
-        "nul",
-        "NaN",
-        "-Infinity",
-        "01",
-        "+1",
-        ".5",
-        "٣",
-        "1" * 5000,
-        '"a\nb"',
-        '"\\x41"',
-        '"\ud800"',
-        "\ufeff1",
-        "\x00",
-        "// comment",
-    ],
-)
-def test_loads_refuses_what_is_not_json(text: str) -> None:
-    with pytest.raises(InvalidJSON, match="invalid JSON"):
-        loads(text)
-
-
-def deep(opening: str, middle: str, closing: str, depth: int) -> str:
-    return opening * depth + middle + closing * depth
-
-
-SHAPES = {
-    "lists": ("[", "", "]", 1),
-    "lists of a number": ("[", "1", "]", 1),
-    "dicts": ('{"a":', "1", "}", 1),
-    "lists of dicts": ('[{"a":', "1", "}]", 2),
-    "at the end of wide lists": ('["[",1,', "2", "]", 1),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-def test_loads_refuses_deep_nesting(shape: tuple[str, str, str, int]) -> None:
-    opening, middle, closing, containers = shape
-    depth = MAX_DEPTH // containers
-    loads(deep(opening, middle, closing, depth))
-    with pytest.raises(InvalidJSON, match="more than 100 deep"):
-        loads("[" + deep(opening, middle, closing, depth) + "]")
-    for depth in (1_000, 100_000):
-        with pytest.raises(InvalidJSON):
-            loads(deep(opening, middle, closing, depth))
-        with pytest.raises(InvalidJSON):
-            loads(opening * depth)
-
-
-@given(values)
-def test_brackets_in_texts_are_no_nesting(value: Any) -> None:
-    brackets = ["[" * 200, '"{[' * 100, "\\[" * 150, "]}" * 100, '\\"[' * 60]
-    beside = [brackets, value, *brackets]
-    assert loads(json.dumps(beside)) == beside
-    with pytest.raises(InvalidJSON, match="more than 100 deep"):
-        loads(json.dumps([brackets, "X"]).replace('"X"', deep("[", dumps(value), "]", 101)))
-
-
-def test_loads_accepts_much_that_is_flat() -> None:
-    assert loads("[" + "[],{}," * 1000 + "0]") == [[], {}] * 1000 + [0]
-
-
-@given(st.text() | st.text('[]{}",:\\ 0123456789.-eEtrufalsn', max_size=20))
-def test_loads_agrees_with_the_standard_library(text: str) -> None:
-    """What it accepts is JSON; what it refuses is not, or is out of its range."""
-    result = attempt(loads, text)
-    if isinstance(result, ProtocolError):
-        assert type(result) is InvalidJSON
-    else:
-        assert json.loads(text) == result
-
-
-NUMBERS = [
-    *("1e300", "-1E+300", "5e-324", "1.7976931348623157e308", "2.2250738585072011e-308", "-0.0"),
-    *("9007199254740993.0", "0.500000000000000055511151231257827021181583404541015625", "1e-999"),
-]
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("count", [1, 10_000])
-def test_loads_takes_every_number(number: str, count: int) -> None:
-    text = "[" + ",".join([number] * count) + "]"
-    assert loads(text) == json.loads(text)
-
-
-def test_after_a_slow_text_floats_are_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 0.01, 0.02, 1.0, 1.0])
-    monkeypatch.setattr(jsontext, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(jsontext, "_decode", lambda text: "msgspec")
-    watch = jsontext._Watch()
-    assert [watch.decode("[0.5]") for _ in range(3)] == ["msgspec", [0.5], "msgspec"]
-
-
-@pytest.mark.parametrize("number", ["1e309", "-1e999", "1" * 400 + ".0", "0.0000001e316"])
-@pytest.mark.parametrize("text", ["[%s]", "[0.5,%s]", '["№",' + '"a",' * 20_000 + "%s]"])
-def test_loads_refuses_numbers_that_are_out_of_range(number: str, text: str) -> None:
-    with pytest.raises(InvalidJSON, match="out of range"):
-        loads(text % number)
-
-
-@given(
-    mutations(values.map(dumps) | values.map(json.dumps), '[]{}",:\\0e.')
-    | st.text('[]{}",:\\0123456789.-eEtrufalsnNI', max_size=20)
-)
-def test_every_way_to_parse_gives_the_same_answer(text: str) -> None:
-    usual = attempt(loads, text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsontext, "LONG_TO_WALK", -1)
-        patch.setattr(jsontext, "_is_slow_to_decode", lambda text: True)
-        patch.setattr(jsontext, "_LONG", -1)
-        standard = attempt(loads, text)
-        replaced = attempt(lambda text: loads(text, lambda value: value), text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsontext, "_WATCHED", -1)
-        looked_at = attempt(loads, text)
-    for other in (standard, replaced, looked_at):
-        assert type(usual) is type(other)
-        assert isinstance(usual, ProtocolError) or repr(usual) == repr(other)
-
-
-# Halves of surrogate pairs
-
-HALVES = [
-    ('"\\ud83d"', "\ufffd"),
-    ('"\\uDE42"', "\ufffd"),
-    ('"a\\ud83d\\n"', "a\ufffd\n"),
-    ('"\\ud83d\\ud83d\\ude42\\ude42"', "\ufffd🙂\ufffd"),
-    ('"\\\\ud83d"', "\\ud83d"),
-    ('"\\\\\\ud83d?"', "\\\ufffd?"),
-    ('"\\ud83d\\\\ude42"', "\ufffd\\ude42"),
-    ('{"\\ud83d":["\\ud83d№",1,{"a":"?\\ude42"}]}', {"\ufffd": ["\ufffd№", 1, {"a": "?\ufffd"}]}),
-]
-
-
-@pytest.mark.parametrize(("text", "value"), HALVES)
-def test_half_a_surrogate_pair_becomes_a_replacement_character(text: str, value: Any) -> None:
-    assert loads(text) == value
-    assert loads(text, lambda item: item) == value
-    many = "[" + ",".join([text] * 5000) + "]"
-    assert loads(many) == loads(many, lambda item: item) == [value] * 5000
-
-
-def test_halves_of_surrogate_pairs_beside_many_escapes() -> None:
-    plain = '"' + "\\n\\ud83d" * 2000 + '"'
-    assert loads(f"[{{}},{plain}]") == [{}, "\n\ufffd" * 2000]
-    text, mended = "\\n\\ud83d?\U0010ffff" * 2000, "\n\ufffd?\U0010ffff" * 2000
-    assert loads(f'{{"\\ud83d":[1,"{text}","a"]}}') == {"\ufffd": [1, mended, "a"]}
-
-
-@given(values, st.sampled_from(["\ud83d", "\ude42", "\ud83dx"]))
-def test_halves_anywhere(value: Any, half: str) -> None:
-    text = json.dumps([{half: value}, half, f'"\\{half}'])
-    mended = half.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    assert loads(text) == [{mended: value}, mended, f'"\\{mended}']
-    dumps(loads(text))
-
-
-@pytest.mark.parametrize("text", ['"\\ud83d', '"\\ud83"', '"\\ud83d\\x"', '["\\ud83d",NaN]'])
-def test_what_else_is_wrong_beside_half_a_pair(text: str) -> None:
-    with pytest.raises(InvalidJSON):
-        loads(text)
-
-
-@given(mutations(values.map(dumps), '[]{}",:\\0e.'))
-def test_loads_survives_mutations(text: str) -> None:
-    result = attempt(loads, text)
-    assert not isinstance(result, ProtocolError) or type(result) is InvalidJSON
 
 
 # dumps

@@ -19,12 +19,12 @@ from realtime.exceptions import (
     TooLarge,
     UnexpectedBinary,
 )
+from realtime.protocol.decoding import Decoder
 from realtime.protocol.socketio import (
     CONNECT,
     CONNECT_ERROR,
     EVENT,
     RESERVED_EVENTS,
-    Decoder,
     Packet,
     PacketType,
     check_event_name,

@@ -13,7 +13,8 @@ from msgspec import structs
 from socketio.packet import Packet as ReferencePacket
 
 from realtime.exceptions import InvalidAttachments, MissingBinary, TooLarge, UnexpectedBinary
-from realtime.protocol import socketio
+from realtime.protocol import decoding
+from realtime.protocol.decoding import Decoder
 from realtime.protocol.socketio import (
     ACK,
     CONNECT,
@@ -22,7 +23,6 @@ from realtime.protocol.socketio import (
     EVENT,
     MAX_ACK_ID,
     RESERVED_EVENTS,
-    Decoder,
     Packet,
     PacketType,
     encode,
@@ -99,9 +99,19 @@ def test_garbage(frames: list[str | bytes]) -> None:
 def test_events_are_what_the_general_way_makes_of_them(text: str) -> None:
     usual = attempt(make_decoder().add, text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socketio, "_TEXT_EVENT", re.compile("(?!)"))
-        general = attempt(make_decoder().add, text)
+        for way in ("_match_text_list", "_match_binary_list"):
+            patch.setattr(decoding, way, re.compile("(?!)").match)
+        decoder = make_decoder()
+        decoder._usual = "no event"
+        general = attempt(decoder.add, text)
     assert repr(usual) == repr(general)
+
+
+@given(events(arguments), mutations(events(arguments).map(lambda p: encode(p)[0]), ALPHABET))
+def test_events_are_the_same_after_others(before: Packet, text: str) -> None:
+    decoder = make_decoder()
+    decoder.add(encode(before)[0])
+    assert repr(attempt(decoder.add, text)) == repr(attempt(make_decoder().add, text))
 
 
 @given(mutations(binary_packets.map(lambda p: encode(p)[0]), ALPHABET), st.lists(blobs))
