@@ -172,6 +172,11 @@ class NamespaceConsumer:
         return self._socket.sid
 
     @property
+    def namespace(self) -> str:
+        """The namespace's name, such as "/orders/7"."""
+        return self._socket.namespace
+
+    @property
     def user(self) -> Any:
         """The session's user, AnonymousUser where there is none."""
         return self._request["user"]
@@ -246,19 +251,19 @@ class NamespaceConsumer:
         return gateway.wait(lambda: self.acall(event, *args, timeout=timeout))
 
     @property
-    def namespace(self) -> Broadcaster:
+    def everyone(self) -> Broadcaster:
         """All sockets of this namespace, this one too."""
         return Broadcaster(self._target)
 
     @property
     def broadcast(self) -> Broadcaster:
         """All sockets of this namespace but this one."""
-        return self.namespace.excluding(self.sid)
+        return self.everyone.excluding(self.sid)
 
     @property
     def volatile(self) -> Broadcaster:
         """This client, with messages that it may miss while it is slow."""
-        return self.namespace.to(self.sid).volatile
+        return self.everyone.to(self.sid).volatile
 
     def to(self, *rooms: str) -> Broadcaster:
         """The other sockets in any of these rooms."""

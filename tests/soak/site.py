@@ -55,7 +55,7 @@ class DayConsumer(NamespaceConsumer):
         self.broadcast.volatile.emit("unclaimed", event)
 
     async def disconnect(self, reason: str) -> None:
-        self.namespace.to("all").emit("left", reason)
+        self.everyone.to("all").emit("left", reason)
 
 
 namespaces = [path("", DayConsumer.as_asgi()), path("orders/<int:pk>/", DayConsumer.as_asgi())]

@@ -38,7 +38,7 @@ async def test_a_consumer_knows_its_client(serve: Serve, probe: Probe, connect: 
     assert consumer.user is user
     assert consumer.session == {"cart": 3}
     assert consumer.kwargs == {"pk": 7, "part": "lid"}
-    assert consumer.scope["namespace"] == "/items/7/lid"
+    assert consumer.scope["namespace"] == consumer.namespace == "/items/7/lid"
     assert consumer.scope["url_route"]["kwargs"] == consumer.kwargs
     assert consumer.data == {"auth": {"token": "x"}}
     assert consumer.rooms == {"Room №1", ""}
@@ -139,7 +139,7 @@ async def test_what_connect_emits_leaves_after_the_answer(
     def greet(self: NamespaceConsumer) -> None:
         self.join("room")
         self.emit("message", "I'm server")
-        self.namespace.to("room").emit("to the room")
+        self.everyone.to("room").emit("to the room")
         self.emit("question", callback=print)
 
     class Async(NamespaceConsumer):

@@ -142,7 +142,7 @@ async def test_a_handler_joins_at_its_commit(serve: Serve, connect: Connect) -> 
         @event
         def enter(self) -> int:
             with transaction.atomic():
-                self.namespace.to(self.sid).on_commit().join("room")
+                self.everyone.to(self.sid).on_commit().join("room")
                 return len(self.rooms)
 
     serve(Main)

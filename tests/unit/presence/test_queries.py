@@ -130,7 +130,7 @@ async def test_users_who_are_online(cluster: Crowd) -> None:
 async def test_only_who_is_accepted_is_counted(serve: Serve, probe: Probe, new_wire: Any) -> None:
     class Main(NamespaceConsumer):
         async def connect(self, auth: dict[str, Any]) -> None:
-            probe.note(await self.namespace.acount())
+            probe.note(await self.everyone.acount())
             await probe.gate.wait()
             raise ConnectionRefused
 
@@ -147,7 +147,7 @@ async def test_hooks_and_handlers_count(serve: Serve, connect: Connect) -> None:
     class Main(NamespaceConsumer):
         async def receive(self, event: str, *args: Any) -> Any:
             self.join("a")
-            return await self.namespace.acount(), await self.broadcast.acount()
+            return await self.everyone.acount(), await self.broadcast.acount()
 
     serve(Main)
     client, _ = await connect(), await connect()
