@@ -75,7 +75,6 @@ class Broadcaster:
         excluded = self._target.excluded + check_rooms(names)
         return self._with(self._target._replace(excluded=excluded))
 
-    @property
     def volatile(self) -> Broadcaster:
         """Messages that a slow client may miss."""
         return self._with(volatile=True)

@@ -260,10 +260,9 @@ class NamespaceConsumer:
         """All sockets of this namespace but this one."""
         return self.everyone.excluding(self.sid)
 
-    @property
     def volatile(self) -> Broadcaster:
         """This client, with messages that it may miss while it is slow."""
-        return self.everyone.to(self.sid).volatile
+        return self.everyone.to(self.sid).volatile()
 
     def to(self, *rooms: str) -> Broadcaster:
         """The other sockets in any of these rooms."""

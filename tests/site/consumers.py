@@ -239,7 +239,7 @@ class LabConsumer(NamespaceConsumer):
         """Emit `n` messages of `size` characters as fast as the code runs."""
         target = self.to(room) if room else self
         if volatile:
-            target = target.volatile
+            target = target.volatile()
         text = "x" * size
         for number in range(n):
             target.emit("flood", number, text)

@@ -52,7 +52,7 @@ class DayConsumer(NamespaceConsumer):
         """Is allowed seldom."""
 
     async def receive(self, event: str, *args: Any) -> None:
-        self.broadcast.volatile.emit("unclaimed", event)
+        self.broadcast.volatile().emit("unclaimed", event)
 
     async def disconnect(self, reason: str) -> None:
         self.everyone.to("all").emit("left", reason)

@@ -53,7 +53,7 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
         (lambda sids: realtime.to(sids["dan"], "b").emit("said", 1), "ann bob dan"),
         (lambda sids: realtime.of("/").excluding("a").emit("said", 1), "bob dan"),
         (lambda sids: realtime.to("a", "b").excluding("b", sids["cleo"]).emit("said", 1), ""),
-        (lambda sids: realtime.to("b").volatile.emit("said", 1), "ann bob"),
+        (lambda sids: realtime.to("b").volatile().emit("said", 1), "ann bob"),
         (lambda sids: realtime.of("/users").emit("said", 1), ""),
     ],
 )
@@ -129,7 +129,7 @@ async def test_volatile_messages_are_dropped_first(new_wire: Any) -> None:
     for wire in (slow, quick):
         await wire.connect()
     slow.writer.buffered = 100_000
-    realtime.of().volatile.emit("dropped")
+    realtime.of().volatile().emit("dropped")
     realtime.emit("kept")
     assert await quick.next() == '42["dropped"]'
     assert await quick.next() == await slow.next() == '42["kept"]'

@@ -124,7 +124,7 @@ async def test_what_is_sent_is_what_was_given(crowd: Crowd) -> None:
 async def test_narrowing_keeps_the_commit(crowd: Crowd) -> None:
     def work() -> None:
         with transaction.atomic():
-            sockets = realtime.of().on_commit().to("a", "b").excluding("b").volatile
+            sockets = realtime.of().on_commit().to("a", "b").excluding("b").volatile()
             sockets.emit("last")
             realtime.emit("first")
 

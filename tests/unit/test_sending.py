@@ -34,8 +34,8 @@ Choose = Callable[[NamespaceConsumer, dict[str, str]], Any]
         (lambda me, sids: me.everyone.to("a"), "ann cleo"),
         (lambda me, sids: me.everyone.to("a").to(sids["dan"], me.sid), "ann cleo dan"),
         (lambda me, sids: me.everyone.excluding("a"), "bob dan"),
-        (lambda me, sids: me.volatile, "ann"),
-        (lambda me, sids: me.broadcast.volatile, "bob cleo dan"),
+        (lambda me, sids: me.volatile(), "ann"),
+        (lambda me, sids: me.broadcast.volatile(), "bob cleo dan"),
         (lambda me, sids: me, "ann"),
     ],
 )
