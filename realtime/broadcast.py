@@ -81,7 +81,7 @@ class Broadcaster:
 
     def on_commit(self, using: str | None = None) -> Broadcaster:
         """
-        Emit, join, leave and disconnect when the transaction of the database `using` (the default
+        Emit, join, leave and close when the transaction of the database `using` (the default
         one without it) is committed, and not at all if it is rolled back; at once where there is
         none.
 
@@ -115,11 +115,11 @@ class Broadcaster:
         """Take all of them out of these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("leave", check_rooms(rooms))
 
-    def disconnect(self) -> Pending:
+    def close(self) -> Pending:
         """
         Disconnect all of them from the namespace. Where nobody can be reached, the same as `emit`.
         """
-        return self._command("disconnect", ())
+        return self._command("close", ())
 
     def _command(self, action: str, names: tuple[str, ...]) -> Pending:
         def act(gateway: Gateway) -> None:

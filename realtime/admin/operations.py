@@ -192,7 +192,7 @@ class Disconnect(Operation):
     hurts = True
 
     def act(self, part: Part, data: Data) -> Pending:
-        return part.sockets.disconnect()
+        return part.sockets.close()
 
     def touched(self, selection: Selection, data: Data) -> SocketQuerySet:
         return selection.sockets

@@ -26,7 +26,7 @@ class HubActions:
         self._hub.deliver(Target(emit.namespace, emit.rooms, emit.excluded), message)
 
     def execute(self, command: Command) -> None:
-        """Let local sockets join or leave rooms, or disconnect them."""
+        """Let local sockets join or leave rooms, or close them."""
         target = Target(command.namespace, command.rooms, command.excluded)
         self._hub.execute(target, command.action, command.names)
 

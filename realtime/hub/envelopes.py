@@ -58,7 +58,7 @@ class Emit(Envelope, tag="emit"):
 
 
 class Command(Envelope, tag="command"):
-    """What is to be done with sockets: `action` is join, leave or disconnect, `names` rooms."""
+    """What is to be done with sockets: `action` is join, leave or close, `names` rooms."""
 
     namespace: str
     rooms: tuple[str, ...]

@@ -236,7 +236,7 @@ class Hub:
                 socket.deliver(encoded, volatile)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the sockets of a target `join` or `leave` rooms, or `disconnect`, everywhere."""
+        """Let the sockets of a target `join` or `leave` rooms, or `close` them, everywhere."""
         self.execute(target, action, names)
         if not self._is_here(target):
             self.cluster.send(target, Command(*target, action, names))
@@ -244,7 +244,7 @@ class Hub:
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Do that with the local sockets of a target."""
         for socket in self.registry.select(target):
-            if action == "disconnect":
+            if action == "close":
                 socket.close()
             elif action in ("join", "leave"):
                 for name in names:

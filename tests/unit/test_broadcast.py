@@ -186,7 +186,7 @@ async def test_join_and_leave(crowd: Crowd) -> None:
 
 
 async def test_disconnect(crowd: Crowd) -> None:
-    realtime.to("b").disconnect()
+    realtime.to("b").close()
     for name in ("ann", "bob"):
         await crowd[name].closed()
     realtime.emit("said")
@@ -199,7 +199,7 @@ async def test_moving_them_from_a_thread(crowd: Crowd) -> None:
         realtime.to("c").emit("said")
         realtime.to("c").leave("c")
         realtime.to("c").emit("never")
-        realtime.to(crowd["dan"].sid).disconnect()
+        realtime.to(crowd["dan"].sid).close()
 
     await in_thread(move)
     await crowd["dan"].closed()

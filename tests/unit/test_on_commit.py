@@ -63,7 +63,7 @@ async def test_commands_wait_for_the_commit(crowd: Crowd, hub: Hub) -> None:
         with transaction.atomic():
             realtime.to("a").on_commit().join("new")
             realtime.to("b").on_commit().leave("b")
-            realtime.to(crowd["dan"].sid).on_commit().disconnect()
+            realtime.to(crowd["dan"].sid).on_commit().close()
             realtime.to("new", "b").emit("before")
         realtime.to("new").emit("after")
 
@@ -81,7 +81,7 @@ async def test_what_is_rolled_back_never_happens(crowd: Crowd) -> None:
     def work() -> None:
         atomically(
             lambda: realtime.of().on_commit().emit("never"),
-            lambda: realtime.of().on_commit().disconnect(),
+            lambda: realtime.of().on_commit().close(),
             lambda: realtime.of().on_commit().join("b"),
             rolled_back=True,
         )
@@ -176,9 +176,9 @@ async def test_an_async_question_cannot_wait(question: str) -> None:
         await getattr(realtime.of().on_commit(), question)(*args)
 
 
-@pytest.mark.parametrize("call", ["emit", "join", "leave", "disconnect"])
+@pytest.mark.parametrize("call", ["emit", "join", "leave", "close"])
 async def test_async_code_has_no_transaction(crowd: Crowd, call: str) -> None:
-    args = () if call == "disconnect" else ("x",)
+    args = () if call == "close" else ("x",)
     with pytest.raises(SynchronousOnlyOperation, match="receiver of post_save"):
         getattr(realtime.to("a").on_commit(), call)(*args)
     assert await got(crowd) == ""
@@ -214,12 +214,12 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> E
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("call", ["emit", "join", "leave", "disconnect"])
+@pytest.mark.parametrize("call", ["emit", "join", "leave", "close"])
 def test_what_fails_after_the_commit_is_logged(
     broken: Exception, call: str, records: list[Any]
 ) -> None:
     seen: list[str] = []
-    args = () if call == "disconnect" else ("x",)
+    args = () if call == "close" else ("x",)
     with transaction.atomic():
         Group.objects.create(name="kept")
         getattr(realtime.of("/").on_commit(), call)(*args)

@@ -26,7 +26,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "emit": lambda: realtime.emit("x", 1),
     "join": lambda: realtime.to("a").join("b"),
     "leave": lambda: realtime.to("a").leave("b"),
-    "disconnect": lambda: realtime.to("a").disconnect(),
+    "close": lambda: realtime.to("a").close(),
 }
 
 

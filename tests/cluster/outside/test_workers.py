@@ -55,7 +55,7 @@ async def exercise(server: LiveServer, path: str, member: Member, room: str) -> 
     await act(server, path, room, "join", room + "/inner")
     await act(server, path, member.sid, "say", "to you")
     assert await member.got() == "to you"
-    await act(server, path, room, "disconnect")
+    await act(server, path, room, "close")
     async with asyncio.timeout(DEADLINE):
         await member.client.left.get()
 

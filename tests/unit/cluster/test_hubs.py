@@ -116,7 +116,7 @@ async def test_memberships_are_in_effect_before_the_client_is_told(three: Three,
 # Commands
 
 
-async def test_remote_join_leave_and_disconnect(three: Three) -> None:
+async def test_remote_join_leave_and_close(three: Three) -> None:
     one, two = await three[1].client("a"), await three[2].client("a")
     three[0].command(("a",), "join", "b", "c")
     three[0].emit(("b",), "right after")  # before the others are in the room's group
@@ -128,7 +128,7 @@ async def test_remote_join_leave_and_disconnect(three: Three) -> None:
     three[0].emit(("c",), "c")
     assert await said(one) == "c"
     assert [await said(two), await said(two)] == ["b", "c"]
-    three[0].command(("c",), "disconnect")
+    three[0].command(("c",), "close")
     await one.closed(DEADLINE)
     await two.closed(DEADLINE)
 
