@@ -55,6 +55,7 @@ class Emit(Envelope, tag="emit"):
     volatile: bool
     text: str
     attachments: tuple[bytes, ...]
+    client: bool = False
 
 
 class Command(Envelope, tag="command"):
@@ -65,6 +66,7 @@ class Command(Envelope, tag="command"):
     excluded: tuple[str, ...]
     action: str
     names: tuple[str, ...]
+    client: bool = False
 
 
 class Beat(Envelope, tag="beat"):
@@ -94,6 +96,7 @@ class Call(Envelope, tag="call"):
     text: str
     attachments: tuple[bytes, ...]
     timeout: float | None
+    client: bool = False
 
 
 class Deliver(Envelope, tag="deliver"):

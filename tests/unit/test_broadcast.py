@@ -217,7 +217,7 @@ async def test_answers_of_many(crowd: Crowd) -> None:
     assert answers == {
         crowd["ann"].sid: True,
         crowd["bob"].sid: None,
-        crowd["cleo"].sid: [1, b"2"],
+        crowd["cleo"].sid: (1, b"2"),
     }
     assert answers.missing == [crowd["dan"].sid]
     assert await in_thread(lambda: realtime.to("b").call("ready?")) == {

@@ -388,7 +388,7 @@ class Decorated(NamespaceConsumer):
 
 @pytest.mark.parametrize(
     ("name", "args", "answer"),
-    [("sum", (1, 2, 3), 6), ("wrapped", (5,), [True, 5]), ("later", ("?",), "yes")],
+    [("sum", (1, 2, 3), 6), ("wrapped", (5,), (True, 5)), ("later", ("?",), "yes")],
 )
 async def test_decorators_of_a_site(
     serve: Serve, connect: Connect, name: str, args: tuple[Any, ...], answer: Any

@@ -166,7 +166,7 @@ async def test_call(three: Three) -> None:
         client.answer("question", number, b"\x00")
     stranger = await three[1].client()
     answers = await three[0].call(("a",))
-    assert answers == {client.sid: [n, b"\x00"] for n, client in enumerate(clients)}
+    assert answers == {client.sid: (n, b"\x00") for n, client in enumerate(clients)}
     assert answers.missing == []
     assert stranger.pending() == 0
 

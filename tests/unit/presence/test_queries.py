@@ -89,7 +89,7 @@ async def test_namespaces_are_apart(cluster: Crowd) -> None:
 
 
 async def test_clients_are_counted_once_each(cluster: Crowd) -> None:
-    assert await ask(realtime.broadcast.count_clients) == 6  # fay and gus are one
+    assert await ask(realtime.count_clients) == 6  # fay and gus are one
 
 
 async def test_they_are_querysets(cluster: Crowd) -> None:
@@ -151,7 +151,7 @@ async def test_hooks_and_handlers_count(serve: Serve, connect: Connect) -> None:
 
     serve(Main)
     client, _ = await connect(), await connect()
-    assert await client.call("anything") == [2, 1]
+    assert await client.call("anything") == (2, 1)
 
 
 async def test_a_blocking_count_says_so_on_the_event_loop() -> None:
@@ -166,7 +166,7 @@ QUESTIONS: dict[str, Callable[[], Any]] = {
     "sockets": lambda: realtime.of().sockets(),
     "rooms": lambda: realtime.of().rooms(),
     "count": lambda: realtime.to("a").count(),
-    "clients": realtime.broadcast.count_clients,
+    "clients": realtime.count_clients,
     "online": Socket.objects.online,
     "online rooms": Room.objects.online,
     "counted rooms": Room.objects.with_counts,
