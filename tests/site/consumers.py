@@ -276,7 +276,7 @@ class RefusedConsumer(NamespaceConsumer):
     """The namespace "/refused": nobody gets in."""
 
     async def connect(self, auth: Any) -> None:
-        raise ConnectionRefused("log in first", {"code": 401})
+        raise ConnectionRefused("log in first", code=401)
 
 
 class TypedConsumer(NamespaceConsumer):
