@@ -10,6 +10,7 @@ import pytest
 
 import realtime
 from realtime import (
+    AckTimeout,
     NamespaceConsumer,
     UnknownNamespace,
     event,
@@ -225,6 +226,24 @@ async def test_answers_of_many(crowd: Crowd) -> None:
         crowd["bob"].sid: None,
     }
     assert await realtime.to("nobody").acall("ready?") == {}
+
+
+async def test_raise_for_missing(crowd: Crowd) -> None:
+    for name in ("ann", "bob"):
+        crowd[name].answer("ready?", name)
+    answers = await realtime.to("b").acall("ready?")
+    answers.raise_for_missing()
+    answers = await realtime.of().acall("ready?", timeout=0.1)
+    with pytest.raises(AckTimeout, match="^2 of 4 clients did not acknowledge: ") as caught:
+        answers.raise_for_missing()
+    for name in ("cleo", "dan"):
+        assert crowd[name].sid in str(caught.value)
+    gone = realtime.to(crowd["dan"].sid)
+    await crowd["dan"].disconnect()
+    answers = await gone.acall("ready?", timeout=None)
+    with pytest.raises(AckTimeout, match=f"^1 of 1 clients .*: {crowd['dan'].sid}$"):
+        answers.raise_for_missing()
+    (await realtime.to("nobody").acall("ready?")).raise_for_missing()
 
 
 async def test_an_answer_of_who_leaves_is_missing(crowd: Crowd) -> None:
