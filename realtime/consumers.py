@@ -89,7 +89,7 @@ class NamespaceConsumer:
         app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
         return update_wrapper(app, cls, updated=())
 
-    def attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
+    def _attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
         """Bind the instance to its socket, before any hook runs."""
         self._socket = socket
         self._target = Target(socket.namespace)

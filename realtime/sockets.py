@@ -96,7 +96,7 @@ class Socket:
         self.unsettled = False
         self.context.run(_handling.set, self)
         self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
-        self.consumer.attach(self, route.kwargs, query)
+        self.consumer._attach(self, route.kwargs, query)
         self.dispatcher = Dispatcher(self)
 
     @property

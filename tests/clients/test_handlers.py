@@ -276,7 +276,7 @@ async def test_event_that_nobody_handles(server: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__init__", "connect_", "emit", "_socket", "receive", "handle", "attach", "scope"]
+    "name", ["__init__", "connect_", "emit", "_socket", "receive", "handle", "_attach", "scope"]
 )
 async def test_event_named_like_an_attribute(server: LiveServer, name: str) -> None:
     async with open_socket(server) as (wire, _):

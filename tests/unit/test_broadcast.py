@@ -234,14 +234,14 @@ async def test_raise_for_missing(crowd: Crowd) -> None:
     answers = await realtime.to("b").acall("ready?")
     answers.raise_for_missing()
     answers = await realtime.of().acall("ready?", timeout=0.1)
-    with pytest.raises(AckTimeout, match="^2 of 4 clients did not acknowledge: ") as caught:
+    with pytest.raises(AckTimeout, match=r"^2 of 4 clients did not acknowledge: ") as caught:
         answers.raise_for_missing()
     for name in ("cleo", "dan"):
         assert crowd[name].sid in str(caught.value)
     gone = realtime.to(crowd["dan"].sid)
     await crowd["dan"].disconnect()
     answers = await gone.acall("ready?", timeout=None)
-    with pytest.raises(AckTimeout, match=f"^1 of 1 clients .*: {crowd['dan'].sid}$"):
+    with pytest.raises(AckTimeout, match=rf"^1 of 1 clients .*: {crowd['dan'].sid}$"):
         answers.raise_for_missing()
     (await realtime.to("nobody").acall("ready?")).raise_for_missing()
 
