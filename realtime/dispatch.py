@@ -100,13 +100,16 @@ class Dispatcher:
         """
         socket = self._socket
         consumer = socket.consumer
-        handle = consumer.handle if self._around else consumer._lead
         handled, started = 0, 0.0
         try:
             while event is not None:
                 try:
                     try:
-                        result = await handle(event.name, event.args)
+                        result = await (
+                            consumer.handle(event.name, event.args)
+                            if self._around
+                            else consumer._lead(event.name, event.args)
+                        )
                     finally:
                         if uses_thread(self._threads):
                             await release_thread(self._threads)

@@ -34,7 +34,7 @@ class HubActions:
         """Return the last answer to a question; `tell` gives earlier ones."""
         if isinstance(question, Call):
             name, *args = decode_args(question.text, question.attachments)
-            sockets = self._hub.registry.select(target_of(question))
+            sockets = self._hub.select(target_of(question))
             namespace = question.namespace
             if question.client and sockets:
                 namespace = sockets[0].namespace

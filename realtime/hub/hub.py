@@ -219,8 +219,13 @@ class Hub:
 
     def deliver_to_client_of(self, target: Target, message: Message) -> None:
         """Deliver to the one client of a target, if it is here, in its own namespace."""
-        for socket in self.registry.select(target):
+        for socket in self.registry.find_client(target):
             self.deliver(Target(socket.namespace, (socket.sid,)), message.within(socket.namespace))
+
+    def select(self, target: Target) -> list[Socket]:
+        """Return the local sockets of any target."""
+        find = self.registry.find_client if target.client else self.registry.select
+        return find(target)
 
     def _is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
@@ -251,7 +256,7 @@ class Hub:
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Do that with the local sockets of a target."""
-        for socket in self.registry.select(target):
+        for socket in self.select(target):
             if action == "close":
                 socket.close()
             elif action in ("join", "leave"):
@@ -266,7 +271,7 @@ class Hub:
         at once.
         """
         answers = Answers()
-        sockets = self.registry.select(target)
+        sockets = self.select(target)
         if target.client and sockets:
             message = message.within(sockets[0].namespace)
         answers.asked(socket.sid for socket in sockets)

@@ -112,11 +112,9 @@ class Registry:
         """Return the sockets that a target names, each once."""
         namespace = self.namespaces.get(target.namespace)
         if namespace is None:
-            return self._client(target) if target.client else []
+            return []
         if not target.rooms:
             chosen: Iterable[Socket] = namespace.sockets.values()
-        elif target.client:
-            return self._client(target)
         elif len(target.rooms) == 1:
             chosen = self._members(namespace, target.rooms[0])
         else:
@@ -128,8 +126,8 @@ class Registry:
         excluded = {socket for name in target.excluded for socket in self._members(namespace, name)}
         return [socket for socket in chosen if socket not in excluded]
 
-    def _client(self, target: Target) -> list[Socket]:
-        """Return the socket of a target that is one client."""
+    def find_client(self, target: Target) -> list[Socket]:
+        """Return the socket of a target that is one client, if it is here."""
         socket = self.sockets.get(target.rooms[0])
         if socket is not None and target.namespace:
             socket = socket.connection.sockets.get(target.namespace)
