@@ -147,7 +147,8 @@ def test_no_old_name_is_left(old: str) -> None:
     assert len(files) > 300
     for file in files:
         for number, line in enumerate(file.read_text().splitlines(), 1):
-            assert not re.search(old, line), f"{file.relative_to(ROOT)}:{number}: {line}"
+            wrong = line.endswith("# wrong")  # what type checkers refuse
+            assert wrong or not re.search(old, line), f"{file.relative_to(ROOT)}:{number}: {line}"
 
 
 def test_the_tree_of_errors() -> None:
