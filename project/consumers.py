@@ -61,11 +61,11 @@ class MainConsumer(NotingConsumer):
 
     @event
     async def say(self, room: str, text: str) -> None:
-        self.namespace.to(room).emit("said", text)
+        self.everyone.to(room).emit("said", text)
 
     @event("broadcast")
     async def broadcast_text(self, text: str) -> None:
-        self.namespace.emit("message", text)
+        self.everyone.emit("message", text)
 
     @event("ask me")
     async def ask_me(self) -> Any:
@@ -77,4 +77,4 @@ class QuietConsumer(NotingConsumer):
 
     async def receive(self, event: str, *args: Any) -> None:
         name = repr(event)[1:-1]  # no line breaks in it
-        self.note("%.100s namespace=%s args=%.500r", name, self.scope["namespace"], args)
+        self.note("%.100s namespace=%s args=%.500r", name, self.namespace, args)

@@ -6,38 +6,72 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .broadcast import Broadcaster, emit, of, to
+    from .broadcast import Broadcaster, acount_clients, count_clients, emit, of, to, to_client
     from .consumers import NamespaceConsumer, event
     from .exceptions import (
         AckTimeout,
         ClientDisconnected,
+        ClientError,
         ConnectionRefused,
         EventError,
+        InvalidArguments,
+        InvalidConsumer,
+        InvalidEventName,
+        InvalidName,
         LayerUnavailable,
         NotRunning,
         PresenceDisabled,
         PresenceUnavailable,
+        RateLimited,
+        RealtimeError,
+        ServerError,
+        ServerGone,
+        Unavailable,
         UnknownNamespace,
+        WouldDeadlock,
     )
     from .hub.calls import Answers
+    from .remote import RemoteClient
+    from .sending import Pending
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "broadcast": ("Broadcaster", "emit", "of", "to"),
+    "broadcast": (
+        "Broadcaster",
+        "acount_clients",
+        "count_clients",
+        "emit",
+        "of",
+        "to",
+        "to_client",
+    ),
     "consumers": ("NamespaceConsumer", "event"),
     "exceptions": (
         "AckTimeout",
         "ClientDisconnected",
+        "ClientError",
         "ConnectionRefused",
         "EventError",
+        "InvalidArguments",
+        "InvalidConsumer",
+        "InvalidEventName",
+        "InvalidName",
         "LayerUnavailable",
         "NotRunning",
         "PresenceDisabled",
         "PresenceUnavailable",
+        "RateLimited",
+        "RealtimeError",
+        "ServerError",
+        "ServerGone",
+        "Unavailable",
         "UnknownNamespace",
+        "WouldDeadlock",
     ),
     "hub.calls": ("Answers",),
+    "remote": ("RemoteClient",),
+    "sending": ("Pending",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -46,18 +80,34 @@ __all__ = [
     "Answers",
     "Broadcaster",
     "ClientDisconnected",
+    "ClientError",
     "ConnectionRefused",
     "EventError",
+    "InvalidArguments",
+    "InvalidConsumer",
+    "InvalidEventName",
+    "InvalidName",
     "LayerUnavailable",
     "NamespaceConsumer",
     "NotRunning",
+    "Pending",
     "PresenceDisabled",
     "PresenceUnavailable",
+    "RateLimited",
+    "RealtimeError",
+    "RemoteClient",
+    "ServerError",
+    "ServerGone",
+    "Unavailable",
     "UnknownNamespace",
+    "WouldDeadlock",
+    "acount_clients",
+    "count_clients",
     "emit",
     "event",
     "of",
     "to",
+    "to_client",
 ]
 
 

@@ -72,10 +72,10 @@ def _path(default: str) -> Option:
     )
 
 
-def _dotted(default: str) -> Option:
+def _dotted(default: str, *, required: bool = False) -> Option:
     return Option(
         default,
-        lambda value: isinstance(value, str) and (not value or "." in value),
+        lambda value: isinstance(value, str) and ("." in value or not (value or required)),
         'Give a dotted path, like "project.module.name".',
     )
 
@@ -138,6 +138,7 @@ OPTIONS: dict[str, Option] = {
         lambda value: value in UNREACHABLE,
         'Give "auto", "raise" or "log".',
     ),
+    "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
@@ -169,6 +170,7 @@ class Settings(SimpleNamespace):
     CORS_ORIGINS: tuple[str, ...]
     CHANNEL_LAYER: str
     UNREACHABLE: str
+    ERROR_ACK: str
     PRESENCE: bool
     SERVER_HEARTBEAT: float
     PERMISSION: str

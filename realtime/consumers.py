@@ -11,23 +11,22 @@ from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
 
 from .annotations import check_annotations
-from .broadcast import Broadcaster, Pending
+from .broadcast import Broadcaster
 from .contract import check_class, check_initkwargs
 from .handlers import Handler, event, find_handlers
 from .hub.calls import as_answer
-from .hub.gateway import HubGateway
+from .hub.gateway import HubGateway, on_loop
 from .hub.targets import Target
 from .messages import Message
 from .names import check_rooms
 from .running import call_hook, call_in_thread
+from .sending import DEFAULT_CALL_TIMEOUT, Pending
 from .sockets import Socket
 
 __all__ = ["NamespaceConsumer", "event"]
 
 Consumer = TypeVar("Consumer", bound="NamespaceConsumer")
 Given = ParamSpec("Given")
-
-DEFAULT_ACK_TIMEOUT = 10.0
 
 
 def _hook(function: Callable[Given, Coroutine[Any, Any, Any]]) -> Callable[Given, Any]:
@@ -90,7 +89,7 @@ class NamespaceConsumer:
         app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
         return update_wrapper(app, cls, updated=())
 
-    def attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
+    def _attach(self, socket: Socket, kwargs: dict[str, Any], query: str) -> None:
         """Bind the instance to its socket, before any hook runs."""
         self._socket = socket
         self._target = Target(socket.namespace)
@@ -142,14 +141,22 @@ class NamespaceConsumer:
     async def disconnect(self, reason: str) -> None:
         """The client is gone, for one of Socket.IO's reasons. What is emitted reaches others."""
 
-    def handle(self, event: str, args: list[Any]) -> Coroutine[Any, Any, Any]:
+    async def handle(self, event: str, args: list[Any]) -> Any:
         """
-        Lead an event to its handler and return what that returns, when it is awaited.
+        Lead an event to its handler and return what that returns.
 
-        Override it for what is to happen around every event, and call ``super().handle()``. That is
-        None for an event that nobody claims; where the override returns None too, the client gets
-        no acknowledgement.
+        Override it for what is to happen around every event, and await ``super().handle()``. That
+        is None for an event that nobody claims; where the override returns None too, the client
+        gets no acknowledgement.
         """
+        return await self._lead(event, args)
+
+    def _has_own_handle(self) -> bool:
+        """Tell whether the site has written something around every event."""
+        return getattr(self.handle, "__func__", None) is not NamespaceConsumer.handle
+
+    def _lead(self, event: str, args: list[Any]) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine of what takes an event: that of its handler, or of `receive`."""
         for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
                 if self._socket.dispatcher.unclaimed:  # an override has led here another one before
@@ -170,6 +177,11 @@ class NamespaceConsumer:
     def sid(self) -> str:
         """This socket's id."""
         return self._socket.sid
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name, such as "/orders/7"."""
+        return self._socket.namespace
 
     @property
     def user(self) -> Any:
@@ -223,42 +235,43 @@ class NamespaceConsumer:
             socket.hub.run(socket.emit, frames)
         else:
             socket.hub.run(socket.send, message, partial(self._call_back, callback))
-        return Pending(socket.connection.drain)
+        return Pending(self._drain)
 
     def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
         if args is not None:
             self._socket.hub.spawn(self._socket.call_back(callback, args))
 
     async def acall(
-        self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT
+        self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT
     ) -> Any:
         """
-        Send an event to this client and return its acknowledgement: None, a value, or a list.
+        Send an event to this client and return its acknowledgement: None, a value, or a tuple of
+        several.
 
         Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
         """
-        message = Message(self._socket.namespace, event, args)
-        return as_answer(await self._socket.call(message, timeout))
+        socket = self._socket
+        message = Message(socket.namespace, event, args)
+        return as_answer(await on_loop(socket.hub.loop, lambda: socket.call(message, timeout)))
 
-    def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_ACK_TIMEOUT) -> Any:
+    def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT) -> Any:
         """The same as `acall`, from a plain handler."""
         gateway = HubGateway(self._socket.hub)
         return gateway.wait(lambda: self.acall(event, *args, timeout=timeout))
 
     @property
-    def namespace(self) -> Broadcaster:
+    def everyone(self) -> Broadcaster:
         """All sockets of this namespace, this one too."""
         return Broadcaster(self._target)
 
     @property
     def broadcast(self) -> Broadcaster:
         """All sockets of this namespace but this one."""
-        return self.namespace.excluding(self.sid)
+        return self.everyone.excluding(self.sid)
 
-    @property
     def volatile(self) -> Broadcaster:
         """This client, with messages that it may miss while it is slow."""
-        return self.namespace.to(self.sid).volatile
+        return self.everyone.to(self.sid).volatile()
 
     def to(self, *rooms: str) -> Broadcaster:
         """The other sockets in any of these rooms."""
@@ -288,12 +301,20 @@ class NamespaceConsumer:
         for room in check_rooms(rooms):
             note(room)
             hub.run(move, room)
-        return Pending(hub.settled)
+        return Pending(self._settle)
 
     def close(self) -> Pending:
         """Disconnect this client from the namespace ("server namespace disconnect")."""
         self._socket.hub.run(self._socket.close)
-        return Pending(self._socket.connection.drain)
+        return Pending(self._settle)
+
+    async def _drain(self) -> None:
+        """Wait until little waits for this client, from whatever loop this is awaited in."""
+        await on_loop(self._socket.hub.loop, self._socket.connection.drain)
+
+    async def _settle(self) -> None:
+        """Wait until what this client joined and left is in effect in the cluster."""
+        await on_loop(self._socket.hub.loop, self._socket.hub.settled)
 
 
 @cache

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import ClientDisconnected, EventError, RateLimited
+from .error_answers import acknowledge, find_shape
+from .exceptions import ClientDisconnected, EventError, RateLimited, ServerError
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
@@ -22,13 +23,11 @@ if TYPE_CHECKING:
 # After so many waiting events handled in one go, others get their turn.
 EVENTS_PER_TURN = 32
 
-SERVER_ERROR = {"code": "server_error", "message": "server error", "data": None}
-
 
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_inbox", "_limiter", "_socket", "_threads", "unclaimed")
+    __slots__ = ("_around", "_inbox", "_limiter", "_socket", "_threads", "unclaimed")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
@@ -39,6 +38,8 @@ class Dispatcher:
         self._limiter = EventLimiter(limits) if limits else None
         # Whether nobody has claimed the event that the consumer's `handle` was given last.
         self.unclaimed = False
+        # Whether the consumer has a `handle` of its own; one without costs no coroutine for it.
+        self._around = socket.consumer._has_own_handle()
 
     def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
         """Return what awaits `work` and then handles the events that come to wait from now on."""
@@ -90,8 +91,7 @@ class Dispatcher:
         if self._limiter.should_log():
             socket.log(logging.WARNING, "rate-limited", event=event.name, message=error.message)
         if event.ack_id is not None and socket.connected:
-            answer = {"error": {"code": error.code, "message": error.message, "data": None}}
-            socket.connection.send(self._encode_ack(event.ack_id, [answer]))
+            socket.connection.send(self._encode_error(event.name, event.ack_id, error))
 
     async def _work(self, event: Event | None) -> None:
         """
@@ -105,7 +105,11 @@ class Dispatcher:
             while event is not None:
                 try:
                     try:
-                        result = await consumer.handle(event.name, event.args)
+                        result = await (
+                            consumer.handle(event.name, event.args)
+                            if self._around
+                            else consumer._lead(event.name, event.args)
+                        )
                     finally:
                         if uses_thread(self._threads):
                             await release_thread(self._threads)
@@ -160,15 +164,14 @@ class Dispatcher:
         self.unclaimed = False
         if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
-            answer = {"code": error.code, "message": error.message, "data": error.data}
-            await self._answer_error(event, answer, answer | {"data": None})
+            await self._answer_error(event, error)
             return
         raise_if_stopping(error, socket.hub)
         if isinstance(error, ClientDisconnected) and socket.gone:
             socket.log(logging.INFO, "unanswered", event=event.name)  # no fault of the handler
             return
         socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-        await self._answer_error(event)
+        await self._answer_error(event, ServerError())
 
     async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook of the consumer and return what it returns."""
@@ -187,23 +190,31 @@ class Dispatcher:
         self._socket.unsettled = False
         await self._socket.hub.settled()
 
-    async def _answer_error(self, event: Event, *errors: dict[str, Any]) -> None:
-        """Answer with the first of these errors that can be sent, or as a last resort with ours."""
+    async def _answer_error(self, event: Event, error: EventError) -> None:
         if event.ack_id is None:
             return
         socket = self._socket
-        for error in errors:
-            try:
-                frames = self._encode_ack(event.ack_id, [{"error": error}])
-                break
-            except Exception:  # of the site's own objects, too
-                socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
-        else:
-            frames = self._encode_ack(event.ack_id, [{"error": SERVER_ERROR}])
+        frames = self._encode_error(event.name, event.ack_id, error)
         if socket.unsettled:
             await self._settle()
         if socket.connected:
             socket.connection.send(frames)
+
+    def _encode_error(self, event: str, ack_id: int, error: EventError) -> Frames:
+        """
+        Return an acknowledgement with an error, in the site's shape.
+
+        What cannot be sent of it is left out: its data, then all but that there was one. Where the
+        site's shape fails, too, the answer has ours.
+        """
+        without_data = EventError(error.message, code=error.code)
+        for told in (error, without_data, ServerError()):
+            try:
+                return self._encode_ack(ack_id, _as_arguments(find_shape()(told)))
+            except BaseException as fault:  # of the site's own code and objects, too
+                raise_if_stopping(fault, self._socket.hub)
+                self._socket.log(logging.ERROR, "error", event=event, exc_info=True)
+        return self._encode_ack(ack_id, [acknowledge(ServerError())])
 
     def drop(self) -> None:
         """Forget the events that wait: their client is not let in."""

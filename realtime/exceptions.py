@@ -2,20 +2,23 @@
 Every error of this package, in one tree::
 
     RealtimeError
-    ├── ConnectionRefused       a consumer's connect() turns a client away
-    ├── EventError              a handler answers an event with an error
-    │   ├── InvalidArguments    the client's arguments do not fit the handler
-    │   ├── InvalidName         a name that no room can have
-    │   ├── RateLimited         the client sends more of these events than it may
-    │   └── UnknownNamespace    no route leads to that namespace
+    ├── ClientError             a client is told: message, data and code
+    │   ├── ConnectionRefused   a consumer's connect() turns a client away
+    │   └── EventError          a handler answers an event with an error
+    │       ├── InvalidArguments    the client's arguments do not fit the handler
+    │       ├── InvalidName         a name that no room can have
+    │       ├── RateLimited         the client sends more of these events than it may
+    │       ├── ServerError         a handler failed; the client is told no more than that
+    │       └── UnknownNamespace    no route leads to that namespace
     ├── InvalidConsumer         a consumer's class cannot work as it is written
     ├── ClientDisconnected      the client went away before it acknowledged
     ├── AckTimeout              the client did not acknowledge in time
-    ├── NotRunning              no Realtime server is within reach
-    ├── PresenceDisabled        who is connected was asked for, but presence is off
-    ├── PresenceUnavailable     who is connected was asked for, but the database does not answer
-    ├── LayerUnavailable        the channel layer did not take a message in time
-    ├── ServerGone              another server was asked, and does not answer
+    ├── Unavailable             what a call needs is not there
+    │   ├── NotRunning          no Realtime server is within reach
+    │   ├── LayerUnavailable    the channel layer did not take a message in time
+    │   ├── ServerGone          another server was asked, and does not answer
+    │   ├── PresenceDisabled    who is connected was asked for, but presence is off
+    │   └── PresenceUnavailable who is connected was asked for, but the database does not answer
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
     │   ├── TooManyConnections  a user or an address has as many connections as it may
@@ -30,40 +33,53 @@ Every error of this package, in one tree::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class RealtimeError(Exception):
     """The root of every error that this package raises on its own."""
 
 
-class ConnectionRefused(RealtimeError):
+class ClientError(RealtimeError):
+    """
+    An error that a client is told.
+
+    `message` is a sentence for people, `data` anything that can be sent, and `code` a word (or a
+    number) for programs, the class's `default_code` unless given.
+    """
+
+    default_message: ClassVar[str] = ""
+    default_code: ClassVar[str | int | None] = None
+
+    def __init__(
+        self, message: str | None = None, data: Any = None, *, code: str | int | None = None
+    ) -> None:
+        self.message = self.default_message if message is None else message
+        self.data = data
+        self.code = self.default_code if code is None else code
+        super().__init__(self.message)
+
+
+class ConnectionRefused(ClientError):
     """
     Raised by a consumer's ``connect()`` to turn a client away.
 
-    The client gets CONNECT_ERROR with ``message``, and ``data`` where it is not None.
+    The client gets CONNECT_ERROR with ``message``, and with ``data`` where there is any; ``code``
+    travels in it, as ``{"code": code}``.
     """
 
-    def __init__(self, message: str = "Connection refused", data: Any = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.data = data
+    default_message = "Connection refused"
 
 
-class EventError(RealtimeError):
+class EventError(ClientError):
     """
-    Raised by a handler: the client's acknowledgement is ``{"error": {code, message, data}}``.
+    Raised by a handler: the client's acknowledgement is ``{"error": {code, message, data}}``,
+    unless ``REALTIME["ERROR_ACK"]`` gives it another shape.
 
-    ``code`` is a word for programs, ``message`` a sentence for people.
+    Raised by ``connect()`` it is the same as ConnectionRefused.
     """
 
     default_code = "error"
-
-    def __init__(self, message: str = "", data: Any = None, *, code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.data = data
-        self.code = code or self.default_code
 
 
 class InvalidArguments(EventError):
@@ -86,6 +102,13 @@ class RateLimited(EventError):
     """A client sends more of these events than ``rate_limits`` or ``RATE_LIMITS`` allow."""
 
     default_code = "rate_limited"
+
+
+class ServerError(EventError):
+    """A handler raised something else. Clients are told no more than that."""
+
+    default_message = "server error"
+    default_code = "server_error"
 
 
 class InvalidConsumer(RealtimeError, TypeError, ValueError):
@@ -119,19 +142,23 @@ class UnknownNamespace(EventError, LookupError):
     default_code = "unknown_namespace"
 
 
-class NotRunning(RealtimeError, RuntimeError):
+class Unavailable(RealtimeError, RuntimeError):
+    """What a call needs is not there; nothing is wrong with the call itself."""
+
+
+class NotRunning(Unavailable):
     """This process serves no clients, and reaches no process that does."""
 
 
-class PresenceDisabled(RealtimeError, RuntimeError):
+class PresenceDisabled(Unavailable):
     """Who is connected was asked for, and ``REALTIME["PRESENCE"]`` is False."""
 
 
-class PresenceUnavailable(RealtimeError, RuntimeError):
+class PresenceUnavailable(Unavailable):
     """Who is connected was asked for, and the database does not answer."""
 
 
-class LayerUnavailable(RealtimeError, RuntimeError):
+class LayerUnavailable(Unavailable):
     """
     The channel layer did not take a message in time.
 
@@ -139,7 +166,7 @@ class LayerUnavailable(RealtimeError, RuntimeError):
     """
 
 
-class ServerGone(RealtimeError, RuntimeError):
+class ServerGone(Unavailable):
     """Another Realtime server was asked, and left or does not answer."""
 
 

@@ -62,6 +62,12 @@ class Message:
             explain(error, repr(self.event), [self.event, *self.args], 0)
             raise
 
+    def within(self, namespace: str) -> Message:
+        """Return the same event, as it was encoded, for a socket of another namespace."""
+        text, *attachments = self.frames(Format.SOCKETIO).frames
+        name, *args = decode_args(str(text), tuple(attachments))  # type: ignore[arg-type]
+        return Message(namespace, name, tuple(args), self.volatile)
+
 
 class ForeignMessage(Message):
     """An event that another process encoded, and that is decoded only for who needs it."""

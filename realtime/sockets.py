@@ -15,7 +15,15 @@ from django.utils import timezone
 
 from .acks import Acks, Resolve
 from .dispatch import Dispatcher
-from .exceptions import AckTimeout, ClientDisconnected, ConnectionRefused, EventError
+from .error_answers import connect_data
+from .exceptions import (
+    AckTimeout,
+    ClientDisconnected,
+    ClientError,
+    ConnectionRefused,
+    EventError,
+    ServerError,
+)
 from .latch import Latch
 from .logins import user_key
 from .logs import is_logged, log
@@ -88,7 +96,7 @@ class Socket:
         self.unsettled = False
         self.context.run(_handling.set, self)
         self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
-        self.consumer.attach(self, route.kwargs, query)
+        self.consumer._attach(self, route.kwargs, query)
         self.dispatcher = Dispatcher(self)
 
     @property
@@ -123,14 +131,14 @@ class Socket:
         try:
             await self.dispatcher.call(self.consumer.connect, auth)
         except (ConnectionRefused, EventError) as refusal:
-            self._refuse(refusal.message, refusal.data)
+            self._refuse(refusal)
         except BaseException as error:
             raise_if_stopping(error, self.hub)
             if isinstance(error, ClientDisconnected) and self.gone:
                 self.log(logging.INFO, "unanswered", event="connect")  # no fault of the hook
             else:
                 self._log_error("connect")
-            self._refuse("server error", None)
+            self._refuse(ConnectionRefused(ServerError.default_message))
         else:
             self._accepted = True
         finally:
@@ -155,19 +163,20 @@ class Socket:
         for frames in held or ():
             self.connection.send(frames)
 
-    def _refuse(self, message: str, data: Any) -> None:
-        self.log(logging.INFO, "refused", message=message)
+    def _refuse(self, error: ClientError) -> None:
+        self.log(logging.INFO, "refused", message=error.message)
         self.dispatcher.drop()
         if self.gone:
             return
         self._close()
-        for answer in ((message, data), (message, None)):
+        without_data = ClientError(error.message, code=error.code)
+        for told in (error, without_data):
             try:
-                self.connection.refuse(self.namespace, *answer)
+                self.connection.refuse(self.namespace, told.message, connect_data(told))
                 return
             except Exception:  # of the site's own objects, too, which cannot be sent
                 self._log_error("connect")
-        self.connection.refuse(self.namespace, "server error", None)
+        self.connection.refuse(self.namespace, ServerError.default_message, None)
 
     def disconnect(self, reason: str) -> None:
         """

@@ -137,7 +137,7 @@ class Client:
 
     async def connect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         """
-        Connect. Raises ConnectionRefused with the server's message and data, and TimeoutError
+        Connect. Raises ConnectionRefused with the server's message, data and code, and TimeoutError
         where no answer comes within `timeout` seconds.
         """
         hub = ensure_hub()
@@ -187,7 +187,7 @@ class Client:
         self._send(socketio.Packet(socketio.EVENT, self.namespace, [event, *args]))
 
     async def call(self, event: str, *args: Any, timeout: float = DEFAULT_TIMEOUT) -> Any:
-        """Send an event and return its acknowledgement: None, a value, or a list."""
+        """Send an event and return its acknowledgement: None, a value, or a tuple."""
         ack_id, self._next_id = self._next_id, self._next_id + 1
         answer = self._acks[ack_id] = asyncio.get_running_loop().create_future()
         self._send(socketio.Packet(socketio.EVENT, self.namespace, [event, *args], ack_id))
@@ -244,7 +244,9 @@ class Client:
         elif packet.type is socketio.CONNECT:
             self._answered.set_result(packet.data["sid"])
         elif packet.type is socketio.CONNECT_ERROR:
-            refusal = ConnectionRefused(packet.data["message"], packet.data.get("data"))
+            data = packet.data.get("data")
+            code = data.get("code") if isinstance(data, dict) else None
+            refusal = ConnectionRefused(packet.data["message"], data, code=code)
             self._answered.set_exception(refusal)
         elif packet.type is socketio.DISCONNECT:
             self._leave()

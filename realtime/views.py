@@ -17,13 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from . import broadcast
 from .conf import get_settings
-from .exceptions import (
-    LayerUnavailable,
-    NotRunning,
-    PresenceDisabled,
-    PresenceUnavailable,
-    UnknownNamespace,
-)
+from .exceptions import InvalidName, Unavailable, UnknownNamespace
 from .protocol.parsing import loads
 
 View = Callable[..., HttpResponse]
@@ -49,7 +43,7 @@ def permitted(view: View) -> View:
             if refusal is not None:
                 return _message(403, refusal)
             return view(request, *args, **kwargs)
-        except (LayerUnavailable, NotRunning, PresenceDisabled, PresenceUnavailable) as error:
+        except Unavailable as error:
             return _message(503, str(error))
         except DatabaseError:  # the session or the user cannot be read
             return _message(503, _("The database does not answer."))
@@ -87,7 +81,10 @@ def send_to_client(request: HttpRequest, sid: str) -> HttpResponse:
     """
     try:
         body = _parse_body(request, sid)
-        sent = broadcast.send_to_client(sid, body.namespace, body.event, *body.args)
+        client = broadcast.to_client(sid, body.namespace)
+        sent = client.deliver(body.event, *body.args)
+    except (InvalidName, UnknownNamespace):
+        sent = False
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         return _message(400, str(error) or _("The body is not valid"))
     if not sent:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import realtime
 from realtime import exceptions
 from realtime.conf import OPTIONS
+from realtime.overrides import HOOKS
 from realtime.protocol import plain
 from realtime.transports import writers
 from tests.docs.blocks import PAGES
@@ -82,6 +84,71 @@ def test_every_log_line_is_documented() -> None:
     }
     assert len(words) > 10
     assert words <= set(first_cells("logging.md"))
+
+
+def test_the_public_names_are_those_of_the_package() -> None:
+    page = (REFERENCE / "conventions.md").read_text()
+    table = page.partition("## Public names\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.M)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(names) == sorted(realtime.__all__)
+    for name in names:
+        assert getattr(realtime, name).__module__.startswith("realtime."), name
+
+
+def test_every_error_that_a_site_catches_is_public() -> None:
+    own = {"HandshakeError", "TooManyConnections", "ServerUnavailable"}  # of requests
+    for name, error in vars(exceptions).items():
+        if isinstance(error, type) and issubclass(error, exceptions.RealtimeError):
+            inner = name in own or issubclass(error, exceptions.ProtocolError)
+            assert inner is (name not in realtime.__all__) or name == "InvalidEventName", name
+
+
+def public(*kinds: type) -> set[str]:
+    """Return what classes have for their users."""
+    names = {name for kind in kinds for name in (*dir(kind), *inspect.get_annotations(kind))}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_every_member_of_a_consumer_is_documented() -> None:
+    page = (REFERENCE / "consumers.md").read_text()
+    parts = [part for part in page.split("\n## ") if part.startswith(("What a", "What an"))]
+    rows = re.findall(r"^\| (`[^|]+) \|", "\n".join(parts), re.M)
+    members = {name for row in rows for name in re.findall(r"`(?:await )?(\w+)", row)}
+    hooks = set(re.findall(r"^\*\*`(\w+)\(", page, re.M))
+    assert hooks == set(HOOKS)
+    assert members | hooks | {"as_asgi"} == public(realtime.NamespaceConsumer)
+
+
+def test_every_member_of_a_broadcaster_is_documented() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", (REFERENCE / "sending.md").read_text(), re.M)
+    members = {name for row in rows for name in re.findall(r"`\.(\w+)\(", row)}
+    assert members == public(realtime.Broadcaster, realtime.RemoteClient)
+
+
+# Names that the API had before its first release. JavaScript's `socket.volatile` is another.
+OLD_NAMES = {
+    "volatile": r"(?<!socket)\.volatile\.\w",
+    "namespace": r"\bself\.namespace\.(?!(?:partition|removeprefix|split|startswith)\b)\w",
+    "disconnect": r"(?:of|to|excluding|on_commit)\((?:[^()\n]|\([^()\n]*\))*\)\.disconnect\(",
+    "send_to_client": r"(?:broadcast\.|realtime\.|import |import a|\bawait a)send_to_client\b",
+    "broadcast": r"realtime\.broadcast\.(?:Pending|count_clients|get_gateway)",
+    "attach": r"consumer\.attach\(",
+}
+
+
+@pytest.mark.parametrize("old", OLD_NAMES.values(), ids=OLD_NAMES.keys())
+def test_no_old_name_is_left(old: str) -> None:
+    files = [ROOT / "README.md"]
+    for folder in ("realtime", "tests", "docs", "project", "templates", "benchmarks"):
+        for kind in ("py", "md", "html"):
+            files += (ROOT / folder).rglob(f"*.{kind}")
+    files = [file for file in files if "node_modules" not in file.parts and file != Path(__file__)]
+    assert len(files) > 300
+    for file in files:
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            wrong = line.endswith("# wrong")  # what type checkers refuse
+            assert wrong or not re.search(old, line), f"{file.relative_to(ROOT)}:{number}: {line}"
 
 
 def test_the_tree_of_errors() -> None:

@@ -16,7 +16,7 @@ from .forms import LeaveForm, OperationForm, RoomForm, SendForm
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-    from realtime.broadcast import Pending
+    from realtime.sending import Pending
 
     from ..models import SocketQuerySet
     from .selection import Part, Selection
@@ -192,7 +192,7 @@ class Disconnect(Operation):
     hurts = True
 
     def act(self, part: Part, data: Data) -> Pending:
-        return part.sockets.disconnect()
+        return part.sockets.close()
 
     def touched(self, selection: Selection, data: Data) -> SocketQuerySet:
         return selection.sockets

@@ -11,7 +11,7 @@ from ..unreachable import raising
 from .counting import Number
 
 if TYPE_CHECKING:
-    from realtime.broadcast import Pending
+    from realtime.sending import Pending
 
     from .operations import Operation
     from .selection import Selection

@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import (
     application,
     databases,
+    functions,
     installation,
     layers,
     mount,
@@ -21,6 +22,7 @@ from . import (
 __all__ = [
     "application",
     "databases",
+    "functions",
     "installation",
     "layers",
     "mount",

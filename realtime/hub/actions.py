@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..messages import ForeignMessage, Message, decode_args
+from .addressing import target_of
 from .calls import answer_call
 from .envelopes import Call, Command, Deliver, Emit, HttpRequest, Question, Wake
-from .targets import Target
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -23,20 +23,22 @@ class HubActions:
     def deliver(self, emit: Emit) -> None:
         """Deliver an event to local sockets."""
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        self._hub.deliver(Target(emit.namespace, emit.rooms, emit.excluded), message)
+        deliver = self._hub.deliver_to_client_of if emit.client else self._hub.deliver
+        deliver(target_of(emit), message)
 
     def execute(self, command: Command) -> None:
-        """Let local sockets join or leave rooms, or disconnect them."""
-        target = Target(command.namespace, command.rooms, command.excluded)
-        self._hub.execute(target, command.action, command.names)
+        """Let local sockets join or leave rooms, or close them."""
+        self._hub.execute(target_of(command), command.action, command.names)
 
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
         if isinstance(question, Call):
-            target = Target(question.namespace, question.rooms, question.excluded)
             name, *args = decode_args(question.text, question.attachments)
-            message = Message(question.namespace, name, tuple(args))
-            sockets = self._hub.registry.select(target)
+            sockets = self._hub.select(target_of(question))
+            namespace = question.namespace
+            if question.client and sockets:
+                namespace = sockets[0].namespace
+            message = Message(namespace, name, tuple(args))
             await answer_call(sockets, message, question.timeout, tell)
             return None
         if isinstance(question, Deliver):

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import AckTimeout, ClientDisconnected
-from ..messages import Format, Message, decode_args, encode_args
-from .envelopes import Answer, Call
+from ..messages import Message, decode_args, encode_args
+from .envelopes import Answer
 from .sids import server_of
 from .targets import Target
 
@@ -19,18 +19,29 @@ if TYPE_CHECKING:
 # attachments).
 Part = tuple[list[str], list[tuple[str, str, tuple[bytes, ...]]]]
 
+# How many of the clients that are missing an error names.
+SHOWN = 5
+
 
 class Answers(dict[str, Any]):
     """
     Acknowledgements by sid, as `Broadcaster.call` returns them.
 
-    An answer of one argument is that argument, of none None, of several a list. `missing` names
-    the sids that did not answer in time or went away.
+    An answer of one argument is that argument, of none None, of several a tuple. `missing` names
+    the sids that did not answer in time or went away; nothing is raised for them, unless by
+    `raise_for_missing`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.missing: list[str] = []
+
+    def raise_for_missing(self) -> None:
+        """Raise AckTimeout where anybody did not answer in time, or went away."""
+        if self.missing:
+            shown = ", ".join(self.missing[:SHOWN]) + (", ..." if len(self.missing) > SHOWN else "")
+            asked = len(self) + len(self.missing)
+            raise AckTimeout(f"{len(self.missing)} of {asked} clients did not acknowledge: {shown}")
 
     def asked(self, sids: Iterable[str]) -> None:
         """Take note of sockets that were asked."""
@@ -49,16 +60,14 @@ class Answers(dict[str, Any]):
 
 
 def as_answer(args: list[Any]) -> Any:
-    """Return an acknowledgement's arguments as one value: None, the only one, or the list."""
+    """
+    Return an acknowledgement's arguments as one value: None, the only one, or a tuple of several.
+
+    A list is never several arguments: JSON has no tuples, so one argument cannot be one.
+    """
     if not args:
         return None
-    return args[0] if len(args) == 1 else args
-
-
-def as_question(target: Target, message: Message, timeout: float | None) -> Call:
-    """Return the question that asks another server's sockets."""
-    text, *attachments = message.frames(Format.SOCKETIO).frames
-    return Call(*target, str(text), tuple(attachments), timeout)  # type: ignore[arg-type]
+    return args[0] if len(args) == 1 else tuple(args)
 
 
 async def call_sockets(

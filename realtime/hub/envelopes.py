@@ -55,16 +55,18 @@ class Emit(Envelope, tag="emit"):
     volatile: bool
     text: str
     attachments: tuple[bytes, ...]
+    client: bool = False
 
 
 class Command(Envelope, tag="command"):
-    """What is to be done with sockets: `action` is join, leave or disconnect, `names` rooms."""
+    """What is to be done with sockets: `action` is join, leave or close, `names` rooms."""
 
     namespace: str
     rooms: tuple[str, ...]
     excluded: tuple[str, ...]
     action: str
     names: tuple[str, ...]
+    client: bool = False
 
 
 class Beat(Envelope, tag="beat"):
@@ -94,6 +96,7 @@ class Call(Envelope, tag="call"):
     text: str
     attachments: tuple[bytes, ...]
     timeout: float | None
+    client: bool = False
 
 
 class Deliver(Envelope, tag="deliver"):

@@ -22,7 +22,7 @@ class Gateway(Protocol):
         """Send an event to a target."""
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let a target's sockets `join` or `leave` rooms, or `disconnect`."""
+        """Let a target's sockets `join` or `leave` rooms, or `close` them."""
 
     async def drain(self) -> None:
         """Wait until there is room for more messages."""
@@ -49,7 +49,8 @@ class HubGateway:
         self._hub = hub
 
     def emit(self, target: Target, message: Message) -> None:
-        self._hub.run(self._hub.emit, target, message)
+        emit = self._hub.emit_to_client if target.client else self._hub.emit
+        self._hub.run(emit, target, message)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         self._hub.run(self._hub.command, target, action, names)

@@ -28,11 +28,12 @@ from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
 from ..transports.heartbeats import Heartbeats
 from .actions import HubActions
+from .addressing import as_command, as_emit, as_question
 from .alone import Alone, reaches_others
-from .calls import Answers, as_question, call_sockets, collect
+from .calls import Answers, call_sockets, collect
 from .cluster import Cluster
 from .counters import Counters
-from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
+from .envelopes import Deliver, HttpRequest, HttpResponse, Wake
 from .layers import new_layer
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
@@ -208,11 +209,23 @@ class Hub:
         self.deliver(target, message)
         if self._is_here(target):
             return
-        text, *attachments = message.frames(Format.SOCKETIO).frames
-        self.cluster.send(
-            target,
-            Emit(*target, message.volatile, str(text), tuple(attachments)),  # type: ignore[arg-type]
-        )
+        self.cluster.send(target, as_emit(target, message))
+
+    def emit_to_client(self, target: Target, message: Message) -> None:
+        """Deliver to the one client of a target, or send to the hub that may have it."""
+        self.deliver_to_client_of(target, message)
+        if not self._is_here(target):
+            self.cluster.send(target, as_emit(target, message))
+
+    def deliver_to_client_of(self, target: Target, message: Message) -> None:
+        """Deliver to the one client of a target, if it is here, in its own namespace."""
+        for socket in self.registry.find_client(target):
+            self.deliver(Target(socket.namespace, (socket.sid,)), message.within(socket.namespace))
+
+    def select(self, target: Target) -> list[Socket]:
+        """Return the local sockets of any target."""
+        find = self.registry.find_client if target.client else self.registry.select
+        return find(target)
 
     def _is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
@@ -236,15 +249,15 @@ class Hub:
                 socket.deliver(encoded, volatile)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the sockets of a target `join` or `leave` rooms, or `disconnect`, everywhere."""
+        """Let the sockets of a target `join` or `leave` rooms, or `close` them, everywhere."""
         self.execute(target, action, names)
         if not self._is_here(target):
-            self.cluster.send(target, Command(*target, action, names))
+            self.cluster.send(target, as_command(target, action, names))
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Do that with the local sockets of a target."""
-        for socket in self.registry.select(target):
-            if action == "disconnect":
+        for socket in self.select(target):
+            if action == "close":
                 socket.close()
             elif action in ("join", "leave"):
                 for name in names:
@@ -258,7 +271,9 @@ class Hub:
         at once.
         """
         answers = Answers()
-        sockets = self.registry.select(target)
+        sockets = self.select(target)
+        if target.client and sockets:
+            message = message.within(sockets[0].namespace)
         answers.asked(socket.sid for socket in sockets)
         local = call_sockets(sockets, message, timeout, answers.answered)
         try:

@@ -18,10 +18,11 @@ import msgspec
 from ..conf import get_settings
 from ..exceptions import LayerUnavailable, NotRunning
 from ..logs import log
-from ..messages import Format, Message, encode_args
+from ..messages import Message, encode_args
+from .addressing import as_command, as_emit, as_question
 from .background import Background
 from .breaker import Breaker
-from .calls import Answers, as_question, collect
+from .calls import Answers, collect
 from .envelopes import (
     HUBS,
     Answer,
@@ -116,15 +117,11 @@ class Outside:
 
     def emit(self, target: Target, message: Message) -> None:
         """Send an event to a target. Raises LayerUnavailable where the layer does not take it."""
-        text, *attachments = message.frames(Format.SOCKETIO).frames
-        self._publish(
-            target,
-            Emit(*target, message.volatile, str(text), tuple(attachments)),  # type: ignore[arg-type]
-        )
+        self._publish(target, as_emit(target, message))
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let a target's sockets `join` or `leave` rooms, or `disconnect`. Raises the same."""
-        self._publish(target, Command(*target, action, names))
+        """Let a target's sockets `join` or `leave` rooms, or `close` them. Raises the same."""
+        self._publish(target, as_command(target, action, names))
         if action == "join":
             self._router.note_join(target.namespace, names)
 

@@ -126,6 +126,13 @@ class Registry:
         excluded = {socket for name in target.excluded for socket in self._members(namespace, name)}
         return [socket for socket in chosen if socket not in excluded]
 
+    def find_client(self, target: Target) -> list[Socket]:
+        """Return the socket of a target that is one client, if it is here."""
+        socket = self.sockets.get(target.rooms[0])
+        if socket is not None and target.namespace:
+            socket = socket.connection.sockets.get(target.namespace)
+        return [] if socket is None else [socket]
+
     def _members(self, namespace: Namespace, name: str) -> Iterable[Socket]:
         """Return the sockets in a room; a socket's own id names that socket and nobody else."""
         if (socket := namespace.sockets.get(name)) is not None:

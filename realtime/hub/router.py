@@ -34,6 +34,8 @@ class Router:
         A room whose name may be a sid of a server that is not known is looked for both ways.
         """
         namespace = target.namespace
+        if target.client:
+            return self._lanes_to_client(target)
         if len(target.rooms) != 1:
             return [self._wide(namespace)]
         room = target.rooms[0]
@@ -45,6 +47,21 @@ class Router:
         if channel := self._channel(server):
             return [Lane(channel, direct=True, namespace=namespace)]
         return [Lane(server_group(server), namespace=namespace), group]
+
+    def _lanes_to_client(self, target: Target) -> list[Lane]:
+        """Return the lane to a client's server. Nothing overtakes what is for any namespace."""
+        if (server := server_of(target.rooms[0])) is None:
+            return []
+        channel = self._channel(server)
+        namespace = target.namespace or None
+        return [
+            Lane(
+                channel or server_group(server),
+                direct=channel is not None,
+                namespace=namespace,
+                exclusive=namespace is None,
+            )
+        ]
 
     def _wide(self, namespace: str) -> Lane:
         return Lane(group_name(namespace), namespace=namespace, wide=True)
@@ -60,10 +77,14 @@ class Router:
             del self._joined[next(iter(self._joined))]
 
     def _joined_lately(self, namespace: str, room: str) -> bool:
-        until = self._joined.get((namespace, room))
+        # A client in whatever namespace may have joined a room of any.
+        return any(self._is_recent(key) for key in ((namespace, room), ("", room)))
+
+    def _is_recent(self, key: tuple[str, str]) -> bool:
+        until = self._joined.get(key)
         if until is None:
             return False
         if until > time.monotonic():
             return True
-        del self._joined[namespace, room]
+        del self._joined[key]
         return False

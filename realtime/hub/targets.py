@@ -9,8 +9,12 @@ class Target(NamedTuple):
     """
     Sockets of one namespace: those in any of `rooms` (all where it is empty), without those in
     `excluded`. A sid stands for its socket in both.
+
+    With `client` the one room is a sid, and its client is meant: its socket in `namespace`, or the
+    sid's own where that is empty.
     """
 
     namespace: str
     rooms: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    client: bool = False

@@ -52,7 +52,7 @@ async def test_awaits_an_ack_of_its_own_client(server: LiveServer) -> None:
     async with open_socket(server) as (wire, _):
         await ask(wire, 1, "ask", "who?")
         await wire.send(f"43/lab,{await question(wire, 'who?')}" + '["me",{"too":true}]')
-        assert await wire.receive() == ack(1, ["me", {"too": True}])
+        assert await wire.receive() == ack(1, "me", {"too": True})
 
 
 async def test_ack_with_binary(server: LiveServer) -> None:
@@ -276,7 +276,7 @@ async def test_event_that_nobody_handles(server: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__init__", "connect_", "emit", "_socket", "receive", "handle", "attach", "scope"]
+    "name", ["__init__", "connect_", "emit", "_socket", "receive", "handle", "_attach", "scope"]
 )
 async def test_event_named_like_an_attribute(server: LiveServer, name: str) -> None:
     async with open_socket(server) as (wire, _):

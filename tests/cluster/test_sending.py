@@ -115,9 +115,9 @@ async def test_a_message_right_after_a_remote_join(
     assert await two.got() == "you are in"
 
 
-async def test_remote_disconnect(pair: LiveCluster, join: Connect, room: str) -> None:
+async def test_remote_close(pair: LiveCluster, join: Connect, room: str) -> None:
     one, two = await join(pair[0]), await join(pair[1], room)
-    await one.call("move", [room], "disconnect")
+    await one.call("move", [room], "close")
     async with asyncio.timeout(DEADLINE):
         namespace, _ = await two.client.left.get()
     assert namespace == "/cluster"

@@ -26,7 +26,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime import ConnectionRefused, NamespaceConsumer, event
+import realtime
+from realtime import (
+    Answers,
+    Broadcaster,
+    ClientError,
+    ConnectionRefused,
+    EventError,
+    NamespaceConsumer,
+    Pending,
+    RemoteClient,
+    Unavailable,
+    event,
+)
 
 
 class Plain(NamespaceConsumer):
@@ -72,6 +84,46 @@ class Child(Mixin):
         self.emit("hi")
 
 
+class Sending(NamespaceConsumer):
+    async def receive(self, event: str, *args: Any) -> tuple[str, int]:
+        name: str = self.namespace
+        everyone: Broadcaster = self.everyone.excluding("a").volatile()
+        await everyone.emit(event, *args)
+        pending: Pending = self.volatile().emit(event)
+        await pending
+        answers: Answers = await self.everyone.to("a").acall("question", timeout=None)
+        answers.raise_for_missing()
+        return name, len(answers)
+
+
+class Full(ConnectionRefused):
+    default_message = "full"
+    default_code = "full"
+
+
+def from_anywhere(sid: str) -> int | None:
+    client: RemoteClient = realtime.to_client(sid).on_commit("default").volatile()
+    client.emit("news", b"bytes")
+    there: bool = realtime.to_client(sid, Sending, pk=5).deliver("news")
+    try:
+        raise EventError("no", {"n": 5}, code=5) if there else Full(code="x")
+    except ClientError as error:
+        code: str | int | None = error.code
+        message: str = error.message
+        print(code, message)
+    try:
+        return realtime.count_clients() + realtime.of("/x").sockets().count()
+    except Unavailable:
+        return None
+
+
+async def from_async_code(sid: str) -> int:
+    await realtime.to_client(sid).close()
+    await realtime.of(Sending, pk=5).join("a")
+    print(await realtime.to_client(sid).acall("question"))
+    return await realtime.acount_clients()
+
+
 class Quiet(NamespaceConsumer):
     def receive(self, event: str, *args: Any) -> None: ...
 
@@ -83,7 +135,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime import NamespaceConsumer, event
+import realtime
+from realtime import ConnectionRefused, NamespaceConsumer, event
 
 
 class Wrong(NamespaceConsumer):
@@ -97,7 +150,18 @@ class Wrong(NamespaceConsumer):
     def join(self, room: int) -> None: ...  # wrong
 
     @event("x", room=5)  # wrong
-    async def hi(self) -> None: ...
+    async def hi(self) -> None:
+        self.namespace.emit("x")  # wrong
+        self.volatile.emit("x")  # wrong
+        self.everyone.disconnect()  # wrong
+        self.everyone = self.broadcast  # wrong
+        raise ConnectionRefused("no", None, 401)  # wrong
+
+
+def send(sid: str) -> None:
+    realtime.to_client(sid).to("a")  # wrong
+    realtime.to_client(sid, 5).emit("x")  # wrong
+    count: int = realtime.to_client(sid).deliver("x", timeout=5)  # wrong
 """
 
 

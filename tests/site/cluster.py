@@ -47,7 +47,7 @@ class ClusterConsumer(NamespaceConsumer):
     async def burst(self, room: str, first: int, last: int) -> None:
         """Emit the numbers from `first` to `last`, each in a message of its own."""
         for number in range(first, last):
-            self.namespace.to(room).emit("number", number)
+            self.everyone.to(room).emit("number", number)
 
     @event("move")
     async def move(self, rooms: list[str], action: str, *names: str) -> None:

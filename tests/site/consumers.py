@@ -239,7 +239,7 @@ class LabConsumer(NamespaceConsumer):
         """Emit `n` messages of `size` characters as fast as the code runs."""
         target = self.to(room) if room else self
         if volatile:
-            target = target.volatile
+            target = target.volatile()
         text = "x" * size
         for number in range(n):
             target.emit("flood", number, text)
@@ -276,7 +276,7 @@ class RefusedConsumer(NamespaceConsumer):
     """The namespace "/refused": nobody gets in."""
 
     async def connect(self, auth: Any) -> None:
-        raise ConnectionRefused("log in first", {"code": 401})
+        raise ConnectionRefused("log in first", code=401)
 
 
 class TypedConsumer(NamespaceConsumer):

@@ -11,12 +11,16 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 import realtime
+from realtime import Pending
 
 
 @csrf_exempt
 def act(request: HttpRequest) -> JsonResponse:
-    """Do what the JSON body says: {"room", "do", "args"}."""
+    """Do what the JSON body says: {"room" or "sid", "do", "args"}."""
     body = json.loads(request.body)
+    if "sid" in body:
+        result = getattr(realtime.to_client(body["sid"]), body["do"])(*body["args"])
+        return JsonResponse({} if isinstance(result, Pending) else {"result": result})
     room = realtime.of("/cluster").to(body["room"])
     if body["do"] == "say":
         for arg in body["args"]:
@@ -47,6 +51,9 @@ def save(request: HttpRequest) -> JsonResponse:
 async def aact(request: HttpRequest) -> JsonResponse:
     """The same, async."""
     body = json.loads(request.body)
+    if "sid" in body:
+        result = await getattr(realtime.to_client(body["sid"]), body["do"])(*body["args"])
+        return JsonResponse({"result": result})
     room = realtime.of("/cluster").to(body["room"])
     if body["do"] == "say":
         for arg in body["args"]:

@@ -52,10 +52,10 @@ class DayConsumer(NamespaceConsumer):
         """Is allowed seldom."""
 
     async def receive(self, event: str, *args: Any) -> None:
-        self.broadcast.volatile.emit("unclaimed", event)
+        self.broadcast.volatile().emit("unclaimed", event)
 
     async def disconnect(self, reason: str) -> None:
-        self.namespace.to("all").emit("left", reason)
+        self.everyone.to("all").emit("left", reason)
 
 
 namespaces = [path("", DayConsumer.as_asgi()), path("orders/<int:pk>/", DayConsumer.as_asgi())]

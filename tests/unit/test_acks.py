@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
+import realtime
 from realtime import AckTimeout, ClientDisconnected, NamespaceConsumer, event
 from realtime.acks import MAX_PENDING
 from realtime.exceptions import WouldDeadlock
@@ -20,24 +21,75 @@ from .probes import DEADLINE, Probe
 
 
 @pytest.mark.parametrize("name", ["ask", "ask from a thread"])
-@pytest.mark.parametrize(("args", "answer"), [((), None), ((7,), 7), ((7, b"8"), [7, b"8"])])
+@pytest.mark.parametrize(
+    ("args", "answer"),
+    [
+        ((), None),
+        ((None,), None),
+        ((7,), 7),
+        ((7, b"8"), (7, b"8")),
+        (([7, 8],), [7, 8]),
+        (([],), []),
+        (([7], [8]), ([7], [8])),
+        ((None, None), (None, None)),
+    ],
+)
 async def test_call(
-    serve: Serve, connect: Connect, name: str, args: tuple[Any, ...], answer: Any
+    serve: Serve, connect: Connect, probe: Probe, name: str, args: tuple[Any, ...], answer: Any
 ) -> None:
     class Main(NamespaceConsumer):
         @event
-        async def ask(self) -> Any:
-            return [await self.acall("question", "ready?")]
+        async def ask(self) -> None:
+            probe.note(await self.acall("question", "ready?"))
 
         @event("ask from a thread")
-        def ask_from_a_thread(self) -> Any:
-            return [self.call("question", "ready?")]
+        def ask_from_a_thread(self) -> None:
+            probe.note(self.call("question", "ready?"))
 
     serve(Main)
     client = await connect()
     client.answer("question", *args)
-    assert await client.call(name) == [answer]
+    assert await client.call(name) is None
     assert await client.receive() == ("question", "ready?")
+    assert await probe.next() == answer
+    answers = await realtime.of().acall("question", "ready?")
+    assert answers == {client.sid: answer}, "the same for many"
+    assert await realtime.to_client(client.sid).acall("question", "ready?") == answer
+
+
+async def test_an_answer_that_the_test_client_gets(serve: Serve, connect: Connect) -> None:
+    class Main(NamespaceConsumer):
+        @event
+        async def several(self) -> tuple[int, int]:
+            return 1, 2
+
+        @event("a list")
+        async def a_list(self) -> list[int]:
+            return [1, 2]
+
+    serve(Main)
+    client = await connect()
+    assert await client.call("several") == (1, 2)
+    assert await client.call("a list") == [1, 2]
+
+
+async def test_a_question_from_another_loop(serve: Serve, connect: Connect, probe: Probe) -> None:
+    """A thread with a loop of its own, such as that of asyncio.run() in a plain handler."""
+
+    class Main(NamespaceConsumer):
+        @event
+        def ask(self) -> Any:
+            async def work() -> Any:
+                await self.emit("first")
+                await self.join("room")
+                return await self.acall("question")
+
+            return asyncio.run(work())
+
+    serve(Main)
+    client = await connect()
+    client.answer("question", "yes")
+    assert await client.call("ask", timeout=DEADLINE) == "yes"
 
 
 @pytest.mark.parametrize("name", ["ask", "ask from a thread"])

@@ -10,6 +10,7 @@ import pytest
 
 import realtime
 from realtime import (
+    AckTimeout,
     NamespaceConsumer,
     UnknownNamespace,
     event,
@@ -53,7 +54,7 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
         (lambda sids: realtime.to(sids["dan"], "b").emit("said", 1), "ann bob dan"),
         (lambda sids: realtime.of("/").excluding("a").emit("said", 1), "bob dan"),
         (lambda sids: realtime.to("a", "b").excluding("b", sids["cleo"]).emit("said", 1), ""),
-        (lambda sids: realtime.to("b").volatile.emit("said", 1), "ann bob"),
+        (lambda sids: realtime.to("b").volatile().emit("said", 1), "ann bob"),
         (lambda sids: realtime.of("/users").emit("said", 1), ""),
     ],
 )
@@ -129,7 +130,7 @@ async def test_volatile_messages_are_dropped_first(new_wire: Any) -> None:
     for wire in (slow, quick):
         await wire.connect()
     slow.writer.buffered = 100_000
-    realtime.of().volatile.emit("dropped")
+    realtime.of().volatile().emit("dropped")
     realtime.emit("kept")
     assert await quick.next() == '42["dropped"]'
     assert await quick.next() == await slow.next() == '42["kept"]'
@@ -186,7 +187,7 @@ async def test_join_and_leave(crowd: Crowd) -> None:
 
 
 async def test_disconnect(crowd: Crowd) -> None:
-    realtime.to("b").disconnect()
+    realtime.to("b").close()
     for name in ("ann", "bob"):
         await crowd[name].closed()
     realtime.emit("said")
@@ -199,7 +200,7 @@ async def test_moving_them_from_a_thread(crowd: Crowd) -> None:
         realtime.to("c").emit("said")
         realtime.to("c").leave("c")
         realtime.to("c").emit("never")
-        realtime.to(crowd["dan"].sid).disconnect()
+        realtime.to(crowd["dan"].sid).close()
 
     await in_thread(move)
     await crowd["dan"].closed()
@@ -217,7 +218,7 @@ async def test_answers_of_many(crowd: Crowd) -> None:
     assert answers == {
         crowd["ann"].sid: True,
         crowd["bob"].sid: None,
-        crowd["cleo"].sid: [1, b"2"],
+        crowd["cleo"].sid: (1, b"2"),
     }
     assert answers.missing == [crowd["dan"].sid]
     assert await in_thread(lambda: realtime.to("b").call("ready?")) == {
@@ -225,6 +226,24 @@ async def test_answers_of_many(crowd: Crowd) -> None:
         crowd["bob"].sid: None,
     }
     assert await realtime.to("nobody").acall("ready?") == {}
+
+
+async def test_raise_for_missing(crowd: Crowd) -> None:
+    for name in ("ann", "bob"):
+        crowd[name].answer("ready?", name)
+    answers = await realtime.to("b").acall("ready?")
+    answers.raise_for_missing()
+    answers = await realtime.of().acall("ready?", timeout=0.1)
+    with pytest.raises(AckTimeout, match=r"^2 of 4 clients did not acknowledge: ") as caught:
+        answers.raise_for_missing()
+    for name in ("cleo", "dan"):
+        assert crowd[name].sid in str(caught.value)
+    gone = realtime.to(crowd["dan"].sid)
+    await crowd["dan"].disconnect()
+    answers = await gone.acall("ready?", timeout=None)
+    with pytest.raises(AckTimeout, match=rf"^1 of 1 clients .*: {crowd['dan'].sid}$"):
+        answers.raise_for_missing()
+    (await realtime.to("nobody").acall("ready?")).raise_for_missing()
 
 
 async def test_an_answer_of_who_leaves_is_missing(crowd: Crowd) -> None:

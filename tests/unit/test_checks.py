@@ -355,3 +355,61 @@ def test_tables_of_single_tenants(tenants: dict[str, Any], where: str) -> None:
     for message in messages:
         assert where in message.msg
         assert "SHARED_APPS" in (message.hint or "")
+
+
+# Functions that settings name
+
+
+def two_arguments(request: Any, more: Any) -> None: ...
+
+
+async def waits(error: Any) -> None: ...
+
+
+def unsendable(error: Any) -> Any:
+    return object()
+
+
+def fails(error: Any) -> Any:
+    raise KeyError(error.data)
+
+
+@pytest.mark.parametrize("name", ["PERMISSION", "ERROR_ACK"])
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("no.such.module", "cannot be loaded"),
+        ("realtime.permissions.nobody", "cannot be loaded"),
+        ("realtime.conf.TRANSPORTS", "is a tuple"),
+        ("tests.unit.test_checks.two_arguments", "cannot be called with one argument"),
+        ("tests.unit.test_checks.waits", "is an async function"),
+    ],
+)
+def test_a_function_that_cannot_be_called(
+    settings: Settings, name: str, path: str, problem: str
+) -> None:
+    settings.REALTIME = {**settings.REALTIME, name: path}
+    (message,) = found()
+    assert message.id == "realtime.E013"
+    assert name in message.msg
+    assert problem in message.msg
+    assert "dotted path" in (message.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"), [("unsendable", "object"), ("fails", "KeyError"), ("", "E001")]
+)
+def test_a_shape_of_errors_that_fails(settings: Settings, function: str, problem: str) -> None:
+    path = f"tests.unit.test_checks.{function}" if function else ""
+    settings.REALTIME = {**settings.REALTIME, "ERROR_ACK": path}
+    (message,) = found()
+    assert problem in f"{message.id} {message.msg}"
+
+
+def test_functions_of_a_site_that_will_do(settings: Settings) -> None:
+    settings.REALTIME = {
+        **settings.REALTIME,
+        "PERMISSION": "realtime.permissions.allow_any",
+        "ERROR_ACK": "tests.site.errors.node_style",
+    }
+    assert found() == []

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
-from realtime import ConnectionRefused, NamespaceConsumer, event
+from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
 from realtime.hub import Hub
 
 from .conftest import Connect, Serve
@@ -38,7 +38,7 @@ async def test_a_consumer_knows_its_client(serve: Serve, probe: Probe, connect: 
     assert consumer.user is user
     assert consumer.session == {"cart": 3}
     assert consumer.kwargs == {"pk": 7, "part": "lid"}
-    assert consumer.scope["namespace"] == "/items/7/lid"
+    assert consumer.scope["namespace"] == consumer.namespace == "/items/7/lid"
     assert consumer.scope["url_route"]["kwargs"] == consumer.kwargs
     assert consumer.data == {"auth": {"token": "x"}}
     assert consumer.rooms == {"Room №1", ""}
@@ -66,17 +66,33 @@ async def test_the_query_of_a_namespace(serve: Serve, probe: Probe, new_wire: An
     assert await probe.next() == ("/users", "a=1&b=2")
 
 
+class Banned(ConnectionRefused):
+    """A site's own."""
+
+    default_message = default_code = "banned"
+
+
 @pytest.mark.parametrize(
     ("error", "message", "data"),
     [
         (ConnectionRefused(), "Connection refused", None),
         (ConnectionRefused("log in first", {"code": 401}), "log in first", {"code": 401}),
         (ConnectionRefused("no", object()), "no", None),
+        (ConnectionRefused("no", code=401), "no", {"code": 401}),
+        (ConnectionRefused(code="banned"), "Connection refused", {"code": "banned"}),
+        (ConnectionRefused("no", {"n": 1, "code": 2}, code=3), "no", {"n": 1, "code": 3}),
+        (ConnectionRefused("no", [1], code="x"), "no", {"data": [1], "code": "x"}),
+        (ConnectionRefused("no", 0), "no", 0),
+        (ConnectionRefused("no", object(), code="x"), "no", {"code": "x"}),
+        (ConnectionRefused("no", {"n": object()}, code=0), "no", {"code": 0}),
+        (Banned(), "banned", {"code": "banned"}),
+        (EventError("no", {"n": 1}), "no", {"n": 1}),
+        (EventError("no", code="busy"), "no", {"code": "busy"}),
         (ConnectionRefused("no", b"bytes"), "no", None),
         (RuntimeError("secret"), "server error", None),
         (asyncio.CancelledError("secret"), "server error", None),
     ],
-    ids=["plain", "data", "unsendable data", "bytes", "error", "cancelled"],
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_connect_refuses(
@@ -139,7 +155,7 @@ async def test_what_connect_emits_leaves_after_the_answer(
     def greet(self: NamespaceConsumer) -> None:
         self.join("room")
         self.emit("message", "I'm server")
-        self.namespace.to("room").emit("to the room")
+        self.everyone.to("room").emit("to the room")
         self.emit("question", callback=print)
 
     class Async(NamespaceConsumer):

@@ -27,7 +27,7 @@ async def test_events_that_no_handler_claims(serve: Serve, connect: Connect) -> 
     serve(Main)
     client = await connect()
     assert await client.call("claimed") == "handler"
-    assert await client.call("any name", 1, b"2") == ["any name", 1, b"2"]
+    assert await client.call("any name", 1, b"2") == ("any name", 1, b"2")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ async def test_handle_is_around_every_event(serve: Serve, connect: Connect) -> N
 
     serve(Main)
     client = await connect()
-    assert await client.call("double", 4) == ["checked", 8]
-    assert await client.call("other") == ["checked", "other"]
+    assert await client.call("double", 4) == ("checked", 8)
+    assert await client.call("other") == ("checked", "other")
     assert (await client.call("forbidden"))["error"]["code"] == "forbidden"

@@ -92,7 +92,7 @@ async def test_remote_commands_are_changes_too(recorder: Recorder, connect: Conn
     recorder.calls.clear()
     realtime.to("a").join("b")
     realtime.to("b").leave("a")
-    realtime.to("b").disconnect()
+    realtime.to("b").close()
     assert recorder.calls == [
         ("joined", client.sid, "b"),
         ("left", client.sid, "a"),

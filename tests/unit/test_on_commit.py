@@ -63,7 +63,7 @@ async def test_commands_wait_for_the_commit(crowd: Crowd, hub: Hub) -> None:
         with transaction.atomic():
             realtime.to("a").on_commit().join("new")
             realtime.to("b").on_commit().leave("b")
-            realtime.to(crowd["dan"].sid).on_commit().disconnect()
+            realtime.to(crowd["dan"].sid).on_commit().close()
             realtime.to("new", "b").emit("before")
         realtime.to("new").emit("after")
 
@@ -81,7 +81,7 @@ async def test_what_is_rolled_back_never_happens(crowd: Crowd) -> None:
     def work() -> None:
         atomically(
             lambda: realtime.of().on_commit().emit("never"),
-            lambda: realtime.of().on_commit().disconnect(),
+            lambda: realtime.of().on_commit().close(),
             lambda: realtime.of().on_commit().join("b"),
             rolled_back=True,
         )
@@ -124,7 +124,7 @@ async def test_what_is_sent_is_what_was_given(crowd: Crowd) -> None:
 async def test_narrowing_keeps_the_commit(crowd: Crowd) -> None:
     def work() -> None:
         with transaction.atomic():
-            sockets = realtime.of().on_commit().to("a", "b").excluding("b").volatile
+            sockets = realtime.of().on_commit().to("a", "b").excluding("b").volatile()
             sockets.emit("last")
             realtime.emit("first")
 
@@ -142,7 +142,7 @@ async def test_a_handler_joins_at_its_commit(serve: Serve, connect: Connect) -> 
         @event
         def enter(self) -> int:
             with transaction.atomic():
-                self.namespace.to(self.sid).on_commit().join("room")
+                self.everyone.to(self.sid).on_commit().join("room")
                 return len(self.rooms)
 
     serve(Main)
@@ -176,9 +176,9 @@ async def test_an_async_question_cannot_wait(question: str) -> None:
         await getattr(realtime.of().on_commit(), question)(*args)
 
 
-@pytest.mark.parametrize("call", ["emit", "join", "leave", "disconnect"])
+@pytest.mark.parametrize("call", ["emit", "join", "leave", "close"])
 async def test_async_code_has_no_transaction(crowd: Crowd, call: str) -> None:
-    args = () if call == "disconnect" else ("x",)
+    args = () if call == "close" else ("x",)
     with pytest.raises(SynchronousOnlyOperation, match="receiver of post_save"):
         getattr(realtime.to("a").on_commit(), call)(*args)
     assert await got(crowd) == ""
@@ -210,16 +210,16 @@ ERRORS = [
 @pytest.fixture(params=ERRORS, ids=lambda error: type(error).__name__)
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Exception:
     """An error of everything that is sent."""
-    monkeypatch.setattr("realtime.broadcast.get_gateway", lambda: Broken(request.param))
+    monkeypatch.setattr("realtime.sending.get_gateway", lambda: Broken(request.param))
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("call", ["emit", "join", "leave", "disconnect"])
+@pytest.mark.parametrize("call", ["emit", "join", "leave", "close"])
 def test_what_fails_after_the_commit_is_logged(
     broken: Exception, call: str, records: list[Any]
 ) -> None:
     seen: list[str] = []
-    args = () if call == "disconnect" else ("x",)
+    args = () if call == "close" else ("x",)
     with transaction.atomic():
         Group.objects.create(name="kept")
         getattr(realtime.of("/").on_commit(), call)(*args)
@@ -250,7 +250,7 @@ def test_the_same_in_a_test_that_captures_the_hooks(broken: Exception, records: 
 
 
 def test_what_is_no_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.broadcast.get_gateway", lambda: Broken(KeyboardInterrupt()))
+    monkeypatch.setattr("realtime.sending.get_gateway", lambda: Broken(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         realtime.of("/").on_commit().emit("x")
 

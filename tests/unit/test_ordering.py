@@ -318,7 +318,7 @@ async def test_a_handler_that_never_waits_costs_no_task(
         @event
         async def quick(self, n: int) -> int:
             self.join("room")
-            self.namespace.to("room").emit("said", n)
+            self.everyone.to("room").emit("said", n)
             self.leave("room")
             self.join("room")
             return n

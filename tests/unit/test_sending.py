@@ -19,7 +19,7 @@ Choose = Callable[[NamespaceConsumer, dict[str, str]], Any]
 @pytest.mark.parametrize(
     ("choose", "receivers"),
     [
-        (lambda me, sids: me.namespace, "ann bob cleo dan"),
+        (lambda me, sids: me.everyone, "ann bob cleo dan"),
         (lambda me, sids: me.broadcast, "bob cleo dan"),
         (lambda me, sids: me.to("a"), "cleo"),
         (lambda me, sids: me.to("a").to("b"), "bob cleo"),
@@ -31,11 +31,11 @@ Choose = Callable[[NamespaceConsumer, dict[str, str]], Any]
         (lambda me, sids: me.excluding("b"), "cleo dan"),
         (lambda me, sids: me.excluding("a", sids["dan"]), "bob"),
         (lambda me, sids: me.to("a", "b").excluding("b"), "cleo"),
-        (lambda me, sids: me.namespace.to("a"), "ann cleo"),
-        (lambda me, sids: me.namespace.to("a").to(sids["dan"], me.sid), "ann cleo dan"),
-        (lambda me, sids: me.namespace.excluding("a"), "bob dan"),
-        (lambda me, sids: me.volatile, "ann"),
-        (lambda me, sids: me.broadcast.volatile, "bob cleo dan"),
+        (lambda me, sids: me.everyone.to("a"), "ann cleo"),
+        (lambda me, sids: me.everyone.to("a").to(sids["dan"], me.sid), "ann cleo dan"),
+        (lambda me, sids: me.everyone.excluding("a"), "bob dan"),
+        (lambda me, sids: me.volatile(), "ann"),
+        (lambda me, sids: me.broadcast.volatile(), "bob cleo dan"),
         (lambda me, sids: me, "ann"),
     ],
 )
@@ -113,7 +113,7 @@ async def test_what_cannot_be_sent_is_an_error_where_it_is_sent(
     class Main(NamespaceConsumer):
         @event
         async def send(self) -> str:
-            for emit in (self.emit, self.namespace.emit, self.to("a").emit):
+            for emit in (self.emit, self.everyone.emit, self.to("a").emit):
                 with pytest.raises(error):
                     emit(*event_args)
             with pytest.raises(error):
@@ -148,7 +148,7 @@ async def test_what_cannot_be_sent_is_named(
     class Main(NamespaceConsumer):
         @event
         async def send(self) -> str:
-            for emit in (self.emit, self.namespace.emit, realtime.emit):
+            for emit in (self.emit, self.everyone.emit, realtime.emit):
                 with pytest.raises(error, match=message):
                     emit("x", *args)
             with pytest.raises(error, match=message):
@@ -172,7 +172,7 @@ async def test_plain_calls_may_be_awaited(serve: Serve, connect: Connect) -> Non
         async def connect(self, auth: dict[str, Any]) -> None:
             await self.join("room")
             await self.emit("one")
-            await self.namespace.to("room").emit("two")
+            await self.everyone.to("room").emit("two")
             await self.leave("room")
 
         @event

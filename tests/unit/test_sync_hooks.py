@@ -32,9 +32,9 @@ class SyncConsumer(NamespaceConsumer):
         self.join("room")
         for number in range(n):
             self.emit("item", number)
-            self.namespace.to("room").emit("item", -number)
+            self.everyone.to("room").emit("item", -number)
         self.leave("room")
-        self.namespace.to("room").emit("item", "late")
+        self.everyone.to("room").emit("item", "late")
         return f"{n} items"
 
     def receive(self, event: str, *args: Any) -> list[Any]:

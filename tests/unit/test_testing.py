@@ -23,7 +23,7 @@ from .probes import DEADLINE, Probe
 class Main(NamespaceConsumer):
     async def connect(self, auth: dict[str, Any]) -> None:
         if auth.get("refuse"):
-            raise ConnectionRefused("not you", {"code": 1})
+            raise ConnectionRefused("not you", {"n": 1}, code=1)
 
     @event
     async def hang(self) -> None:
@@ -47,7 +47,7 @@ async def test_a_refusal_is_raised() -> None:
     with pytest.raises(ConnectionRefused, match="not you") as refused:
         async with Client(auth={"refuse": True}):
             pass
-    assert refused.value.data == {"code": 1}
+    assert (refused.value.data, refused.value.code) == ({"n": 1, "code": 1}, 1)
 
 
 async def test_an_unknown_namespace_is_raised() -> None:

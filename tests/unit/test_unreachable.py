@@ -16,7 +16,6 @@ from pytest_django import Settings
 
 import realtime
 from realtime import LayerUnavailable, NotRunning, UnknownNamespace, surroundings, unreachable
-from realtime.broadcast import asend_to_client, send_to_client
 from realtime.hub import process
 
 from .conftest import DEFAULTS
@@ -26,7 +25,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "emit": lambda: realtime.emit("x", 1),
     "join": lambda: realtime.to("a").join("b"),
     "leave": lambda: realtime.to("a").leave("b"),
-    "disconnect": lambda: realtime.to("a").disconnect(),
+    "close": lambda: realtime.to("a").close(),
 }
 
 
@@ -59,7 +58,7 @@ def error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ty
     """Each way in which nobody can be reached."""
     if request.param == "no server":
         return NotRunning
-    monkeypatch.setattr("realtime.broadcast.get_gateway", Unavailable)
+    monkeypatch.setattr("realtime.sending.get_gateway", Unavailable)
     return LayerUnavailable
 
 
@@ -97,7 +96,9 @@ def test_questions_are_always_errors(settings: Settings) -> None:
     with pytest.raises(NotRunning):
         realtime.to("a").call("x")
     with pytest.raises(NotRunning):
-        send_to_client("sid", None, "x")
+        realtime.to_client("sid").deliver("x")
+    with pytest.raises(NotRunning):
+        realtime.to_client("sid").call("x")
 
 
 async def test_async_questions_are_always_errors(settings: Settings) -> None:
@@ -105,7 +106,9 @@ async def test_async_questions_are_always_errors(settings: Settings) -> None:
     with pytest.raises(NotRunning):
         await realtime.to("a").acall("x")
     with pytest.raises(NotRunning):
-        await asend_to_client("sid", None, "x")
+        await realtime.to_client("sid").adeliver("x")
+    with pytest.raises(NotRunning):
+        await realtime.to_client("sid").acall("x")
 
 
 def test_wrong_calls_are_always_errors(settings: Settings) -> None:
@@ -123,7 +126,7 @@ def test_wrong_calls_are_always_errors(settings: Settings) -> None:
 async def test_waiting_for_a_command(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.broadcast.get_gateway", Unsettled)
+    monkeypatch.setattr("realtime.sending.get_gateway", Unsettled)
     choose(settings, "log")
     await realtime.to("a").join("b")
     assert [fields["call"] for _, fields in unsent_lines(records)] == ["join"]

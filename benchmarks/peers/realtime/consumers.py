@@ -26,7 +26,7 @@ class BenchConsumer(NamespaceConsumer):
 
     @event
     async def publish(self, room, data):  # type: ignore[no-untyped-def]
-        self.namespace.to(room).emit("news", data)
+        self.everyone.to(room).emit("news", data)
 
     @event
     async def echo(self, data):  # type: ignore[no-untyped-def]

@@ -55,9 +55,33 @@ async def exercise(server: LiveServer, path: str, member: Member, room: str) -> 
     await act(server, path, room, "join", room + "/inner")
     await act(server, path, member.sid, "say", "to you")
     assert await member.got() == "to you"
-    await act(server, path, room, "disconnect")
+    await exercise_client(server, path, member)
+    await act(server, path, room, "close")
     async with asyncio.timeout(DEADLINE):
         await member.client.left.get()
+
+
+async def exercise_client(server: LiveServer, path: str, member: Member) -> None:
+    """Let a view do everything with one client, whose namespace it does not know."""
+    is_async = path == "/aact/"
+    questions = ("adeliver", "acall") if is_async else ("deliver", "call")
+
+    async def do(call: str, *args: Any, sid: str = member.sid) -> Any:
+        body = {"sid": sid, "do": call, "args": args}
+        answer = await asyncio.to_thread(server.post, path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json().get("result")
+
+    for number in range(5):
+        await do("emit", "said", number)
+    assert await heard(member, 5) == list(range(5))
+    assert await do(questions[0], "said", "are you there?") is True
+    assert await member.got() == "are you there?"
+    assert await do(questions[0], "said", sid="nobodyAAAAAAAAAAAAAAAAAAAA") is False
+    assert await do(questions[1], "question", "ready?") == "ready?"
+    await do("join", "of one client")
+    await act(server, path, "of one client", "say", "you are in")
+    assert await member.got() == "you are in"
 
 
 @pytest.fixture(scope="module")

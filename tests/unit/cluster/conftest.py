@@ -63,7 +63,7 @@ class Server:
         self.hub.emit(Target("/", rooms, without), Message("/", "said", args))
 
     def command(self, rooms: tuple[str, ...], action: str, *names: str) -> None:
-        """Let a room's sockets join or leave, or disconnect."""
+        """Let a room's sockets join or leave, or close them."""
         self.hub.command(Target("/", rooms), action, names)
 
     async def call(self, rooms: tuple[str, ...], timeout: float = DEADLINE) -> Any:

@@ -9,6 +9,8 @@ import pytest
 
 from realtime.hub.envelopes import HUBS, VERSION, Beat, encode, group_name, pack
 from realtime.hub.lanes import MAX_LOST
+from realtime.hub.targets import Target
+from realtime.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -116,7 +118,7 @@ async def test_memberships_are_in_effect_before_the_client_is_told(three: Three,
 # Commands
 
 
-async def test_remote_join_leave_and_disconnect(three: Three) -> None:
+async def test_remote_join_leave_and_close(three: Three) -> None:
     one, two = await three[1].client("a"), await three[2].client("a")
     three[0].command(("a",), "join", "b", "c")
     three[0].emit(("b",), "right after")  # before the others are in the room's group
@@ -128,7 +130,7 @@ async def test_remote_join_leave_and_disconnect(three: Three) -> None:
     three[0].emit(("c",), "c")
     assert await said(one) == "c"
     assert [await said(two), await said(two)] == ["b", "c"]
-    three[0].command(("c",), "disconnect")
+    three[0].command(("c",), "close")
     await one.closed(DEADLINE)
     await two.closed(DEADLINE)
 
@@ -166,7 +168,7 @@ async def test_call(three: Three) -> None:
         client.answer("question", number, b"\x00")
     stranger = await three[1].client()
     answers = await three[0].call(("a",))
-    assert answers == {client.sid: [n, b"\x00"] for n, client in enumerate(clients)}
+    assert answers == {client.sid: (n, b"\x00") for n, client in enumerate(clients)}
     assert answers.missing == []
     assert stranger.pending() == 0
 
@@ -239,6 +241,35 @@ async def test_one_client_of_any_server(three: Three) -> None:
     await until(lambda: client.sid not in three[1].hub.registry.sockets)
     assert not await three[0].hub.send_to_client(client.sid, None, "said", ())
     assert not await three[0].hub.send_to_client("nobodyAAAAAAAAAAAAAAAAAAAA", None, "said", ())
+
+
+async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
+    client, neighbour = await three[1].client(), await three[1].client()
+    remote = Target("", (client.sid,), client=True)
+    hub = three[0].hub
+    for number in range(0, 30, 3):  # none overtakes another, whatever way it goes
+        three[0].emit((), number)
+        hub.emit_to_client(remote, Message("/", "said", (number + 1, b"\x00")))
+        three[0].emit((client.sid,), number + 2)
+    for number in range(0, 30, 3):
+        assert await said(client) == number
+        assert await said(client) == (number + 1, b"\x00")
+        assert await said(client) == number + 2
+        assert await said(neighbour) == number
+    hub.command(remote, "join", ("new",))
+    three[0].emit(("new",), "right after the join")
+    assert await said(client) == "right after the join"
+    client.answer("question", 1, 2)
+    answers = await hub.call(remote, Message("/", "question", ()), DEADLINE)
+    assert answers == {client.sid: (1, 2)}
+    assert neighbour.pending() == 0
+    hub.emit_to_client(remote._replace(namespace="/users"), Message("/users", "said", ("no",)))
+    hub.command(remote._replace(namespace="/users"), "close", ())
+    hub.command(remote, "close", ())
+    await client.closed()
+    assert client.pending() == 1, "the question"
+    answers = await hub.call(remote, Message("/", "question", ()), DEADLINE)
+    assert (answers, answers.missing) == ({}, [client.sid])
 
 
 # Who is there

@@ -126,6 +126,24 @@ def test_large_messages_are_not_gathered(
     assert len(layer.sent) == 10
 
 
+def test_what_is_sent_to_one_client(outside: Outside, layer: Layer) -> None:
+    sid = "anyoneAAAAAAAAAAAAAAAAAAAA"
+    for namespace in ("", "/users"):
+        remote = Target(namespace, (sid,), client=True)
+        outside.emit(remote, Message("/", "said", ("hi",), volatile=True))
+        outside.command(remote, "close", ())
+        assert layer.sent == [
+            (
+                server_group("anyone"),
+                [Emit(namespace, (sid,), (), True, '42["said","hi"]', (), True)],
+            ),
+            (server_group("anyone"), [Command(namespace, (sid,), (), "close", (), True)]),
+        ]
+        layer.sent.clear()
+    outside.emit(Target("", ("no sid",), client=True), Message("/", "said", ()))
+    assert layer.sent == []
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -89,7 +89,8 @@ async def test_namespaces_are_apart(cluster: Crowd) -> None:
 
 
 async def test_clients_are_counted_once_each(cluster: Crowd) -> None:
-    assert await ask(realtime.broadcast.count_clients) == 6  # fay and gus are one
+    assert await ask(realtime.count_clients) == 6  # fay and gus are one
+    assert await realtime.acount_clients() == 6
 
 
 async def test_they_are_querysets(cluster: Crowd) -> None:
@@ -130,7 +131,7 @@ async def test_users_who_are_online(cluster: Crowd) -> None:
 async def test_only_who_is_accepted_is_counted(serve: Serve, probe: Probe, new_wire: Any) -> None:
     class Main(NamespaceConsumer):
         async def connect(self, auth: dict[str, Any]) -> None:
-            probe.note(await self.namespace.acount())
+            probe.note(await self.everyone.acount())
             await probe.gate.wait()
             raise ConnectionRefused
 
@@ -147,11 +148,11 @@ async def test_hooks_and_handlers_count(serve: Serve, connect: Connect) -> None:
     class Main(NamespaceConsumer):
         async def receive(self, event: str, *args: Any) -> Any:
             self.join("a")
-            return await self.namespace.acount(), await self.broadcast.acount()
+            return await self.everyone.acount(), await self.broadcast.acount()
 
     serve(Main)
     client, _ = await connect(), await connect()
-    assert await client.call("anything") == [2, 1]
+    assert await client.call("anything") == (2, 1)
 
 
 async def test_a_blocking_count_says_so_on_the_event_loop() -> None:
@@ -166,7 +167,7 @@ QUESTIONS: dict[str, Callable[[], Any]] = {
     "sockets": lambda: realtime.of().sockets(),
     "rooms": lambda: realtime.of().rooms(),
     "count": lambda: realtime.to("a").count(),
-    "clients": realtime.broadcast.count_clients,
+    "clients": realtime.count_clients,
     "online": Socket.objects.online,
     "online rooms": Room.objects.online,
     "counted rooms": Room.objects.with_counts,
@@ -182,18 +183,56 @@ async def test_presence_is_off(question: Callable[[], Any], settings: Settings) 
         await realtime.of().acount()
 
 
+EVALUATIONS: dict[str, Callable[[], Any]] = {
+    "list": lambda: list(realtime.to("a").sockets()),
+    "rooms": lambda: list(realtime.of().rooms()),
+    "filtered": lambda: list(realtime.of().sockets().filter(transport="plain").order_by("sid")),
+    "values": lambda: list(realtime.of().sockets().values_list("user", flat=True)),
+    "length": lambda: len(realtime.of().rooms()),
+    "truth": lambda: bool(realtime.of().sockets()),
+    "first": lambda: realtime.of().sockets().first(),
+    "slice": lambda: list(realtime.of().sockets()[:3]),
+    "count": lambda: realtime.of().sockets().exclude(user=None).count(),
+    "exists": lambda: realtime.of().sockets().exists(),
+    "aggregate": lambda: realtime.of().sockets().aggregate(Count("user")),
+    "in bulk": lambda: realtime.of().sockets().in_bulk(),
+    "iterator": lambda: list(realtime.of().sockets().iterator(10)),
+    "either": lambda: list(realtime.to("a").sockets() | realtime.to("b").sockets()),
+    "explain": lambda: realtime.of().sockets().explain(),
+}
+
+
+async def _all(rows: AsyncIterable[Any]) -> list[Any]:
+    return [row async for row in rows]
+
+
+ASYNC_EVALUATIONS: dict[str, Callable[[], Awaitable[Any]]] = {
+    "acount": lambda: realtime.of().acount(),
+    "clients": realtime.acount_clients,
+    "rows": lambda: _all(realtime.of().sockets()),
+    "aexists": lambda: realtime.of().rooms().aexists(),
+    "afirst": lambda: realtime.of().sockets().afirst(),
+    "aiterator": lambda: _all(realtime.of().sockets().aiterator()),
+}
+
+
 async def test_the_database_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **kwargs: Any) -> Any:
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:
         patch.setattr(SQLCompiler, "execute_sql", fail)
-        for name in ("count", "clients"):
+        for question in (QUESTIONS["count"], QUESTIONS["clients"], *EVALUATIONS.values()):
             with pytest.raises(PresenceUnavailable) as caught:
-                await ask(QUESTIONS[name])
+                await ask(question)
             assert isinstance(caught.value.__cause__, OperationalError)
-        with pytest.raises(PresenceUnavailable):
-            await realtime.of().acount()
+        for evaluate in ASYNC_EVALUATIONS.values():
+            with pytest.raises(PresenceUnavailable):
+                await evaluate()
+    for question in EVALUATIONS.values():
+        await ask(question)
+    for evaluate in ASYNC_EVALUATIONS.values():
+        await evaluate()
 
 
 # The models

@@ -155,7 +155,7 @@ async def test_the_sockets_of_one_client(new_wire: Any, hub: Hub) -> None:
     found = await ask(lambda: list(Socket.objects.values_list("namespace", "connection")))
     assert {namespace for namespace, _ in found} == {"/", "/users"}
     assert len({connection for _, connection in found}) == 1
-    assert await ask(realtime.broadcast.count_clients) == 1
+    assert await ask(realtime.count_clients) == 1
 
 
 async def test_a_transport_that_changes(new_wire: Any, hub: Hub) -> None:

@@ -146,7 +146,7 @@ async def check_every_desk_asks_and_answers() -> None:
         client.answer("are you sure?", True)
         client.answer("question", "yes")
         assert await client.call("confirm") == "deleted"
-        assert await client.call("move", 1, 2) == [1, 2]
+        assert await client.call("move", 1, 2) == (1, 2)
         assert (await client.call("move", 9, 2))["error"]["code"] == "off_board"
         assert await client.call("upload", "a", b"123") == 3
         await client.call("start")

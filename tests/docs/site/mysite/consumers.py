@@ -14,7 +14,7 @@ class MainConsumer(NamespaceConsumer):
 class AccountConsumer(NamespaceConsumer):
     async def connect(self, auth):
         if not self.user.is_authenticated:
-            raise ConnectionRefused("log in first", {"code": 401})
+            raise ConnectionRefused("log in first", code=401)
 
 
 class ChatConsumer(NamespaceConsumer):

@@ -6,7 +6,7 @@ from .models import Message
 class OrderConsumer(NamespaceConsumer):  # one instance is one client in one namespace
     async def connect(self, auth):
         if not self.user.is_authenticated:
-            raise ConnectionRefused("log in first", {"code": 401})
+            raise ConnectionRefused("log in first", code=401)
         self.join("watchers")
         self.emit("message", "I'm server")  # a plain call: nothing to await
 
