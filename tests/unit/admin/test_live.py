@@ -271,6 +271,7 @@ async def test_pages_that_are_loaded_again_leave_nothing_behind(
     monkeypatch.setattr(sockets, "DISCONNECT_GRACE", 0.02)
     check, reached, gate = live.LiveConsumer._check, threading.Semaphore(0), threading.Event()
     checks: list[int] = []
+    clients: list[Client] = []
 
     def wait(consumer: live.LiveConsumer) -> str | None:
         checks.append(1)
@@ -286,8 +287,11 @@ async def test_pages_that_are_loaded_again_leave_nothing_behind(
         assert await asyncio.to_thread(reached.acquire, timeout=DEADLINE)
         connecting.cancel()
         await asyncio.wait({connecting})
+        clients.append(client)
     await asyncio.sleep(0.05)  # longer than the last hooks' patience
     gate.set()
+    for client in clients:
+        await client.disconnect()
     async with asyncio.timeout(DEADLINE):
         while len(hub.tasks):
             await asyncio.sleep(0.01)
