@@ -20,15 +20,21 @@ class Lane:
     `task` is set by whoever runs in it.
     """
 
-    __slots__ = ("cancelled", "context", "task", "threads")
+    __slots__ = ("_lanes", "cancelled", "context", "task", "threads")
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, lanes: set[Lane], context: Context) -> None:
+        self._lanes = lanes
+        lanes.add(self)
         self.context = context.copy()
         self.threads = give_thread(self.context)
         self.context.run(current_lane.set, self)
         self.task: asyncio.Task[None] | None = None
         # Whether its handler was, because the client is gone.
         self.cancelled = False
+
+    def rest(self) -> None:
+        """Take note that nothing is handled here any more."""
+        self._lanes.discard(self)
 
 
 class Lanes:
@@ -55,13 +61,7 @@ class Lanes:
         """Return a new lane, or None where there are as many as may be."""
         if len(self._lanes) >= self._limit:
             return None
-        lane = Lane(context)
-        self._lanes.add(lane)
-        return lane
-
-    def close(self, lane: Lane) -> None:
-        """Forget a lane that has ended."""
-        self._lanes.discard(lane)
+        return Lane(self._lanes, context)
 
     async def wait(self, timeout: float) -> bool:
         """Wait until all have ended; tell whether that came within the time."""

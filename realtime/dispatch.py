@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from .beside import Lane, Lanes, current_lane
 from .exceptions import ClientDisconnected, EventError, RateLimited
@@ -78,7 +79,7 @@ class Dispatcher:
     async def _run_first(self, connect: Awaitable[None]) -> None:
         try:
             await connect
-            event = await self._next(None, Pace()) if self._inbox else None
+            event = await self._next(None, Pace()) if self._inbox.count else None
         except BaseException:
             self._inbox.rest()
             raise
@@ -143,8 +144,8 @@ class Dispatcher:
         Handle an event and those that come to wait meanwhile: run the consumer's handler, and
         acknowledge what it returned or raised. In a lane these are the events that wait for one.
         """
-        socket = self._socket
-        consumer = socket.consumer
+        socket, inbox = self._socket, self._inbox
+        consumer, connection = socket.consumer, socket.connection
         threads = self._threads
         if lane is not None:
             threads, lane.task = lane.threads, asyncio.current_task()
@@ -155,24 +156,25 @@ class Dispatcher:
                     try:
                         result = await consumer.handle(event.name, event.args)
                     finally:
-                        if uses_thread(threads):
+                        if getweakrefcount(threads) and uses_thread(threads):
                             await release_thread(threads)
                     if self.unclaimed and self._is_unclaimed(event, result, lane):
                         pass  # not acknowledged, so that the client's timeout and retries work
                     elif event.ack_id is not None:
-                        frames = self._encode_ack(event.ack_id, _as_arguments(result))
+                        args = _as_arguments(result)
+                        frames = encode_ack(connection.format, socket.namespace, event.ack_id, args)
                         if socket.unsettled:
                             await self._settle()
                         if socket.connected:
-                            socket.connection.send(frames)
+                            connection.send(frames)
                 except BaseException as error:
                     await self._fail(event, error, lane)
-                if not self._inbox:
+                if not inbox.count:
                     break
                 pace = pace or Pace()
                 event = await self._next(lane, pace)
         finally:
-            self._end(lane)
+            (inbox if lane is None else lane).rest()
 
     async def _next(self, lane: Lane | None, pace: Pace) -> Event | None:
         """Return the next event that is for this lane, once it is its turn; None where none is."""
@@ -185,12 +187,6 @@ class Dispatcher:
             event = self._socket.connection.parse_again(source)
             if lane is not None or self._lanes is None or not self._is_led_beside(event):
                 return event
-
-    def _end(self, lane: Lane | None) -> None:
-        if lane is None:
-            self._inbox.rest()
-        elif self._lanes is not None:
-            self._lanes.close(lane)
 
     def leave_unclaimed(self) -> None:
         """Note that nobody claims the event that `handle` was given here."""

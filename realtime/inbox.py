@@ -34,7 +34,16 @@ class Inbox:
     At most `max_events`, of `max_bytes` in all, wait.
     """
 
-    __slots__ = ("_aside", "_bytes", "_idle", "_max_bytes", "_max_events", "_waiting", "busy")
+    __slots__ = (
+        "_aside",
+        "_bytes",
+        "_idle",
+        "_max_bytes",
+        "_max_events",
+        "_waiting",
+        "busy",
+        "count",
+    )
 
     def __init__(self, *, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
@@ -43,23 +52,24 @@ class Inbox:
         self._waiting: deque[Source] | None = None
         # Those that others may overtake, for handlers that run beside the others.
         self._aside: deque[Source] | None = None
+        # How many events wait.
+        self.count = 0
         self._bytes = 0
         self._idle: asyncio.Event | None = None
         self.busy = False
 
     def __len__(self) -> int:
-        waiting = len(self._waiting) if self._waiting else 0
-        return waiting + len(self._aside) if self._aside else waiting
+        return self.count
 
     @property
     def above_high_water(self) -> bool:
         """Whether half of what may wait does."""
-        return len(self) * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+        return self.count * 2 > self._max_events or self._bytes * 2 > self._max_bytes
 
     @property
     def below_low_water(self) -> bool:
         """Whether no more than a quarter of what may wait does."""
-        return len(self) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
+        return self.count * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
 
     def put(self, source: Source) -> None:
         """Let an event wait. Raises InboxFull."""
@@ -75,8 +85,9 @@ class Inbox:
 
     def _add(self, queue: deque[Source], source: Source) -> None:
         queue.append(source)
+        self.count += 1
         self._bytes += _size(source)
-        if len(self) > self._max_events or self._bytes > self._max_bytes:
+        if self.count > self._max_events or self._bytes > self._max_bytes:
             raise InboxFull
 
     def pop(self) -> Source | None:
@@ -89,6 +100,7 @@ class Inbox:
 
     def _take(self, queue: deque[Source]) -> Source:
         source = queue.popleft()
+        self.count -= 1
         self._bytes -= _size(source)
         return source
 
@@ -113,6 +125,7 @@ class Inbox:
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting = self._aside = None
+        self.count = 0
         self._bytes = 0
 
 

@@ -43,9 +43,11 @@ from .tasks import Tasks
 
 Job = Coroutine[Any, Any, None]
 
-# How many refer to a spare task while it comes to rest: the loop, the current tasks, `run`, `_rest`
-# and the counting.
-_REFERENCES = 5
+# What a coroutine that has ended raises, beside its errors.
+_ENDS = (StopIteration, asyncio.CancelledError)
+
+# How many refer to a spare task while it comes to rest: the loop, `run` and the counting.
+_REFERENCES = 3
 
 
 class EagerWorkers:
@@ -98,27 +100,25 @@ class SpareWorkers:
         if caller is not None:
             _leave_task(loop, caller)
         _enter_task(loop, task)
+        is_done = True
         try:
             awaited = context.run(job.send, None)
-        except (StopIteration, asyncio.CancelledError):
-            self._rest(task)
-            return
-        except BaseException:
-            self._rest(task)
-            raise
+            is_done = False
+        except _ENDS:
+            pass
         finally:
             _leave_task(loop, task)
             if caller is not None:
                 _enter_task(loop, caller)
-        self._tasks.keep(task)
-        task.worker.take_over(job, context, awaited)
-
-    def _rest(self, task: SpareTask) -> None:
-        """Keep a task for the next job, unless a job that is done could still cancel it."""
-        if getrefcount(task) > _REFERENCES:
-            task.cancel()
-        else:
-            self._spare.append(task)
+            if is_done:
+                # For the next job, unless somebody has kept it, and could cancel that.
+                if getrefcount(task) > _REFERENCES:
+                    task.cancel()
+                else:
+                    self._spare.append(task)
+        if not is_done:
+            self._tasks.keep(task)
+            task.worker.take_over(job, context, awaited)
 
     def close(self) -> None:
         """Let the tasks go that wait for a job."""
