@@ -111,6 +111,7 @@ OPTIONS: dict[str, Option] = {
     "MAX_NAMESPACES": _count(100),
     "INBOX_EVENTS": _count(20_000),
     "INBOX_BYTES": _count(16 * 1024 * 1024, lowest=10_000),
+    "CONCURRENT_EVENTS": _count(32),
     "OUTBOX_BYTES": _count(4 * 1024 * 1024, lowest=10_000),
     "SYNC_HANDLERS": _count(40),
     # Twice the namespaces that a client may have: a page may enter, leave and enter all of them.
@@ -161,6 +162,7 @@ class Settings(SimpleNamespace):
     MAX_NAMESPACES: int
     INBOX_EVENTS: int
     INBOX_BYTES: int
+    CONCURRENT_EVENTS: int
     OUTBOX_BYTES: int
     SYNC_HANDLERS: int
     CONNECT_RATE: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
@@ -22,6 +23,7 @@ from .names import check_rooms
 from .running import call_hook, call_in_thread
 from .sending import DEFAULT_CALL_TIMEOUT, Pending
 from .sockets import Socket
+from .spawned import check_work
 
 __all__ = ["NamespaceConsumer", "event"]
 
@@ -159,8 +161,8 @@ class NamespaceConsumer:
         """Return the coroutine of what takes an event: that of its handler, or of `receive`."""
         for handler in self._handlers.get(event, ()):
             if handler.room is None or handler.room in self._socket.rooms:
-                if self._socket.dispatcher.unclaimed:  # an override has led here another one before
-                    self._socket.dispatcher.unclaimed = False
+                if self._socket.dispatcher.unclaimed:
+                    self._socket.dispatcher.claim()
                 bound = args if len(args) == handler.plain else handler.bind(args)
                 if handler.is_async:
                     return handler.function(self, *bound)  # type: ignore[no-any-return]
@@ -168,7 +170,7 @@ class NamespaceConsumer:
                 return call_in_thread(handler.function, self, *bound, slots=slots)
         receive = self.receive
         if getattr(receive, "__func__", None) is NamespaceConsumer.receive:
-            self._socket.dispatcher.unclaimed = True
+            self._socket.dispatcher.leave_unclaimed()
         return call_hook(receive, event, *args, slots=self._socket.hub.sync_handlers)
 
     # Who and where
@@ -280,6 +282,20 @@ class NamespaceConsumer:
     def excluding(self, *names: str) -> Broadcaster:
         """The other sockets of this namespace that are not in these rooms nor have these sids."""
         return self.broadcast.excluding(*names)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None] | None:
+        """
+        Run a coroutine in a task beside the handlers, which is cancelled when the socket ends,
+        before `disconnect` runs. What it raises is logged.
+
+        Returns the task, or None in a thread, from where it is started soon. Raises TypeError for
+        what is no coroutine.
+        """
+        check_work(work)
+        if self._socket.hub.on_loop():
+            return self._socket.spawn(work)
+        self._socket.hub.run(self._socket.spawn, work)
+        return None
 
     # Rooms
 

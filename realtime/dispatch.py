@@ -1,4 +1,7 @@
-"""The events of one socket on their way through its handlers, in order and one at a time."""
+"""
+The events of one socket on their way through its handlers, in order and one at a time; where a
+handler is concurrent, the next event does not wait for its end.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
+from .beside import Lane, Lanes, current_lane
 from .error_answers import acknowledge, find_shape
 from .exceptions import ClientDisconnected, EventError, RateLimited, ServerError
+from .handlers import find_concurrent
 from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
@@ -24,10 +30,29 @@ if TYPE_CHECKING:
 EVENTS_PER_TURN = 32
 
 
+class Pace:
+    """Lets others have their turn while many events are handled in one go."""
+
+    __slots__ = ("_handled", "_started")
+
+    def __init__(self) -> None:
+        self._handled = 0
+        self._started = monotonic()
+
+    async def keep(self) -> None:
+        """Count an event that was handled, and give way where it is time."""
+        self._handled += 1
+        if monotonic() - self._started > SECONDS_PER_TURN:
+            await give_way()
+            self._started = monotonic()
+        elif self._handled % EVENTS_PER_TURN == 0:
+            await asyncio.sleep(0)
+
+
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_around", "_inbox", "_limiter", "_socket", "_threads", "unclaimed")
+    __slots__ = ("_around", "_inbox", "_lanes", "_limiter", "_socket", "_threads", "unclaimed")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
@@ -36,28 +61,34 @@ class Dispatcher:
         self._threads = give_thread(socket.context)
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
-        # Whether nobody has claimed the event that the consumer's `handle` was given last.
-        self.unclaimed = False
+        concurrent = find_concurrent(type(socket.consumer))  # type: ignore[arg-type]
+        self._lanes = Lanes(concurrent, settings.CONCURRENT_EVENTS) if concurrent else None
+        # In which lanes nobody has claimed the event that the consumer's `handle` was given last:
+        # None is where handlers run one at a time.
+        self.unclaimed: frozenset[Lane | None] = frozenset()
         # Whether the consumer has a `handle` of its own; one without costs no coroutine for it.
         self._around = socket.consumer._has_own_handle()
 
-    def occupy(self, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
-        """Return what awaits `work` and then handles the events that come to wait from now on."""
+    def run_first(self, connect: Awaitable[None]) -> Coroutine[Any, Any, None]:
+        """
+        Return what awaits a socket's `connect`, as if that were its first event, and then handles
+        those that come to wait from now on.
+        """
         self._inbox.busy = True
-        return self._occupy(work)
+        return self._run_first(connect)
 
-    async def _occupy(self, work: Awaitable[None]) -> None:
+    async def _run_first(self, connect: Awaitable[None]) -> None:
         try:
-            await work
+            await connect
+            event = await self._next(None, Pace()) if self._inbox.count else None
         except BaseException:
             self._inbox.rest()
             raise
-        source = self._inbox.pop()
-        await self._work(None if source is None else self._socket.connection.parse_again(source))
+        await self._work(event)
 
-    def take(self, event: Event) -> None:
+    def dispatch(self, event: Event) -> None:
         """
-        Take an event, and handle it unless it has to wait.
+        Handle an event, unless it has to wait.
 
         A client that sends faster than its handlers work is read from no more for a while; one
         that goes beyond all bounds all the same is disconnected.
@@ -67,11 +98,12 @@ class Dispatcher:
         try:
             if self._limiter is not None:
                 self._limiter.check(event.name)
-            if not self._inbox.busy:
+            if self._inbox.busy:
+                self._inbox.put(event.source)
+            elif self._lanes is None or not self._is_led_beside(event):
                 self._inbox.busy = True
                 socket.hub.workers.run(self._work(event), socket.context)
                 return
-            self._inbox.put(event.source)
         except RateLimited as error:
             self._refuse(event, error)
             return
@@ -80,27 +112,44 @@ class Dispatcher:
             self._inbox.clear()
             socket.connection.close("forced server close")
             return
-        if self._inbox.crowded and not socket.acks.pending:
+        if self._inbox.above_high_water and not socket.acks.pending:
             socket.connection.hold(socket)
+
+    def _is_led_beside(self, event: Event) -> bool:
+        """
+        Run the handler of an event beside the others, or let the event wait for that; tell whether
+        it is such a handler.
+        """
+        lanes, socket = self._lanes, self._socket
+        if lanes is None or not lanes.are_for(event.name, socket.rooms):
+            return False
+        lane = lanes.open(socket.context)
+        if lane is None:
+            self._inbox.put_aside(event.source)
+        else:
+            socket.hub.workers.run(self._work(event, lane), lane.context)
+        return True
 
     def _refuse(self, event: Event, error: RateLimited) -> None:
         """Answer an event that is one too many, without waiting for those before it."""
         socket = self._socket
         socket.hub.counters.limited += 1
-        assert self._limiter is not None
-        if self._limiter.should_log():
+        if self._limiter is not None and self._limiter.should_log():
             socket.log(logging.WARNING, "rate-limited", event=event.name, message=error.message)
         if event.ack_id is not None and socket.connected:
             socket.connection.send(self._encode_error(event.name, event.ack_id, error))
 
-    async def _work(self, event: Event | None) -> None:
+    async def _work(self, event: Event | None, lane: Lane | None = None) -> None:
         """
         Handle an event and those that come to wait meanwhile: run the consumer's handler, and
-        acknowledge what it returned or raised.
+        acknowledge what it returned or raised. In a lane these are the events that wait for one.
         """
-        socket = self._socket
-        consumer = socket.consumer
-        handled, started = 0, 0.0
+        socket, inbox = self._socket, self._inbox
+        consumer, connection = socket.consumer, socket.connection
+        threads = self._threads
+        if lane is not None:
+            threads, lane.task = lane.threads, asyncio.current_task()
+        pace: Pace | None = None
         try:
             while event is not None:
                 try:
@@ -111,37 +160,51 @@ class Dispatcher:
                             else consumer._lead(event.name, event.args)
                         )
                     finally:
-                        if uses_thread(self._threads):
-                            await release_thread(self._threads)
-                    if self.unclaimed and self._is_unclaimed(event, result):
+                        if getweakrefcount(threads) and uses_thread(threads):
+                            await release_thread(threads)
+                    if self.unclaimed and self._is_unclaimed(event, result, lane):
                         pass  # not acknowledged, so that the client's timeout and retries work
                     elif event.ack_id is not None:
-                        frames = self._encode_ack(event.ack_id, _as_arguments(result))
+                        args = _as_arguments(result)
+                        frames = encode_ack(connection.format, socket.namespace, event.ack_id, args)
                         if socket.unsettled:
                             await self._settle()
                         if socket.connected:
-                            socket.connection.send(frames)
+                            connection.send(frames)
                 except BaseException as error:
-                    await self._fail(event, error)
-                handled += 1
-                source = self._inbox.pop()
-                if source is None:
+                    await self._fail(event, error, lane)
+                if not inbox.count:
                     break
-                await self._keep_pace()
-                started = started or monotonic()
-                if monotonic() - started > SECONDS_PER_TURN:
-                    await give_way()
-                    started = monotonic()
-                elif handled % EVENTS_PER_TURN == 0:
-                    await asyncio.sleep(0)
-                event = socket.connection.parse_again(source)
+                pace = pace or Pace()
+                event = await self._next(lane, pace)
         finally:
-            self._inbox.rest()
+            (inbox if lane is None else lane).rest()
 
-    def _is_unclaimed(self, event: Event, result: Any) -> bool:
+    async def _next(self, lane: Lane | None, pace: Pace) -> Event | None:
+        """Return the next event that is for this lane, once it is its turn; None where none is."""
+        while True:
+            source = self._inbox.pop() if lane is None else self._inbox.pop_aside()
+            if source is None:
+                return None
+            await self._keep_pace()
+            await pace.keep()
+            event = self._socket.connection.parse_again(source)
+            if lane is not None or self._lanes is None or not self._is_led_beside(event):
+                return event
+
+    def leave_unclaimed(self) -> None:
+        """Note that nobody claims the event that `handle` was given here."""
+        self.unclaimed |= {current_lane.get()}
+
+    def claim(self) -> None:
+        """Take back that nobody does: an override of `handle` has led here another event."""
+        self.unclaimed -= {current_lane.get()}
+
+    def _is_unclaimed(self, event: Event, result: Any, lane: Lane | None) -> bool:
         """Tell whether nobody answers an event that no handler claims, and log that."""
-        self.unclaimed = False
-        if result is not None:  # an override of `handle` answers
+        is_unclaimed = lane in self.unclaimed
+        self.unclaimed -= {lane}
+        if not is_unclaimed or result is not None:  # an override of `handle` answers
             return False
         self._socket.log(logging.DEBUG, "unclaimed", event=event.name)
         return True
@@ -149,19 +212,21 @@ class Dispatcher:
     async def _keep_pace(self) -> None:
         """Read on where there is room, and wait until the client has read what it was sent."""
         connection = self._socket.connection
-        if self._inbox.relaxed:
+        if self._inbox.below_low_water:
             connection.release(self._socket)
         if connection.is_behind():
             await connection.drain()
 
-    async def _fail(self, event: Event, error: BaseException) -> None:
+    async def _fail(self, event: Event, error: BaseException, lane: Lane | None) -> None:
         """
         Log what a handler raised, and answer with that.
 
-        Raises it, or a cancellation, where the hub or the process ends.
+        Raises it, or a cancellation, where the hub or the process ends, or the lane.
         """
         socket = self._socket
-        self.unclaimed = False
+        self.unclaimed -= {lane}
+        if lane is not None and lane.cancelled and isinstance(error, asyncio.CancelledError):
+            raise error
         if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
             await self._answer_error(event, error)
@@ -187,7 +252,8 @@ class Dispatcher:
 
     async def _settle(self) -> None:
         """Let an answer wait until what the handler changed is in effect."""
-        self._socket.unsettled = False
+        if self._lanes is None:  # or handlers that run beside each other wait for the same
+            self._socket.unsettled = False
         await self._socket.hub.settled()
 
     async def _answer_error(self, event: Event, error: EventError) -> None:
@@ -220,17 +286,26 @@ class Dispatcher:
         """Forget the events that wait: their client is not let in."""
         self._inbox.clear()
 
-    async def wait_idle(self, grace: float) -> bool:
+    async def wait_idle(self, grace: float) -> None:
         """
-        Wait until nothing is handled or waits, for `grace` seconds; tell whether that came.
+        Wait until nothing is handled or waits, for `grace` seconds.
 
-        After that what waits is dropped.
+        After that what waits is dropped, and handlers that run beside the others are cancelled and
+        waited for as long again.
         """
-        if await self._inbox.wait_idle(grace):
-            return True
-        self._socket.log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
+        deadline = monotonic() + grace
+        if not await self._inbox.wait_idle(grace):
+            self._log_outlived()
+            self._inbox.clear()
+        if self._lanes is None or await self._lanes.wait(max(0.0, deadline - monotonic())):
+            return
         self._inbox.clear()
-        return False
+        self._lanes.cancel()
+        if not await self._lanes.wait(grace):
+            self._log_outlived()
+
+    def _log_outlived(self) -> None:
+        self._socket.log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
 
 
 def _as_arguments(result: Any) -> list[Any]:

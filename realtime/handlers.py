@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial, partialmethod
+from functools import cache, cached_property, partial, partialmethod
 from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
@@ -30,38 +30,43 @@ NAME_HINT = (
 
 
 class Mark(NamedTuple):
-    """What `event` says of a method: its event (None: its own name), its room, and its place."""
+    """
+    What `event` says of a method: its event (None: its own name), its room, whether it runs beside
+    other handlers, and its place.
+    """
 
     event: str | None
     room: str | None
-    method: str
-    line: int
+    concurrent: bool = False
+    method: str = ""
+    line: int = 0
 
 
 @overload
 def event(name: Function, /) -> Function: ...
 @overload
 def event(
-    name: str | None = None, /, *, room: str | None = None
+    name: str | None = None, /, *, room: str | None = None, concurrent: bool = False
 ) -> Callable[[Function], Function]: ...
-def event(name: Any = None, /, *, room: str | None = None) -> Any:
+def event(name: Any = None, /, *, room: str | None = None, concurrent: bool = False) -> Any:
     """
     Make a consumer's method the handler of an event.
 
     `name` is the event's name, the method's own by default. With `room` the handler is only for
     sockets in that room. Handlers with a room are asked first; at most one handler gets an event.
+    With `concurrent` the client's next events are handled without waiting for its end.
 
     Raises InvalidEventName for a name that is reserved or no text, InvalidConsumer for a room that
-    is none, and for what is no plain method.
+    is none, for a `concurrent` that is no bool, and for what is no plain method.
     """
     if inspect.isfunction(name):
-        return _mark(name, None, None, sys._getframe(1).f_locals)
+        return _mark(name, Mark(None, None), sys._getframe(1).f_locals)
     if callable(name) or hasattr(name, "__get__"):
         raise _not_a_method(name)
-    return lambda function: _mark(function, name, room, sys._getframe(1).f_locals)
+    return lambda function: _mark(function, Mark(name, room, concurrent), sys._getframe(1).f_locals)
 
 
-def _mark(function: Any, name: str | None, room: str | None, body: dict[str, Any]) -> Any:
+def _mark(function: Any, mark: Mark, body: dict[str, Any]) -> Any:
     """Mark a function, and note that in the body of the class that it stands in."""
     if not inspect.isfunction(function):
         raise _not_a_method(function)
@@ -73,17 +78,23 @@ def _mark(function: Any, name: str | None, room: str | None, body: dict[str, Any
             "Write a second method for the other event, which calls this one.",
         )
     try:
-        check_event_name(function.__name__ if name is None else name)
+        check_event_name(function.__name__ if mark.event is None else mark.event)
     except InvalidEventName as error:
         raise InvalidEventName(f"{place}: {error}. {NAME_HINT}") from None
     try:
-        check_rooms(() if room is None else (room,))
+        check_rooms(() if mark.room is None else (mark.room,))
     except InvalidName as error:
         raise InvalidConsumer(
             f"{place}: {error}.",
             'Name one room, like @event("message", room="Room №1"), in a handler for each room.',
         ) from None
-    mark = Mark(name, room, function.__name__, line)
+    if not isinstance(mark.concurrent, bool):
+        raise InvalidConsumer(
+            f"{place}: concurrent is {mark.concurrent!r}.",
+            "Write concurrent=True for a handler that others do not wait for, or leave it out. "
+            'How many run at a time is for REALTIME["CONCURRENT_EVENTS"] to say.',
+        )
+    mark = mark._replace(method=function.__name__, line=line)
     function._realtime_event = mark  # type: ignore[attr-defined]
     if function.__qualname__ == f"{body.get('__qualname__')}.{function.__name__}":
         body.setdefault(CLAIMS, []).append(mark)
@@ -166,6 +177,7 @@ class Handler:
         "_rest",
         "_takes_rest",
         "_typed",
+        "concurrent",
         "function",
         "is_async",
         "names",
@@ -174,10 +186,11 @@ class Handler:
         "room",
     )
 
-    def __init__(self, function: Callable[..., Any], room: str | None) -> None:
+    def __init__(self, function: Callable[..., Any], mark: Mark) -> None:
         self.function = function
+        self.concurrent = mark.concurrent
         self.is_async = iscoroutinefunction(function)
-        self.room = room
+        self.room = mark.room
         parameters = parameters_of(function)
         positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
         self.names = [parameter.name for parameter in positional]
@@ -241,8 +254,18 @@ def find_handlers(consumer_class: type) -> dict[str, list[Handler]]:
     """Return a class's handlers by event, those with a room first."""
     handlers: dict[str, list[Handler]] = {}
     for method in find_methods(consumer_class):
-        handler = Handler(getattr(consumer_class, method.name), method.mark.room)
+        handler = Handler(getattr(consumer_class, method.name), method.mark)
         handlers.setdefault(method.event, []).append(handler)
     for choices in handlers.values():
         choices.sort(key=lambda handler: handler.room is None)
     return handlers
+
+
+@cache
+def find_concurrent(consumer_class: type) -> dict[str, list[Handler]]:
+    """Return a class's handlers of the events for which one of them runs beside the others."""
+    return {
+        event: handlers
+        for event, handlers in find_handlers(consumer_class).items()
+        if any(handler.concurrent for handler in handlers)
+    }

@@ -34,44 +34,73 @@ class Inbox:
     At most `max_events`, of `max_bytes` in all, wait.
     """
 
-    __slots__ = ("_bytes", "_idle", "_max_bytes", "_max_events", "_waiting", "busy")
+    __slots__ = (
+        "_aside",
+        "_bytes",
+        "_idle",
+        "_max_bytes",
+        "_max_events",
+        "_waiting",
+        "busy",
+        "count",
+    )
 
     def __init__(self, *, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         # Made when the first event has to wait: most sockets' never do.
         self._waiting: deque[Source] | None = None
+        # Those that others may overtake, for handlers that run beside the others.
+        self._aside: deque[Source] | None = None
+        # How many events wait.
+        self.count = 0
         self._bytes = 0
         self._idle: asyncio.Event | None = None
         self.busy = False
 
     def __len__(self) -> int:
-        return len(self._waiting) if self._waiting else 0
+        return self.count
 
     @property
-    def crowded(self) -> bool:
+    def above_high_water(self) -> bool:
         """Whether half of what may wait does."""
-        return len(self) * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+        return self.count * 2 > self._max_events or self._bytes * 2 > self._max_bytes
 
     @property
-    def relaxed(self) -> bool:
+    def below_low_water(self) -> bool:
         """Whether no more than a quarter of what may wait does."""
-        return len(self) * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
+        return self.count * 4 <= self._max_events and self._bytes * 4 <= self._max_bytes
 
     def put(self, source: Source) -> None:
         """Let an event wait. Raises InboxFull."""
         if self._waiting is None:
             self._waiting = deque()
-        self._waiting.append(source)
+        self._add(self._waiting, source)
+
+    def put_aside(self, source: Source) -> None:
+        """Let an event wait that others may overtake. Raises InboxFull."""
+        if self._aside is None:
+            self._aside = deque()
+        self._add(self._aside, source)
+
+    def _add(self, queue: deque[Source], source: Source) -> None:
+        queue.append(source)
+        self.count += 1
         self._bytes += _size(source)
-        if len(self._waiting) > self._max_events or self._bytes > self._max_bytes:
+        if self.count > self._max_events or self._bytes > self._max_bytes:
             raise InboxFull
 
     def pop(self) -> Source | None:
         """Return the next event, or None where none waits."""
-        if not self._waiting:
-            return None
-        source = self._waiting.popleft()
+        return self._take(self._waiting) if self._waiting else None
+
+    def pop_aside(self) -> Source | None:
+        """Return the next event that others may overtake, or None where none waits."""
+        return self._take(self._aside) if self._aside else None
+
+    def _take(self, queue: deque[Source]) -> Source:
+        source = queue.popleft()
+        self.count -= 1
         self._bytes -= _size(source)
         return source
 
@@ -95,7 +124,8 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._waiting = None
+        self._waiting = self._aside = None
+        self.count = 0
         self._bytes = 0
 
 

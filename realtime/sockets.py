@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from .acks import Acks, Resolve
+from .backlog import Backlog
 from .dispatch import Dispatcher
 from .error_answers import connect_data
 from .exceptions import (
@@ -30,6 +31,7 @@ from .logs import is_logged, log
 from .messages import Message
 from .overrides import path_of
 from .running import call_apart, raise_if_stopping
+from .spawned import Spawned, Work
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from .transports.connection import Connection
     from .transports.frames import Frames
 
-# How long a socket's last hook waits for the handler that is at work when the client goes away.
+# How long a socket's last hook waits for the handlers that are at work when the client goes away,
+# and then for those that it has cancelled.
 DISCONNECT_GRACE = 2.0
 
 
@@ -61,12 +64,12 @@ class Socket:
     """
     The machinery behind one consumer instance.
 
-    Events are handled in order, one at a time. Acknowledgements and disconnects are taken at once,
-    whatever a handler is doing.
+    Events are handled in order, one at a time, but for handlers that run beside the others.
+    Acknowledgements and disconnects are taken at once, whatever a handler is doing.
     """
 
     __slots__ = (
-        *("_accepted", "_entering", "_held", "_held_bytes", "_told", "acks", "connection"),
+        *("_accepted", "_backlog", "_entering", "_spawned", "_told", "acks", "connection"),
         *("consumer", "context"),
         *("dispatcher", "hub", "namespace", "opened_at", "rooms", "sid", "state", "unsettled"),
     )
@@ -82,8 +85,9 @@ class Socket:
         self.state = CONNECTING
         self.context = copy_context()
         # What is for the client once it is connected: nothing, as a rule.
-        self._held: list[Frames] | None = None
-        self._held_bytes = 0
+        self._backlog: Backlog | None = None
+        # What the consumer has spawned: nothing, as a rule.
+        self._spawned: Spawned | None = None
         self.acks = Acks(connection.last_ack_id)
         # While `connect()` runs, and whether it let the client in.
         self._entering: Latch | None = Latch()
@@ -119,7 +123,7 @@ class Socket:
     def open(self, auth: dict[str, Any]) -> None:
         """Run `connect()` and answer the client."""
         self.hub.registry.add(self)
-        self.hub.workers.run(self.dispatcher.occupy(self._connect(auth)), self.context)
+        self.hub.workers.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         await self._enter(auth)
@@ -142,9 +146,9 @@ class Socket:
         else:
             self._accepted = True
         finally:
-            assert self._entering is not None
-            self._entering.set()
-            self._entering = None
+            if self._entering is not None:
+                self._entering.set()
+                self._entering = None
 
     async def _accept(self) -> None:
         """Tell the cluster, and then the client, unless it went away meanwhile."""
@@ -159,8 +163,8 @@ class Socket:
         self.state = CONNECTED
         self.connection.confirm(self)
         self._told = self.log(logging.INFO, "connect")
-        held, self._held = self._held, None
-        for frames in held or ():
+        backlog, self._backlog = self._backlog, None
+        for frames in backlog or ():
             self.connection.send(frames)
 
     def _refuse(self, error: ClientError) -> None:
@@ -212,51 +216,96 @@ class Socket:
         self.connection.sockets.pop(self.namespace, None)
         self.connection.last_ack_id = max(self.connection.last_ack_id, self.acks.last_id)
         self.connection.release(self)
-        self._held = None
+        self._backlog = None
         try:
             self.hub.registry.remove(self)
         finally:
             self.acks.give_up()
+            if self._spawned is not None:
+                self._spawned.cancel()
 
     async def _finish(self, reason: str) -> None:
         """
-        Run the last hook, after the first one, and after the events that had arrived or the grace,
-        whichever is first.
+        Run the last hook: after the first one, however long that takes; then after what was
+        spawned, and the events that had arrived, or the grace, whichever is first.
         """
-        if self._entering is not None:
-            await self._entering.wait()
+        if (entering := self._entering) is not None:
+            await self._wait_entered(entering)
         if not self._accepted:
             return
+        if self._spawned is not None and not await self._spawned.wait(DISCONNECT_GRACE):
+            self.log(logging.WARNING, "task-outlives-client")
         await self.dispatcher.wait_idle(DISCONNECT_GRACE)
         if self.observed:
             await self.hub.observers.settled()
         self._log_end(reason)
         try:
             await self.dispatcher.call(self.consumer.disconnect, reason)
-        except EventError as error:
-            self.log(logging.WARNING, "event-error", event="disconnect", message=error.message)
         except BaseException as error:
+            self._log_failure("disconnect", error)
+
+    async def _wait_entered(self, entering: Latch) -> None:
+        """Wait until `connect()` has ended: what it acquires is freed after that."""
+        try:
+            async with asyncio.timeout(DISCONNECT_GRACE):
+                await entering.wait()
+        except TimeoutError:
+            self.log(logging.WARNING, "connect-outlives-client")
+            await entering.wait()
+
+    def _log_failure(self, what: str, error: BaseException) -> None:
+        """Log what the site's code has raised, unless that is the end of the hub."""
+        if isinstance(error, EventError):
+            self.log(logging.WARNING, "event-error", event=what, message=error.message)
+        else:
             raise_if_stopping(error, self.hub)
-            self._log_error("disconnect")
+            self._log_error(what)
+
+    def spawn(self, work: Work) -> asyncio.Task[None]:
+        """Run work in a task that is cancelled when the socket ends; at once, where it has."""
+        if self._spawned is None:
+            self._spawned = Spawned()
+        task = self._spawned.start(work, self._run_spawned, self.hub, self.context.copy())
+        if self.gone:
+            task.cancel()
+        return task
+
+    async def _run_spawned(self, work: Work) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._log_failure("spawn", error)
 
     # Messages to the client
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
-        """Send frames to the client, or hold them until it is told that it is connected."""
+        """
+        Send frames to the client; where that was not told yet that it is connected, once it is.
+
+        What `connect()` sends to rooms with this client in them keeps its place among what it sends
+        to the client alone, and goes before what others send meanwhile.
+        """
         if self.state is CONNECTED:
             self.connection.send(frames, volatile)
         elif self.state is CONNECTING:
-            if self._held is None:
-                self._held = []
-            self._held.append(frames)
-            self._held_bytes += frames.size
-            if self._held_bytes > self.hub.settings.OUTBOX_BYTES:
-                self.connection.overflow()
+            self._put_off(frames, own=_handling.get() is self)
 
     def emit(self, frames: Frames) -> None:
-        """Deliver the frames of an event for this client alone."""
+        """Send the frames of an event for this client alone, in the same way."""
         self.hub.counters.events_out += 1
-        self.deliver(frames)
+        if self.state is CONNECTED:
+            self.connection.send(frames)
+        elif self.state is CONNECTING:
+            self._put_off(frames, own=True)
+
+    def _put_off(self, frames: Frames, *, own: bool) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.add(frames, own=own)
+        if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
+            self.connection.overflow()
 
     def send(self, message: Message, resolve: Resolve) -> None:
         """
@@ -275,7 +324,8 @@ class Socket:
         self.connection.release(self)  # or the acknowledgement would wait for the handler
         if (given_up := self.acks.add(ack_id, resolve)) is not None:
             self.log(logging.WARNING, "ack-given-up", id=given_up)
-        self.emit(frames)
+        self.hub.counters.events_out += 1
+        self.deliver(frames)
         return ack_id
 
     async def call(self, message: Message, timeout: float | None) -> list[Any]:
@@ -310,11 +360,8 @@ class Socket:
         """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
         try:
             await call_apart(callback, *args, slots=self.hub.sync_handlers)
-        except EventError as error:
-            self.log(logging.WARNING, "event-error", event="callback", message=error.message)
         except BaseException as error:
-            raise_if_stopping(error, self.hub)
-            self._log_error("callback")
+            self._log_failure("callback", error)
 
     # Rooms
 

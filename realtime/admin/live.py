@@ -43,11 +43,7 @@ class LiveConsumer(NamespaceConsumer):
         self.data["language"] = auth.get("language")
         if (reason := await self._refusal()) is not None:
             raise ConnectionRefused(reason, {"code": 403})
-        self.data["feed"] = get_hub().spawn(self._feed())
-
-    async def disconnect(self, reason: str) -> None:
-        if (feed := self.data.get("feed")) is not None:
-            feed.cancel()
+        self.spawn(self._feed())
 
     async def _feed(self) -> None:
         """Send what is known again and again, while the user may see it."""

@@ -1,98 +1,142 @@
 """
 Jobs that begin at once, and go on in a task only where they come to wait.
 
-Most handlers never wait, and then cost neither a task nor a turn of the event loop.
+Most handlers never wait, and then cost no turn of the event loop.
+
+Python 3.12 and newer begin a task at once (`eager_start`): `EagerWorkers`. Before that there are
+`SpareWorkers`. There the first part of a job runs inside `run`. `asyncio.current_task()` is a task
+all the same: a spare one, which has nothing to do yet. Where the job comes to wait, that task goes
+on with it. What it runs is a `Worker`::
+
+    parked ────────────> told ─────────────> going on ──────────> done
+       │    take_over():       send(): the             the job's
+       │    the job that       task takes what         own end
+       │    waits              the job waits for
+       └──> done: it was cancelled, and is no spare task any more
+
+What asyncio wants of whoever runs a coroutine:
+
+- `Future.__await__` sets ``_asyncio_future_blocking``, and yields the future. A task that gets it
+  clears that and waits for the future. While it is set nobody else can await the future ("await
+  wasn't used with future"). A worker's task gets it one turn of the loop later. So `take_over`
+  clears it at once, and the worker sets it again just before its task gets the future.
+- `_enter_task` says that a task is current, until `_leave_task`. There is one at most: the
+  caller's is left while the job's first part runs, and entered again after it.
+- `Task.cancel` cancels what the task waits for, at once. A task that was told nothing yet gets an
+  error thrown in with its next step instead. So a `SpareTask` passes the cancellation on to what
+  its job waits for, and the worker takes note of that.
+
+A job may run another one in its midst, in another context.
 """
 
 from __future__ import annotations
 
 import asyncio
-from asyncio import _enter_task, _leave_task  # which the documentation has for this
-from collections.abc import Callable, Coroutine, Generator
+import sys
+from asyncio import _enter_task, _leave_task, current_task  # all of them documented
+from collections.abc import Coroutine, Generator
 from contextvars import Context
-from types import coroutine
+from sys import getrefcount
 from typing import Any
 
 from .tasks import Tasks
 
 Job = Coroutine[Any, Any, None]
-Runner = Generator[Any, Any, None]
+
+# What a coroutine that has ended raises, beside its errors.
+_ENDS = (StopIteration, asyncio.CancelledError)
+
+# How many refer to a spare task while it comes to rest: the loop, `run` and the counting.
+_REFERENCES = 3
 
 
-# What a runner yields when its job is done.
-_DONE = object()
-
-
-@coroutine
-def _runner() -> Generator[Any, Any, None]:
-    """
-    Run the jobs that are sent to it, one after the other.
-
-    To begin and end a coroutine from outside takes longer than most jobs, as its end is an
-    exception; to await it here, in something that was begun before, does not.
-    """
-    job = yield _DONE
-    while True:
-        yield from job
-        job = yield _DONE
-
-
-def _new_runner() -> Runner:
-    runner = _runner()
-    runner.send(None)
-    return runner
-
-
-class Workers:
+class EagerWorkers:
     """Runs jobs on one event loop. Those that come to wait are kept among `tasks`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tasks: Tasks) -> None:
         self._loop = loop
         self._tasks = tasks
-        self._spare: asyncio.Task[None] | None = None
-        self._worker = Worker()
-        self._runner = _new_runner()
+
+    def run(self, job: Job, context: Context) -> None:
+        """
+        Run a job inside its context until it is done or waits for something, in a task of its own.
+
+        Raises what the job raises before it waits, other than a cancellation.
+        """
+        task = asyncio.Task(  # type: ignore[call-arg]  # Python 3.11 has no eager start
+            job, loop=self._loop, context=context, eager_start=True
+        )
+        if not task.done():
+            self._tasks.keep(task)
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+    def close(self) -> None:
+        """Do nothing: no task waits for a job."""
+
+
+class SpareWorkers:
+    """Does the same where tasks cannot be begun at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tasks: Tasks) -> None:
+        self._loop = loop
+        self._tasks = tasks
+        # Whose workers are parked: one, and more only where a job has run another one.
+        self._spare: list[SpareTask] = []
 
     def run(self, job: Job, context: Context) -> None:
         """
         Run a job inside its context until it is done or waits for something.
 
         It goes on in the task that `asyncio.current_task` names in it from its start, so that
-        `asyncio.timeout` and the like hold. Raises what the job raises before it waits.
+        `asyncio.timeout` and the like hold. Raises what the job raises before it waits, other than
+        a cancellation.
         """
-        task = self._spare
-        if task is None or task.cancelling():
-            task = self._hire()
         loop = self._loop
-        caller = asyncio.current_task(loop)
+        task = self._spare.pop() if self._spare else SpareTask(loop)
+        if task.cancelling():
+            task = SpareTask(loop)
+        caller = current_task(loop)
         if caller is not None:
             _leave_task(loop, caller)
         _enter_task(loop, task)
-        runner = self._runner
+        is_done = True
         try:
-            awaited = context.run(runner.send, job)
-        except BaseException:
-            self._runner = _new_runner()
-            raise
+            awaited = context.run(job.send, None)
+            is_done = False
+        except _ENDS:
+            pass
         finally:
             _leave_task(loop, task)
             if caller is not None:
                 _enter_task(loop, caller)
-        if awaited is not _DONE:
-            self._spare = None
-            self._runner = _new_runner()
+            if is_done:
+                # For the next job, unless somebody has kept it, and could cancel that.
+                if getrefcount(task) > _REFERENCES:
+                    task.cancel()
+                else:
+                    self._spare.append(task)
+        if not is_done:
             self._tasks.keep(task)
-            self._worker.take_over(runner, context, awaited)
-
-    def _hire(self) -> asyncio.Task[None]:
-        self._worker = Worker()
-        self._spare = self._loop.create_task(self._worker, context=Context())
-        return self._spare
+            task.worker.take_over(job, context, awaited)
 
     def close(self) -> None:
-        """Let the task go that waits for a job."""
-        if self._spare is not None:
-            self._spare.cancel()
+        """Let the tasks go that wait for a job."""
+        for task in self._spare:
+            task.cancel()
+
+
+class SpareTask(asyncio.Task[None]):
+    """The task of a worker."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.worker = Worker()
+        super().__init__(self.worker, loop=loop, context=Context())
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Request the task to cancel itself: as every task's."""
+        self.worker.cancel(msg)
+        return super().cancel(msg)
 
 
 class Worker(Coroutine[Any, Any, None]):
@@ -103,63 +147,76 @@ class Worker(Coroutine[Any, Any, None]):
     `async def` would not notice.
     """
 
-    __slots__ = ("_awaited", "_context", "_parked", "_runner")
+    __slots__ = ("_awaited", "_cancelled", "_context", "_is_future", "_job", "_parked", "_told")
 
     def __init__(self) -> None:
-        self._runner: Runner | None = None
+        self._job: Job | None = None
         self._context = Context()
-        # What the job waits for, until the task has been told.
-        self._awaited: Any = None
         self._parked: asyncio.Future[None] | None = None
+        # What the job waits for, until the task is told; None is the next turn of the loop.
+        self._awaited: Any = None
+        # Whether that is a future, by `await`.
+        self._is_future = False
+        # Whether that was cancelled for the task's sake.
+        self._cancelled = False
+        self._told = False
 
-    def take_over(self, runner: Runner, context: Context, awaited: Any) -> None:
-        """Go on with a runner's job, which waits for something."""
-        self._runner, self._context, self._awaited = runner, context, (awaited,)
+    def take_over(self, job: Job, context: Context, awaited: Any) -> None:
+        """Go on with a job, which waits for something."""
+        self._job, self._context, self._awaited = job, context, awaited
+        if getattr(awaited, "_asyncio_future_blocking", None):
+            self._is_future = True
+            awaited._asyncio_future_blocking = False
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
+    def cancel(self, message: Any) -> None:
+        """Cancel what the job waits for, if the task does not know of it yet."""
+        if self._is_future and not self._told and not self._cancelled:
+            self._cancelled = self._awaited.cancel(message)
+
     def send(self, value: Any) -> Any:
         """Go on: as every coroutine's."""
-        if self._runner is None:
+        if self._job is None:
             return self._park()
-        if self._awaited is not None:
-            return self._tell()
-        return self._go_on(self._runner.send, value)
+        if not self._told:
+            self._told = True
+            # A new task's first step may come before that of a job that waits for the next turn.
+            if self._awaited is not None or self._parked is None:
+                return self._tell()
+        return self._context.run(self._job.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an error, which is a cancellation as a rule: as every coroutine's."""
+        if self._job is None:
+            if _is_cancelled():
+                raise error[0]
+            return self._park()
+        if not self._told:
+            self._told = True
+            if not _is_cancelled() or self._cancelled:
+                return self._tell()
+            # The job has cancelled itself before it came to wait.
+            if self._is_future and self._awaited.cancel(*error[0].args):
+                return self._tell()
+            self._awaited = None
+        return self._context.run(self._job.throw, *error)
 
     def _park(self) -> Any:
         self._parked = asyncio.get_running_loop().create_future()
         return next(self._parked.__await__())
 
-    def throw(self, *error: Any) -> Any:
-        """Go on with an error, which is a cancellation as a rule: as every coroutine's."""
-        if self._runner is None:
-            if _is_cancelled():
-                raise error[0]
-            return self._park()
-        if self._awaited is not None:
-            if not _is_cancelled():
-                return self._tell()
-            # The task was cancelled between the job's start and now: so is what it waits for.
-            cancel = getattr(self._awaited[0], "cancel", None)
-            if cancel is not None and cancel():
-                return self._tell()
-            self._awaited = None
-        return self._go_on(self._runner.throw, *error)
-
-    def _go_on(self, step: Callable[..., Any], *value: Any) -> Any:
-        awaited = self._context.run(step, *value)
-        if awaited is _DONE:
-            raise StopIteration
-        return awaited
-
     def _tell(self) -> Any:
-        (awaited,), self._awaited = self._awaited, None
+        """Return what the job waits for, as the job itself would have to the task."""
+        awaited, self._awaited = self._awaited, None
+        if self._is_future:
+            awaited._asyncio_future_blocking = True
         return awaited
 
     def close(self) -> None:
         """End: as every coroutine's."""
-        if self._runner is not None:
-            self._context.run(self._runner.close)
+        if self._job is not None:
+            self._context.run(self._job.close)
 
     def __await__(self) -> Generator[Any, Any, None]:
         raise TypeError("a worker belongs to one task")
@@ -167,5 +224,8 @@ class Worker(Coroutine[Any, Any, None]):
 
 def _is_cancelled() -> bool:
     """Tell whether the task is, and nobody has taken that back."""
-    task = asyncio.current_task()
+    task = current_task()
     return task is not None and task.cancelling() > 0
+
+
+Workers = EagerWorkers if sys.version_info >= (3, 12) else SpareWorkers

@@ -63,7 +63,7 @@ class PlainConnection(WatchedConnection):
         packet = plain.decode(frame)
         for socket in tuple(self.sockets.values()):
             if isinstance(packet, plain.Event):
-                socket.dispatcher.take(Event(packet.event, packet.args, packet.id, frame))
+                socket.dispatcher.dispatch(Event(packet.event, packet.args, packet.id, frame))
             else:
                 socket.on_ack(packet.id, packet.args)
 

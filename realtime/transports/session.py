@@ -201,7 +201,7 @@ class Session(WatchedConnection):
         if socket is not None and packet.type is socketio.EVENT:
             name, *args = packet.data
             source = frame if isinstance(frame, str) else self._decoder.completed
-            socket.dispatcher.take(Event(name, args, packet.id, source))
+            socket.dispatcher.dispatch(Event(name, args, packet.id, source))
         else:
             self._feed_other(packet, socket)
 

@@ -23,6 +23,15 @@ LONGEST_HOLD = 60.0
 _gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 _meetings: defaultdict[str, threading.Barrier] = defaultdict(lambda: threading.Barrier(2))
 
+# Tasks that clients share, by what they look up.
+_flights: dict[str, asyncio.Task[str]] = {}
+
+
+async def _look_up(key: str) -> str:
+    await asyncio.sleep(0.2)
+    return key.upper()
+
+
 # Of the process: what `stats` reports beside the hub's own counts.
 _process = psutil.Process(os.getpid())
 
@@ -137,6 +146,35 @@ class LabConsumer(NamespaceConsumer):
     @event("open gate")
     async def open_gate(self, gate: str) -> None:
         _gates.pop(gate).set()
+
+    @event("single flight")
+    async def single_flight(self, key: str) -> str:
+        """Answer with what one task, which all who ask for a key share, finds out in a while."""
+        if key not in _flights:
+            _flights[key] = asyncio.create_task(_look_up(key))
+        return await _flights[key]
+
+    @event("wait for the next", concurrent=True)
+    async def wait_for_the_next(self) -> Any:
+        """Answer with what the client says in its next event "said"."""
+        self.data["next"] = asyncio.get_running_loop().create_future()
+        self.emit("waiting")
+        return await self.data["next"]
+
+    @event
+    async def said(self, what: Any) -> None:
+        self.data["next"].set_result(what)
+
+    @event("spawn")
+    async def spawn_a_task(self) -> None:
+        self.spawn(self._until_the_end())
+
+    async def _until_the_end(self) -> None:
+        self.emit("spawned")
+        try:
+            await asyncio.sleep(LONGEST_HOLD)
+        finally:
+            logger.info("lab task ended sid=%s", self.sid)
 
     @event
     def meet(self, place: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from realtime import NamespaceConsumer, event
 from realtime.exceptions import InvalidArguments, InvalidEventName
-from realtime.handlers import Handler, find_handlers
+from realtime.handlers import Handler, Mark, find_handlers
 
 from .conftest import Connect, Serve
 
@@ -202,7 +202,7 @@ def test_mixins_bring_handlers() -> None:
 
 
 def bind(function: Any, *args: Any) -> list[Any]:
-    return Handler(function, None).bind(list(args))
+    return Handler(function, Mark(None, None)).bind(list(args))
 
 
 def untyped(self: Any, a, b=2):  # type: ignore[no-untyped-def]

@@ -311,8 +311,8 @@ async def test_a_handler_that_cancels_itself_harms_nobody(serve: Serve, connect:
     assert await client.call("ping") == "pong"
 
 
-async def test_a_handler_that_never_waits_costs_no_task(
-    serve: Serve, connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch
+async def test_a_handler_that_never_waits_costs_no_turn(
+    serve: Serve, new_wire: Any, hub: Hub
 ) -> None:
     class Main(NamespaceConsumer):
         @event
@@ -320,7 +320,6 @@ async def test_a_handler_that_never_waits_costs_no_task(
             self.join("room")
             self.everyone.to("room").emit("said", n)
             self.leave("room")
-            self.join("room")
             return n
 
         @event
@@ -328,20 +327,14 @@ async def test_a_handler_that_never_waits_costs_no_task(
             await asyncio.sleep(0)
 
     serve(Main)
-    client = await connect()
-    await client.call("quick", 0)  # connect() waited: the task for the next that does is new
-    created: list[Any] = []
-    create_task = hub.loop.create_task
-
-    def count(work: Any, **options: Any) -> Any:
-        created.append(work)
-        return create_task(work, **options)
-
-    monkeypatch.setattr(hub.loop, "create_task", count)
+    wire: Wire = new_wire()
+    await wire.connect()
+    wire.session.take('42["quick",0]')
+    assert await wire.next() == '42["said",0]'
+    tasks = len(hub.tasks)
     for n in range(20):
-        client.emit("quick", n)
-    await client.call("quick", 20)
-    assert created == []
-    await client.call("suspend")
-    await client.call("quick", 21)
-    assert len(created) == 1, "one that waits keeps its task, and a new one waits for the next"
+        wire.session.take(f'42["quick",{n}]')
+        assert wire.pending() == n + 1
+    assert len(hub.tasks) == tasks
+    wire.session.take('42["suspend"]')
+    assert len(hub.tasks) == tasks + 1

@@ -164,7 +164,7 @@ async def test_on_the_plain_websocket(serve: Serve, hub: Hub, new_wire: Any) -> 
     assert hub.connect(connection, "/", {}, "")
     await hub.settled()
     (socket,) = connection.sockets.values()
-    socket.dispatcher.take(Event("unknown", [], 1, 10))
-    socket.dispatcher.take(Event("last", [], 2, 10))
+    socket.dispatcher.dispatch(Event("unknown", [], 1, 10))
+    socket.dispatcher.dispatch(Event("last", [], 2, 10))
     assert frames[1:] == ['{"ack":2,"args":[]}']
     connection.close("transport close")

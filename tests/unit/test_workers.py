@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -15,8 +16,6 @@ from realtime.hub.workers import Workers
 from .probes import DEADLINE
 
 name: ContextVar[str] = ContextVar("name")
-
-Run = Callable[..., None]
 
 
 class Crew:
@@ -204,8 +203,120 @@ async def test_the_task_that_waits_ends_with_the_hub(crew: Crew) -> None:
 
     before = asyncio.all_tasks()
     crew.run(quick())
-    [task] = asyncio.all_tasks() - before
+    waiting = asyncio.all_tasks() - before
     await asyncio.sleep(0)
     crew.workers.close()
-    await asyncio.wait({task}, timeout=DEADLINE)
-    assert task.cancelled()
+    for task in waiting:
+        await asyncio.wait({task}, timeout=DEADLINE)
+        assert task.cancelled()
+
+
+@pytest.mark.parametrize("waits", ["neither", "inner", "outer", "both"])
+async def test_a_job_may_run_another_one(crew: Crew, waits: str) -> None:
+    async def inner() -> None:
+        task = asyncio.current_task()
+        if waits in ("inner", "both"):
+            await asyncio.sleep(0)
+        crew.notes.append(("inner", asyncio.current_task() is task, task))
+
+    async def outer() -> None:
+        task = asyncio.current_task()
+        crew.run(inner())
+        assert asyncio.current_task() is task
+        if waits in ("outer", "both"):
+            await asyncio.sleep(0)
+        crew.notes.append(("outer", asyncio.current_task() is task, task))
+
+    for _ in range(3):
+        crew.run(outer())
+        notes = await crew.done()
+        assert sorted(note[:2] for note in notes) == [("inner", True), ("outer", True)]
+        assert notes[0][2] is not notes[1][2]
+        notes.clear()
+
+
+async def test_a_job_that_runs_another_one_which_fails(crew: Crew) -> None:
+    async def inner() -> None:
+        raise LookupError("none")
+
+    async def outer() -> None:
+        with pytest.raises(LookupError):
+            crew.run(inner())
+        await asyncio.sleep(0)
+        crew.notes.append("went on")
+
+    crew.run(outer())
+    assert await crew.done() == ["went on"]
+
+
+async def test_what_is_no_future_is_said_to_the_job(crew: Crew) -> None:
+    """As by a task: what a coroutine of another library yields, say."""
+
+    @types.coroutine
+    def bare(value: Any) -> Generator[Any, Any, None]:
+        yield value
+
+    async def job(value: Any) -> None:
+        try:
+            await bare(value)
+        except RuntimeError as error:
+            crew.notes.append(str(error))
+
+    future = asyncio.get_running_loop().create_future()
+    crew.run(job(5))
+    crew.run(job(future))
+    one, other = await crew.done()
+    assert "bad yield: 5" in one
+    assert "yield was used instead of yield from" in other
+    assert not future.done()
+
+
+async def test_a_cancellation_carries_its_message(crew: Crew) -> None:
+    async def job() -> None:
+        try:
+            await asyncio.sleep(DEADLINE)
+        except asyncio.CancelledError as error:
+            crew.notes.append(error.args)
+            raise
+
+    for turns in range(3):
+        crew.run(job())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        [task] = crew.tasks.others()
+        task.cancel("why")
+        assert await crew.done() == [("why",)]
+        crew.notes.clear()
+
+
+@pytest.mark.parametrize("turns", [0, 1], ids=["new task", "task that waits"])
+async def test_a_task_that_somebody_keeps_runs_no_other_job(crew: Crew, turns: int) -> None:
+    """As one keeps it who cancels it later."""
+    kept: list[Any] = []
+
+    async def quick() -> None: ...
+
+    async def keep() -> None:
+        kept.append(asyncio.current_task())
+
+    async def job() -> None:
+        await asyncio.sleep(0)
+        crew.notes.append("done")
+
+    crew.run(quick())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    crew.run(keep())
+    crew.run(job())
+    kept[0].cancel()
+    assert await crew.done() == ["done"]
+
+
+async def test_no_task_is_left_of_jobs_that_never_wait(crew: Crew) -> None:
+    async def quick() -> None: ...
+
+    before = asyncio.all_tasks()
+    for _ in range(10):
+        crew.run(quick())
+        await asyncio.sleep(0)
+    assert len(asyncio.all_tasks() - before) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from django.db import OperationalError
 from django.test import AsyncClient
 from django.urls import path
 
-from realtime import ConnectionRefused, NamespaceConsumer, news, routing
+from realtime import ConnectionRefused, NamespaceConsumer, news, routing, sockets
 from realtime.admin import live
 from realtime.hub import Hub
 from realtime.testing import Client
 
 from ..conftest import Connect, Serve
+from ..probes import DEADLINE
 
 STAFF_ONLY = "Only staff may see this. Log in to the admin."
 NO_PERMISSION = "You have no permission to view sockets."
@@ -260,3 +262,38 @@ def test_the_route_is_there_only_with_the_admin(
     assert included(admin=False) == []
     with pytest.raises(routing.UnknownNamespace):
         routing.resolve(live.NAMESPACE)
+
+
+async def test_pages_that_are_loaded_again_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, hub: Hub
+) -> None:
+    """On a database that takes longer than the last hook waits for handlers."""
+    monkeypatch.setattr(sockets, "DISCONNECT_GRACE", 0.02)
+    check, reached, gate = live.LiveConsumer._check, threading.Semaphore(0), threading.Event()
+    checks: list[int] = []
+    clients: list[Client] = []
+
+    def wait(consumer: live.LiveConsumer) -> str | None:
+        checks.append(1)
+        reached.release()
+        assert gate.wait(DEADLINE)
+        return check(consumer)
+
+    monkeypatch.setattr(live.LiveConsumer, "_check", wait)
+    user = await make_user("view_socket")
+    for _ in range(3):
+        client = Client(live.NAMESPACE, user=user)
+        connecting = asyncio.create_task(client.connect())
+        assert await asyncio.to_thread(reached.acquire, timeout=DEADLINE)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        clients.append(client)
+    await asyncio.sleep(0.05)  # longer than the last hooks' patience
+    gate.set()
+    for client in clients:
+        await client.disconnect()
+    async with asyncio.timeout(DEADLINE):
+        while len(hub.tasks):
+            await asyncio.sleep(0.01)
+    assert len(checks) == 3
+    assert hub.stats()["sockets"] == 0
