@@ -98,13 +98,19 @@ async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
 
 def _with_database(hook: Callable[..., Any], *args: Any) -> Any:
     try:
-        return hook(*args)
+        return call_for_future(hook, *args)
+    finally:
+        connections.close_all()
+
+
+def call_for_future(hook: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a plain function in a thread, for somebody who awaits what it returns or raises."""
+    try:
+        return hook(*args, **options)
     except (StopIteration, GeneratorExit) as error:
         # No future carries the one (`async def` does the same, PEP 479); the other would end the
         # coroutine that waits.
         raise RuntimeError(f"{hook!r} raised {type(error).__name__}") from error
-    finally:
-        connections.close_all()
 
 
 def raise_if_cancelled() -> None:

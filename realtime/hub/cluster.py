@@ -188,8 +188,10 @@ class Cluster:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
     def _peer_gone(self, server: str, left: bool) -> None:
-        level, what = (logging.INFO, "left") if left else (logging.WARNING, "gone")
-        log(level, f"server-{what}", server=server)
+        if left:
+            log(logging.INFO, "server-left", server=server)
+        else:
+            log(logging.WARNING, "server-gone", server=server)
         self._dialogue.gone(server)
         self._incoming.forget_server(server)
         if server in self._unheard:

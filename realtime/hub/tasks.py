@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
+from ..logs import log
+
 
 class Tasks:
     """A set of tasks on one event loop: who starts one need not hold it."""
@@ -35,7 +37,7 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logging.getLogger("realtime").error("task-failed", exc_info=error)
+            log(logging.ERROR, "task-failed", exc_info=error)
 
     def others(self) -> set[asyncio.Task[Any]]:
         """Return the tasks that run, without the one that asks."""
