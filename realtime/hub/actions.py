@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages import ForeignMessage, Message, decode_args
 from .calls import answer_call
-from .envelopes import Call, Command, Deliver, Emit, HttpRequest, Question, Wake
+from .envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class HubActions:
             if (connection := self._hub.connections.get(question.sid)) is not None:
                 connection.wake()
             return None
+        if isinstance(question, Allowance):
+            connection = self._hub.connections.get(question.sid)
+            return None if connection is None else connection.frame_limit
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
             assert self._hub.answer_http is not None  # set before this server has any session

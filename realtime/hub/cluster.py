@@ -39,6 +39,7 @@ from .losses import Losses
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
+from .reports import check_report
 from .router import Router
 from .sids import server_of
 from .targets import Target
@@ -251,9 +252,20 @@ class Cluster:
                 )
                 return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
+            self._check_report(envelope)
             self.beats.heard(envelope)
         else:
             self._dialogue.take(server, envelope)
+
+    def _check_report(self, beat: Beat) -> None:
+        """Leave out of a beat what it cannot truly report: it is a sign of life all the same."""
+        if not beat.report:
+            return
+        try:
+            beat.report = check_report(beat.report)
+        except msgspec.ValidationError as error:
+            log(logging.WARNING, "layer-ignored", server=beat.server, error=f"a report: {error}")
+            beat.report = {}
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:

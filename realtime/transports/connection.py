@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # After so many frames read in one go, others get their turn.
 FRAMES_PER_TURN = 32
 
+# How many bytes a client's frame or body may have before its first namespace: enough for any token
+# in `auth`.
+MAX_FIRST = 65_536
+
 Receive = Callable[[], Awaitable[str | bytes | None]]
 
 
@@ -84,6 +88,17 @@ class Connection(ABC):
         return any(socket.connected for socket in self.sockets.values())
 
     # Reading
+
+    @property
+    def entered(self) -> bool:
+        """Whether the client has asked for any namespace that there is."""
+        return True
+
+    @property
+    def frame_limit(self) -> int:
+        """How many bytes the client's next frame or body may have."""
+        limit = self.hub.settings.MAX_PAYLOAD
+        return limit if self.entered else min(limit, MAX_FIRST)
 
     @abstractmethod
     def feed(self, frame: str | bytes) -> None:

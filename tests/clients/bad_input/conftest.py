@@ -16,6 +16,7 @@ from tests.live import LiveServer
 
 MEBIBYTE = 1024 * 1024
 MAX_PAYLOAD = 1_000_000
+MAX_FIRST = 65_536
 FRIEND = "https://friend.example"
 FOREIGN = "https://foreign.example"
 PLACEHOLDER = '{"_placeholder":true,"num":0}'

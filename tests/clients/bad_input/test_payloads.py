@@ -10,7 +10,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.clients.bad_input.conftest import MAX_PAYLOAD
+from tests.clients.bad_input.conftest import MAX_FIRST, MAX_PAYLOAD
 from tests.clients.test_plain_websocket import connected
 from tests.clients.wire import Polling, open_socket, open_wire
 from tests.live import LiveServer
@@ -46,12 +46,17 @@ async def test_others_are_answered_between_one_clients_costly_frames(
         assert await costly.call("/lab", "echo", "alive") == "alive"
 
 
+@pytest.mark.parametrize("size", [MAX_FIRST, MAX_PAYLOAD])
 @pytest.mark.parametrize("head", ["45100-", "4510-/lab,", "42"])
-async def test_nothing_is_kept_before_the_first_namespace(server: LiveServer, head: str) -> None:
+async def test_nothing_is_kept_before_the_first_namespace(
+    server: LiveServer, head: str, size: int
+) -> None:
     async with open_wire(server) as wire:
         with suppress(ConnectionClosed):
-            await wire.send(fill(head + '["a",', "[],", "0]"), bytes(MAX_PAYLOAD))
-        assert (await wire.closed())[0] == 1002
+            await wire.send(fill(head + '["a",', "[],", "0]", size), bytes(size))
+        code, _ = await wire.closed()
+        # A server that resets the connection can lose its own close frame.
+        assert code in ((1002,) if size <= MAX_FIRST else (1009, 1006))
 
 
 HALF = '"good morning \\ud83d"'
