@@ -9,16 +9,18 @@ import asyncio
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
 from types import CodeType, CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import getweakrefcount
 
 from asgiref.sync import SyncToAsync, iscoroutinefunction, sync_to_async
 from django.db import connections
 
 from .executors import DaemonContext
+
+Result = TypeVar("Result")
 
 
 class Hub(Protocol):
@@ -136,6 +138,18 @@ def raise_if_stopping(error: BaseException, hub: Hub) -> None:
         while task.cancelling():
             task.uncancel()
     raise_if_signalled(error)
+
+
+async def as_error(work: Awaitable[Result]) -> Result:
+    """
+    Await what runs in a task, and turn SystemExit and KeyboardInterrupt of a site's code into an
+    error: a task that raises one of these ends its event loop.
+    """
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise_if_signalled(error)
+        raise RuntimeError(f"{error!r} in a task") from error
 
 
 def raise_if_signalled(error: BaseException) -> None:

@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any
 
 from ..logs import log
+from ..running import as_error
 
 
 class Tasks:
@@ -25,8 +26,9 @@ class Tasks:
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Run `work` in a task, in a context of its own where one is given."""
-        task = self._loop.create_task(work, context=context)
+        task = self._loop.create_task(as_error(work), context=context)
         self.keep(task)
+        task.add_done_callback(lambda _: work.close())  # if it was cancelled before its start
         return task
 
     def keep(self, task: asyncio.Task[Any]) -> None:
