@@ -32,6 +32,7 @@ EVERY_KIND = (
     *KINDS,
     *(pytest.param(kind, marks=pytest.mark.matrix) for kind in PLAIN_ASGI_KINDS),
 )
+EVERY_LOOP_KIND = (*EVERY_KIND, "uvicorn-uvloop")
 
 
 def _command(kind: str, application: str, port: int) -> list[str]:
