@@ -18,7 +18,6 @@ from .hub.gateway import Gateway
 from .hub.targets import Target
 from .messages import Format, Message
 from .names import check_rooms
-from .running import raise_if_signalled
 from .sockets import unsettle
 
 if TYPE_CHECKING:
@@ -158,8 +157,7 @@ class Broadcaster:
         def act_or_log() -> None:
             try:
                 act(get_gateway())
-            except BaseException as error:  # or the other hooks of the commit would not run
-                raise_if_signalled(error)
+            except Exception as error:  # or the other hooks of the commit would not run
                 unreachable.take_after_commit(error, **self._describe(call, event))
 
         try:

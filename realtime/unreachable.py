@@ -52,7 +52,7 @@ def take(error: Exception, **fields: Any) -> None:
     unsent.note(logging.WARNING, error, **fields, hint=HINT)
 
 
-def take_after_commit(error: BaseException, **fields: Any) -> None:
+def take_after_commit(error: Exception, **fields: Any) -> None:
     """Log any error that came after a commit: raised, it would keep other hooks from running."""
     if isinstance(error, ERRORS) and not should_raise():
         take(error, **fields)

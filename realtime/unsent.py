@@ -26,11 +26,11 @@ class Unsent:
         self._limiter = LogLimiter()
         self._untold = 0
         self._level = 0
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._fields: dict[str, Any] = {}
         self._timer: threading.Timer | None = None
 
-    def note(self, level: int, error: BaseException, fields: dict[str, Any]) -> None:
+    def note(self, level: int, error: Exception, fields: dict[str, Any]) -> None:
         """Take note of one more; `fields` tell of it, and are logged with it."""
         with self.lock:
             self._untold += 1
@@ -73,6 +73,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def note(level: int, error: BaseException, **fields: Any) -> None:
+def note(level: int, error: Exception, **fields: Any) -> None:
     """Count and log an event, or a command to sockets, that was not sent."""
     _unsent.note(level, error, {**fields, "error": f"{type(error).__name__}: {error}"})
