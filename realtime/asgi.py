@@ -20,6 +20,7 @@ from .logs import log
 from .mounting import find_routers, has_route
 from .paths import path_info
 from .routing import check_routes, has_namespace
+from .running import as_error
 from .scopes import identify
 from .staticfiles import serve_static_files
 from .transports import http, plain, relay, websocket
@@ -110,7 +111,7 @@ class Realtime:
             hub.spawn(session.read(session.inbox.receive))
             return session
 
-        await http.Request(hub, scope, receive, send).serve(start)
+        await as_error(http.Request(hub, scope, receive, send).serve(start))
 
     def _serve_websocket(
         self, scope: Scope, receive: Receive, send: Send
@@ -124,11 +125,11 @@ class Realtime:
         if hub.closing:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
-            return websocket.serve(hub, scope, receive, send, _start_session)
+            return as_error(websocket.serve(hub, scope, receive, send, _start_session))
         if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
             scope, namespace
         ):
-            return plain.serve(hub, namespace, scope, receive, send, complete=identify)
+            return as_error(plain.serve(hub, namespace, scope, receive, send, complete=identify))
         if self._websocket is not None:
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)

@@ -1,14 +1,21 @@
-"""Structured log lines: ``connect namespace=/ sid=... user=...``, and the same as fields."""
+"""
+Structured log lines: ``connect namespace=/ sid=... user=...``, and the same as fields.
+
+None may fill the log, whoever causes it: a `Connection` keeps account of its client's, and `log` of
+all others, by kind. Only what is limited otherwise is given to `write`.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from .conf import get_settings
-from .limits import LineLimiter, Rate
+from .limits import Bucket, LineLimiter, Rate
 
 logger = logging.getLogger("realtime")
 
@@ -18,13 +25,14 @@ SHOWN = 12
 # Characters of a value that a line has, as they stand there.
 MAX_VALUE = 200
 
-# How many lines of one kind one client may cause, by their levels: the first of these that is not
-# above a line's. Errors have tracebacks, each as long as many lines.
-_LINE_RATES = {
-    logging.ERROR: Rate(3, 30.0),
-    logging.WARNING: Rate(10, 10.0),
-    logging.NOTSET: Rate(20, 20.0),
-}
+# How many lines of one kind one client may cause, or all that is no client's: those of each level
+# from this one on, and those with tracebacks, each of which is as long as many lines.
+_LINE_RATES = {logging.WARNING: Rate(10, 10.0), logging.NOTSET: Rate(20, 20.0)}
+_TRACEBACK_RATE = Rate(3, 30.0)
+
+# How many tracebacks all together may cause, who could come with a new connection for each. Lines
+# beyond that go without.
+_ALL_TRACEBACKS = Rate(30, 30.0)
 
 
 def is_logged(level: int) -> bool:
@@ -35,10 +43,23 @@ def is_logged(level: int) -> bool:
 def log(
     level: int, what: str, *, exc_info: bool | BaseException | None = False, **fields: Any
 ) -> None:
+    """Write a line that is of no client's connection, unless there are too many of its kind."""
+    _of_process.log(level, what, exc_info=exc_info, **fields)
+
+
+def tell_skipped() -> None:
+    """Log how many of these were left out and not told of yet: the process ends."""
+    _of_process.tell_skipped()
+
+
+def write(
+    level: int, what: str, *, exc_info: bool | BaseException | None = False, **fields: Any
+) -> None:
     """
     Log `what` with its fields, as text and as ``record.realtime`` (a dict) for other formatters.
 
-    Values with spaces or line breaks are quoted, so that no client can forge a line.
+    Values with spaces or line breaks are quoted, so that no client can forge a line. There is no
+    limit to how many: see `log`.
     """
     if not is_logged(level):
         return
@@ -48,9 +69,9 @@ def log(
 
 class Lines:
     """
-    The log lines that one client causes, or one process's clients together: of each kind so many
-    at once, then one a second; errors, which have tracebacks, once in ten. The next line of a kind
-    tells how many were `skipped` before it.
+    The log lines that one client causes, or that no client's connection has: of each kind so many
+    at once, then one a second; with tracebacks, one in ten. The next line of a kind tells how many
+    were `skipped` before it.
     """
 
     __slots__ = ("_level", "_limiter")
@@ -67,17 +88,22 @@ class Lines:
         exc_info: bool | BaseException | None = False,
         **fields: Any,
     ) -> bool:
-        """Log what `log` does, unless it is one too many; tell whether it was not."""
+        """Log what `write` does, unless it is one too many; tell whether it was not."""
         if not is_logged(level):
             return True
-        rate = next(rate for lowest, rate in _LINE_RATES.items() if level >= lowest)
+        rate = _TRACEBACK_RATE
+        if not exc_info:
+            rate = next(rate for lowest, rate in _LINE_RATES.items() if level >= lowest)
         skipped = self._limiter.admit(what, rate)
         if skipped is None:
             self._level = max(self._level, level)
             return False
         if skipped:
             fields["skipped"] = skipped
-        log(level, what, exc_info=exc_info, **fields)
+        if exc_info and not _tracebacks.take(time.monotonic()):
+            fields.setdefault("error", _name_error(exc_info))
+            exc_info = False
+        write(level, what, exc_info=exc_info, **fields)
         return True
 
     def tell_skipped(self, **fields: Any) -> None:
@@ -85,7 +111,17 @@ class Lines:
         skipped = self._limiter.take_skipped()
         if skipped:
             kinds = " ".join(f"{what}:{count}" for what, count in skipped.items())
-            log(self._level, "unlogged", **fields, skipped=sum(skipped.values()), kinds=kinds)
+            write(self._level, "unlogged", **fields, skipped=sum(skipped.values()), kinds=kinds)
+
+
+_of_process = Lines()
+_tracebacks = Bucket(_ALL_TRACEBACKS, time.monotonic())
+
+
+def _name_error(error: bool | BaseException) -> str:
+    """Return what stands in the place of a traceback."""
+    found = error if isinstance(error, BaseException) else sys.exception()
+    return type(found).__name__
 
 
 def describe(error: BaseException) -> str:

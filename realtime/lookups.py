@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import close_old_connections, connections, reset_queries
 
+from .running import call_for_future
 from .threads import Result, Threads, with_connections
 
 # Threads for lookups. There are more while the database is slow, or some of them are stuck.
@@ -77,7 +78,8 @@ class Gathered:
         if not taken:
             return []
         try:
-            answers = _call(self._function, [question.item for question in taken])
+            items = [question.item for question in taken]
+            answers = _call(call_for_future, self._function, items)
         except BaseException as error:  # of the site's own classes, too
             answers = [error] * len(taken)
         return list(zip(taken, answers, strict=True))

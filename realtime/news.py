@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 from .hub.peers import BEAT
+from .hub.reports import MAX_ITEMS, MAX_TEXT, Item
 
 if TYPE_CHECKING:
     from .hub import Hub
     from .sockets import Socket
 
-# How many are told at a time. A hub with more leaves out the older ones.
-MAX_ITEMS = 20
-
 # How long each is told, in seconds: in more than one beat, since one may be lost.
 TOLD_FOR = 3 * BEAT
 
 
-class Item(TypedDict):
-    """A connect or disconnect: `number` counts them from the hub's start, `at` is Unix time."""
-
-    number: int
-    at: float
-    kind: Literal["connect", "disconnect"]
-    sid: str
-    namespace: str
-    user: str
-    address: str
-    transport: str
-    reason: str
-
-
 class News:
-    """Keeps the newest of them."""
+    """Keeps the newest of them: a hub with more leaves out the older ones."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque(maxlen=MAX_ITEMS)
@@ -62,11 +46,11 @@ class News:
                 "at": time.time(),
                 "kind": kind,
                 "sid": socket.sid,
-                "namespace": socket.namespace,
-                "user": _name(scope.get("user")),
-                "address": str((scope.get("client") or ("",))[0] or ""),
+                "namespace": socket.namespace[:MAX_TEXT],
+                "user": _name(scope.get("user"))[:MAX_TEXT],
+                "address": str((scope.get("client") or ("",))[0] or "")[:MAX_TEXT],
                 "transport": socket.connection.transport,
-                "reason": reason,
+                "reason": reason[:MAX_TEXT],
             }
         )
 

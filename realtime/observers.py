@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.utils.module_loading import import_string
 
 from .limits import LogLimiter
-from .logs import log
+from .logs import write
 from .running import raise_if_cancelled, raise_if_signalled
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Observers:
         """Log a failure, but not each of many."""
         raise_if_signalled(error)
         if self._failures.setdefault(name, LogLimiter()).should_log():
-            log(logging.ERROR, "observer-failed", observer=name, call=what, exc_info=error)
+            write(logging.ERROR, "observer-failed", observer=name, call=what, exc_info=error)
 
 
 def _name(observer: Observer) -> str:

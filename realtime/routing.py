@@ -18,6 +18,7 @@ from .annotations import check_annotations
 from .conf import get_settings
 from .exceptions import UnknownNamespace
 from .names import find_fault
+from .running import raise_if_signalled
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
@@ -74,8 +75,8 @@ def has_namespace(namespace: str) -> bool:
         resolve(namespace)
     except UnknownNamespace:
         return False
-    except Exception:  # of a site's own converters and modules
-        return True
+    except BaseException as error:  # of a site's own converters and modules
+        raise_if_signalled(error)
     return True
 
 

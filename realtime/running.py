@@ -9,16 +9,18 @@ import asyncio
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
 from types import CodeType, CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import getweakrefcount
 
 from asgiref.sync import SyncToAsync, iscoroutinefunction, sync_to_async
 from django.db import connections
 
 from .executors import DaemonContext
+
+Result = TypeVar("Result")
 
 
 class Hub(Protocol):
@@ -98,13 +100,19 @@ async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
 
 def _with_database(hook: Callable[..., Any], *args: Any) -> Any:
     try:
-        return hook(*args)
+        return call_for_future(hook, *args)
+    finally:
+        connections.close_all()
+
+
+def call_for_future(hook: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a plain function in a thread, for somebody who awaits what it returns or raises."""
+    try:
+        return hook(*args, **options)
     except (StopIteration, GeneratorExit) as error:
         # No future carries the one (`async def` does the same, PEP 479); the other would end the
         # coroutine that waits.
         raise RuntimeError(f"{hook!r} raised {type(error).__name__}") from error
-    finally:
-        connections.close_all()
 
 
 def raise_if_cancelled() -> None:
@@ -130,6 +138,18 @@ def raise_if_stopping(error: BaseException, hub: Hub) -> None:
         while task.cancelling():
             task.uncancel()
     raise_if_signalled(error)
+
+
+async def as_error(work: Awaitable[Result]) -> Result:
+    """
+    Await what runs in a task, and turn SystemExit and KeyboardInterrupt of a site's code into an
+    error: a task that raises one of these ends its event loop.
+    """
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise_if_signalled(error)
+        raise RuntimeError(f"{error!r} in a task") from error
 
 
 def raise_if_signalled(error: BaseException) -> None:

@@ -10,7 +10,6 @@ from django.db import DatabaseError
 from django.http import parse_cookie
 
 from .exceptions import ServerUnavailable
-from .limits import LogLimiter
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
 from .logs import describe, log
 from .running import raise_if_cancelled, raise_if_signalled
@@ -18,9 +17,6 @@ from .transports.requests import header
 
 if TYPE_CHECKING:
     from .hub import Hub
-
-
-_failures = LogLimiter()
 
 
 async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
@@ -35,9 +31,8 @@ async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:  # of the database, or of a site's own backends
         raise_if_cancelled()
         raise_if_signalled(error)
-        if _failures.should_log():
-            is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
-            log(logging.ERROR, "lookup-failed", error=describe(error), exc_info=is_code)
+        is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
+        log(logging.ERROR, "lookup-failed", error=describe(error), exc_info=is_code)
         raise ServerUnavailable from error
 
 

@@ -10,15 +10,19 @@ written it: a receiver of `socket_connected` finds the socket in the database, o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
+from collections.abc import Iterator
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
 from .logs import log
-from .running import give_thread, raise_if_cancelled, raise_if_signalled, release_thread
+from .running import call_for_future, give_thread, raise_if_stopping, release_thread
 
 if TYPE_CHECKING:
     from .executors import DaemonContext
@@ -30,6 +34,13 @@ socket_connected = Signal()
 socket_disconnected = Signal()  # and reason
 room_joined = Signal()  # and room
 room_left = Signal()  # and room
+
+_NAMES = {
+    socket_connected: "socket_connected",
+    socket_disconnected: "socket_disconnected",
+    room_joined: "room_joined",
+    room_left: "room_left",
+}
 
 # Signals that may wait for slow receivers, after which more are lost and logged.
 BACKLOG = 10_000
@@ -44,6 +55,11 @@ class Event(NamedTuple):
     signal: Signal
     socket: Socket
     arguments: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The signal's name, for the log."""
+        return _NAMES[self.signal]
 
 
 class Dispatcher:
@@ -95,33 +111,50 @@ class Dispatcher:
     async def _send_all(self, threads: DaemonContext) -> None:
         while self._waiting:
             await self._hub.observers.settled()
-            await self._send_robust(self._waiting.popleft())
+            await self._send(self._waiting.popleft())
             if self._lost:
                 log(logging.ERROR, "signals-lost", lost=self._lost)
                 self._lost = 0
             if not self._waiting:
                 await release_thread(threads)  # meanwhile there may be more to send
 
-    async def _send_robust(self, event: Event) -> None:
-        """Send one signal, and log what fails about it, such as a user that cannot be asked for."""
-        try:
-            await self._send(event)
-        except BaseException as error:
-            raise_if_cancelled()
-            raise_if_signalled(error)
-            event.socket.log(logging.ERROR, "error", event="signals", exc_info=True)
-
     async def _send(self, event: Event) -> None:
-        """Send one signal. Django logs the failures of receivers."""
-        socket = event.socket
-        arguments = {
-            "sender": type(socket.consumer),
-            "sid": socket.sid,
-            "namespace": socket.namespace,
-            "user": socket.consumer.user,
-            **event.arguments,
-        }
-        await event.signal.asend_robust(**arguments)
+        """
+        Call the receivers of one signal as `Signal.asend_robust` does: plain ones in the thread,
+        one after the other, coroutine functions side by side.
+
+        That lets SystemExit through, which in a task of its own ends the event loop, and logs each
+        failure, however many a client causes.
+        """
+        with self._contained(event):  # a user may be one that cannot be asked for
+            sender = type(event.socket.consumer)
+            arguments = {
+                "signal": event.signal,
+                "sender": sender,
+                "sid": event.socket.sid,
+                "namespace": event.socket.namespace,
+                "user": event.socket.consumer.user,
+                **event.arguments,
+            }
+            plain, others = event.signal._live_receivers(sender)
+            await asyncio.gather(
+                self._call([partial(_in_thread, each) for each in plain], event, arguments),
+                *(self._call([each], event, arguments) for each in others),
+            )
+
+    async def _call(self, receivers: list[Any], event: Event, arguments: dict[str, Any]) -> None:
+        for receiver in receivers:
+            with self._contained(event):
+                await receiver(**arguments)
+
+    @contextlib.contextmanager
+    def _contained(self, event: Event) -> Iterator[None]:
+        """Log what fails in the block as the socket's, unless it is the end of the process."""
+        try:
+            yield
+        except BaseException as error:
+            raise_if_stopping(error, self._hub)
+            event.socket.log(logging.ERROR, "error", event=event.name, exc_info=True)
 
     async def close(self) -> None:
         """Send what waits, if receivers are quick."""
@@ -130,6 +163,9 @@ class Dispatcher:
             if late:
                 self._task.cancel()
                 log(logging.WARNING, "signals-lost", lost=len(self._waiting))
+
+
+_in_thread = sync_to_async(call_for_future)
 
 
 def observe(hub: Hub) -> Dispatcher:

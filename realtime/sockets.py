@@ -27,7 +27,7 @@ from .exceptions import (
 )
 from .latch import Latch
 from .logins import user_key
-from .logs import is_logged, log
+from .logs import is_logged, write
 from .messages import Message
 from .overrides import path_of
 from .running import call_apart, raise_if_stopping
@@ -398,7 +398,7 @@ class Socket:
     def _log_end(self, reason: str) -> None:
         """Log that the socket is gone, wherever the log says that it came."""
         if self._told:
-            log(logging.INFO, "disconnect", **self._described(), reason=reason)
+            write(logging.INFO, "disconnect", **self._described(), reason=reason)
         else:
             self.log(logging.INFO, "disconnect", reason=reason)
 

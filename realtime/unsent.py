@@ -11,7 +11,7 @@ from typing import Any
 from .exceptions import RealtimeError
 from .hub import find_hub
 from .limits import LOG_INTERVAL, LogLimiter
-from .logs import log
+from .logs import write
 
 
 class Unsent:
@@ -60,7 +60,7 @@ class Unsent:
             self._error = None
         if lost:
             traceback = None if isinstance(error, RealtimeError) else error
-            log(level, "unsent", **fields, lost=lost, exc_info=traceback)
+            write(level, "unsent", **fields, lost=lost, exc_info=traceback)
 
 
 _unsent = Unsent()

@@ -26,6 +26,7 @@ LOOP_KINDS = (*KINDS, "uvicorn-uvloop")
 PLAIN_ASGI_KINDS = ("granian", "hypercorn")
 
 EVERY_KIND = (*KINDS, *PLAIN_ASGI_KINDS)
+EVERY_LOOP_KIND = (*EVERY_KIND, "uvicorn-uvloop")
 
 
 def _command(kind: str, application: str, port: int) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,9 @@ from ..permissions import VIEW
 from ..running import call_apart
 
 NAMESPACE = "/realtime/live"
+
+# As many servers, and news of all of them, as the page shows.
+MAX_SERVERS, MAX_NEWS = 200, 50
 
 # Seconds from one look at the user's rights to the next.
 CHECK = 4.0
@@ -102,9 +106,21 @@ def _language(wish: Any) -> str:
 
 
 def state(hub: Hub) -> dict[str, Any]:
-    """Return what is known of every server: its id, and what `Hub.describe` tells."""
+    """
+    Return what is known of every server: its id, and what `Hub.describe` tells.
+
+    However many tell of themselves, it is no more than a page can show.
+    """
     reports = {hub.server_id: hub.describe(), **hub.cluster.reports()}
-    return {"servers": [{"id": server, **report} for server, report in reports.items()]}
+    shown = list(islice(reports.items(), MAX_SERVERS))
+    times = sorted(item["at"] for _, report in shown for item in report.get("news", ()))
+    since = times[-MAX_NEWS] if len(times) > MAX_NEWS else 0.0
+    return {"servers": [{"id": server, **_since(since, report)} for server, report in shown]}
+
+
+def _since(since: float, report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report with its news from a time on."""
+    return report | {"news": [each for each in report.get("news", ()) if each["at"] >= since]}
 
 
 namespaces = [path(f"{NAMESPACE[1:]}/", LiveConsumer.as_asgi())]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..messages import ForeignMessage, Message, decode_args
 from .addressing import target_of
 from .calls import answer_call
-from .envelopes import Call, Command, Deliver, Emit, HttpRequest, Question, Wake
+from .envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -48,6 +48,9 @@ class HubActions:
             if (connection := self._hub.connections.get(question.sid)) is not None:
                 connection.wake()
             return None
+        if isinstance(question, Allowance):
+            connection = self._hub.connections.get(question.sid)
+            return None if connection is None else connection.frame_limit
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
             assert self._hub.answer_http is not None  # set before this server has any session

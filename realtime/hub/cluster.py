@@ -39,6 +39,7 @@ from .losses import Losses
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
+from .reports import check_report
 from .router import Router
 from .sids import server_of
 from .targets import Target
@@ -188,8 +189,10 @@ class Cluster:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
 
     def _peer_gone(self, server: str, left: bool) -> None:
-        level, what = (logging.INFO, "left") if left else (logging.WARNING, "gone")
-        log(level, f"server-{what}", server=server)
+        if left:
+            log(logging.INFO, "server-left", server=server)
+        else:
+            log(logging.WARNING, "server-gone", server=server)
         self._dialogue.gone(server)
         self._incoming.forget_server(server)
         if server in self._unheard:
@@ -249,9 +252,20 @@ class Cluster:
                 )
                 return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
+            self._check_report(envelope)
             self.beats.heard(envelope)
         else:
             self._dialogue.take(server, envelope)
+
+    def _check_report(self, beat: Beat) -> None:
+        """Leave out of a beat what it cannot truly report: it is a sign of life all the same."""
+        if not beat.report:
+            return
+        try:
+            beat.report = check_report(beat.report)
+        except msgspec.ValidationError as error:
+            log(logging.WARNING, "layer-ignored", server=beat.server, error=f"a report: {error}")
+            beat.report = {}
 
     def _log_lost(self, server: str, lost: int) -> None:
         if lost:

@@ -118,6 +118,12 @@ class Settle(Envelope, tag="settle"):
     """Question: is all that was asked for so far in effect? The answer comes when it is."""
 
 
+class Allowance(Envelope, tag="allowance"):
+    """Question: how many bytes may a POST of this session have? None where there is no session."""
+
+    sid: str
+
+
 class HttpRequest(Envelope, tag="http"):
     """Question: a polling request for a session of this server; the answer is an HttpResponse."""
 
@@ -136,7 +142,7 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-Question = Call | Deliver | Wake | Settle | HttpRequest
+Question = Call | Deliver | Wake | Settle | Allowance | HttpRequest
 
 
 class Ask(Envelope, tag="ask"):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..conf import get_settings
 from ..exceptions import ServerGone, UnknownNamespace
 from ..limits import ConnectionLimits, LogLimiter, parse_rate
-from ..logs import Lines, log
+from ..logs import log, tell_skipped, write
 from ..lookups import Lookups
 from ..messages import Format, Message, encode_args
 from ..observers import Observers
@@ -79,8 +79,6 @@ class Hub:
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
         self.connect_rate = parse_rate(self.settings.CONNECT_RATE)
-        # What clients cause who have no connection of their own, all together.
-        self.lines = Lines()
         # When it was logged last that a class cannot be served (None: a route).
         self._faults: dict[type | None, LogLimiter] = {}
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
@@ -190,7 +188,7 @@ class Hub:
         """Refuse a namespace that cannot be served, and log why: not for each client that asks."""
         raise_if_signalled(error)
         if self._faults.setdefault(consumer_class, LogLimiter()).should_log():
-            log(
+            write(
                 logging.ERROR,
                 "error",
                 namespace=namespace,
@@ -369,10 +367,7 @@ class Hub:
     async def _close(self, grace: float) -> None:
         log(logging.INFO, "shutdown", connections=len(self.connections))
         for connection in list(self.connections.values()):
-            try:
-                connection.close("server shutting down")
-            except Exception:  # one that cannot be told must not keep the others from it
-                log(logging.ERROR, "error", connection=connection.sid[:12], exc_info=True)
+            connection.close("server shutting down")
         self.spawn(self._release_foreign_polls())
         await self.tasks.finish(grace)
         self.heartbeats.close()
@@ -383,6 +378,7 @@ class Hub:
         self.workers.close()
         await asyncio.sleep(FLUSH_TIME)
         self.signals.remove()
+        tell_skipped()
 
     async def _release_foreign_polls(self) -> None:
         """Have other servers' sessions answer the polls that wait here; they go on elsewhere."""

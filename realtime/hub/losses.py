@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from ..limits import LOG_INTERVAL, LogLimiter
-from ..logs import log
+from ..logs import write
 
 
 class Losses:
@@ -43,5 +43,5 @@ class Losses:
             self._timer.cancel()
             self._timer = None
         if self._untold:
-            log(logging.ERROR, "layer-lost", **self._fields, lost=self._untold)
+            write(logging.ERROR, "layer-lost", **self._fields, lost=self._untold)
             self._untold = 0

@@ -67,8 +67,8 @@ class Peers:
         return list(self._peers)
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """Return every peer's last report, by its server's id."""
-        return {peer.server: peer.report for peer in self._peers.values()}
+        """Return the last report of every peer that has told any, by its server's id."""
+        return {peer.server: peer.report for peer in self._peers.values() if peer.report}
 
     def channel(self, server: str) -> str | None:
         """Return the channel of a peer, or None for one that is not there."""
@@ -97,7 +97,9 @@ class Peers:
             self._remember(beat.server, left=None)
             self._arrived.set()  # for who waits now; who waits later waits for the next one
             self._arrived = asyncio.Event()
-        peer.channel, peer.report, peer.heard = beat.channel, beat.report, self._now()
+        peer.channel, peer.heard = beat.channel, self._now()
+        if beat.report:
+            peer.report = beat.report
 
     async def meet(self, server: str, until: float) -> bool:
         """Tell whether a hub is there, or is heard of before a time of the event loop's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from .targets import Target
@@ -57,9 +58,10 @@ class Registry:
             return
         namespace = self.namespaces[socket.namespace]
         del namespace.sockets[socket.sid]
-        for room in tuple(socket.rooms):  # a handler's thread may be adding one
-            self._leave(namespace, room, socket)
-        self._forget_if_empty(namespace)
+        with ExitStack() as stack:  # what one room's end raises keeps no other's from happening
+            stack.callback(self._forget_if_empty, namespace)
+            for room in tuple(socket.rooms):  # a handler's thread may be adding one
+                stack.callback(self._leave, namespace, room, socket)
 
     def join(self, socket: Socket, room: str) -> bool:
         """Put a registered socket into a room; tell if it is new there. One that is gone is not."""

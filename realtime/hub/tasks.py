@@ -8,6 +8,9 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
+from ..logs import log
+from ..running import as_error
+
 
 class Tasks:
     """A set of tasks on one event loop: who starts one need not hold it."""
@@ -23,8 +26,9 @@ class Tasks:
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Run `work` in a task, in a context of its own where one is given."""
-        task = self._loop.create_task(work, context=context)
+        task = self._loop.create_task(as_error(work), context=context)
         self.keep(task)
+        task.add_done_callback(lambda _: work.close())  # if it was cancelled before its start
         return task
 
     def keep(self, task: asyncio.Task[Any]) -> None:
@@ -35,7 +39,7 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logging.getLogger("realtime").error("task-failed", exc_info=error)
+            log(logging.ERROR, "task-failed", exc_info=error)
 
     def others(self) -> set[asyncio.Task[Any]]:
         """Return the tasks that run, without the one that asks."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import ProtocolError
 from ..latch import Latch
 from ..logins import user_key
-from ..logs import Lines, is_logged, log
+from ..logs import Lines, is_logged
 from ..messages import Format
 from .alike import share
 from .frames import Frames
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 # After so many frames read in one go, others get their turn.
 FRAMES_PER_TURN = 32
+
+# How many bytes a client's frame or body may have before its first namespace: enough for any token
+# in `auth`.
+MAX_FIRST = 65_536
 
 Receive = Callable[[], Awaitable[str | bytes | None]]
 
@@ -85,6 +89,17 @@ class Connection(ABC):
 
     # Reading
 
+    @property
+    def entered(self) -> bool:
+        """Whether the client has asked for any namespace that there is."""
+        return True
+
+    @property
+    def frame_limit(self) -> int:
+        """How many bytes the client's next frame or body may have."""
+        limit = self.hub.settings.MAX_PAYLOAD
+        return limit if self.entered else min(limit, MAX_FIRST)
+
     @abstractmethod
     def feed(self, frame: str | bytes) -> None:
         """Take one frame, and do what it asks for until that waits. Raises ProtocolError."""
@@ -111,7 +126,7 @@ class Connection(ABC):
         self.close("transport error")
 
     def _log_error(self) -> None:
-        log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
+        self.log(logging.ERROR, "error", connection=self.sid[:12], exc_info=True)
 
     def attempt(self, step: Callable[..., object], *args: Any) -> None:
         """Call what is part of the connection's life: where that raises, the connection ends."""
@@ -194,7 +209,7 @@ class Connection(ABC):
 
     def refuse_frame(self, error: ProtocolError) -> None:
         """Close on a frame that breaks the protocol."""
-        log(
+        self.log(
             logging.WARNING,
             "parse-error",
             connection=self.sid[:12],
@@ -225,7 +240,7 @@ class Connection(ABC):
     def overflow(self) -> None:
         """Cut a connection whose client does not read what it is sent."""
         self.hub.counters.cut += 1
-        log(
+        self.log(
             logging.WARNING,
             "slow-client",
             connection=self.sid[:12],
@@ -305,23 +320,26 @@ class Connection(ABC):
         if self.closed.happened:
             return
         self.closed.set()
-        self._leave()
         self._holding = None
         self._set_free()
         self.hub.connections.pop(self.sid, None)
-        try:
-            self.close_transport(reason, close_text(detail or reason))
-        except Exception:
-            self._log_error()
+        self._contain(self._leave)
+        if not self._contain(self.close_transport, reason, close_text(detail or reason)):
             with contextlib.suppress(Exception):  # it is worth no second word
                 self.writer.abort()
         for socket in list(self.sockets.values()):
-            try:
-                socket.disconnect(reason)
-            except Exception:
-                self._log_error()
+            self._contain(socket.disconnect, reason)
         if self._lines is not None:
             self._lines.tell_skipped(connection=self.sid[:12], transport=self.transport)
+
+    def _contain(self, step: Callable[..., object], *args: Any) -> bool:
+        """Call one step of the end; log what it raises, and tell whether that was nothing."""
+        try:
+            step(*args)
+        except Exception:
+            self._log_error()
+            return False
+        return True
 
     @abstractmethod
     def close_transport(self, reason: str, text: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import TooLarge
 from ..logs import log
 from ..sockets import DISCONNECT_GRACE
-from .connection import FRAMES_PER_TURN, Connection
+from .connection import FRAMES_PER_TURN, MAX_FIRST, Connection
 from .frames import Frames
 from .incoming import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
 from .readers import Reader, Receive
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The time that a frame of more characters takes is counted.
 _LARGE = 4096
+# How many bytes a client may send in fragments, or compressed, before its first namespace.
+MOST_PASSED = 2 * MAX_FIRST
 
 
 class DirectReader(Reader, ABC):
@@ -41,7 +43,8 @@ class DirectReader(Reader, ABC):
     """
 
     __slots__ = (
-        *("_direct", "_finder", "_held", "_lost", "_server", "_spent", "_splitter", "_waiter"),
+        *("_direct", "_finder", "_held", "_lost", "_passed", "_server", "_spent", "_splitter"),
+        "_waiter",
     )
 
     sees_pongs = True
@@ -59,6 +62,8 @@ class DirectReader(Reader, ABC):
         self._lost = False
         # The time that large frames took since others had their turn.
         self._spent = 0.0
+        # Bytes that the server's parser got before the first namespace.
+        self._passed = 0
         self._waiter: asyncio.Future[None] | None = None
         self._replace_server()
         if direct:
@@ -219,7 +224,8 @@ class DirectReader(Reader, ABC):
                 if splitter.is_empty():
                     break
         except TooLarge as error:
-            connection.attempt(self._refuse, connection, error)
+            self._exceed(connection, error)
+            return
         except Exception:
             connection.fail()
         if self._lost:
@@ -239,6 +245,14 @@ class DirectReader(Reader, ABC):
         self._spent = 0.0
         self._hold(connection, give_way())
         return True
+
+    def _exceed(self, connection: Connection, error: TooLarge) -> None:
+        """Refuse a frame that is too large, unless its client may send such by now."""
+        if self._widen():
+            self._splitter.limit = self._limit
+            self._feed(connection)
+        else:
+            connection.attempt(self._refuse, connection, error)
 
     def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         self._held = True
@@ -306,10 +320,26 @@ class DirectReader(Reader, ABC):
                 if close := self._finder.find(data):
                     self._give(close)
                 return
-            self._give(data)
-            self._look_at_server()
+            if self._may_pass(data):
+                self._give(data)
+                self._look_at_server()
         except Exception:
             self._fail()
+
+    def _may_pass(self, data: bytes) -> bool:
+        """Tell whether the server may have bytes: who has no namespace yet is closed for many."""
+        connection = self._connection
+        if connection is not None and connection.entered:
+            return True
+        self._passed += len(data)
+        if self._passed <= MOST_PASSED:
+            return True
+        if connection is None:
+            self.writer.abort()
+        elif not connection.closed.happened:
+            error = TooLarge(f"more than {MOST_PASSED} bytes before CONNECT")
+            connection.attempt(self._refuse, connection, error)
+        return False
 
     def _look_at_server(self) -> None:
         """Take note of what came, and of what the server has answered by itself, as pongs."""

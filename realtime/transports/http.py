@@ -66,7 +66,7 @@ class Request:
         self._cors: Headers = []
         # Whether there is a body that has not come to its end.
         self._in_body = _has_body(scope)
-        self._linger = LINGER
+        self.linger = LINGER
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -179,9 +179,9 @@ class Request:
         """
         try:
             async with asyncio.timeout(None) as session.body_timeout:
-                return await self.read_body()
+                return await self.read_body(session.frame_limit)
         except TimeoutError:
-            self._linger = 0  # it has had its time
+            self.linger = 0  # it has had its time
             raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
         finally:
             session.body_timeout = None
@@ -208,19 +208,27 @@ class Request:
                 await asyncio.sleep(0)
         return frames
 
-    async def read_body(self) -> bytes:
-        """Return the body. Raises TooLarge as soon as it is known to exceed MAX_PAYLOAD."""
-        limit = self.hub.settings.MAX_PAYLOAD
+    async def read_body(
+        self, limit: int, find_limit: Callable[[], Awaitable[int]] | None = None
+    ) -> bytes:
+        """
+        Return the body. Raises TooLarge as soon as it is known to have more bytes than it may.
+
+        Where it has more than `limit`, `find_limit` is asked first whether it may.
+        """
         declared = header(self.scope, b"content-length") or ""
-        if declared.isdecimal() and int(declared) > limit:
-            raise TooLarge
-        body = bytearray()
+        size = int(declared) if declared.isdecimal() else 0
+        body, complete = bytearray(), False
         while True:
-            body += await self._read_part()
-            if len(body) > limit:
-                raise TooLarge
-            if not self._in_body:
+            if max(size, len(body)) > limit:
+                if find_limit is None:
+                    raise TooLarge
+                limit, find_limit = await find_limit(), None
+            elif complete:
                 return bytes(body)
+            else:
+                body += await self._read_part()
+                complete = not self._in_body
 
     async def _read_part(self) -> bytes:
         """Return what has come of the body. Raises Disconnected."""
@@ -272,7 +280,7 @@ class Request:
     async def _read_on(self) -> None:
         """Read the rest of the body, which nobody keeps; a client that is quick has its answer."""
         with contextlib.suppress(TimeoutError, Disconnected):
-            async with asyncio.timeout(self._linger):
+            async with asyncio.timeout(self.linger):
                 while self._in_body:
                     await self._read_part()
 

@@ -51,10 +51,10 @@ class FrameSplitter:
     A payload has at most `limit` bytes; no more than that waits for the rest of its frame.
     """
 
-    __slots__ = ("_data", "_limit", "_missing", "_position", "_waiting")
+    __slots__ = ("_data", "_missing", "_position", "_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._data = b""
         self._position = 0
         # The part of a frame that has come, and how many bytes it has to have to be looked at.
@@ -103,8 +103,8 @@ class FrameSplitter:
                 length = 0  # it is not known yet
             elif length < least:
                 return Unusual.FRAME
-        if length > self._limit:
-            raise TooLarge(f"a frame of {length} bytes, at most {self._limit} are accepted")
+        if length > self.limit:
+            raise TooLarge(f"a frame of {length} bytes, at most {self.limit} are accepted")
         end = body + length
         if len(data) < end:
             self._wait(end - start)

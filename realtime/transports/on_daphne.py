@@ -46,7 +46,7 @@ class DaphneWriter(TransportWriter):
         shape = (
             *("dataBuffer", "offset", "_tempDataLen", "write", "writeSomeData"),
             *("abortConnection", "connected", "disconnecting"),
-            *("pauseProducing", "resumeProducing"),
+            *("pauseProducing", "resumeProducing", "fileno"),
         )
         return (
             type(protocol).__module__ == "daphne.ws_protocol"
@@ -54,6 +54,9 @@ class DaphneWriter(TransportWriter):
             # Not TLS, which has the attributes of what is below it.
             and hasattr(type(transport), "writeSomeData")
         )
+
+    def _descriptor(self) -> int:
+        return int(self.transport.fileno())
 
     def _unsent(self) -> int:
         transport = self.transport

@@ -40,6 +40,10 @@ class UvicornWriter(TransportWriter):
             and hasattr(getattr(protocol, "transport", None), "get_write_buffer_size")
         )
 
+    def _descriptor(self) -> int:
+        socket: Any = self.transport.get_extra_info("socket")
+        return -1 if socket is None else int(socket.fileno())
+
     def _unsent(self) -> int:
         return self.transport.get_write_buffer_size()
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
-from .connection import Connection, close_text
+from .connection import MAX_FIRST, Connection, close_text
 from .writers import TOO_BIG, Writer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MAX_QUEUE = 64
 
 
 class Reader:
-    """Reads the frames of one WebSocket through ASGI, and keeps them to MAX_PAYLOAD."""
+    """Reads one WebSocket's frames through ASGI, and keeps them to what its client may send."""
 
     __slots__ = ("_connection", "_limit", "_queue", "_receive", "writer")
 
@@ -28,7 +28,8 @@ class Reader:
     sees_pongs = False
 
     def __init__(self, hub: Hub, receive: Receive, writer: Writer) -> None:
-        self._limit = hub.settings.MAX_PAYLOAD
+        # As much as anybody may send; `_widen` learns when it is more.
+        self._limit = min(hub.settings.MAX_PAYLOAD, MAX_FIRST)
         self.writer = writer
         self._connection: Connection | None = None
         self._receive_by(receive)
@@ -48,9 +49,17 @@ class Reader:
         text: str | None = message.get("text")
         frame: str | bytes = message["bytes"] if text is None else text
         size = len(frame) if text is None or text.isascii() else len(text.encode())
-        if size > self._limit:
+        if size > self._limit and not (self._widen() and size <= self._limit):
             raise TooLarge(f"a frame of {size} bytes, at most {self._limit} are accepted")
         return frame
+
+    def _widen(self) -> bool:
+        """Take larger frames where the client may send them by now; tell whether that is new."""
+        limit = 0 if self._connection is None else self._connection.frame_limit
+        if limit <= self._limit:
+            return False
+        self._limit = limit
+        return True
 
     def _slow_down(self, waiting: int) -> None:
         """Pause the socket while many frames wait in daphne's queue, which has no bound."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from django.conf import settings as django_settings
 
 from ..limits import Bucket, Rate
-from ..logs import log
+from ..logs import write
 from ..origins import Origin, parse_origin
 
 Cause = Literal["host", "origin", "foreign fetch"]
@@ -52,7 +52,7 @@ class Log:
         """Take note of a refusal; the next line says how many there were since the last one."""
         self._untold += 1
         if self._bucket.take(self._clock()):
-            log(logging.WARNING, "forbidden", **fields, times=self._untold)
+            write(logging.WARNING, "forbidden", **fields, times=self._untold)
             self._untold = 0
 
 

@@ -11,7 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, ServerGone
-from ..hub.envelopes import HttpRequest, HttpResponse
+from ..hub.envelopes import Allowance, HttpRequest, HttpResponse
+from ..hub.questions import ANSWER_TIMEOUT
+from .connection import MAX_FIRST
 from .session import Session
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ async def forward(request: Request, server: str, sid: str) -> None:
 
     Raises HandshakeError (unknown sid) where that server is gone.
     """
-    question = await _question(request, sid)
+    question = await _question(request, server, sid)
     hub = request.hub
     asking = hub.spawn(_ask(hub, server, question))
     watching = hub.spawn(_hung_up(request))
@@ -66,13 +68,39 @@ async def _ask(hub: Hub, server: str, question: HttpRequest) -> Any:
         return None
 
 
-async def _question(request: Request, sid: str) -> HttpRequest:
+async def _question(request: Request, server: str, sid: str) -> HttpRequest:
     scope = request.scope
-    body = await request.read_body() if scope["method"] == "POST" else b""
+    body = await _read_body(request, server, sid) if scope["method"] == "POST" else b""
     headers = tuple(
         (name.lower(), value) for name, value in scope["headers"] if name.lower() in HEADERS
     )
     return HttpRequest(sid, scope["method"], scope["query_string"], headers, body)
+
+
+async def _read_body(request: Request, server: str, sid: str) -> bytes:
+    """
+    Return the body of a POST. Raises HandshakeError where there is no such session, or the client
+    takes longer than a session lives that does not answer.
+
+    More than anybody may send is taken only where the session's server lets it.
+    """
+    hub = request.hub
+
+    async def find_limit() -> int:
+        try:
+            limit = await hub.cluster.ask(server, Allowance(sid), ANSWER_TIMEOUT)
+        except ServerGone:
+            limit = None
+        if limit is None:
+            raise HandshakeError(HandshakeError.UNKNOWN_SID)
+        return int(limit)
+
+    try:
+        async with asyncio.timeout(hub.settings.PING_INTERVAL + hub.settings.PING_TIMEOUT):
+            return await request.read_body(min(hub.settings.MAX_PAYLOAD, MAX_FIRST), find_limit)
+    except TimeoutError:
+        request.linger = 0  # it has had its time
+        raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
 
 
 async def _hung_up(request: Request) -> None:

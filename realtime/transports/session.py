@@ -17,7 +17,7 @@ from ..limits import Bucket
 from ..messages import Format, decode_packet, encode
 from ..protocol import engineio, socketio
 from ..protocol.decoding import Decoder
-from .connection import count_key
+from .connection import MAX_FIRST, count_key
 from .frames import Frames
 from .heartbeats import NEVER
 from .polling import PollingInbox, PollingWriter
@@ -27,9 +27,6 @@ from .writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 if TYPE_CHECKING:
     from ..hub import Hub
     from ..sockets import Socket
-
-# How long a client's frames may be before its first namespace: enough for any token in `auth`.
-MAX_FIRST = 65_536
 
 PING = Frames(engineio.PacketType.PING)
 
@@ -186,6 +183,10 @@ class Session(WatchedConnection):
             super()._ping_timeout()
 
     # Packets
+
+    @property
+    def entered(self) -> bool:
+        return self._had_sockets
 
     def feed(self, frame: str | bytes) -> None:
         self._heard = True

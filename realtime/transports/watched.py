@@ -55,9 +55,23 @@ class WatchedConnection(Connection):
             self.ping()
             self._await_pong()
         elif self.held:  # nothing of the client is read meanwhile
-            self._await_pong()
+            self._look_unread()
         else:
             self._ping_timeout()
+
+    def _look_unread(self) -> None:
+        """
+        Close where the client is gone all the same: it has hung up, or the ping has not reached it.
+
+        Another ping finds, on any system, that a socket was reset.
+        """
+        if self.writer.has_hung_up():
+            self.close("transport close")
+        elif self.writer.is_undelivered():
+            self.close("ping timeout")
+        else:
+            self.ping()
+            self._await_pong()
 
     @abstractmethod
     def ping(self) -> None:

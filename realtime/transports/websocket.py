@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge
 from ..logins import user_key
+from ..logs import log
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
@@ -86,14 +87,14 @@ async def serve(
         reader.start(session)
     elif _can_move(old) and await _upgrade(old, reader):
         reader.start(old)
-        _compare_users(hub, old, scope)
+        _compare_users(old, scope)
     else:
         await reader.turn_away(POLICY_VIOLATION, "")
         return None
     return reader
 
 
-def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
+def _compare_users(session: Session, scope: dict[str, Any]) -> None:
     """
     Log that a client's WebSocket belongs to a user who its polling did not belong to.
 
@@ -104,7 +105,7 @@ def _compare_users(hub: Hub, session: Session, scope: dict[str, Any]) -> None:
     known = session.scope.get("user")
     if not getattr(user, "is_authenticated", False) or str(user_key(user)) == str(user_key(known)):
         return
-    hub.lines.log(
+    log(
         logging.WARNING,
         "user-ignored",
         connection=session.sid[:12],

@@ -17,6 +17,7 @@ from typing import Any
 
 from .frames import Frames
 from .turns import current_turn
+from .unread import count_unconfirmed, has_hung_up
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
@@ -73,6 +74,14 @@ class Writer(ABC):
         """Wait until little waits."""
         while self.buffered > HIGH_WATER:
             await asyncio.sleep(0.005)
+
+    def has_hung_up(self) -> bool:
+        """Tell whether the client is known to be gone, though nobody reads from it."""
+        return False
+
+    def is_undelivered(self) -> bool:
+        """Tell whether anything is known not to have reached the client's machine yet."""
+        return self.buffered > 0
 
     def pause_reading(self) -> None:  # noqa: B027
         """Read nothing from the client, where leaving its frames with the server is not enough."""
@@ -173,6 +182,16 @@ class TransportWriter(Writer):
 
     def look(self) -> None:
         self._given = self._unsent()
+
+    def has_hung_up(self) -> bool:
+        return has_hung_up(self._descriptor())
+
+    def is_undelivered(self) -> bool:
+        return self.buffered > 0 or count_unconfirmed(self._descriptor()) > 0
+
+    @abstractmethod
+    def _descriptor(self) -> int:
+        """The socket's file descriptor, or -1 where there is none."""
 
     @abstractmethod
     def _unsent(self) -> int:

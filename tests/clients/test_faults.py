@@ -79,6 +79,17 @@ async def test_the_last_hook_and_callbacks(server: LiveServer, how: str) -> None
         assert await is_served(wire)
 
 
+async def test_receivers_of_signals(server: LiveServer) -> None:
+    for how in HOWS:
+        async with open_socket(server) as (wire, _):
+            sid = await wire.join_namespace(FAULTS)
+            assert await wire.call(FAULTS, "joins", how) == "joined"
+            line = rf"ERROR realtime error namespace=/faults sid={sid} .*event=room_joined"
+            await server.logged(rf"(?s){line}.*{line}")
+            assert await is_served(wire)
+    assert server.running
+
+
 async def test_a_consumer_that_cannot_be_made(server: LiveServer) -> None:
     async with open_socket(server) as (wire, _):
         for _ in range(3):

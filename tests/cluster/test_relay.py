@@ -81,6 +81,29 @@ async def test_requests_in_turn(pair: LiveCluster, join: Connect, robin: RoundRo
     assert await session.receive() == attachment
 
 
+async def test_a_large_body_at_another_server(
+    pair: LiveCluster, join: Connect, robin: RoundRobin
+) -> None:
+    """Its session's server says whether it may come; nobody else may send so much."""
+    await settle(pair, join)
+    for start in range(2):
+        session = await Polling.open(robin)  # type: ignore[arg-type]
+        for n in range(2):
+            assert (await session.post("4" * 70_000)).status_code == 413, (start, n)
+        await session.join_namespace("/lab", {"token": "x" * 60_000})
+        for n in range(2):
+            await session.send(f'42/lab,{n}["echo","{"x" * 900_000}"]')
+            assert await session.receive() == f'43/lab,{n}["{"x" * 900_000}"]'
+            assert (await session.post("4" * 1_000_001)).status_code == 413
+        stranger = session.sid[:6] + "A" * (len(session.sid) - 6)
+        query = engine_query(sid=stranger)
+        for client in robin.clients:
+            answer = await client.post(PATH, params=query, content="4" * 900_000)
+            assert (answer.status_code, answer.json()) == (400, UNKNOWN_SID)
+        await session.send("1")
+        await robin.get("/")
+
+
 async def test_poll_waits_at_another_server(
     pair: LiveCluster, join: Connect, robin: RoundRobin
 ) -> None:

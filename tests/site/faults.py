@@ -7,7 +7,10 @@ import logging
 import sys
 from typing import Any
 
+from django.dispatch import receiver
+
 from realtime import EventError, NamespaceConsumer, event
+from realtime.signals import room_joined
 
 logger = logging.getLogger("realtime.faults")
 
@@ -63,6 +66,12 @@ class FaultsConsumer(NamespaceConsumer):
 
         self.emit("question", callback=callback)
 
+    @event
+    async def joins(self, how: str) -> str:
+        """Join a room whose signal's receivers raise what its name says."""
+        self.join(how)
+        return "joined"
+
     @event("for members", room="members")
     async def for_members(self) -> None:
         """Do nothing, for nobody."""
@@ -70,6 +79,19 @@ class FaultsConsumer(NamespaceConsumer):
     @event
     async def last(self) -> str:
         return "pong"
+
+
+@receiver(room_joined, sender=FaultsConsumer)
+def fail_in_a_thread(room: str, **arguments: Any) -> None:
+    """Fail as a receiver of a signal."""
+    fail(room)
+
+
+@receiver(room_joined, sender=FaultsConsumer)
+async def fail_on_the_loop(room: str, **arguments: Any) -> None:
+    """Fail as another one."""
+    await asyncio.sleep(0)
+    fail(room)
 
 
 class BrokenConsumer(NamespaceConsumer):

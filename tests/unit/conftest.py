@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -13,7 +14,7 @@ from channels.layers import channel_layers
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer, dispatch, unsent
+from realtime import NamespaceConsumer, dispatch, logs, unsent
 from realtime.hub import Hub, ensure_hub, process
 from realtime.testing import Client
 from realtime.transports import connection, direct
@@ -55,6 +56,13 @@ def _turns_by_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still ends no turn: only tests of that move the clock."""
     for module in (connection, direct, dispatch):
         monkeypatch.setattr(module, "SECONDS_PER_TURN", 60)
+
+
+@pytest.fixture(autouse=True)
+def _no_line_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has its own account of the lines that were logged."""
+    monkeypatch.setattr(logs, "_of_process", logs.Lines())
+    monkeypatch.setattr(logs, "_tracebacks", logs.Bucket(logs._ALL_TRACEBACKS, time.monotonic()))
 
 
 @pytest.fixture(autouse=True)

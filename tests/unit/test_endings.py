@@ -10,6 +10,7 @@ import pytest
 from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
+from realtime.acks import Acks
 from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports.connection import FRAMES_PER_TURN, Connection
@@ -90,18 +91,69 @@ async def test_a_transport_that_cannot_be_closed(
         await peer.until(lambda: peer.transport.lost)
 
 
-@pytest.mark.parametrize("part", ["registry.remove", "observers.closed", "heartbeats.remove"])
-async def test_a_fault_of_our_own(
-    peer: Peer, connection: Connection, hub: Hub, part: str, monkeypatch: pytest.MonkeyPatch
+# What a connection's end does, one after the other, and where a test can break it.
+STEPS = {
+    "limits": lambda connection: (connection, "_leave"),
+    "heartbeats": lambda connection: (connection.hub.heartbeats, "remove"),
+    "transport": lambda connection: (type(connection), "close_transport"),
+    "close frame": lambda connection: (type(connection.writer), "close"),
+    "cut": lambda connection: (type(connection.writer), "abort"),
+    "registry": lambda connection: (connection.hub.registry, "remove"),
+    "rooms": lambda connection: (connection.hub.registry, "_emptied"),
+    "acknowledgements": lambda connection: (Acks, "give_up"),
+    "observers": lambda connection: (connection.hub.observers, "closed"),
+    "hook": lambda connection: (Main, "disconnect"),
+}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *([step] for step in STEPS if step != "cut"),
+        ["close frame", "cut"],
+        [*STEPS][::-1],
+        ["rooms", "observers"],
+    ],
+    ids=" and ".join,
+)
+async def test_an_end_in_which_steps_raise(
+    peer: Peer,
+    connection: Connection,
+    hub: Hub,
+    broken: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
 ) -> None:
-    place, _, name = part.partition(".")
+    """Whatever raises, all other steps happen: the hook runs, and nothing of the client is left."""
+    for room in "abc":
+        next(iter(connection.sockets.values())).join(room)
+    left: list[str] = []
+    leave, closed = connection._leave, hub.observers.closed
+    connection._leave = lambda: [left.append("limits"), leave()]
+    monkeypatch.setattr(hub.observers, "closed", lambda *_: [left.append("observers"), closed(*_)])
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(hub, place), name, fault)
+        for step in broken:
+            place, name = STEPS[step](connection)
+            if step == "hook":
+                patch.setattr(Main, name, noted_fault)
+            else:
+                patch.setattr(place, name, fault)
         connection.close("transport close")
         await peer.until(lambda: "transport close" in Main.notes)
-        assert not hub.connections
-    for socket in list(hub.registry.sockets.values()):  # that of the registry's own fault
-        hub.registry.remove(socket)
+    assert set(left) == {"limits", "observers"} - set(broken)
+    assert not hub.connections
+    assert not connection.sockets
+    if "registry" in broken:
+        for socket in list(hub.registry.sockets.values()):
+            hub.registry.remove(socket)
+    stats = hub.stats()
+    assert (stats["sockets"], stats["rooms"], stats["namespaces"]) == (0, 0, 0)
+    assert [each for each in records if each.exc_info and each.levelname == "ERROR"]
+
+
+async def noted_fault(consumer: Main, reason: str) -> None:
+    Main.notes.append(reason)
+    fault()
 
 
 async def test_a_write_that_fails(peer: Peer, connection: Connection, hub: Hub) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import signal
 import sys
@@ -14,12 +16,14 @@ import pytest
 from django.urls import path, register_converter
 
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.asgi import Realtime
+from realtime.hub import Hub, ensure_hub
 from realtime.running import raise_if_signalled, raise_if_stopping
 from realtime.testing import MemoryWriter
 from realtime.transports.plain import PlainConnection
 
 from .conftest import Connect, Serve
+from .peers import ENGINE_PATH, PEERS, handshake
 from .probes import DEADLINE, Probe, Wire
 
 
@@ -378,6 +382,91 @@ async def test_a_consumer_that_cannot_be_made(
     error = errors(records)[0]  # one each second, at most
     name = "-" if where == "route" else f"{__name__}.{Main.__qualname__}"
     assert (error["namespace"], error["event"], error["consumer"]) == ("/x", "connect", name)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+@pytest.mark.parametrize("kind", PEERS)
+async def test_a_route_or_a_user_that_fails_before_there_is_a_connection(
+    serve: Serve, kind: str, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    """The loop goes on, and so does everybody else."""
+
+    class User:
+        is_authenticated = True
+
+        @property
+        def pk(self) -> Any:
+            raise fault
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        if b"failing" in scope["query_string"]:
+            scope["user"] = User()
+        await application(scope, receive, send)
+
+    application = Realtime(nothing)
+    monkeypatch.setattr(Converter, "fault", fault)
+    serve(routes=[path("well/", Well.as_asgi()), path("<failing:x>/", Well.as_asgi())])
+    hub = ensure_hub()
+    for where in ("/ws/x", "/ws/well?failing", f"{ENGINE_PATH}&failing"):
+        peer = PEERS[kind](middleware)
+        peer.receive(handshake(where))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if not peer.transport.lost:
+            peer.transport.fail(ConnectionResetError())
+        await peer.until(lambda: not hub.connections)
+    well = PEERS[kind](middleware)
+    well.receive(handshake("/ws/well"))
+    await well.until_sent('{"connected"')
+    well.transport.fail(ConnectionResetError())
+    await well.until(lambda: not hub.connections and not hub.stats()["tasks"])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+async def test_in_a_task_of_ours(hub: Hub, records: list[Any], fault: Any) -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise fault
+
+    with contextlib.suppress(BaseException):
+        await hub.spawn(work())
+    logged = [record.args[0] for record in records]
+    assert logged == ([] if isinstance(fault, asyncio.CancelledError) else ["task-failed"])
+
+
+async def test_a_task_that_is_cancelled_before_its_start(hub: Hub, recwarn: Any) -> None:
+    async def work() -> None:
+        raise AssertionError
+
+    task = hub.spawn(work())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gc.collect()
+    assert not [each for each in recwarn if "never awaited" in str(each.message)]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+async def test_in_a_lookup(hub: Hub, fault: Any) -> None:
+    """Whoever waits for it learns that it has failed."""
+
+    def look_up(items: list[Any]) -> list[Any]:
+        raise fault
+
+    for _ in range(2):
+        waiting = [asyncio.create_task(_wait(hub.lookups.run_together(look_up, n))) for n in "ab"]
+        async with asyncio.timeout(DEADLINE):
+            assert await asyncio.gather(*waiting) == ["failed", "failed"]
+
+
+async def _wait(answer: Any) -> str:
+    try:
+        await answer
+    except BaseException:
+        return "failed"
+    return "answered"
 
 
 # What is to end the process

@@ -10,7 +10,7 @@ import pytest
 from django.urls import path
 
 from realtime import EventError, NamespaceConsumer, event
-from realtime.logs import Lines, log
+from realtime.logs import Lines, log, tell_skipped
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,19 @@ def test_what_nobody_reads_is_not_made(records: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "at_once"), [(logging.INFO, 20), (logging.WARNING, 10), (logging.ERROR, 3)]
+    ("level", "error", "at_once"),
+    [
+        (logging.INFO, None, 20),
+        (logging.WARNING, None, 10),
+        (logging.ERROR, None, 10),
+        (logging.ERROR, RuntimeError(), 3),
+    ],
 )
-def test_so_many_lines_of_a_kind_at_once(records: list[Any], level: int, at_once: int) -> None:
+def test_so_many_lines_of_a_kind_at_once(
+    records: list[Any], level: int, error: Exception | None, at_once: int
+) -> None:
     lines = Lines()
-    told = [lines.log(level, "word", n=n) for n in range(100)]
+    told = [lines.log(level, "word", exc_info=error, n=n) for n in range(100)]
     assert told == [True] * at_once + [False] * (100 - at_once)
     assert lines.log(level, "another")
     lines.tell_skipped(connection="abc")
@@ -130,3 +138,25 @@ async def test_many_namespaces_end_as_they_began(
 
     assert len(namespaces("connect")) == 20
     assert namespaces("connect") <= namespaces("disconnect")
+
+
+def test_what_is_no_clients_is_limited_for_the_process(records: list[Any]) -> None:
+    for n in range(100):
+        log(logging.WARNING, "layer-ignored", error=n)
+        log(logging.WARNING, "layer-refused", error=n)
+    kinds = [each.args[0] for each in records]
+    assert [kinds.count(kind) for kind in ("layer-ignored", "layer-refused")] == [10, 10]
+    tell_skipped()
+    assert records[-1].realtime == {
+        "skipped": 180,
+        "kinds": "layer-ignored:90 layer-refused:90",
+    }
+
+
+def test_many_clients_cause_no_more_tracebacks_than_one_process_may(records: list[Any]) -> None:
+    for number in range(50):
+        assert Lines().log(logging.ERROR, "error", exc_info=KeyError(number), n=number)
+    with_traceback = [each for each in records if each.exc_info]
+    assert len(with_traceback) in (30, 31), "one a second more"
+    assert len(records) == 50, "the lines are there"
+    assert records[-1].realtime == {"n": 49, "error": "KeyError"}

@@ -21,6 +21,7 @@ from realtime.testing import Client
 from .conftest import Connect
 from .consumers import OrderConsumer
 from .probes import DEADLINE, Probe
+from .test_faults import FAULTS, NAMES
 
 ALL = {
     "connected": signals.socket_connected,
@@ -137,19 +138,21 @@ async def test_a_slow_receiver_holds_up_no_client(
     assert await probe.next() == "stuck"
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_receiver_that_fails_harms_nobody(
     kind: str,
     receive: Any,
     probe: Probe,
     connect: Connect,
-    caplog: pytest.LogCaptureFixture,
+    records: list[Any],
+    fault: BaseException,
 ) -> None:
     def fail(**arguments: Any) -> None:
-        raise RuntimeError("a receiver's fault")
+        raise fault
 
     async def afail(**arguments: Any) -> None:
-        raise RuntimeError("a receiver's fault")
+        raise fault
 
     async def receiver(room: str, **arguments: Any) -> None:
         probe.note(room)
@@ -160,13 +163,36 @@ async def test_a_receiver_that_fails_harms_nobody(
     assert await probe.next() == "a"
     assert await client.call("join", "b") == ["a", "b"]
     assert await probe.next() == "b"
-    failures: list[str] = []
     async with asyncio.timeout(DEADLINE):
-        while len(failures) < 2:
+        while len(failures := [r for r in records if r.levelname == "ERROR"]) < 2:
             await asyncio.sleep(0)
-            logged = [r for r in caplog.records if r.name == "django.dispatch"]
-            failures = [record.getMessage() for record in logged]
-    assert all("a receiver's fault" in failure for failure in failures)
+    for record in failures:
+        assert (record.realtime["event"], record.realtime["sid"]) == ("room_joined", client.sid)
+        assert record.exc_info
+
+
+async def test_a_client_fills_no_log_through_a_receiver_that_fails(
+    receive: Any,
+    probe: Probe,
+    connect: Connect,
+    records: list[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(**arguments: Any) -> None:
+        raise RuntimeError("a receiver's fault")
+
+    async def receiver(**arguments: Any) -> None:
+        probe.note("told")
+
+    receive(fail, "joined")
+    receive(receiver, "joined")
+    client = await connect()
+    await client.call("join", *map(str, range(50)))
+    for _ in range(50):
+        await probe.next()
+    await client.disconnect()
+    assert [record.args[0] for record in records if record.exc_info] == ["error"] * 3
+    assert not [each for each in caplog.records if each.name.startswith("django")]
 
 
 async def test_too_many_waiting_signals_are_lost_and_logged(

@@ -195,7 +195,7 @@ async def test_what_a_job_raises_later_is_logged(crew: Crew, records: list[Any])
     crew.run(job())
     await crew.done()
     await asyncio.sleep(0)
-    assert [record.msg for record in records] == ["task-failed"]
+    assert [record.args[0] for record in records] == ["task-failed"]
 
 
 async def test_the_task_that_waits_ends_with_the_hub(crew: Crew) -> None:

@@ -18,6 +18,7 @@ from tests.clients.wire import (
     http_client,
     open_socket,
     open_wire,
+    text_frame,
     websocket,
 )
 from tests.live import KINDS, LiveServer
@@ -178,6 +179,27 @@ async def test_a_plain_websocket(server: LiveServer) -> None:
     log = server.log[since:]
     assert len(log) < MOST * len("".join(frames))
     assert log.count("Traceback") <= 4
+
+
+async def test_clients_that_come_again_and_again(server: LiveServer) -> None:
+    """Each causes no more than one may, and all together no more tracebacks than a process may."""
+    frames = ["40/lab,", *['42/lab,["boom"]'] * 3, '42/lab,1["echo"]']
+    sent, since = 0, len(server.log)
+    for _ in range(200):
+        async with open_wire(server) as wire:
+            await wire.send(*frames)
+            assert wire.connection.request is not None
+            sent += len(wire.connection.request.serialize()) + sum(
+                len(text_frame(f)) for f in frames
+            )
+            while not str(await wire.receive()).startswith("43/lab,1"):
+                pass
+    await echoes(server)
+    log = re.sub("^INFO: .*\n", "", server.log[since:], flags=re.M)  # uvicorn's own
+    assert log.count("ERROR realtime error ") == 600
+    assert log.count("Traceback") < 200
+    assert "error=RuntimeError" in log
+    assert len(log.encode()) < MOST * sent, (len(log), sent)
 
 
 async def test_what_was_left_out_is_told(server: LiveServer) -> None:

@@ -11,8 +11,10 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from tests.clients.bad_input.conftest import FOREIGN, FRIEND
 from tests.clients.wire import PATH, Polling, engine_path, engine_query, http_client, websocket
 from tests.conftest import ServerFactory
-from tests.live import LiveServer
+from tests.live import EVERY_LOOP_KIND, LiveServer
 from tests.ports import HOST
+
+pytestmark = pytest.mark.parametrize("kind", EVERY_LOOP_KIND, indirect=True)
 
 
 def foreign_origins(server: LiveServer) -> list[str]:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.clients.bad_input.conftest import PLACEHOLDER
 from tests.clients.wire import SEPARATOR, Frame, Polling, open_socket, open_wire
-from tests.live import LiveServer
+from tests.live import EVERY_KIND, LiveServer
+
+pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
 DEEP = 100_000
 

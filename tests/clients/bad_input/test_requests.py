@@ -18,8 +18,10 @@ from tests.clients.wire import (
     eventually,
     open_socket,
 )
-from tests.live import LiveServer
+from tests.live import EVERY_KIND, LiveServer
 from tests.ports import HOST
+
+pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -12,8 +13,13 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.clients.bad_input.conftest import MAX_PAYLOAD, PLACEHOLDER
-from tests.clients.wire import DEADLINE, Polling, open_socket
+from tests.clients.bad_input.conftest import (
+    MAX_FIRST,
+    MAX_PAYLOAD,
+    PLACEHOLDER,
+    grows_little,
+)
+from tests.clients.wire import DEADLINE, DeafClient, Polling, engine_path, open_socket
 from tests.live import LiveServer
 from tests.ports import HOST
 
@@ -116,6 +122,48 @@ async def test_oversize_frame(server: LiveServer, size: int, kind_of_frame: str)
         # A server that resets the connection can lose its own close frame.
         assert code in ((1009,) if size == MAX_PAYLOAD else (1009, 1006))
         await server.logged(rf"disconnect .*{sid}")
+
+
+@pytest.mark.parametrize("size", [70_000, MAX_PAYLOAD])
+@pytest.mark.parametrize("make", [lambda size: b"4" * size, in_chunks])
+async def test_a_large_body_before_the_first_namespace(
+    http: httpx.AsyncClient, make: Callable[[int], Any], size: int
+) -> None:
+    polling = await Polling.open(http)
+    assert (await polling.post(make(size))).status_code == 413
+    token = {"token": "x" * (MAX_FIRST - 30)}
+    await polling.join_namespace("/lab", token)
+    await polling.send(f'42/lab,1["nothing","{"x" * (MAX_PAYLOAD - 30)}"]')
+    assert await polling.receive() == "43/lab,1[]"
+
+
+ANONYMOUS = 60
+
+
+def partial_frame(opcode: int, size: int) -> bytes:
+    """Return all but the end of a frame; it is a fragment where the opcode has no FIN."""
+    return bytes((opcode, 0xFF)) + struct.pack(">Q", size) + bytes(4) + b"4" * (size - 100)
+
+
+@pytest.mark.parametrize("opcode", [0x81, 0x01], ids=["whole", "fragment"])
+async def test_many_who_send_most_of_a_large_frame_and_no_more(
+    server: LiveServer, opcode: int
+) -> None:
+    """Nobody knows them yet: they cost little, however long they wait."""
+    clients: list[DeafClient] = []
+
+    async def attack() -> None:
+        for _ in range(ANONYMOUS):
+            client = await DeafClient.open(server, engine_path())
+            clients.append(client)
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(1):
+                    client.write(partial_frame(opcode, MAX_PAYLOAD))
+                    await client.writer.drain()
+
+    await grows_little(server, attack)
+    for client in clients:
+        client.abort()
 
 
 async def test_attachments_beyond_the_size_of_a_packet(server: LiveServer) -> None:

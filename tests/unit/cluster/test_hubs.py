@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
+from realtime import logs
 from realtime.hub.envelopes import HUBS, VERSION, Beat, encode, group_name, pack
 from realtime.hub.lanes import MAX_LOST
 from realtime.hub.targets import Target
+from realtime.limits import Rate
 from realtime.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
@@ -400,7 +403,10 @@ async def test_a_forged_goodbye(three: Three, bus: Bus) -> None:
     assert await said(client) == "again"
 
 
-async def test_a_beat_in_another_ones_name(three: Three, bus: Bus, records: list[Any]) -> None:
+async def test_a_beat_in_another_ones_name(
+    three: Three, bus: Bus, records: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(logs._LINE_RATES, logging.WARNING, Rate(100, 1.0))
     own, peer = three[0].hub.server_id, three[1].hub.server_id
     stranger = bus.connect()
     for server, named in (("nobody", own), ("nobody", peer), (peer, own)):

@@ -1,0 +1,70 @@
+"""
+What hubs tell of themselves for the admin's live page, and what is believed of that.
+
+It comes through the channel layer: others than hubs may be able to write there, and hubs of other
+versions do. A page must show whatever is left.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypedDict
+
+import msgspec
+
+# Connects and disconnects of the last seconds that one hub tells, at most.
+MAX_ITEMS = 20
+
+# Characters of each text that comes from clients or users; hubs cut theirs.
+MAX_TEXT = 200
+
+# Exact in JavaScript, and within its dates.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**36)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
+
+class Item(TypedDict):
+    """A connect or disconnect: `number` counts them from the hub's start, `at` is Unix time."""
+
+    number: _Count
+    at: _Seconds
+    kind: Literal["connect", "disconnect"]
+    sid: _Text
+    namespace: _Text
+    user: _Text
+    address: _Text
+    transport: _Text
+    reason: _Text
+
+
+class _Needed(TypedDict):
+    """What the page cannot do without."""
+
+    host: _Text
+    pid: _Count
+    uptime: _Seconds
+    connections: _Count
+    rooms: _Count
+    events_in: _Count
+    events_out: _Count
+
+
+class Report(_Needed, total=False):
+    """What `Hub.describe` tells; what others add is left out."""
+
+    sockets: _Count
+    namespaces: _Count
+    tasks: _Count
+    dropped: _Count
+    cut: _Count
+    limited: _Count
+    unsent: _Count
+    unlogged: _Count
+    lost: _Count
+    news: Annotated[list[Item], msgspec.Meta(max_length=MAX_ITEMS)]
+
+
+def check_report(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a report. Raises msgspec.ValidationError where it cannot be true."""
+    known: dict[str, Any] = msgspec.convert(report, Report)
+    return known
