@@ -31,7 +31,8 @@ from .envelopes import (
     server_group,
     unpack,
 )
-from .lanes import Incoming, Lane, Position
+from .incoming import Incoming
+from .lanes import Lane, Position
 from .layers import close_layer
 from .link import CALL_TIMEOUT, LayerRefused, Link, Spawn
 from .listener import Listener
@@ -98,14 +99,14 @@ class Cluster:
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages from now on; `settled` tells when that is in effect."""
         group = group_name(namespace, room)
-        self._incoming.forget_lane(group)  # what came in between is not lost, but not for us
+        self._incoming.leave_lane(group)
         self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
         group = group_name(namespace, room)
         self._memberships.discard(group)
-        self._incoming.forget_lane(group)
+        self._incoming.leave_lane(group)
 
     async def settled(self) -> None:
         """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
@@ -191,7 +192,8 @@ class Cluster:
         level, what = (logging.INFO, "left") if left else (logging.WARNING, "gone")
         log(level, f"server-{what}", server=server)
         self._dialogue.gone(server)
-        self._incoming.forget_server(server)
+        if left:  # who did not may come back, and send again what it got no answer for
+            self._incoming.forget_server(server)
         if server in self._unheard:
             self._unheard.pop(server).tell()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.hub.envelopes import HUBS, VERSION, Beat, encode, group_name, pack
-from realtime.hub.lanes import MAX_LOST
+from realtime.hub.incoming import MAX_LOST
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -387,4 +387,4 @@ async def test_names_that_nobody_has(three: Three, bus: Bus, records: list[Any],
     for server, lane in ((name, "a"), ("server", name)):
         await stranger.group_send(HUBS, pack(server, lane, 1, 1, []))
     await until(lambda: len([r for r in records if r.args[0] == "layer-ignored"]) >= 6)
-    assert not three[0].cluster._incoming._lanes.get(name)
+    assert not three[0].cluster._incoming._known.senders(name)
