@@ -33,6 +33,8 @@ from .calls import Answers, as_question, call_sockets, collect
 from .cluster import Cluster
 from .counters import Counters
 from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
+from .files import Files
+from .health import problems
 from .layers import new_layer
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
@@ -89,6 +91,8 @@ class Hub:
         self._thread = threading.get_ident()
         self.tasks = Tasks(self.loop)
         self.services = Tasks(self.loop)
+        self.files = Files(lambda: len(self.connections))
+        self.services.supervise(self.files.run, "files")
         self.workers = Workers(self.loop, self.tasks)
         self.answer_http: AnswerHttp | None = None
         self.cluster = self._join_cluster()
@@ -99,7 +103,7 @@ class Hub:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
             return Alone()
-        return Cluster(self.server_id, make, self.services.spawn, HubActions(self))
+        return Cluster(self.server_id, make, self.services, HubActions(self))
 
     # Running
 
@@ -327,6 +331,7 @@ class Hub:
             "host": gethostname(),
             "pid": os.getpid(),
             "uptime": self.loop.time() - self.started,
+            "problems": problems(self),
         }
         for name, tell in self.news.items():
             with self.observers.contained(name, "news"):

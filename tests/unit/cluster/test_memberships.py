@@ -16,7 +16,7 @@ from realtime.hub.link import Link
 from realtime.hub.memberships import Memberships
 from tests.unit.probes import DEADLINE
 
-from .conftest import until
+from .conftest import KeptTasks, until
 from .layer import Bus
 
 CHANNEL = "channel"
@@ -28,15 +28,20 @@ class World:
     def __init__(self) -> None:
         self.bus = Bus()
         self.layer = self.bus.connect()
-        self.link = Link(self.layer, self.spawn, self._restore, lambda: None)
+        self._kept = KeptTasks()
+        self.tasks = self._kept.all
+        self.spawn = self._kept.spawn
+        self.link = Link(self.layer, self._kept, self._probe, self._restore, self._down)
         self.memberships = Memberships(self.link)
         self.memberships.channel = CHANNEL
-        self.tasks: list[asyncio.Task[Any]] = []
         self.restoring = False
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        self.tasks.append(asyncio.create_task(work))
-        return self.tasks[-1]
+    def _down(self) -> None:
+        self.memberships.release()
+
+    async def _probe(self) -> None:
+        if self.layer.error is not None:
+            raise self.layer.error
 
     async def _restore(self) -> None:
         self.restoring = True
@@ -200,7 +205,9 @@ async def test_restoring_fails_as_the_layer_does(world: World) -> None:
 
 async def test_old_memberships_are_renewed(world: World) -> None:
     world.layer.group_expiry = 0.2
-    world.spawn(world.memberships.keep())
+    world.memberships.add("any")  # so that the loop looks at the new age
+    await world.settled()
+    world.memberships.discard("any")
     world.memberships.add("a")
     await world.settled()
     for _ in range(3):
