@@ -51,7 +51,8 @@ class Beats:
         self._outgoing = outgoing
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self.clocks = Clocks(server, self._loop.time)
+        self._clock = time.time
+        self.clocks = Clocks(server, self._loop.time, self._clock)
         # Who has answered our greetings, by their nonces.
         self._echoes: dict[str, set[str]] = {}
 
@@ -76,7 +77,7 @@ class Beats:
 
     async def say(self, channel: str | None = None, **fields: Any) -> None:
         """Send a beat with these fields to all hubs, or to one; raises what the layer raises."""
-        beat = Beat(self._server, self.channel, at=time.time(), **fields)
+        beat = Beat(self._server, self.channel, at=self._clock(), **fields)
         message = pack(self._server, HUBS, 0, 0, [encode(beat)])
         async with asyncio.timeout(CALL_TIMEOUT):
             if channel is None:

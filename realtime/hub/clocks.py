@@ -8,7 +8,6 @@ away what is too old by it: a process that is days ahead empties the groups of a
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from statistics import median_low
@@ -51,7 +50,7 @@ class Clocks:
         self,
         server: str,
         now: Callable[[], float],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.off: dict[str, float] = {}
         self._server = server
