@@ -275,7 +275,7 @@ class Cluster:
         """Return what is wrong with the layer or with clocks (see `health.problems`)."""
         found: list[dict[str, Any]] = [
             {"problem": "clock-off", "server": server, "ahead": round(seconds, 1)}
-            for server, seconds in self.beats.clocks.off.items()
+            for server, seconds in tuple(self.beats.clocks.off.items())
         ]
         if not self.link.up.is_set():
             found.append({"problem": "layer-down"})

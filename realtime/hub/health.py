@@ -13,7 +13,8 @@ TOO_OFTEN = 3
 
 def problems(hub: Hub) -> list[dict[str, Any]]:
     """
-    Return what is wrong, each a dict with its word as "problem", and what it is about.
+    Return what is wrong, each a dict with its word as "problem", and what it is about. Any thread
+    may ask.
 
     "service-failed" (`service`, `times` in a row), "layer-down", "clock-off" (`server`, `ahead` in
     seconds) and "files-exhausted".

@@ -127,7 +127,8 @@ class Hub:
     def keep_current_task(self) -> None:
         """Count the caller's task among those that `close` waits for."""
         task = asyncio.current_task(self.loop)
-        assert task is not None
+        if task is None:
+            raise RuntimeError("There is no task to wait for: call this from a coroutine.")
         self.tasks.keep(task)
 
     async def settled(self) -> None:
@@ -246,7 +247,7 @@ class Hub:
             self.cluster.send(target, Command(*target, action, names))
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Do that with the local sockets of a target."""
+        """Let the local sockets of a target `join` or `leave` rooms, or `disconnect`."""
         for socket in self.registry.select(target):
             if action == "disconnect":
                 socket.close()
@@ -298,7 +299,7 @@ class Hub:
     def deliver_to_client(
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
-        """Do that with a client of this hub."""
+        """Send an event to a client of this hub, as `send_to_client` does; tell if it is there."""
         socket = self.registry.sockets.get(sid)
         if socket is not None and namespace is not None:
             socket = socket.connection.sockets.get(namespace)

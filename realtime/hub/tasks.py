@@ -92,9 +92,9 @@ class Tasks:
             await asyncio.sleep(pause)
 
     def faults(self) -> dict[str, Fault]:
-        """Return what services have failed lately, by their names."""
+        """Return what services have failed lately, by their names; from any thread."""
         limit = self._loop.time() - TOLD_FOR
-        return {name: fault for name, fault in self._faults.items() if fault.at > limit}
+        return {name: fault for name, fault in tuple(self._faults.items()) if fault.at > limit}
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Keep a task that somebody else has started."""
