@@ -36,6 +36,7 @@ from .envelopes import Command, Deliver, Emit, HttpRequest, HttpResponse, Wake
 from .files import Files
 from .health import problems
 from .layers import new_layer
+from .ownership import require_own_thread
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
@@ -59,7 +60,8 @@ WAKE_INTERVAL = 0.2
 class Hub:
     """
     Knows every connection, socket and room of this process, and is the only one who talks to the
-    channel layer. All methods run on the hub's own event loop, except `run`, which leads there.
+    channel layer. All methods run on the hub's own event loop, except `run`, which leads there; what
+    a site may reach raises RuntimeError elsewhere.
     """
 
     def __init__(self) -> None:
@@ -117,6 +119,10 @@ class Hub:
     def on_loop(self) -> bool:
         """Tell whether the caller is on the hub's own thread."""
         return threading.get_ident() == self._thread
+
+    def require_own_thread(self, what: str) -> None:
+        """Raise RuntimeError where the caller is not on the hub's own thread."""
+        require_own_thread(self._thread, what)
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
@@ -225,6 +231,7 @@ class Hub:
 
     def deliver(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target."""
+        require_own_thread(self._thread, "Hub.deliver")
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
         sockets = self.registry.select(target)
@@ -248,6 +255,7 @@ class Hub:
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the local sockets of a target `join` or `leave` rooms, or `disconnect`."""
+        require_own_thread(self._thread, "Hub.execute")
         for socket in self.registry.select(target):
             if action == "disconnect":
                 socket.close()
@@ -262,6 +270,7 @@ class Hub:
         After `timeout` seconds the answers name who is missing. One client that is gone is missing
         at once.
         """
+        self.require_own_thread("Hub.call")
         answers = Answers()
         sockets = self.registry.select(target)
         answers.asked(socket.sid for socket in sockets)
