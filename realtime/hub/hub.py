@@ -60,8 +60,8 @@ WAKE_INTERVAL = 0.2
 class Hub:
     """
     Knows every connection, socket and room of this process, and is the only one who talks to the
-    channel layer. All methods run on the hub's own event loop, except `run`, which leads there; what
-    a site may reach raises RuntimeError elsewhere.
+    channel layer. All methods run on the hub's own event loop, except `run`, which leads there;
+    what a site may reach raises RuntimeError elsewhere.
     """
 
     def __init__(self) -> None:

@@ -10,6 +10,6 @@ def require_own_thread(owner: int, what: str) -> None:
     if get_ident() != owner:
         raise RuntimeError(
             f"{what} belongs to the event loop that serves the clients, and was called from "
-            "another thread. Use the consumer's or a broadcaster's methods, which any thread may call, or "
-            "`hub.run`, which leads there."
+            "another thread. Use the consumer's or a broadcaster's methods, which any thread may "
+            "call, or `hub.run`, which leads there."
         )
