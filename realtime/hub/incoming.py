@@ -82,22 +82,29 @@ class Incoming:
         of a server in a lane is where counting starts. Where numbers contradict each other, the
         later message is believed.
         """
-        senders = self._known.senders(lane)
+        known = self._known
+        senders = known.lanes.get(lane)
         if senders is None:
             senders = self._come_back(lane)
         last = senders.get(server)
-        if last is not None and position.number <= last.number:
-            accepted, lost = self._accept_late(server, lane, position, last)
-        elif last is None or last.place == UNKNOWN:
+        if last is None:
             self._begin(server, lane, position)
             return True, 0
+        number, place = last
+        gap = position.place - place - 1
+        if position.number <= number:
+            accepted, lost = self._accept_late(server, lane, position, last)
+        elif place == UNKNOWN:
+            self._begin(server, lane, position)
+            return True, 0
+        elif 0 <= gap <= MAX_GAP and not self._doubts:
+            accepted, lost = True, gap
         else:
-            accepted, lost = True, position.place - last.place - 1
-            if not 0 <= lost <= MAX_GAP or self._doubts:
-                lost = self._judge_gap(server, lane, last, lost)
+            accepted, lost = True, self._judge_gap(server, lane, last, gap)
         if accepted:
-            del senders[server]  # its place is at the end: who is silent for longest comes first
             senders[server] = position
+        if known.crowded:
+            known.touch(lane, server)
         self.lost += lost
         return accepted, lost
 
@@ -105,7 +112,7 @@ class Incoming:
         """Return what is still known of a lane that is used again."""
         for server, position in self._left.pop(lane).items():
             self._known.put(lane, server, position)
-        return self._known.senders(lane) or {}
+        return self._known.lanes.get(lane, {})
 
     def _begin(self, server: str, lane: str, position: Position) -> None:
         """Count a server's messages in a lane from here on."""
