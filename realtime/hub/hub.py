@@ -231,7 +231,8 @@ class Hub:
 
     def deliver(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target."""
-        require_own_thread(self._thread, "Hub.deliver")
+        if threading.get_ident() != self._thread:  # no call more for each event
+            self.require_own_thread("Hub.deliver")
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
         sockets = self.registry.select(target)
@@ -255,7 +256,7 @@ class Hub:
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the local sockets of a target `join` or `leave` rooms, or `disconnect`."""
-        require_own_thread(self._thread, "Hub.execute")
+        self.require_own_thread("Hub.execute")
         for socket in self.registry.select(target):
             if action == "disconnect":
                 socket.close()

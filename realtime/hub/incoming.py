@@ -90,11 +90,11 @@ class Incoming:
         if last is None:
             self._begin(server, lane, position)
             return True, 0
-        number, place = last
-        gap = position.place - place - 1
-        if position.number <= number:
+        (number, place), (last_number, last_place) = position, last
+        gap = place - last_place - 1
+        if number <= last_number:
             accepted, lost = self._accept_late(server, lane, position, last)
-        elif place == UNKNOWN:
+        elif last_place == UNKNOWN:
             self._begin(server, lane, position)
             return True, 0
         elif 0 <= gap <= MAX_GAP and not self._doubts:

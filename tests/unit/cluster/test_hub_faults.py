@@ -302,6 +302,22 @@ async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
     assert (two.cluster.lost, three.cluster.lost) == (0, 0)
 
 
+async def test_thousands_of_clients_hear_once_what_is_sent_again(start: Start) -> None:
+    one, two, three = await start(), await start(), await start()
+    far = [await server.client("a") for server in (two, three) for _ in range(1_000)]
+    one.emit(("a",), 0)
+    await one.cluster.publisher.drain(0)
+    one.layer.lose_answers("group_send")
+    one.emit(("a",), 1)
+    await until(lambda: not one.cluster.link.up.is_set())
+    await until(lambda: two.knows(three) and three.knows(two))
+    one.layer.resume()
+    one.emit(("a",), 2)
+    for client in far:
+        assert await numbers(client, 3) == [0, 1, 2]
+    assert not any(client.pending() for client in far)
+
+
 async def test_what_is_sent_again_while_clients_leave_a_room_and_join_it(two: Two) -> None:
     far = await two[1].client("a")
     two[0].emit(("a",), 0)
