@@ -35,18 +35,26 @@ socket_disconnected = Signal()  # and reason
 room_joined = Signal()  # and room
 room_left = Signal()  # and room
 
+# Signals that may wait for slow receivers, after which more are lost and logged.
+BACKLOG = 10_000
+
+# How long the receivers of one signal may take. Nobody waits for those that take longer: the next
+# signals are sent beside them, in another thread.
+RECEIVER_TIMEOUT = 10.0
+
+# Signals whose receivers may hang at a time; with more of them the others wait after all.
+MAX_STUCK = 8
+
+# How long the end of the server waits for receivers.
+CLOSE_TIMEOUT = 2.0
+
+
 _NAMES = {
     socket_connected: "socket_connected",
     socket_disconnected: "socket_disconnected",
     room_joined: "room_joined",
     room_left: "room_left",
 }
-
-# Signals that may wait for slow receivers, after which more are lost and logged.
-BACKLOG = 10_000
-
-# How long the end of the server waits for receivers.
-CLOSE_TIMEOUT = 2.0
 
 
 class Event(NamedTuple):
@@ -70,6 +78,7 @@ class Dispatcher:
         self._waiting: deque[Event] = deque()
         self._lost = 0
         self._task: asyncio.Task[None] | None = None
+        self._stuck: set[asyncio.Task[None]] = set()
 
     def opened(self, socket: Socket) -> None:
         """Send `socket_connected`, and `room_joined` for each room that `connect()` joined."""
@@ -104,19 +113,46 @@ class Dispatcher:
             return
         self._waiting.append(Event(signal, socket, arguments))
         if self._task is None or self._task.done():
-            context = Context()
-            threads = give_thread(context)
-            self._task = self._hub.services.spawn(self._send_all(threads), context)
+            self._start()
+
+    def _start(self) -> None:
+        context = Context()
+        send_all = partial(self._send_all, give_thread(context))
+        self._task = self._hub.services.supervise(send_all, "signals", context)
 
     async def _send_all(self, threads: DaemonContext) -> None:
-        while self._waiting:
+        task = asyncio.current_task()
+        while self._waiting and task is self._task:
             await self._hub.observers.settled()
-            await self._send(self._waiting.popleft())
+            await self._send_in_time(self._waiting.popleft())
             if self._lost:
                 log(logging.ERROR, "signals-lost", lost=self._lost)
                 self._lost = 0
-            if not self._waiting:
+            if not self._waiting or task is not self._task:
                 await release_thread(threads)  # meanwhile there may be more to send
+
+    def _give_up(self, event: Event) -> None:
+        """Wait no longer for the receivers of a signal, unless too many hang already."""
+        stuck = self._task
+        event.socket.log(
+            logging.ERROR,
+            "signal-stuck",
+            signal=event.name,
+            seconds=RECEIVER_TIMEOUT,
+            stuck=len(self._stuck) + 1,
+        )
+        if stuck is not None and len(self._stuck) < MAX_STUCK:
+            self._stuck.add(stuck)
+            stuck.add_done_callback(self._stuck.discard)
+            self._start()
+
+    async def _send_in_time(self, event: Event) -> None:
+        """Send one signal; the next ones do not wait for receivers that hang."""
+        timer = self._hub.loop.call_later(RECEIVER_TIMEOUT, self._give_up, event)
+        try:
+            await self._send(event)
+        finally:
+            timer.cancel()
 
     async def _send(self, event: Event) -> None:
         """

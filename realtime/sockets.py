@@ -334,6 +334,7 @@ class Socket:
 
         Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
         """
+        self.hub.require_own_thread("acall")
         if self.gone:
             raise ClientDisconnected(f"the client is gone, and cannot answer {message.event!r}")
         answer: asyncio.Future[list[Any] | None] = self.hub.loop.create_future()

@@ -8,5 +8,6 @@ app_name = "realtime"
 
 urlpatterns = [
     path("clients-count", views.clients_count, name="clients-count"),
+    path("ready", views.ready, name="ready"),
     path("client/<str:sid>", views.send_to_client, name="client"),
 ]

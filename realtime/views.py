@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from . import broadcast
 from .conf import get_settings
 from .exceptions import InvalidName, Unavailable, UnknownNamespace
+from .hub import find_hub, health
 from .protocol.parsing import loads
 
 View = Callable[..., HttpResponse]
@@ -69,6 +70,22 @@ def clients_count(request: HttpRequest) -> HttpResponse:
     except (UnknownNamespace, ValueError) as error:
         return _message(400, str(error))
     return JsonResponse({"count": sockets.count()})
+
+
+@require_GET
+@never_cache
+def ready(request: HttpRequest) -> HttpResponse:
+    """
+    Answer whether this process should get new clients, and the words for what is wrong with it.
+
+    503 where it should not. Anybody may ask, as load balancers do; no database is asked.
+    """
+    hub = find_hub()
+    if hub is None:  # it starts with the first client
+        return JsonResponse({"ready": True, "problems": []})
+    words = sorted({problem["problem"] for problem in health.problems(hub)})
+    is_ready = health.is_ready(hub)
+    return JsonResponse({"ready": is_ready, "problems": words}, status=200 if is_ready else 503)
 
 
 @require_POST

@@ -15,6 +15,7 @@ from ..conf import get_settings
 from ..models import Socket, Transport
 from ..paths import client_path
 from .live import NAMESPACE
+from .servers import PROBLEMS
 
 
 def live_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -57,6 +58,7 @@ def _texts() -> dict[str, Any]:
         "out": pgettext("events", "out"),
         "perSecond": _("/s"),
         "up": pgettext("server", "up for"),
+        "problems": {word: str(text) for word, text in PROBLEMS.items()},
         "connect": pgettext("socket", "connected"),
         "disconnect": pgettext("socket", "disconnected"),
         "anonymous": _("anonymous"),

@@ -9,12 +9,14 @@ from django.contrib import admin
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import get_settings
 from ..fields import DatabaseNow
+from ..hub import find_hub
+from ..hub.health import problems
 from ..models import Server, Socket, lifetime
 from .base import NOTHING, PresenceAdmin, span
 from .counting import MANY_OF_A_SERVER, Number, count_each
@@ -31,6 +33,34 @@ HEALTH = {
 }
 
 
+# What servers report to be wrong with them, by its word.
+PROBLEMS = {
+    "service-failed": _("%(service)s fails, and is started again"),
+    "layer-down": _("the channel layer is down"),
+    "clock-off": _("the clock of %(server)s is %(ahead)s seconds ahead"),
+    "files-exhausted": _("no free file descriptors: clients are refused"),
+}
+
+
+def reported_problems() -> dict[str, list[Any]]:
+    """Return what servers report to be wrong, by their ids; nothing outside of a cluster's hub."""
+    hub = find_hub()
+    if hub is None:
+        return {}
+    others = {server: report.get("problems") for server, report in hub.cluster.reports().items()}
+    found = {hub.server_id: problems(hub), **others}
+    return {server: each for server, each in found.items() if isinstance(each, list)}
+
+
+def describe_problem(problem: Any) -> str:
+    """Return a problem's text; a newer server's may be unknown."""
+    try:
+        text: str = str(PROBLEMS[problem["problem"]]) % problem
+    except (LookupError, TypeError, ValueError):
+        return str(problem)
+    return text
+
+
 class ServerAdmin(PresenceAdmin):
     """All servers that the database knows."""
 
@@ -38,6 +68,7 @@ class ServerAdmin(PresenceAdmin):
     list_display = (
         "name",
         "health",
+        "problems_shown",
         "socket_count",
         "software",
         "versions_shown",
@@ -45,9 +76,16 @@ class ServerAdmin(PresenceAdmin):
         "last_seen",
     )
     search_fields = ("name", "host", "id")
-    readonly_fields = ("health", "socket_count", "versions_shown", "age", "last_seen")
+    readonly_fields = (
+        "health",
+        "problems_shown",
+        "socket_count",
+        "versions_shown",
+        "age",
+        "last_seen",
+    )
     fieldsets = (
-        (None, {"fields": ("name", "health", "socket_count")}),
+        (None, {"fields": ("name", "health", "problems_shown", "socket_count")}),
         (_("Process"), {"fields": ("id", "host", "pid", "software", "versions_shown")}),
         (_("Time"), {"fields": ("started_at", "age", "last_seen")}),
     )
@@ -66,6 +104,9 @@ class ServerAdmin(PresenceAdmin):
 
     def complete(self, rows: list[Any]) -> list[Any]:
         """Count the sockets of these servers."""
+        found_problems = reported_problems()
+        for server in rows:
+            server.problems = found_problems.get(server.pk, [])
         sockets = [Socket.objects.filter(server=server.pk) for server in rows]
         for server, found in zip(rows, count_each(sockets, MANY_OF_A_SERVER), strict=True):
             server.found = found
@@ -79,6 +120,12 @@ class ServerAdmin(PresenceAdmin):
             server.state,
             HEALTH[server.state],
         )
+
+    @admin.display(description=_("problems"), empty_value=NOTHING)
+    def problems_shown(self, server: Any) -> SafeString:
+        """What it reports to be wrong with it."""
+        texts = ((describe_problem(problem),) for problem in server.problems)
+        return format_html_join(mark_safe("<br>"), "{}", texts)
 
     @admin.display(description=_("sockets"))
     def socket_count(self, server: Any) -> str:

@@ -53,7 +53,8 @@ class HubActions:
             return None if connection is None else connection.frame_limit
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
-            assert self._hub.answer_http is not None  # set before this server has any session
+            if self._hub.answer_http is None:  # it is set before this server has any session
+                raise RuntimeError("This server has no polling sessions.")
             return await self._hub.answer_http(question)
         await self._hub.settled()
         return True

@@ -7,6 +7,7 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer
 
+from ..exceptions import ServerGone
 from .envelopes import Answer, Command, Emit, Question
 from .targets import Target
 
@@ -45,8 +46,8 @@ class Alone:
         yield
 
     async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
-        """Nobody to ask: servers that are not known are not asked."""
-        raise AssertionError("a process that is alone knows no other server")
+        """Raise ServerGone: there is nobody to ask."""
+        raise ServerGone(f"there is no server {server}: this process is alone")
 
     async def find(self, server: str) -> bool:
         """No other server is there."""
@@ -62,6 +63,10 @@ class Alone:
     def reports(self) -> dict[str, dict[str, Any]]:
         """No other server reports."""
         return {}
+
+    def problems(self) -> list[dict[str, Any]]:
+        """Nothing can be wrong."""
+        return []
 
     async def close(self) -> None:
         """Nothing to leave."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
 
 from ..logs import log
+from .tasks import Tasks
 
 # What failures in a row may cost before the layer is taken for down, in seconds. Those that come at
 # once, as from connections that an outage has broken, cost nearly nothing.
@@ -27,11 +27,11 @@ class Breaker:
 
     def __init__(
         self,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        tasks: Tasks,
         ask: Callable[[], Awaitable[None]],
     ) -> None:
         self.error: Exception | None = None
-        self._spawn = spawn
+        self._tasks = tasks
         self._ask = ask
         self._cost = 0.0
 
@@ -45,7 +45,7 @@ class Breaker:
             if self._cost >= PATIENCE and self.error is None:
                 self.error = error
                 log(logging.ERROR, "layer-down", error=repr(error))
-                self._spawn(self._recover())
+                self._tasks.supervise(self._recover, "recovery")
             raise
         self._cost = 0.0
 

@@ -13,6 +13,7 @@ import msgspec
 from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
+from ..limits import LogLimiter
 from ..logs import log
 from .beats import Beats, Deaf
 from .dialogue import Actions, Dialogue
@@ -23,6 +24,7 @@ from .envelopes import (
     Beat,
     Command,
     Emit,
+    Parcel,
     Question,
     Settle,
     encode,
@@ -31,9 +33,10 @@ from .envelopes import (
     server_group,
     unpack,
 )
-from .lanes import Incoming, Lane, Position
+from .incoming import Incoming
+from .lanes import Lane, Position
 from .layers import close_layer
-from .link import CALL_TIMEOUT, LayerRefused, Link, Spawn
+from .link import CALL_TIMEOUT, LayerRefused, Link
 from .listener import Listener
 from .losses import Losses
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
@@ -43,6 +46,7 @@ from .reports import check_report
 from .router import Router
 from .sids import server_of
 from .targets import Target
+from .tasks import Tasks
 
 # How long after its first client's handshake a hub may be unheard of, in seconds.
 ARRIVAL = 1.0
@@ -56,29 +60,30 @@ class Cluster:
     """
 
     def __init__(
-        self, server: str, new_layer: Callable[[], Any], spawn: Spawn, actions: Actions
+        self, server: str, new_layer: Callable[[], Any], tasks: Tasks, actions: Actions
     ) -> None:
         self.server = server
         self._new_layer = new_layer
-        self._spawn = spawn
+        self._tasks = tasks
         self._actions = actions
         self._loop = asyncio.get_running_loop()
         self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
-        self.link = Link(new_layer(), spawn, self._restore, self._layer_down)
+        self.link = Link(new_layer(), tasks, self._probe, self._restore, self._layer_down)
         self.peers = Peers(self._loop.time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
-        self._dialogue = Dialogue(server, self.peers, self.publisher, actions, spawn)
+        self._dialogue = Dialogue(server, self.peers, self.publisher, actions, tasks)
         self._memberships = Memberships(self.link)
         self._incoming = Incoming()
         self._refused = Losses(self._loop)
         self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
-        self._listener = Listener(spawn, self._handle, self._receive_failed)
+        self._listener = Listener(tasks, self._handle, self._receive_failed)
         self._silences = 0
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
-        spawn(self._start())
+        self._ignored = LogLimiter()
+        tasks.supervise(self._start, "start")
 
     async def _start(self) -> None:
         try:
@@ -86,27 +91,23 @@ class Cluster:
         except Exception as error:
             self.link.failed(error)
             await self.link.up.wait()
-        for service in (
-            self._memberships.run(),
-            self._memberships.keep(),
-            self.publisher.run(),
-            self.beats.run(),
-        ):
-            self._spawn(service)
+        self._tasks.supervise(self._memberships.run, "memberships")
+        self._tasks.supervise(self.publisher.run, "publisher")
+        self._tasks.supervise(self.beats.run, "beats")
 
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages from now on; `settled` tells when that is in effect."""
         group = group_name(namespace, room)
-        self._incoming.forget_lane(group)  # what came in between is not lost, but not for us
+        self._incoming.leave_lane(group)
         self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
         group = group_name(namespace, room)
         self._memberships.discard(group)
-        self._incoming.forget_lane(group)
+        self._incoming.leave_lane(group)
 
     async def settled(self) -> None:
         """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
@@ -194,14 +195,20 @@ class Cluster:
         else:
             log(logging.WARNING, "server-gone", server=server)
         self._dialogue.gone(server)
-        self._incoming.forget_server(server)
+        if left:  # who did not may come back, and send again what it got no answer for
+            self._incoming.forget_server(server)
         if server in self._unheard:
             self._unheard.pop(server).tell()
 
     # Receiving
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
-        self.link.failed(error)
+        self._tasks.spawn(self._examine(error))
+
+    async def _examine(self, error: Exception) -> None:
+        """Log what could not be received, such as what has no key, where that is no outage."""
+        if await self.link.examine(error) and self._ignored.should_log():
+            log(logging.WARNING, "layer-ignored", error=repr(error))
 
     def _handle(self, message: Any) -> None:
         try:
@@ -211,7 +218,7 @@ class Cluster:
             return
         if parcel.server == self.server:
             if parcel.lane == HUBS and not parcel.number:
-                self.peers.heard_own()
+                self._hear_own(parcel)
             return
         if parcel.number:
             position = Position(parcel.number, parcel.place)
@@ -235,6 +242,11 @@ class Cluster:
                 self._take(parcel.server, envelope)
             except Exception:  # the others in this message are as good as without it
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    def _hear_own(self, parcel: Parcel) -> None:
+        for envelope in unpack(parcel):
+            if isinstance(envelope, Beat) and envelope.server == self.server:
+                self.beats.heard_own(envelope)
 
     def _take(self, server: str, envelope: AnyEnvelope) -> None:
         """Lead an envelope to whom it is for."""
@@ -273,12 +285,25 @@ class Cluster:
             cause = server if server in self.peers else ""
             self._unheard[cause].note(lost, server=server)
 
+    def problems(self) -> list[dict[str, Any]]:
+        """Return what is wrong with the layer or with clocks (see `health.problems`)."""
+        found: list[dict[str, Any]] = [
+            {"problem": "clock-off", "server": server, "ahead": round(seconds, 1)}
+            for server, seconds in tuple(self.beats.clocks.off.items())
+        ]
+        if not self.link.up.is_set():
+            found.append({"problem": "layer-down"})
+        return found
+
     @property
     def lost(self) -> int:
         """How many layer messages to or from this hub are known to be lost."""
         return self._incoming.lost + self.publisher.lost
 
     # An outage and its end
+
+    async def _probe(self) -> None:
+        await self.beats.probe()
 
     def _layer_down(self) -> None:
         self._memberships.release()
@@ -320,7 +345,7 @@ class Cluster:
         self._listener.stop()
         self._memberships.move()
         if self.link.layer is not old:
-            self._spawn(close_layer(old))
+            self._tasks.spawn(close_layer(old))
 
     async def close(self) -> None:
         """

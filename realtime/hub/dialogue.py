@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from ..exceptions import ServerGone
+from ..logs import log
 from .envelopes import Answer, Ask, Cancel, Command, Emit, Question, encode, server_group
 from .lanes import Lane
-from .link import Spawn
 from .peers import Peers
 from .publisher import Publisher
 from .questions import Questions
 from .router import EVERYBODY
+from .tasks import Tasks
 
 
 class Actions(Protocol):
@@ -36,15 +39,16 @@ class Dialogue:
     """What this hub asks and is asked. `channel` is where its answers arrive."""
 
     def __init__(
-        self, server: str, peers: Peers, publisher: Publisher, actions: Actions, spawn: Spawn
+        self, server: str, peers: Peers, publisher: Publisher, actions: Actions, tasks: Tasks
     ) -> None:
         self._server = server
         self._peers = peers
         self._publisher = publisher
         self._actions = actions
-        self._spawn = spawn
+        self._tasks = tasks
         self._questions = Questions("", self._send)
-        self._answering: dict[str, asyncio.Task[None]] = {}
+        # What is being answered, by who asks and the question's id.
+        self._answering: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     @property
     def channel(self) -> str:
@@ -78,22 +82,37 @@ class Dialogue:
     def take(self, server: str, envelope: Ask | Answer | Cancel) -> None:
         """Take what another process asks, answers, or does not want to know any more."""
         if isinstance(envelope, Ask):
-            self._answering[envelope.id] = self._spawn(self._answer(server, envelope))
+            self._begin(server, envelope)
         elif isinstance(envelope, Answer):
             self._questions.take(envelope)
-        elif (task := self._answering.get(envelope.id)) is not None:
+        elif (task := self._answering.get((server, envelope.id))) is not None:
             task.cancel()
 
-    async def _answer(self, server: str, ask: Ask) -> None:
-        def tell(content: Any, final: bool = False) -> None:
-            # Who is no hub learns from us whom to expect answers of.
-            servers = () if server in self._peers else (self._server, *self._peers.names())
-            answer = Answer(ask.id, self._server, final, content, servers)
-            self._publisher.put(Lane(ask.reply_to, direct=True), encode(answer))
+    def _begin(self, server: str, ask: Ask) -> None:
+        """
+        Answer a question in a task.
 
-        content = None
+        Its end is told by a callback: who is cancelled before its first step has no `finally`.
+        """
+        if (server, ask.id) in self._answering:
+            return
+        tell = partial(self._tell, server, ask)
+        task = self._tasks.spawn(self._actions.answer(ask.question, tell))
+        self._answering[server, ask.id] = task
+        task.add_done_callback(partial(self._end, server, ask))
+
+    def _end(self, server: str, ask: Ask, task: asyncio.Task[Any]) -> None:
+        """Give the last answer: None where there is no better one."""
+        del self._answering[server, ask.id]
+        failed = task.cancelled() or task.exception() is not None  # which has been logged
         try:
-            content = await self._actions.answer(ask.question, tell)
-        finally:
-            self._answering.pop(ask.id, None)
-            tell(content, final=True)
+            self._tell(server, ask, None if failed else task.result(), final=True)
+        except Exception:  # it cannot be encoded
+            log(logging.ERROR, "layer-error", server=server, exc_info=True)
+            self._tell(server, ask, None, final=True)
+
+    def _tell(self, server: str, ask: Ask, content: Any, final: bool = False) -> None:
+        # Who is no hub learns from us whom to expect answers of.
+        servers = () if server in self._peers else (self._server, *self._peers.names())
+        answer = Answer(ask.id, self._server, final, content, servers)
+        self._publisher.put(Lane(ask.reply_to, direct=True), encode(answer))

@@ -75,7 +75,7 @@ class Beat(Envelope, tag="beat"):
 
     `hello` asks for a beat with the same text as `echo`; `leaving` is the last one. `tails` names,
     for lanes that were used lately, the number and the place of the last message, so that a lost
-    one is noticed.
+    one is noticed. `at` is when it was sent, as Unix time, or 0.
     """
 
     server: _Name
@@ -85,6 +85,7 @@ class Beat(Envelope, tag="beat"):
     leaving: bool = False
     tails: Mapping[str, tuple[int, int]] = {}
     report: dict[str, Any] = {}
+    at: float = 0.0
 
 
 class Call(Envelope, tag="call"):
@@ -179,6 +180,11 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyEnvelope] = msgspec.msgpack.Decoder(AnyEnvelope)
 
 
+def decode(body: bytes) -> AnyEnvelope:
+    """Return the envelope of these bytes. Raises msgspec's errors, and others."""
+    return _decoder.decode(body)
+
+
 def encode(envelope: AnyEnvelope) -> bytes:
     """Return an envelope's bytes. Raises OverflowError for integers of more than 64 bits."""
     return _encoder.encode(envelope)
@@ -215,6 +221,6 @@ def unpack(parcel: Parcel) -> Iterator[AnyEnvelope | Exception]:
     """Yield a parcel's envelopes; an error in the place of what is not understood."""
     for body in parcel.bodies:
         try:
-            yield _decoder.decode(body)
+            yield decode(body)
         except Exception as error:  # not all are msgspec's: texts that are not UTF-8, deep nesting
             yield error

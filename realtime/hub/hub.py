@@ -34,7 +34,10 @@ from .calls import Answers, call_sockets, collect
 from .cluster import Cluster
 from .counters import Counters
 from .envelopes import Deliver, HttpRequest, HttpResponse, Wake
+from .files import Files
+from .health import problems
 from .layers import new_layer
+from .ownership import require_own_thread
 from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
@@ -58,7 +61,8 @@ WAKE_INTERVAL = 0.2
 class Hub:
     """
     Knows every connection, socket and room of this process, and is the only one who talks to the
-    channel layer. All methods run on the hub's own event loop, except `run`, which leads there.
+    channel layer. All methods run on the hub's own event loop, except `run`, which leads there;
+    what a site may reach raises RuntimeError elsewhere.
     """
 
     def __init__(self) -> None:
@@ -88,6 +92,8 @@ class Hub:
         self._thread = threading.get_ident()
         self.tasks = Tasks(self.loop)
         self.services = Tasks(self.loop)
+        self.files = Files(lambda: len(self.connections))
+        self.services.supervise(self.files.run, "files")
         self.workers = Workers(self.loop, self.tasks)
         self.answer_http: AnswerHttp | None = None
         self.cluster = self._join_cluster()
@@ -98,7 +104,7 @@ class Hub:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
             return Alone()
-        return Cluster(self.server_id, make, self.services.spawn, HubActions(self))
+        return Cluster(self.server_id, make, self.services, HubActions(self))
 
     # Running
 
@@ -113,6 +119,10 @@ class Hub:
         """Tell whether the caller is on the hub's own thread."""
         return threading.get_ident() == self._thread
 
+    def require_own_thread(self, what: str) -> None:
+        """Raise RuntimeError where the caller is not on the hub's own thread."""
+        require_own_thread(self._thread, what)
+
     def spawn(
         self, work: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
@@ -122,7 +132,8 @@ class Hub:
     def keep_current_task(self) -> None:
         """Count the caller's task among those that `close` waits for."""
         task = asyncio.current_task(self.loop)
-        assert task is not None
+        if task is None:
+            raise RuntimeError("There is no task to wait for: call this from a coroutine.")
         self.tasks.keep(task)
 
     async def settled(self) -> None:
@@ -231,6 +242,8 @@ class Hub:
 
     def deliver(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target."""
+        if threading.get_ident() != self._thread:  # no call more for each event
+            self.require_own_thread("Hub.deliver")
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
         sockets = self.registry.select(target)
@@ -253,7 +266,8 @@ class Hub:
             self.cluster.send(target, as_command(target, action, names))
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Do that with the local sockets of a target."""
+        """Let the local sockets of a target `join` or `leave` rooms, or `close` them."""
+        self.require_own_thread("Hub.execute")
         for socket in self.select(target):
             if action == "close":
                 socket.close()
@@ -268,6 +282,7 @@ class Hub:
         After `timeout` seconds the answers name who is missing. One client that is gone is missing
         at once.
         """
+        self.require_own_thread("Hub.call")
         answers = Answers()
         sockets = self.select(target)
         if target.client and sockets:
@@ -307,7 +322,7 @@ class Hub:
     def deliver_to_client(
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
-        """Do that with a client of this hub."""
+        """Send an event to a client of this hub, as `send_to_client` does; tell if it is there."""
         socket = self.registry.sockets.get(sid)
         if socket is not None and namespace is not None:
             socket = socket.connection.sockets.get(namespace)
@@ -340,6 +355,7 @@ class Hub:
             "host": gethostname(),
             "pid": os.getpid(),
             "uptime": self.loop.time() - self.started,
+            "problems": problems(self),
         }
         for name, tell in self.news.items():
             with self.observers.contained(name, "news"):

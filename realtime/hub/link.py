@@ -1,19 +1,25 @@
-"""The channel layer, and what to do while it fails."""
+"""
+The channel layer, and what to do while it fails.
+
+A call that fails says little: the layer may be down, or may not want this one message. So it is
+asked by a probe, and only one that fails is an outage. Other calls wait for the answer, which takes
+no time: where the layer was started again, and has forgotten the groups, what they send is lost.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from channels.exceptions import ChannelFull
 
 from ..logs import log
+from .tasks import Tasks
 
 Result = TypeVar("Result")
-Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 # A call that takes longer has failed: a network that swallows packets says nothing.
 CALL_TIMEOUT = 30.0
@@ -36,6 +42,7 @@ class Link:
     """
     A channel layer that comes back after an outage.
 
+    `probe` is awaited after a call that failed, and raises where that is an outage. After one,
     `restore` is awaited before calls go on: it puts back what the layer may have forgotten, and
     raises while the layer still fails. `up` is set while all is well; `on_down` is called when it
     no longer is.
@@ -44,14 +51,17 @@ class Link:
     def __init__(
         self,
         layer: Any,
-        spawn: Spawn,
+        tasks: Tasks,
+        probe: Callable[[], Awaitable[None]],
         restore: Callable[[], Awaitable[None]],
         on_down: Callable[[], None],
     ) -> None:
         self.layer = layer
         self.up = asyncio.Event()
         self.up.set()
-        self.spawn = spawn
+        self.tasks = tasks
+        self._probe = probe
+        self._probing: asyncio.Task[None] | None = None
         self._restore = restore
         self._on_down = on_down
 
@@ -61,17 +71,43 @@ class Link:
 
         Raises ChannelFull at once, LayerRefused for a call that fails while others do not.
         """
-        for _ in range(MAX_ATTEMPTS):
-            await self.up.wait()
+        attempts = 0
+        while True:
+            await self._wait()
             try:
                 async with asyncio.timeout(CALL_TIMEOUT):
                     return await make()
             except ChannelFull:
                 raise
             except Exception as error:
-                self.failed(error)
-                last = error
-        raise LayerRefused(repr(last)) from last
+                attempts += self.up.is_set()  # an outage that is known already is not its fault
+                await self.examine(error)
+                if attempts >= MAX_ATTEMPTS:
+                    raise LayerRefused(repr(error)) from error
+
+    async def _wait(self) -> None:
+        """Wait until the layer is known to work."""
+        while self._probing is not None or not self.up.is_set():
+            if self._probing is not None:
+                await asyncio.wait([self._probing])
+            else:
+                await self.up.wait()
+
+    async def examine(self, error: Exception) -> bool:
+        """Find out whether a failure is an outage, and take note if so; tell if it is not."""
+        if self._probing is None and self.up.is_set():
+            self._probing = self.tasks.spawn(self._examine(error))
+        if self._probing is not None:
+            await asyncio.wait([self._probing])
+        return self.up.is_set()
+
+    async def _examine(self, error: Exception) -> None:
+        try:
+            await self._probe()
+        except Exception:
+            self.failed(error)  # which says more than that of the probe
+        finally:
+            self._probing = None
 
     def failed(self, error: Exception | None, what: str = "layer-down") -> None:
         """Take note of an outage, and work on its end."""
@@ -79,7 +115,7 @@ class Link:
             self.up.clear()
             log(logging.ERROR, what, error=repr(error) if error else "-")
             self._on_down()
-            self.spawn(self._recover())
+            self.tasks.supervise(self._recover, "recovery")
 
     async def _recover(self) -> None:
         pause = MIN_PAUSE

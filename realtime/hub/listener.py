@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .link import MIN_PAUSE, Spawn
+from .link import MIN_PAUSE
+from .tasks import Tasks
 
 # The longest pause between attempts to receive.
 MAX_PAUSE = 1.0
@@ -24,12 +26,12 @@ class Listener:
 
     def __init__(
         self,
-        spawn: Spawn,
+        tasks: Tasks,
         handle: Callable[[Any], None],
         failed: Callable[[Exception, bool], None],
     ) -> None:
         self.received = 0
-        self._spawn = spawn
+        self._tasks = tasks
         self._handle = handle
         self._failed = failed
         self._task: asyncio.Task[None] | None = None
@@ -37,7 +39,7 @@ class Listener:
     def listen(self, layer: Any, channel: str) -> None:
         """Read a channel from now on, if not at it already."""
         if self._task is None or self._task.done():
-            self._task = self._spawn(self._listen(layer, channel))
+            self._task = self._tasks.supervise(partial(self._listen, layer, channel), "listener")
 
     def stop(self) -> None:
         """Read no more."""

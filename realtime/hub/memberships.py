@@ -1,4 +1,9 @@
-"""The groups that this process is in: what is wanted, what the layer knows, and its refreshing."""
+"""
+The groups that this process is in: what is wanted, what the layer knows, and its refreshing.
+
+One at a time speaks to the layer, so that no call overtakes another about the same group: the loop
+that carries out changes and renews old memberships, or the restoring after an outage.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +31,15 @@ class Memberships:
     def __init__(self, link: Link) -> None:
         self.channel = ""  # set before anything is carried out
         self._past: list[str] = []
+        self._speaking = asyncio.Lock()
+        self._limit: asyncio.Timeout | None = None  # of the call that is on its way
         self._link = link
         self._wanted: set[str] = set()
         self._joined: dict[str, float] = {}  # and when the layer was told last
         # Groups whose membership is to change, each with the number of its first open change.
         self._changed: dict[str, int] = {}
         self._sequence = 0
+        self._old: dict[str, None] = {}  # memberships to be renewed
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -69,25 +77,61 @@ class Memberships:
             log(logging.WARNING, "layer-slow", waiting=len(self._changed))
 
     async def run(self) -> None:
-        """Carry out changes, for ever."""
+        """Carry out changes, and renew memberships that are old, for ever: a layer forgets them."""
+        looked = self._loop.time()
         while True:
-            await self._wake.wait()
-            self._wake.clear()
             while self._changed:
                 await self._apply(next(iter(self._changed)))
                 self.release()
+            age = self._max_age()
+            if self._loop.time() - looked >= age / 4:
+                looked = self._loop.time()
+                self._old.update(dict.fromkeys(self._find_old(age)))
+            if self._old:
+                await self._renew(self._old.popitem()[0])
+                continue
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(looked + age / 4):
+                    await self._wake.wait()
+
+    def _max_age(self) -> float:
+        expiry = getattr(self._link.layer, "group_expiry", None) or MAX_AGE
+        return min(MAX_AGE, float(expiry) / 4)
+
+    def _find_old(self, age: float) -> list[str]:
+        limit = self._loop.time() - age
+        return [group for group, since in self._joined.items() if since < limit]
+
+    async def _renew(self, group: str) -> None:
+        """Tell the layer of a group again, unless it was left meanwhile."""
+        if group not in self._wanted or group not in self._joined:
+            return
+        try:
+            await self._link.call(lambda: self._speak(group, True))
+        except LayerRefused as error:
+            log(logging.ERROR, "layer-refused", group=group, error=error)
 
     async def _apply(self, group: str) -> None:
         """Bring one group's membership to what is wanted, unless that changes meanwhile."""
         wanted = group in self._wanted
         if wanted != (group in self._joined):
             try:
-                await self._link.call(lambda: self._tell(group, wanted))
+                await self._link.call(lambda: self._speak(group, wanted))
             except LayerRefused as error:
                 log(logging.ERROR, "layer-refused", group=group, error=error)
                 wanted = group in self._wanted
         if wanted == (group in self._wanted):
             self._changed.pop(group, None)
+
+    async def _speak(self, group: str, wanted: bool) -> None:
+        """Do what `_tell` does, when nobody else speaks to the layer, and until an outage."""
+        async with self._speaking:
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT) as self._limit:
+                    await self._tell(group, wanted)
+            finally:
+                self._limit = None
 
     async def _tell(self, group: str, wanted: bool) -> None:
         if wanted:
@@ -100,6 +144,8 @@ class Memberships:
     def release(self) -> None:
         """Wake whoever waits only for changes that are done, or for a layer that is down."""
         down = not self._link.up.is_set()
+        if down and self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(self._loop.time())  # restoring need not wait for that call
         oldest = next(iter(self._changed.values()), self._sequence + 1)
         while self._waiters and (down or self._waiters[0][0] < oldest):
             _, waiter = self._waiters.popleft()
@@ -125,27 +171,18 @@ class Memberships:
                 if group in self._wanted:
                     await self._tell(group, True)
 
-        groups = sorted(self._wanted, key=lambda group: group == HUBS)  # who answers there is back
-        await self._each(groups, tell)
-        if anew:
-            self._past.clear()
-
-    async def keep(self) -> None:
-        """Renew the memberships that are old, for ever: a layer forgets them."""
-        expiry = getattr(self._link.layer, "group_expiry", None) or MAX_AGE
-        age = min(MAX_AGE, expiry / 4)
-        while True:
-            await asyncio.sleep(age / 4)
-            limit = self._loop.time() - age
-            for group in [group for group, since in self._joined.items() if since < limit]:
-                if group in self._wanted:
-                    with contextlib.suppress(LayerRefused):
-                        await self._link.call(partial(self._tell, group, True))
+        async with self._speaking:
+            # Who answers there is back.
+            groups = sorted(self._wanted, key=lambda group: group == HUBS)
+            await self._each(groups, tell)
+            if anew:
+                self._past.clear()
 
     async def leave_all(self) -> None:
         """Leave all groups; raises what the layer raises."""
         self._wanted.clear()
-        await self._each(list(self._joined), partial(self._tell, wanted=False))
+        async with self._speaking:
+            await self._each(list(self._joined), partial(self._tell, wanted=False))
 
     async def _each(self, groups: list[str], tell: Callable[[str], Awaitable[None]]) -> None:
         """Await `tell` for each group, several side by side."""

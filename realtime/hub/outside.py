@@ -48,6 +48,7 @@ from .questions import ANSWER_TIMEOUT, OpenQuestions
 from .router import Router
 from .sids import new_server_id
 from .targets import Target
+from .tasks import Tasks
 
 Result = TypeVar("Result")
 
@@ -94,11 +95,11 @@ class Outside:
         self._questions = OpenQuestions()
         self._opening = asyncio.Lock()
         self._channel = ""
-        self._listener = Listener(self._spawn, self._handle, self._receive_failed)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._breaker = Breaker(self._spawn, self._reach_layer)
         self._background = Background("realtime-outside")
         self._loop = self._background.loop
+        self._tasks = Tasks(self._loop)
+        self._listener = Listener(self._tasks, self._handle, self._receive_failed)
+        self._breaker = Breaker(self._tasks, self._reach_layer)
 
     @property
     def process(self) -> int:
@@ -247,7 +248,7 @@ class Outside:
                     ) from None
             finally:
                 if not complete:
-                    self._spawn(self._cancel(ask_id))
+                    self._tasks.spawn(self._cancel(ask_id))
 
     async def _cancel(self, ask_id: str) -> None:
         with contextlib.suppress(LayerUnavailable):  # nobody waits for more anyway
@@ -278,7 +279,7 @@ class Outside:
                 log(logging.WARNING, "layer-replaced")
                 self._layer, self._channel = self._new_layer(), ""
                 self._listener.stop()
-                self._spawn(self._close_layer(layer))
+                self._tasks.spawn(self._close_layer(layer))
         except Exception as error:
             log(logging.DEBUG, "layer-error", error=repr(error))
 
@@ -286,12 +287,6 @@ class Outside:
         if layer is not self._layer:
             await asyncio.sleep(PUBLISH_TIMEOUT)  # for who sends through it now
             await close_layer(layer)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
         if not again:

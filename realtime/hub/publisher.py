@@ -88,13 +88,13 @@ class Publisher:
     async def run(self) -> None:
         """Send what comes, for ever."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
             while self._batches:
                 await self._send(self._batches.popleft())
             if self._full:
                 self._full = False
                 log(logging.WARNING, "layer-backlog-sent", lost=self.lost)
+            self._wake.clear()
+            await self._wake.wait()
 
     async def _send(self, batch: Batch) -> None:
         lanes = deque(batch.lanes.items())
@@ -103,20 +103,37 @@ class Publisher:
             while lanes:
                 await self._send_lane(*lanes.popleft())
 
-        if len(lanes) == 1:
-            await serve()
-            return
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(PARALLEL, len(lanes))):
-                group.create_task(serve())
+        try:
+            if len(lanes) == 1:
+                await serve()
+                return
+            workers = [serve() for _ in range(min(PARALLEL, len(lanes)))]
+            for error in await asyncio.gather(*workers, return_exceptions=True):
+                if error is not None:
+                    raise error
+        finally:
+            for _, bodies in lanes:  # after an error that nobody has expected
+                self._lose(bodies)
 
     async def _send_lane(self, lane: Lane, bodies: list[bytes]) -> None:
-        for part in _parts(bodies):
-            position = self.outgoing.next(lane.name)
-            await self._transmit(lane, pack(self._server, lane.name, *position, part))
-            self.outgoing.sent(lane.name, position)
-            self.backlog -= sum(map(len, part))
-            self._room.set()
+        parts = deque(_parts(bodies))
+        try:
+            while parts:
+                position = self.outgoing.next(lane.name)
+                await self._transmit(lane, pack(self._server, lane.name, *position, parts[0]))
+                self.outgoing.sent(lane.name, position)
+                self._free(parts.popleft())
+        finally:
+            for part in parts:
+                self._lose(part)
+
+    def _lose(self, bodies: list[bytes]) -> None:
+        self.lost += len(bodies)
+        self._free(bodies)
+
+    def _free(self, bodies: list[bytes]) -> None:
+        self.backlog -= sum(map(len, bodies))
+        self._room.set()
 
     async def drain(self, waiting: int = BACKLOG_BYTES // 4) -> None:
         """Wait until no more bytes than that wait for the layer."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from threading import get_ident
 from typing import TYPE_CHECKING
 
+from .ownership import require_own_thread
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -42,9 +44,11 @@ class Registry:
         self._opened = opened
         self._emptied = emptied
         self._is_sid = is_sid
+        self._thread = get_ident()
 
     def add(self, socket: Socket) -> None:
         """Register a socket: messages to its namespace and its sid reach it from now on."""
+        require_own_thread(self._thread, "Registry.add")
         self.sockets[socket.sid] = socket
         namespace = self.namespaces.get(socket.namespace)
         if namespace is None:
@@ -65,6 +69,7 @@ class Registry:
 
     def join(self, socket: Socket, room: str) -> bool:
         """Put a registered socket into a room; tell if it is new there. One that is gone is not."""
+        require_own_thread(self._thread, "Registry.join")
         if socket.sid not in self.sockets:
             return False
         rooms = self.namespaces[socket.namespace].rooms
@@ -79,6 +84,7 @@ class Registry:
 
     def leave(self, socket: Socket, room: str) -> bool:
         """Take a socket out of a room; tell if it was there."""
+        require_own_thread(self._thread, "Registry.leave")
         namespace = self.namespaces.get(socket.namespace)
         if namespace is None:
             return False

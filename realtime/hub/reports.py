@@ -37,6 +37,19 @@ class Item(TypedDict):
     reason: _Text
 
 
+class _Problem(TypedDict):
+    problem: _Text
+
+
+class Problem(_Problem, total=False):
+    """What is wrong with a hub: see `health.problems`."""
+
+    service: _Text
+    times: _Count
+    server: _Text
+    ahead: Annotated[float, msgspec.Meta(ge=-(2.0**36), le=2.0**36)]
+
+
 class _Needed(TypedDict):
     """What the page cannot do without."""
 
@@ -61,6 +74,7 @@ class Report(_Needed, total=False):
     unsent: _Count
     unlogged: _Count
     lost: _Count
+    problems: Annotated[list[Problem], msgspec.Meta(max_length=MAX_ITEMS)]
     news: Annotated[list[Item], msgspec.Meta(max_length=MAX_ITEMS)]
 
 

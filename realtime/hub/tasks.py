@@ -1,15 +1,37 @@
-"""Tasks that are kept until they are done, and whose failures are logged."""
+"""Tasks that are kept until they are done, and whose failures are logged; services go on after."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
 from ..logs import log
 from ..running import as_error
+
+Make = Callable[[], Coroutine[Any, Any, None]]
+
+# The first and the longest pause before a service that failed is started again, in seconds.
+MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
+
+# A service that ran for so long works: its next failure is the first again.
+STEADY = 10.0
+
+# How long after its last failure a service is told to have failed.
+TOLD_FOR = 60.0
+
+
+class Fault:
+    """The failures of a service: how many in a row, its last `error`, and when that was."""
+
+    __slots__ = ("at", "error", "times")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.error = ""
+        self.at = 0.0
 
 
 class Tasks:
@@ -18,6 +40,7 @@ class Tasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running: set[asyncio.Task[Any]] = set()
+        self._faults: dict[str, Fault] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -30,6 +53,50 @@ class Tasks:
         self.keep(task)
         task.add_done_callback(lambda _: work.close())  # if it was cancelled before its start
         return task
+
+    def supervise(
+        self, make: Make, name: str, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """
+        Run `make()` in a task, and again whenever it fails, until it returns or is cancelled.
+
+        Each failure is logged under the service's `name`, and told by `faults`; between two there
+        is a pause, which grows. So is a CancelledError that nobody has asked this task for.
+        """
+        return self.spawn(self._supervise(make, name), context)
+
+    async def _supervise(self, make: Make, name: str) -> None:
+        task = asyncio.current_task()
+        fault = Fault()
+        while True:
+            started = self._loop.time()
+            try:
+                await make()
+            except (Exception, asyncio.CancelledError) as error:
+                if task is not None and task.cancelling():
+                    raise
+                if self._loop.time() - started >= STEADY:
+                    fault.times = 0
+                fault.times += 1
+                fault.error, fault.at = repr(error), self._loop.time()
+                self._faults[name] = fault
+                pause = min(MAX_PAUSE, MIN_PAUSE * 2 ** min(fault.times - 1, 10))
+                log(
+                    logging.ERROR,
+                    "service-failed",
+                    service=name,
+                    times=fault.times,
+                    retry_in=pause,
+                    exc_info=error,
+                )
+            else:
+                return
+            await asyncio.sleep(pause)
+
+    def faults(self) -> dict[str, Fault]:
+        """Return what services have failed lately, by their names; from any thread."""
+        limit = self._loop.time() - TOLD_FOR
+        return {name: fault for name, fault in tuple(self._faults.items()) if fault.at > limit}
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Keep a task that somebody else has started."""

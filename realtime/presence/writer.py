@@ -62,7 +62,7 @@ class Writer:
         self._next_sweep = 0.0
         self._pause = 0.0
         self._heartbeat = hub.settings.SERVER_HEARTBEAT
-        self._task = hub.loop.create_task(self._run())
+        self._task = hub.services.supervise(self._run, "presence")
 
     # What happens
 

@@ -289,3 +289,96 @@ async def test_receivers_find_the_database_up_to_date(
     assert await probe.next() == 1
     await second.disconnect()
     assert await probe.next() == 0
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "RECEIVER_TIMEOUT", 0.1)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("hanging", [1, 3])
+async def test_receivers_that_hang_stop_no_others(
+    kind: str, hanging: int, receive: Any, probe: Probe, connect: Connect, records: list[Any]
+) -> None:
+    opened, gates = threading.Event(), asyncio.Event()
+    left = iter(range(hanging))
+
+    async def hang(room: str, **arguments: Any) -> None:
+        if next(left, None) is not None:
+            await gates.wait()
+        probe.note(room)
+
+    def sync_hang(room: str, **arguments: Any) -> None:
+        if next(left, None) is not None:
+            opened.wait(DEADLINE)
+        probe.note(room)
+
+    receive(hang if kind == "async" else sync_hang, "joined")
+    client = await connect("/orders/7")
+    rooms = [f"room {number}" for number in range(hanging + 2)]
+    for room in rooms:
+        await client.call("join", room)
+    assert [await probe.next() for _ in range(2)] == rooms[hanging:]
+    lines = [record.realtime for record in records if record.args[0] == "signal-stuck"]
+    assert [line["stuck"] for line in lines] == list(range(1, hanging + 1))
+    assert {line["signal"] for line in lines} == {"room_joined"}
+    opened.set()
+    gates.set()
+    assert {await probe.next() for _ in range(hanging)} == set(rooms[:hanging])
+    await client.call("join", "last")
+    assert await probe.next() == "last"
+    assert await probe.empty()
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_receivers_that_hang_again_and_again_are_few(
+    receive: Any, probe: Probe, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "MAX_STUCK", 2)
+    gate = asyncio.Event()
+
+    async def hang(room: str, **arguments: Any) -> None:
+        probe.note(room)
+        await gate.wait()
+
+    receive(hang, "joined")
+    client = await connect("/orders/7")
+    rooms = [f"room {number}" for number in range(6)]
+    for room in rooms:
+        await client.call("join", room)
+    assert [await probe.next() for _ in range(3)] == rooms[:3]
+    await asyncio.sleep(0.3)  # this is what is tested: nothing comes
+    assert await probe.empty()
+    gate.set()
+    assert [await probe.next() for _ in range(3)] == rooms[3:]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unexpected"), asyncio.CancelledError()])
+async def test_the_sender_goes_on_after_an_error(
+    receive: Any,
+    probe: Probe,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
+    error: BaseException,
+) -> None:
+    async def receiver(room: str, **arguments: Any) -> None:
+        probe.note(room)
+
+    send = signals.Dispatcher._send_robust
+
+    async def fail(self: Any, event: Any) -> None:
+        monkeypatch.setattr(signals.Dispatcher, "_send_robust", send)
+        raise error
+
+    receive(receiver, "joined")
+    monkeypatch.setattr(signals.Dispatcher, "_send_robust", fail)
+    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
+    client = await connect("/orders/7")
+    await client.call("join", "is lost")
+    await client.call("join", "a")
+    assert await probe.next() == "a"
+    (line,) = [record.realtime for record in records if record.args[0] == "service-failed"]
+    assert line["service"] == "signals"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,12 +13,14 @@ from django.db import OperationalError
 from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient
+from django.urls import reverse
 from pytest_django import Settings
 
-from realtime.hub import process
+from realtime.hub import Hub, process
 from realtime.testing import Client
 
 from .conftest import DEFAULTS, Connect
+from .probes import DEADLINE
 
 PASSWORD = "a long password"
 STAFF = {"is_staff": True}
@@ -55,6 +58,43 @@ def body_of(response: HttpResponse) -> Any:
     assert response.headers["content-type"] == "application/json"
     assert "no-store" in response.headers["cache-control"]
     return json.loads(response.content)
+
+
+async def test_readiness(http: AsyncClient, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = reverse("realtime:ready")
+    response = await http.get(url)
+    assert (response.status_code, body_of(response)) == (200, {"ready": True, "problems": []})
+    hub.files.exhausted = True
+    response = await http.get(url)
+    assert (response.status_code, body_of(response)) == (
+        200,
+        {"ready": True, "problems": ["files-exhausted"]},
+    )
+    failures = 0
+
+    async def fail() -> None:
+        nonlocal failures
+        failures += 1
+        if failures == 3:
+            hub.files.exhausted = False
+        raise RuntimeError("a secret of this process")
+
+    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.001)
+    hub.services.supervise(fail, "some service")
+    async with asyncio.timeout(DEADLINE):
+        while (response := await http.get(url)).status_code == 200:
+            await asyncio.sleep(0.001)
+    assert body_of(response) == {"ready": False, "problems": ["service-failed"]}
+
+
+async def test_who_is_closed_is_not_ready(http: AsyncClient, hub: Hub) -> None:
+    await hub.close(grace=0.1)
+    assert (await http.get(reverse("realtime:ready"))).status_code == 503
+
+
+async def test_a_process_without_a_hub_is_ready(http: AsyncClient) -> None:
+    response = await http.get(reverse("realtime:ready"))
+    assert (response.status_code, body_of(response)) == (200, {"ready": True, "problems": []})
 
 
 async def post(http: AsyncClient, sid: str, body: Any = None, **options: Any) -> HttpResponse:

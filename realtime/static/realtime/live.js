@@ -97,6 +97,12 @@
 
   const servers = new Map();
 
+  /** Return a problem's text; a newer server's may be unknown. */
+  function problemText(problem) {
+    const text = texts.problems[problem.problem] || String(problem.problem);
+    return text.replace(/%\((\w+)\)s/g, (_, name) => problem[name]);
+  }
+
   /** A server's card: what it told last, its rates so far, and its elements. */
   class Server {
     constructor(id) {
@@ -108,11 +114,13 @@
       this.name = make("span");
       this.age = make("small");
       this.numbers = make("p", { className: "live-numbers" });
+      this.problems = make("p", { className: "live-problems", role: "status" });
       this.svg = document.createElementNS(SVG, "svg");
       this.svg.setAttribute("role", "img");
       this.top = make("span", { className: "live-top" });
       this.card = make("article", { className: "live-server", data: { server: id } },
         make("h3", {}, this.name, this.age),
+        this.problems,
         this.numbers,
         make("div", { className: "live-chart" }, this.svg, this.top));
       this.svg.addEventListener("pointermove", (event) => this.#point(event));
@@ -154,6 +162,7 @@
       const { host, pid, uptime } = this.last;
       this.name.textContent = `${host}:${pid}`;
       this.age.textContent = `${texts.up} ${span(uptime)}`;
+      this.problems.textContent = (this.last.problems || []).map(problemText).join(" · ");
       const top = ceiling(Math.max(...this.rates.in, ...this.rates.out, 1));
       this.top.textContent = `${short.format(top)}${texts.perSecond}`;
       this.svg.setAttribute("aria-label", texts.chart.replace("%s", this.name.textContent));

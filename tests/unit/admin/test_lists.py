@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 from django.utils.html import escape
 from pytest_django import Settings
 
+from realtime.admin import servers
 from realtime.hub.envelopes import group_name
 from realtime.models import Socket
 
@@ -226,6 +228,51 @@ def test_what_the_list_of_servers_says(browser: Client) -> None:
     ):
         assert part in text
     assert "4100" in page(browser, "server", server.pk)
+
+
+def test_what_servers_report_to_be_wrong(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = make_server("web1"), make_server("web2")
+    own, other = bad.pk, "zzzzzz"
+    reports = {
+        own: [
+            {"problem": "service-failed", "service": "publisher", "times": 3},
+            {"problem": "clock-off", "server": other, "ahead": -172800.5},
+            {"problem": "of a newer version", "text": "<b>"},
+            {"problem": "service-failed"},
+            "nonsense",
+        ],
+    }
+    monkeypatch.setattr("realtime.admin.servers.reported_problems", lambda: reports)
+    for text in (browser.get(f"{URL}server/").content.decode(), page(browser, "server", own)):
+        assert "publisher fails, and is started again" in text
+        assert "the clock of zzzzzz is -172800.5 seconds ahead" in text
+        assert "of a newer version" in text
+        assert "<b>" not in text
+        assert "nonsense" in text
+    assert "fails" not in page(browser, "server", good.pk)
+
+
+def test_reports_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert servers.reported_problems() == {}
+
+    class Hub:
+        server_id = "own"
+        services = SimpleNamespace(faults=dict)
+        files = SimpleNamespace(exhausted=True)
+        cluster = SimpleNamespace(
+            problems=list,
+            reports=lambda: {
+                "two": {"problems": [{"problem": "layer-down"}]},
+                "old": {},
+                "odd": {"problems": "none"},
+            },
+        )
+
+    monkeypatch.setattr(servers, "find_hub", Hub)
+    assert servers.reported_problems() == {
+        "own": [{"problem": "files-exhausted"}],
+        "two": [{"problem": "layer-down"}],
+    }
 
 
 # Who sees them, and that nobody changes them

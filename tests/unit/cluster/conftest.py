@@ -12,6 +12,7 @@ import pytest
 from realtime.hub import Hub, process
 from realtime.hub.cluster import Cluster
 from realtime.hub.targets import Target
+from realtime.hub.tasks import Tasks
 from realtime.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
@@ -27,6 +28,18 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+class KeptTasks(Tasks):
+    """Tasks of which a test knows `all`, those that are done too."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self.all: list[asyncio.Task[Any]] = []
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        super().keep(task)
+        self.all.append(task)
 
 
 class Server:

@@ -66,6 +66,7 @@ class Layer:
         self._hanging: set[str] = set()
         self._name: str | None = None
         self._swallows = False
+        self._unanswered: set[str] = set()
         self.calls: Counter[str] = Counter()
 
     # Faults
@@ -85,9 +86,20 @@ class Layer:
         self._swallows = True
         self.hang(*methods)
 
+    def lose_answers(self, *methods: str) -> None:
+        """Let calls of these methods take effect, and then fail, as everything does from then."""
+        self._unanswered = set(methods)
+
+    def _answer(self, method: str) -> None:
+        if method in self._unanswered:
+            self.fail(ConnectionError("the answer is lost"))
+            assert self.error is not None
+            raise self.error
+
     def resume(self) -> None:
-        """End what `fail` and `hang` began."""
+        """End what `fail`, `hang` and `lose_answers` began."""
         self.error = None
+        self._unanswered = set()
         self._swallows = False
         self.hang()
 
@@ -129,6 +141,7 @@ class Layer:
         await self._pass("send", channel)
         if not self._bus.put(channel, message):
             raise ChannelFull
+        self._answer("send")
 
     async def receive(self, channel: str) -> dict[str, Any]:
         await self._pass("receive")
@@ -150,3 +163,5 @@ class Layer:
         await self._pass("group_send", group)
         for channel in sorted(self._bus.groups.get(group, ())):
             self._bus.put(channel, message)
+        if message.get("number"):  # beats are answered, so that a test knows whose answer is lost
+            self._answer("group_send")

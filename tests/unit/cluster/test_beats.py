@@ -15,7 +15,7 @@ from realtime.hub.link import Link
 from realtime.hub.peers import Peers
 from tests.unit.probes import DEADLINE
 
-from .conftest import until
+from .conftest import KeptTasks, until
 from .layer import Bus
 
 
@@ -25,8 +25,10 @@ class Station:
     def __init__(self, bus: Bus, server: str) -> None:
         self.layer = bus.connect()
         self.channel = "channel " + server
-        self.tasks: list[asyncio.Task[Any]] = []
-        self.link = Link(self.layer, self.spawn, self._restore, lambda: None)
+        kept = KeptTasks()
+        self.tasks = kept.all
+        self.spawn = kept.spawn
+        self.link = Link(self.layer, kept, self._probe, self._restore, lambda: None)
         self.peers = Peers(asyncio.get_running_loop().time, lambda server, left: None)
         self.outgoing = Outgoing()
         self.beats = Beats(server, self.link, self.peers, self.outgoing, lambda: {"sockets": 1})
@@ -35,9 +37,8 @@ class Station:
         bus.groups.setdefault(HUBS, set()).add(self.channel)
         self.spawn(self._listen(server))
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        self.tasks.append(asyncio.create_task(work))
-        return self.tasks[-1]
+    async def _probe(self) -> None:
+        await self.beats.probe()
 
     async def _restore(self) -> None:
         await self.beats.greet()
@@ -52,7 +53,7 @@ class Station:
             for beat in unpack(open_parcel(message)):
                 assert isinstance(beat, Beat)
                 if beat.server == server:
-                    self.peers.heard_own()
+                    self.beats.heard_own(beat)
                 else:
                     self.heard.append(beat)
                     self.beats.heard(beat)

@@ -12,23 +12,23 @@ from realtime.hub import breaker
 from realtime.hub.breaker import Breaker
 from tests.unit.probes import DEADLINE
 
+from .conftest import KeptTasks
+
 
 class World:
     """A breaker whose layer a test steers: calls take `cost` seconds, and then raise `error`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.breaker = Breaker(self._spawn, self._ask)
+        self._kept = KeptTasks()
+        self.breaker = Breaker(self._kept, self._ask)
         self.now = 0.0
         self.cost = 0.0
         self.error: Exception | None = None
         self.asked = 0
-        self.tasks: list[asyncio.Task[Any]] = []
+        self.tasks = self._kept.all
         monkeypatch.setattr(breaker, "monotonic", lambda: self.now)
         monkeypatch.setattr(breaker, "MIN_PAUSE", 0.001)
         monkeypatch.setattr(breaker, "MAX_PAUSE", 0.002)
-
-    def _spawn(self, work: Any) -> None:
-        self.tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _ask(self) -> None:
         self.asked += 1

@@ -272,6 +272,68 @@ async def test_a_message_that_comes_twice_is_handled_once(two: Two, bus: Bus) ->
     assert two[1].cluster.lost == 0
 
 
+@pytest.mark.parametrize("where", ["room", "namespace", "client", "rooms"])
+@pytest.mark.parametrize("away", [0, 3])
+async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
+    start: Start, records: list[Any], where: str, away: int
+) -> None:
+    """However long the sender was cut off: the others take it for dead meanwhile."""
+    one, two, three = await start(), await start(), await start()
+    far = [await server.client("a") for server in (two, three)]
+    rooms = {"room": ("a",), "namespace": (), "client": (far[0].sid,), "rooms": ("a", "b")}[where]
+    heard = far[:1] if where == "client" else far
+    for round_ in range(2):
+        one.emit(rooms, 10 * round_)
+        await one.cluster.publisher.drain(0)
+        one.layer.lose_answers("group_send", "send")
+        one.emit(rooms, 10 * round_ + 1)
+        await until(lambda: not one.cluster.link.up.is_set())
+        for number in range(2, 10):
+            one.emit(rooms, 10 * round_ + number)
+        if away:
+            await until(lambda: two.knows(three) and three.knows(two))
+            await asyncio.sleep(away * BEAT)  # this is what is tested: time passes
+        one.layer.resume()
+        await until(lambda: two.knows(one, three) and three.knows(one, two))
+    for client in heard:
+        assert await numbers(client, 20) == list(range(20))
+    await one.cluster.settled_everywhere()
+    assert not any(client.pending() for client in far)
+    assert (two.cluster.lost, three.cluster.lost) == (0, 0)
+
+
+async def test_thousands_of_clients_hear_once_what_is_sent_again(start: Start) -> None:
+    one, two, three = await start(), await start(), await start()
+    far = [await server.client("a") for server in (two, three) for _ in range(1_000)]
+    one.emit(("a",), 0)
+    await one.cluster.publisher.drain(0)
+    one.layer.lose_answers("group_send")
+    one.emit(("a",), 1)
+    await until(lambda: not one.cluster.link.up.is_set())
+    await until(lambda: two.knows(three) and three.knows(two))
+    one.layer.resume()
+    one.emit(("a",), 2)
+    for client in far:
+        assert await numbers(client, 3) == [0, 1, 2]
+    assert not any(client.pending() for client in far)
+
+
+async def test_what_is_sent_again_while_clients_leave_a_room_and_join_it(two: Two) -> None:
+    far = await two[1].client("a")
+    two[0].emit(("a",), 0)
+    await two[0].cluster.publisher.drain(0)
+    two[0].layer.lose_answers("group_send")
+    two[0].emit(("a",), 1)
+    assert await numbers(far, 2) == [0, 1]
+    await until(lambda: not two[0].cluster.link.up.is_set())
+    await far.call("leave", "a")
+    await far.call("join", "a")
+    two[0].emit(("a",), 2)
+    two[0].layer.resume()
+    assert await numbers(far, 1) == [2]
+    assert two[1].cluster.lost == 0
+
+
 async def test_a_slow_message_is_not_taken_for_a_lost_one(two: Two) -> None:
     far = await two[1].client("a")
     two[0].emit(("a",), 1)

@@ -9,8 +9,22 @@ from typing import Any
 import pytest
 
 from realtime import logs
-from realtime.hub.envelopes import HUBS, VERSION, Beat, encode, group_name, pack
-from realtime.hub.lanes import MAX_LOST
+from realtime.hub.envelopes import (
+    HUBS,
+    VERSION,
+    Answer,
+    Ask,
+    Beat,
+    Call,
+    Cancel,
+    Settle,
+    encode,
+    group_name,
+    open_parcel,
+    pack,
+    unpack,
+)
+from realtime.hub.incoming import MAX_LOST
 from realtime.hub.targets import Target
 from realtime.limits import Rate
 from realtime.messages import Message
@@ -210,6 +224,80 @@ async def test_who_asks_no_more_is_asked_no_more(three: Three) -> None:
     asking.cancel()
     await until(lambda: not three[1].cluster._dialogue._answering)
     assert not three[0].cluster._dialogue._questions._open
+
+
+async def last_answers(
+    three: Three, bus: Bus, *envelopes: Any, count: int
+) -> dict[str, list[Answer]]:
+    """Return the answers to what a process asks in one layer message, by the questions' ids."""
+    stranger, server = bus.connect(), "-asker"
+    channel = await stranger.new_channel()
+    bodies = [encode(envelope(channel)) for envelope in envelopes]
+    await stranger.group_send(HUBS, pack(server, HUBS, 1, 1, bodies))
+    answers: dict[str, list[Answer]] = {}
+    async with asyncio.timeout(DEADLINE):
+        while sum(answer.final for each in answers.values() for answer in each) < count:
+            for answer in unpack(open_parcel(await stranger.receive(channel))):
+                assert isinstance(answer, Answer)
+                answers.setdefault(answer.id, []).append(answer)
+    return answers
+
+
+@pytest.mark.parametrize("questions", [1, 50])
+async def test_a_question_and_its_cancelling_in_one_message(
+    three: Three, bus: Bus, questions: int
+) -> None:
+    clients = [await server.client("a") for server in three]
+    ids = [str(number) for number in range(questions)]
+    tasks = [len(server.hub.services) for server in three]
+    call = Call("/", ("a",), (), '2["question"]', (), 60)
+    answers = await last_answers(
+        three,
+        bus,
+        *(lambda channel, id=id: Ask(id, channel, call) for id in ids),
+        *(lambda channel, id=id: Cancel(id) for id in ids),
+        count=3 * questions,
+    )
+    assert set(answers) == set(ids)
+    servers = {server.hub.server_id for server in three}
+    for each in answers.values():
+        finals = [answer.server for answer in each if answer.final]
+        assert len(finals) == 3
+        assert set(finals) == servers
+    await until(lambda: [len(server.hub.services) for server in three] == tasks)
+    for client in clients:
+        assert all(event == "question" for event, *_ in await pending(client))
+
+
+async def pending(client: Client) -> list[Any]:
+    return [await client.receive(DEADLINE) for _ in range(client.pending())]
+
+
+async def test_only_who_asks_may_cancel(three: Three, bus: Bus) -> None:
+    there = await three[1].client("a")
+    asking = asyncio.create_task(three[0].call(("a",), timeout=60))
+    await there.receive(DEADLINE)
+    open_ids = list(three[0].cluster._dialogue._questions._open)
+    stranger = bus.connect()
+    bodies = [encode(Cancel(id)) for id in open_ids]
+    await stranger.group_send(HUBS, pack("-other", HUBS, 1, 1, bodies))
+    await three[0].cluster.settled_everywhere()
+    assert not asking.done()
+    await there.disconnect()
+    async with asyncio.timeout(DEADLINE):
+        assert (await asking).missing == [there.sid]
+
+
+async def test_an_answer_that_cannot_be_sent(
+    three: Three, monkeypatch: pytest.MonkeyPatch, records: list[Any]
+) -> None:
+    async def answer(question: Any, tell: Any) -> Any:
+        return 2**80
+
+    monkeypatch.setattr(three[1].cluster._actions, "answer", answer)
+    async with asyncio.timeout(DEADLINE):
+        assert await three[0].cluster.ask(three[1].hub.server_id, Settle(), 60) is None
+    assert "layer-error" in [record.args[0] for record in records]
 
 
 async def test_a_hub_that_dies_in_a_call(three: Three) -> None:
@@ -424,4 +512,4 @@ async def test_names_that_nobody_has(three: Three, bus: Bus, records: list[Any],
     for server, lane in ((name, "a"), ("server", name)):
         await stranger.group_send(HUBS, pack(server, lane, 1, 1, []))
     await until(lambda: len([r for r in records if r.args[0] == "layer-ignored"]) >= 6)
-    assert not three[0].cluster._incoming._lanes.get(name)
+    assert name not in three[0].cluster._incoming._known.lanes

@@ -12,24 +12,31 @@ from channels.exceptions import ChannelFull
 from realtime.hub.link import MAX_ATTEMPTS, LayerRefused, Link
 from tests.unit.probes import DEADLINE
 
+from .conftest import KeptTasks
+
 
 class World:
     """A link whose layer a test breaks: each call and each restoring takes the next outcome."""
 
     def __init__(self) -> None:
-        self.link = Link(None, self._spawn, self._restore, self._note_down)
+        tasks = KeptTasks()
+        self.tasks = tasks.all
+        self.link = Link(None, tasks, self._probe, self._restore, self._note_down)
+        self.probes: list[Exception | None] = []
+        self.probed = 0
         self.calls: list[Exception | str] = []
         self.restores: list[Exception | None] = []
         self.downs = self.restored = 0
-        self.tasks: list[asyncio.Task[Any]] = []
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        self.tasks.append(asyncio.create_task(work))
-        return self.tasks[-1]
 
     def _note_down(self) -> None:
         assert not self.link.up.is_set()
         self.downs += 1
+
+    async def _probe(self) -> None:
+        self.probed += 1
+        await asyncio.sleep(0)
+        if error := self.probes.pop(0) if self.probes else None:
+            raise error
 
     async def _restore(self) -> None:
         self.restored += 1
@@ -72,6 +79,7 @@ async def test_a_call_that_works(world: World) -> None:
 
 async def test_a_call_is_made_again_after_an_outage(world: World, records: list[Any]) -> None:
     world.calls = [down(), "answer"]
+    world.probes = [down()]
     world.restores = [down(), down(), None]
     assert await world.call() == "answer"
     assert (world.downs, world.restored) == (1, 3)
@@ -96,6 +104,7 @@ async def test_calls_wait_for_the_end_of_an_outage(world: World) -> None:
 async def test_a_call_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.hub.link.CALL_TIMEOUT", 0.05)
     world.calls = ["hang", "answer"]
+    world.probes = [down()]
     assert await world.call() == "answer"
     assert world.downs == 1
 
@@ -112,5 +121,54 @@ async def test_a_call_that_alone_fails_is_given_up(world: World) -> None:
     with pytest.raises(LayerRefused, match="not this"):
         await world.call()
     assert not world.calls
+    assert (world.downs, world.restored, world.probed) == (0, 0, MAX_ATTEMPTS)
     world.calls = ["answer"]
     assert await world.call() == "answer"
+
+
+async def test_calls_wait_for_a_probe(world: World) -> None:
+    """Where it fails the layer has forgotten the groups: what is sent meanwhile is lost."""
+    world.calls = [down()]
+    world.probes = [down()]
+    failing = asyncio.create_task(world.call())
+    while not world.probed:
+        await asyncio.sleep(0)
+    world.calls = ["one", "two"]
+    assert {await world.call(), await failing} == {"one", "two"}
+    assert (world.downs, world.restored, world.probed) == (1, 1, 1)
+
+
+async def test_failures_at_a_time_are_probed_once(world: World) -> None:
+    gate = asyncio.Event()
+    world.calls = [down(), down(), down(), "answer", "answer", "answer"]
+
+    async def make() -> Any:
+        await gate.wait()
+        return await world._outcome()
+
+    calls = [asyncio.create_task(world.link.call(make)) for _ in range(3)]
+    await asyncio.sleep(0.001)
+    gate.set()
+    assert await asyncio.gather(*calls) == ["answer"] * 3
+    assert (world.downs, world.probed) == (0, 1)
+
+
+async def test_outages_of_others_are_no_fault_of_a_call(world: World) -> None:
+    """However many there are: it is made until it is answered."""
+    pending: asyncio.Future[str]
+
+    async def make() -> str:
+        nonlocal pending
+        pending = asyncio.get_running_loop().create_future()
+        return await pending
+
+    calling = asyncio.create_task(world.link.call(make))
+    for _ in range(2 * MAX_ATTEMPTS):
+        await asyncio.sleep(0.001)
+        world.link.failed(down())
+        pending.set_exception(down())
+        async with asyncio.timeout(DEADLINE):
+            await world.link.up.wait()
+    await asyncio.sleep(0.001)
+    pending.set_result("answer")
+    assert await calling == "answer"

@@ -16,7 +16,7 @@ from realtime.hub.link import Link
 from realtime.hub.memberships import Memberships
 from tests.unit.probes import DEADLINE
 
-from .conftest import until
+from .conftest import KeptTasks, until
 from .layer import Bus
 
 CHANNEL = "channel"
@@ -28,15 +28,20 @@ class World:
     def __init__(self) -> None:
         self.bus = Bus()
         self.layer = self.bus.connect()
-        self.link = Link(self.layer, self.spawn, self._restore, lambda: None)
+        self._kept = KeptTasks()
+        self.tasks = self._kept.all
+        self.spawn = self._kept.spawn
+        self.link = Link(self.layer, self._kept, self._probe, self._restore, self._down)
         self.memberships = Memberships(self.link)
         self.memberships.channel = CHANNEL
-        self.tasks: list[asyncio.Task[Any]] = []
         self.restoring = False
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        self.tasks.append(asyncio.create_task(work))
-        return self.tasks[-1]
+    def _down(self) -> None:
+        self.memberships.release()
+
+    async def _probe(self) -> None:
+        if self.layer.error is not None:
+            raise self.layer.error
 
     async def _restore(self) -> None:
         self.restoring = True
@@ -200,7 +205,9 @@ async def test_restoring_fails_as_the_layer_does(world: World) -> None:
 
 async def test_old_memberships_are_renewed(world: World) -> None:
     world.layer.group_expiry = 0.2
-    world.spawn(world.memberships.keep())
+    world.memberships.add("any")  # so that the loop looks at the new age
+    await world.settled()
+    world.memberships.discard("any")
     world.memberships.add("a")
     await world.settled()
     for _ in range(3):
@@ -211,6 +218,58 @@ async def test_old_memberships_are_renewed(world: World) -> None:
     told = world.layer.calls["group_add"]
     await asyncio.sleep(0.2)  # this is what is tested: nothing comes
     assert world.layer.calls["group_add"] == told
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_group_that_is_left_while_it_is_renewed(world: World, again: bool) -> None:
+    world.layer.group_expiry = 0.1
+    world.memberships.add("a")
+    await world.settled()
+    world.layer.hang("group_add", name="a")
+    told = world.layer.calls["group_add"]
+    await until(lambda: world.layer.calls["group_add"] > told)
+    world.memberships.discard("a")
+    if again:
+        world.memberships.add("a")
+        world.memberships.discard("a")
+    await asyncio.sleep(0.02)  # whoever else would speak to the layer has done so
+    assert not world.layer.calls["group_discard"]
+    world.layer.resume()
+    await world.settled()
+    assert world.joined == set()
+    told = world.layer.calls["group_add"]
+    await asyncio.sleep(0.2)  # this is what is tested: nothing comes
+    assert (world.joined, world.layer.calls["group_add"]) == (set(), told)
+
+
+async def test_renewing_delays_nobody(world: World) -> None:
+    world.layer.group_expiry = 0.1
+    for number in range(100):
+        world.memberships.add(str(number))
+    await world.settled()
+    world.layer.hang("group_add")
+    told = world.layer.calls["group_add"]
+    await until(lambda: world.layer.calls["group_add"] > told)  # one is on its way
+    world.memberships.add("new")
+    world.layer.resume()
+    await world.settled()
+    assert "new" in world.joined
+    assert world.layer.calls["group_add"] <= told + 4
+
+
+async def test_restoring_does_not_wait_for_a_call_that_hangs(world: World) -> None:
+    world.memberships.add("a")
+    await world.settled()
+    world.layer.swallow("group_discard")
+    world.memberships.discard("a")
+    await until(lambda: world.layer.calls["group_discard"])
+    world.memberships.add("a")
+    world.link.failed(ConnectionError("another call has found that"))
+    world.layer.resume()
+    async with asyncio.timeout(DEADLINE):
+        await world.link.up.wait()
+    await world.settled()
+    assert world.joined == {"a"}
 
 
 async def test_leaving_all(world: World) -> None:

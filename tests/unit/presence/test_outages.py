@@ -213,3 +213,32 @@ async def test_rows_of_dead_servers_are_removed(
     assert await ask(Membership.objects.count) == 28
     assert await ask(Server.objects.count) == 3
     assert await realtime.of().acount() == 8
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unexpected"), asyncio.CancelledError()])
+async def test_the_writer_goes_on_after_an_error_in_its_own_care(
+    interference: Interference,
+    hub: Hub,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
+    error: BaseException,
+) -> None:
+    first = await connect(auth={"rooms": ["a"]})
+    writer = writer_of(hub)
+    fail = writer._fail
+
+    async def fail_once(reason: Exception) -> None:
+        monkeypatch.setattr(writer, "_fail", fail)
+        await fail(reason)
+        raise error
+
+    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
+    monkeypatch.setattr(writer, "_fail", fail_once)
+    interference.error = OperationalError("the database is away")
+    second = await connect(auth={"rooms": ["b"]})
+    await until(lambda: named(records, "service-failed"))
+    assert named(records, "service-failed")[0]["service"] == "presence"
+    interference.error = None
+    await until(lambda: named(records, "presence-back"))
+    assert await rows() == {first.sid: ("/", {"a"}), second.sid: ("/", {"b"})}
