@@ -112,6 +112,8 @@ class Line(ABC):
 class Transport(asyncio.Transport, Line):
     """An asyncio transport without a socket, as strict as uvloop's."""
 
+    server = ("127.0.0.1", 1)
+
     def __init__(self, protocol: Any) -> None:
         asyncio.Transport.__init__(self)
         Line.__init__(self)
@@ -164,7 +166,7 @@ class Transport(asyncio.Transport, Line):
     # What a server does
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
+        return {"peername": ("127.0.0.1", 1), "sockname": self.server}.get(name, default)
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
