@@ -18,6 +18,15 @@ def replaced(kind: type) -> frozenset[str]:
     return frozenset(name for name in vars(kind) if not name.startswith("__"))
 
 
+def named_as_base(kind: type) -> type:
+    """Let a slim class have the name by which its base is known; return it."""
+    base = kind.__base__
+    assert base is not None
+    kind.__module__, kind.__name__ = base.__module__, base.__name__
+    kind.__qualname__ = base.__qualname__
+    return kind
+
+
 def slim(thing: Any, kind: type) -> None:
     """
     Make an object one of a slim class, without what the class has in its place.

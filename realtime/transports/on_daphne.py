@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters import Adapter, Package
 from .direct import DirectReader
-from .lighten import slim
+from .lighten import named_as_base, slim
 from .writers import Spawn
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def slim_class() -> type:
         def websocket_extensions_in_use(self) -> list[Any]:
             return []
 
-    return SlimProtocol
+    return named_as_base(SlimProtocol)
 
 
 def _protocol_of(send: Any) -> Any:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters import Adapter, Package
 from .direct import DirectReader
-from .lighten import slim
+from .lighten import named_as_base, slim
 from .writers import CLOSE_TIMEOUT, HIGH_WATER, Spawn, finished
 
 if TYPE_CHECKING:
     from .readers import Receive
 
-UVICORN = Package("uvicorn", (0, 40), (0, 54))
+UVICORN = Package("uvicorn", (0, 50), (0, 54))
 
 # What uvicorn's two protocols have alike.
 _PROTOCOL = (
-    *("transport", "queue", "send", "receive", "data_received", "eof_received"),
-    *("connection_lost", "pause_writing", "resume_writing"),
+    *("transport", "send", "receive", "data_received", "eof_received", "connection_lost"),
+    *("pause_writing", "resume_writing"),
 )
 _TRANSPORT = (
     *("get_protocol", "set_protocol", "is_closing", "abort", "pause_reading", "resume_reading"),
@@ -152,11 +152,14 @@ class UvicornAdapter(_UvicornAdapter):
     names = {
         "protocol": (
             *_PROTOCOL,
-            *("conn", "config", "logger", "frames", "writable", "request", "response"),
+            *("conn", "config", "logger", "frames", "queue", "writable", "request", "response"),
+            "stop_keepalive",
         ),
         "protocol.conn": ("extensions", "reader"),
         "protocol.conn.reader": ("buffer",),
         "protocol.config": ("ws_max_size",),
+        "protocol.queue": ("empty",),
+        "protocol.writable": ("is_set",),
         "transport": _TRANSPORT,
     }
 
@@ -170,8 +173,7 @@ class UvicornAdapter(_UvicornAdapter):
         return is_own and not protocol.conn.reader.buffer and protocol.queue.empty()
 
     def quieten(self) -> None:
-        if hasattr(self.protocol, "stop_keepalive"):  # older ones never ask
-            self.protocol.stop_keepalive()
+        self.protocol.stop_keepalive()
 
     def slim(self) -> None:
         protocol = self.protocol
@@ -212,7 +214,7 @@ def slim_class() -> type:
             event.set()
             return event
 
-    return SlimProtocol
+    return named_as_base(SlimProtocol)
 
 
 class WsprotoAdapter(_UvicornAdapter):

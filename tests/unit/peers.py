@@ -327,6 +327,7 @@ class TwistedTransport(tcp.Connection, Line):
 class Peer(ABC):
     """A client whose bytes a test gives to a server's protocol."""
 
+    application: Any
     server: Any
     transport: Any
 
@@ -366,6 +367,7 @@ class UvicornPeer(Peer):
     transport: Transport
 
     def __init__(self, application: Any) -> None:
+        self.application = application
         config = Config(application, ws_per_message_deflate=False, ws_ping_interval=None)
         config.load()
         self.server = self.kind(config, ServerState(), {})
@@ -399,6 +401,7 @@ class DaphnePeer(Peer):
         def serve(scope: Any, receive: Any, send: Any) -> Any:
             return application(scope, receive, send)
 
+        self.application = application
         server = Server(serve, endpoints=["none"])
         server.connections = {}
         factory = WebSocketFactory(server, server="daphne")
