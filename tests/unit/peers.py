@@ -120,6 +120,7 @@ class Transport(asyncio.Transport, Line):
         self.protocol = protocol
         self.unread = 0
         self.paused = False
+        self._high, self._behind = 64 * 1024, False
         self.closing = False
         self._losing = False
         self._eof = False
@@ -148,6 +149,9 @@ class Transport(asyncio.Transport, Line):
     def read_all(self) -> None:
         """Let the client read what waits for it."""
         self.reads, self.unread = True, 0
+        if self._behind:
+            self._behind = False
+            self.protocol.resume_writing()
         if self.closing:
             self.lose_soon(None)
 
@@ -188,6 +192,17 @@ class Transport(asyncio.Transport, Line):
         self.written += data
         if not self.reads:
             self.unread += len(data)
+        self._look_if_behind()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self._high = high
+        self._look_if_behind()
+
+    def _look_if_behind(self) -> None:
+        if self.unread > self._high and not self._behind:
+            self._behind = True
+            self.protocol.pause_writing()
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._losing else self.unread

@@ -107,7 +107,7 @@ async def test_nothing_is_read_while_the_client_does_not_read(
     peer.receive(note(1))
     assert main.notes == []
     assert not peer.transport.reading
-    peer.transport.unread = 0
+    peer.transport.read_all()
     await peer.until(lambda: main.notes == [1])
     assert peer.transport.reading
 
@@ -123,7 +123,7 @@ async def test_pongs_count_as_unread(peer: Peer, main: type[Main], hub: Hub) -> 
     peer.receive(Frame(Opcode.PING, b"x" * 125).serialize(mask=True), note(1))
     assert main.notes == []
     assert not peer.transport.reading
-    peer.transport.unread = 0
+    peer.transport.read_all()
     await peer.until(lambda: main.notes == [1])
 
 
