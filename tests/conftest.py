@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
-from tests.live import KINDS, LiveServer
+from tests.live import INDIRECT_KINDS, KINDS, LiveServer, in_the_matrix
 from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
@@ -40,7 +40,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *in_the_matrix(*INDIRECT_KINDS)])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of server in turn."""
     return str(request.param)

@@ -27,11 +27,18 @@ LOOP_KINDS = (*KINDS, "uvicorn-uvloop")
 # Servers that Realtime knows nothing of: it reads and writes as ASGI says.
 PLAIN_ASGI_KINDS = ("granian", "hypercorn")
 
+# The same servers as if Realtime knew nothing of them, either.
+INDIRECT = "-indirect"
+INDIRECT_KINDS = ("daphne-indirect", "uvicorn-indirect")
+
+
+def in_the_matrix(*kinds: str) -> list[Any]:
+    """Return kinds as parameters of tests that `make test-matrix` alone runs on them."""
+    return [pytest.param(kind, marks=pytest.mark.matrix) for kind in kinds]
+
+
 # For tests that are long on so many: `make test` runs them on the first kinds, the matrix on all.
-EVERY_KIND = (
-    *KINDS,
-    *(pytest.param(kind, marks=pytest.mark.matrix) for kind in PLAIN_ASGI_KINDS),
-)
+EVERY_KIND = (*KINDS, *in_the_matrix(*INDIRECT_KINDS, *PLAIN_ASGI_KINDS))
 
 
 def _command(kind: str, application: str, port: int) -> list[str]:
@@ -39,12 +46,14 @@ def _command(kind: str, application: str, port: int) -> list[str]:
     if kind == "runserver":  # it serves the settings' own
         return [sys.executable, "-m", "django", "runserver", "--noreload", f"{HOST}:{port}"]
     if kind == "daphne":
-        options = ["--bind", HOST, "--access-log", os.devnull]
-    elif kind == "gunicorn":  # no ASGI: it serves pages, and no clients
+        endpoint = f"tcp:{port}:interface={HOST}:backlog=2048"
+        options = ["--endpoint", endpoint, "--access-log", os.devnull]
+        return [sys.executable, "-m", "daphne", *options, application]
+    if kind == "gunicorn":  # no ASGI: it serves pages, and no clients
         bind = f"{HOST}:{port}"
         options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
         return [sys.executable, "-m", "gunicorn", *options, application]
-    elif kind == "granian":
+    if kind == "granian":
         # The loop by name, as below.
         options = ["--interface", "asgi", "--host", HOST, "--loop", "asyncio"]
     elif kind == "hypercorn":
@@ -118,7 +127,7 @@ class LiveServer(LiveProcess):
     """
     A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "uvicorn-uvloop", "granian",
     "hypercorn", "runserver", or "gunicorn" for a WSGI application) on a free local port, with more
-    `options` on its command line.
+    `options` on its command line. With "-indirect" behind its name it has DIRECT_IO turned off.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.
@@ -137,6 +146,8 @@ class LiveServer(LiveProcess):
         options: Sequence[str] = (),
     ) -> None:
         port = port or free_port()
+        if kind.endswith(INDIRECT):
+            kind, realtime = kind.removesuffix(INDIRECT), {"DIRECT_IO": False, **(realtime or {})}
         self.database = database or new_database(settings)
         environment = {
             **_environment(settings, self.database),

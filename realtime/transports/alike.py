@@ -34,8 +34,9 @@ _NAMES = {
 }
 _MAX_VALUE = 256
 
+
 def share(scope: dict[str, Any]) -> None:
-    """Let the headers of a scope, which lasts as long as its connection, be those of others, too."""
+    """Let a scope, which lasts as long as its connection, have its headers from others, too."""
     scope["headers"] = [_share_header(name, value) for name, value in scope["headers"]]
 
 

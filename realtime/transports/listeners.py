@@ -1,8 +1,8 @@
 """
-The sockets on which the server listens: how many clients may wait there, and how many found no room.
+The sockets on which the server listens: how many may wait there, and how many did not get in.
 
-When a process comes back all of its clients come at once. Those who find no room are not told: their
-systems try again after one second, three, seven, and then give up. Only Linux tells of this.
+When a process comes back all of its clients come at once. Those who find no room are not told:
+their systems try again after one second, three, seven, and then give up. Only Linux tells of this.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ HINT = "let it be 2048: daphne's --endpoint tcp:8000:interface=127.0.0.1:backlog
 # Seconds between two looks at what was dropped.
 INTERVAL = 10.0
 
-# From Linux' headers: where the backlog is in what it tells of a socket that listens, and the number
-# of drops.
+# From Linux' headers: where the backlog is in what it tells of a socket that listens, and the
+# number of drops.
 _BACKLOG_OFFSET = 28  # tcp_info.tcpi_sacked
 _TCP_INFO_SIZE = 104
 _SO_MEMINFO, _MEMINFO = 55, struct.Struct("=9I")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tests.clients.test_plain_websocket import connected
-from tests.live import LiveServer
+import pytest
 
-WRITERS = {
-    "daphne": "DaphneWriter",
-    "uvicorn": "UvicornWriter",
-    "uvicorn-wsproto": "UvicornWriter",
+from tests.clients.test_plain_websocket import connected
+from tests.live import INDIRECT_KINDS, KINDS, LiveServer
+
+ADAPTERS = {
+    "daphne": "DaphneAdapter",
+    "uvicorn": "UvicornAdapter",
+    "uvicorn-wsproto": "WsprotoAdapter",
 }
 
 READERS = {
@@ -18,11 +20,13 @@ READERS = {
 }
 
 
-async def test_frames_are_written_straight_to_the_transport(server: LiveServer) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, *INDIRECT_KINDS], indirect=True)
+async def test_frames_are_written_straight_to_the_transport(server: LiveServer, kind: str) -> None:
     async with connected(server, "lab") as plain:
-        assert await plain.call("writer") == [WRITERS[server.kind]]
+        assert await plain.call("writer") == [ADAPTERS.get(kind, "AsgiWriter")]
 
 
-async def test_frames_are_read_straight_from_the_transport(server: LiveServer) -> None:
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+async def test_frames_are_read_straight_from_the_transport(server: LiveServer, kind: str) -> None:
     async with connected(server, "lab") as plain:
-        assert await plain.call("reader") == [READERS[server.kind]]
+        assert await plain.call("reader") == [READERS[kind]]

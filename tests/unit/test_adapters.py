@@ -1,4 +1,4 @@
-"""What is private to servers: all of it is known and checked, and whatever does not fit is let be."""
+"""What is private to servers: all of it is known and checked, and what does not fit is let be."""
 
 from __future__ import annotations
 

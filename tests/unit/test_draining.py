@@ -74,7 +74,9 @@ async def test_nothing_is_done_for_a_client_that_is_behind(
     over = hub.loop.create_future()
     hub.loop.call_later(0.05, over.set_result, None)
     with monkeypatch.context() as patch:
-        patch.setattr(hub.loop, "call_soon", lambda *a, **k: (calls.append(a), call_soon(*a, **k))[1])
+        patch.setattr(
+            hub.loop, "call_soon", lambda *a, **k: (calls.append(a), call_soon(*a, **k))[1]
+        )
         patch.setattr(hub.loop, "call_at", lambda *a, **k: (calls.append(a), call_at(*a, **k))[1])
         await over
     assert len(calls) < 10

@@ -103,9 +103,7 @@ def close(peer: Peer) -> None:
 
 
 def fragments(peer: Peer) -> None:
-    peer.receive(
-        frame(Opcode.TEXT, b'42["note",', fin=False), frame(Opcode.CONT, b'"in parts"]')
-    )
+    peer.receive(frame(Opcode.TEXT, b'42["note",', fin=False), frame(Opcode.CONT, b'"in parts"]'))
 
 
 def ping_between_fragments(peer: Peer) -> None:

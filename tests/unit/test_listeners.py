@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,9 +76,10 @@ def test_other_files_are_no_listeners(stack: ExitStack) -> None:
     client = stack.enter_context(socket.create_connection(listening.getsockname()))
     datagrams = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
     local, _ = (stack.enter_context(each) for each in socket.socketpair())
-    file = stack.enter_context(open(__file__))
-    for each in (client, datagrams, local, file):
+    for each in (client, datagrams, local):
         assert listeners.examine(each.fileno()) is None
+    with Path(__file__).open(encoding="utf-8") as file:
+        assert listeners.examine(file.fileno()) is None
     assert listeners.examine(10**6) is None
 
 

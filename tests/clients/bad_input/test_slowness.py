@@ -50,7 +50,7 @@ async def test_posts_that_never_end(hasty: LiveServer, kind: str) -> None:
             await hasty.logged(rf'disconnect .*{sid}.*reason="ping timeout"', since=since)
         for client in clients:
             client.write(b"x")
-            if kind == "daphne":
+            if kind.startswith("daphne"):
                 # It keeps the whole request to itself until the body is complete.
                 client.abort()
             else:
@@ -70,7 +70,7 @@ async def test_a_post_that_never_ends_after_an_upgrade(hasty: LiveServer, kind: 
             assert await wire.receive() == "3probe"
             await wire.send("5")
             assert await wire.call("/lab", "echo", "on the way") == "on the way"
-            if kind != "daphne":
+            if not kind.startswith("daphne"):
                 client.write(b"x")
                 await client.ended()
             assert await wire.call("/lab", "echo", "still here") == "still here"
