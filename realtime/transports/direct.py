@@ -53,7 +53,6 @@ class DirectReader(Reader):
     __slots__ = ("_finder", "_lost", "_paused", "_splitter", "_state", "_waiter", "adapter")
 
     sees_pongs = True
-
     writer: TransportWriter
 
     def __init__(self, hub: Hub, receive: Receive, adapter: Adapter) -> None:
@@ -61,11 +60,9 @@ class DirectReader(Reader):
         self._splitter = FrameSplitter(self._limit)
         self.adapter = adapter
         self._state = DIRECT if adapter.is_fresh(receive) else HANDED_BACK
-        # What waits for the end of the closing handshake, once nothing else is of interest. The
-        # server does that itself where it has had frames, of which it may have a half.
+        # What finds the client's close frame once CLOSED, unless the server has had half a frame.
         self._finder: CloseFinder | None = None
-        self._paused = False
-        self._lost = False
+        self._paused = self._lost = False
         self._waiter: asyncio.Future[None] | None = None
         if self._state is DIRECT:
             self._receive_by(None)
@@ -148,10 +145,10 @@ class DirectReader(Reader):
         if self._state is DIRECT:
             connection.attempt(self._let_go)
             self._feed(connection)
-            return
-        super()._start(connection)
-        if self._lost:
-            self._close_soon(connection)
+        else:
+            super()._start(connection)
+            if self._lost:
+                self._close_soon(connection)
 
     def _let_go(self) -> None:
         if self._paused:
@@ -240,15 +237,15 @@ class DirectReader(Reader):
             self.adapter.give(found.wire)
             if connection is not None:  # the rest is between the client and the server
                 connection.close("transport close")
-            return
-        self._hand_back()
-        if connection is not None:
-            super()._start(connection)
+        else:
+            self._hand_back()
+            if connection is not None:
+                super()._start(connection)
 
     def _hand_back(self, state: State = HANDED_BACK) -> None:
         """Leave it to the server what comes from now on, or, once CLOSED, its close frame alone."""
-        was_direct, self._state = self._state is DIRECT, state
-        if not was_direct:
+        before, self._state = self._state, state
+        if before is not DIRECT:
             return
         if state is CLOSED:
             self._finder = CloseFinder()
