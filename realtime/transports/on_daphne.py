@@ -247,3 +247,22 @@ def find_scheme(send: Any) -> str:
     told = getattr(protocol, "client_scheme", None)
     secure = told in ("https", "wss") if told else _is_tls(protocol)
     return "wss" if secure else "ws"
+
+
+def with_empty_frames(send: Any) -> Any:
+    """Return an ASGI `send` that sends empty frames, too: daphne's drops them, without a word."""
+    protocol = _protocol_of(send)
+    put = getattr(protocol, "serverSend", None)
+    if put is None:
+        return send
+
+    async def send_all(message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send" and not (
+            message.get("text") or message.get("bytes")
+        ):
+            is_binary = "bytes" in message
+            put(b"" if is_binary else "", is_binary)
+        else:
+            await send(message)
+
+    return send_all

@@ -8,7 +8,7 @@ from channels.sessions import InstanceSessionWrapper
 
 from ..logs import describe
 from .adapters import Adapter
-from .on_daphne import DaphneAdapter, find_scheme
+from .on_daphne import DaphneAdapter, find_scheme, with_empty_frames
 from .on_uvicorn import UvicornAdapter, WsprotoAdapter
 from .readers import Reader
 from .writers import AsgiWriter, Spawn
@@ -26,12 +26,12 @@ def open_reader(hub: Hub, receive: Receive, send: Any) -> Reader:
 
     That is the server's own transport, where the server is known and ``DIRECT_IO`` allows it.
     """
+    send = _servers_own(send)
     if hub.settings.DIRECT_IO:
-        send = _servers_own(send)
         for kind in ADAPTERS:
             if (reader := _attach(kind, hub, receive, send)) is not None:
                 return reader
-    return Reader(hub, receive, AsgiWriter(send, hub.spawn))
+    return Reader(hub, receive, AsgiWriter(with_empty_frames(send), hub.spawn))
 
 
 def _attach(kind: type[Adapter], hub: Hub, receive: Receive, send: Any) -> Reader | None:

@@ -262,6 +262,22 @@ async def test_a_setting_leaves_all_servers_alone(
     assert reasons(records) == []
 
 
+@every_kind
+async def test_empty_frames_are_sent_through_asgi(
+    peer: Peer, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one of its attachments an event would wait for the next one's."""
+    monkeypatch.setattr(hub.settings, "DIRECT_IO", False)
+    connection = await converse(peer, hub)
+    for socket in connection.sockets.values():
+        socket.consumer.emit("file", b"", "name", b"x")
+    event = (
+        b'\x81\x49452-["file",{"_placeholder":true,"num":0},"name",{"_placeholder":true,"num":1}]'
+    )
+    await peer.until_sent("\x01x")
+    assert peer.transport.written.endswith(event[2:] + b"\x82\x00\x82\x01x")
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "newer": {"first": (0, 0), "last": (0, 1)},
     "older": {"first": (9998, 0), "last": (9999, 0)},

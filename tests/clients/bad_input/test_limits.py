@@ -119,7 +119,8 @@ async def test_one_websocket_too_many(crowded: LiveServer, path: str) -> None:
     async with websocket(crowded, path) as connection:
         close, frames = await closed(connection)
     reason = f"this address has {MOST} connections already"
-    assert (close.code, close.reason) == (crowded.close_code(1008), reason)
+    assert close.code == crowded.close_code(1008)
+    assert close.reason == ("" if close.code == 1000 and crowded.kind == "daphne" else reason)
     assert frames == []
 
 
