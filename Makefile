@@ -17,7 +17,8 @@ help: ## list the commands
 
 run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python -m daphne -b 127.0.0.1 -p 7000 project.asgi:application
+	$(BIN)/python -m daphne --endpoint tcp:7000:interface=127.0.0.1:backlog=2048 \
+		project.asgi:application
 
 cluster: $(VENV)/cluster.stamp ## serve the demo from three processes, on ports 7000 to 7002
 	$(BIN)/python -m project.cluster

@@ -51,7 +51,9 @@ def _uvicorn(application: str, loop: str = "uvloop") -> tuple[str, ...]:
 
 
 def _daphne(application: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "daphne", "-v", "0", "-b", HOST, "-p", "{port}", application)
+    # With the backlog that uvicorn has by default.
+    endpoint = f"tcp:{{port}}:interface={HOST}:backlog=2048"
+    return (sys.executable, "-m", "daphne", "-v", "0", "--endpoint", endpoint, application)
 
 
 _REALTIME = "benchmarks.peers.realtime.asgi:application"

@@ -21,6 +21,9 @@ from django.core.management.utils import get_random_secret_key
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
+# How many clients may wait until they are accepted, as after a restart.
+BACKLOG = 2048
+
 # Seconds: for a server to accept connections, and to end after it was asked to.
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
@@ -73,7 +76,8 @@ class Server:
     @classmethod
     async def start(cls, port: int, env: dict[str, str]) -> Server:
         """Start the process; return when it accepts connections. Raises ClusterError if not."""
-        command = ["-m", "daphne", "-b", HOST, "-p", str(port), "project.asgi:application"]
+        endpoint = f"tcp:{port}:interface={HOST}:backlog={BACKLOG}"
+        command = ["-m", "daphne", "--endpoint", endpoint, "project.asgi:application"]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,

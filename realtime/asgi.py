@@ -23,7 +23,7 @@ from .routing import check_routes, has_namespace
 from .running import as_error
 from .scopes import identify
 from .staticfiles import serve_static_files
-from .transports import http, plain, relay, websocket
+from .transports import http, listeners, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
@@ -76,6 +76,7 @@ class Realtime:
         self._http = http
         self._websocket = websocket
         self._claimed_twice: set[str] = set()
+        self._is_watched = False
         hide_session_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +84,8 @@ class Realtime:
         if kind == "lifespan":
             await _serve_lifespan(receive, send)
             return
+        if not self._is_watched:
+            self._watch_listeners(scope)
         if kind == "http":
             await self._serve_http(scope, receive, send)
         elif kind == "websocket":
@@ -98,6 +101,12 @@ class Realtime:
             await reader.writer.closed()
         else:
             raise ValueError(f"Realtime serves no scope of type {kind!r}")
+
+    def _watch_listeners(self, scope: Scope) -> None:
+        """Look from the first request on at the socket that it came by, if that is of TCP."""
+        self._is_watched = True
+        if (server := scope.get("server")) and server[1]:
+            _ensure_hub().services.spawn(listeners.watch(server[1]))
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = _ensure_hub()

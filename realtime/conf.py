@@ -143,6 +143,7 @@ OPTIONS: dict[str, Option] = {
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
+    "DIRECT_IO": _flag(True),
 }
 
 
@@ -176,6 +177,7 @@ class Settings(SimpleNamespace):
     PRESENCE: bool
     SERVER_HEARTBEAT: float
     PERMISSION: str
+    DIRECT_IO: bool
 
 
 def find_problems(given: Any) -> Iterator[Problem]:

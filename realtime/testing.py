@@ -42,6 +42,7 @@ class MemoryWriter(Writer):
     """Hands every frame to a function, as if the client had read it at once."""
 
     def __init__(self, deliver: Any) -> None:
+        super().__init__()
         self._deliver = deliver
 
     @property

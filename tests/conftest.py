@@ -13,7 +13,7 @@ from django.conf import settings
 
 from tests.clients.javascript import Node, running_node
 from tests.clusters import LAYERS, LiveCluster
-from tests.live import KINDS, LiveServer
+from tests.live import INDIRECT_KINDS, KINDS, LiveServer
 from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
@@ -59,7 +59,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
         database.setdefault("TEST", {})["NAME"] = str(file)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *INDIRECT_KINDS])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of server in turn."""
     return str(request.param)

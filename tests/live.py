@@ -25,7 +25,11 @@ LOOP_KINDS = (*KINDS, "uvicorn-uvloop")
 # Servers that Realtime knows nothing of: it reads and writes as ASGI says.
 PLAIN_ASGI_KINDS = ("granian", "hypercorn")
 
-EVERY_KIND = (*KINDS, *PLAIN_ASGI_KINDS)
+# The same servers as if Realtime knew nothing of them, either.
+INDIRECT = "-indirect"
+INDIRECT_KINDS = ("daphne-indirect", "uvicorn-indirect")
+
+EVERY_KIND = (*KINDS, *INDIRECT_KINDS, *PLAIN_ASGI_KINDS)
 EVERY_LOOP_KIND = (*EVERY_KIND, "uvicorn-uvloop")
 
 
@@ -34,12 +38,14 @@ def _command(kind: str, application: str, port: int) -> list[str]:
     if kind == "runserver":  # it serves the settings' own
         return [sys.executable, "-m", "django", "runserver", "--noreload", f"{HOST}:{port}"]
     if kind == "daphne":
-        options = ["--bind", HOST, "--access-log", os.devnull]
-    elif kind == "gunicorn":  # no ASGI: it serves pages, and no clients
+        endpoint = f"tcp:{port}:interface={HOST}:backlog=2048"
+        options = ["--endpoint", endpoint, "--access-log", os.devnull]
+        return [sys.executable, "-m", "daphne", *options, application]
+    if kind == "gunicorn":  # no ASGI: it serves pages, and no clients
         bind = f"{HOST}:{port}"
         options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
         return [sys.executable, "-m", "gunicorn", *options, application]
-    elif kind == "granian":
+    if kind == "granian":
         # The loop by name, as below.
         options = ["--interface", "asgi", "--host", HOST, "--loop", "asyncio"]
     elif kind == "hypercorn":
@@ -113,7 +119,7 @@ class LiveServer(LiveProcess):
     """
     A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "uvicorn-uvloop", "granian",
     "hypercorn", "runserver", or "gunicorn" for a WSGI application) on a free local port, with more
-    `options` on its command line.
+    `options` on its command line. With "-indirect" behind its name it has DIRECT_IO turned off.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.
@@ -132,6 +138,9 @@ class LiveServer(LiveProcess):
         options: Sequence[str] = (),
     ) -> None:
         port = port or free_port()
+        self._knows_codes = kind not in PLAIN_ASGI_KINDS and not kind.endswith(INDIRECT)
+        if kind.endswith(INDIRECT):
+            kind, realtime = kind.removesuffix(INDIRECT), {"DIRECT_IO": False, **(realtime or {})}
         self.database = database or new_database(settings)
         environment = {
             **_environment(settings, self.database),
@@ -139,3 +148,7 @@ class LiveServer(LiveProcess):
             **(env or {}),
         }
         super().__init__(kind, [*_command(kind, application, port), *options], port, environment)
+
+    def close_code(self, code: int) -> int:
+        """Return what clients see where Realtime closes a WebSocket with a code below 3000."""
+        return code if self._knows_codes else 1000

@@ -108,17 +108,10 @@ def prepare(pair: Pair, python: str) -> Path:
 
 def test(python: Path) -> bool:
     """Run the tests of a pair, and tell whether they passed."""
-    options = (
-        "-q",
-        "-m",
-        "not soak and not extra",
-        "-n",
-        os.environ.get("MATRIX_WORKERS", "3"),
-        "--dist",
-        "loadfile",
-    )
-    done = subprocess.run([python, "-m", "pytest", *options, *TESTS], cwd=ROOT, check=False)
-    return done.returncode == 0
+    options = ("-q", "-m", "not soak and not extra", "--dist", "loadfile")
+    workers = ("-n", os.environ.get("MATRIX_WORKERS", "3"))
+    tests = [python, "-m", "pytest", *options, *workers, *TESTS]
+    return subprocess.run(tests, cwd=ROOT, check=False).returncode == 0
 
 
 def run(pair: Pair) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 # Where the tests are, and what is in the name of the variants.
 EXTRA = (
     ("tests/clients/", "wsproto"),
+    ("tests/clients/", "-indirect"),
     ("tests/clients/", "granian"),
     ("tests/clients/", "hypercorn"),
     ("tests/clients/browser/test_admin_themes.py", "grappelli"),

@@ -12,9 +12,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from realtime.hub.registry import Registry
 from realtime.hub.targets import Target
 from realtime.transports.frames import Frames
-from realtime.transports.on_daphne import DaphneWriter
-from realtime.transports.on_uvicorn import UvicornWriter
-from realtime.transports.writers import Writer
+from realtime.transports.on_daphne import DaphneAdapter
+from realtime.transports.on_uvicorn import UvicornAdapter
+from realtime.transports.writers import TransportWriter, Writer
 
 MEMBERS = 500
 
@@ -82,16 +82,14 @@ class FakeTransport:
 
 
 class FakeUvicornProtocol:
-    """The part of uvicorn's protocol that its writer uses."""
+    """The part of uvicorn's protocol that frames are written by."""
 
     def __init__(self) -> None:
         self.transport = FakeTransport()
 
-    async def send(self, message: dict[str, Any]) -> None: ...
-
 
 class FakeDaphneProtocol:
-    """The part of daphne's protocol that its writer uses."""
+    """The part of daphne's protocol that frames are written by."""
 
     STATE_OPEN = state = 3
 
@@ -104,14 +102,11 @@ def _spawn(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
 
 
 def _uvicorn_writer() -> Writer:
-    return UvicornWriter(FakeUvicornProtocol().send, _spawn)
+    return TransportWriter(UvicornAdapter(FakeUvicornProtocol(), _spawn))
 
 
 def _daphne_writer() -> Writer:
-    class Send:
-        args = (FakeDaphneProtocol(),)
-
-    return DaphneWriter(Send(), _spawn)
+    return TransportWriter(DaphneAdapter(FakeDaphneProtocol(), _spawn))
 
 
 @pytest.mark.parametrize("make", [_uvicorn_writer, _daphne_writer], ids=["uvicorn", "daphne"])

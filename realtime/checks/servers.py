@@ -7,7 +7,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+
+from ..transports.adapters import find_unknown
+from ..transports.servers import ADAPTERS
+from .settings import usable_settings
 
 MIN_DAPHNE = (4, 2, 2)
 
@@ -48,6 +52,30 @@ def _check_uvicorn() -> Iterator[CheckMessage]:
         hint='Install "uvicorn[standard]", or websockets or wsproto beside it.',
         id="realtime.W008",
     )
+
+
+@register(Tags.compatibility)
+def check_versions(**kwargs: Any) -> Iterator[CheckMessage]:
+    """I002: a server of a version that is not known, which is used through ASGI."""
+    settings = usable_settings()
+    if settings is None or not settings.DIRECT_IO:
+        return
+    told: set[str] = set()
+    for adapter in ADAPTERS:
+        unknown = find_unknown(adapter.packages)
+        if adapter.packages[0].installed is None or unknown is None:
+            continue
+        if unknown.installed is None or unknown.name in told:  # one of two that it may have
+            continue
+        told.add(unknown.name)
+        yield Info(
+            f"{unknown.name} {unknown.installed} is not known, so frames come and go through ASGI "
+            f"where {adapter.server} is used with it: every client takes twice the memory, and "
+            "every message several times the time.",
+            hint=f"Known are {unknown}. Install one of these, or a newer Realtime; or set "
+            'REALTIME["DIRECT_IO"] to False, if ASGI is what you want.',
+            id="realtime.I002",
+        )
 
 
 def _is_installed(module: str) -> bool:

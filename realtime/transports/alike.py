@@ -1,4 +1,9 @@
-"""What the requests of many clients have alike, kept once."""
+"""
+What the requests of many clients have alike, kept once: headers, which nobody can write into.
+
+Nothing else of a scope is shared. What one client's code writes into `scope["extensions"]` must be
+in no other's.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +34,15 @@ _NAMES = {
 }
 _MAX_VALUE = 256
 
-# What a server says about itself in each scope: the same again and again.
-_DESCRIPTIONS = ("asgi", "extensions")
-_MAX_DESCRIPTIONS = 16
-_descriptions: list[Any] = []
-
 
 def share(scope: dict[str, Any]) -> None:
-    """Let a scope, which lasts as long as its connection, share what others have, too."""
+    """Let a scope, which lasts as long as its connection, have its headers from others, too."""
     scope["headers"] = [_share_header(name, value) for name, value in scope["headers"]]
-    for name in _DESCRIPTIONS:
-        if name in scope:
-            scope[name] = _share_description(scope[name])
 
 
 def _share_header(name: bytes, value: bytes) -> Header:
+    if type(name) is not bytes or type(value) is not bytes:  # what could be written into
+        return name, value
     if name in _COMMON and len(value) <= _MAX_VALUE:
         return _keep(name, value)
     return _NAMES.get(name, name), value
@@ -53,12 +52,3 @@ def _share_header(name: bytes, value: bytes) -> Header:
 def _keep(name: bytes, value: bytes) -> Header:
     """Return the header that came first of those that are equal."""
     return name, value
-
-
-def _share_description(description: Any) -> Any:
-    for known in _descriptions:
-        if known == description:
-            return known
-    if len(_descriptions) < _MAX_DESCRIPTIONS:
-        _descriptions.append(description)
-    return description

@@ -255,13 +255,15 @@ class Connection(ABC):
         return self.writer.exceeds(self._behind)
 
     async def drain(self) -> None:
-        """Wait until the client has kept up, or is gone."""
+        """Wait until the client has kept up, or is gone. A fault of its writer is raised."""
         if not self.closed.happened:
             drained = asyncio.ensure_future(self.writer.drain())
             closed = self.closed.wait()
             await asyncio.wait({drained, closed}, return_when=asyncio.FIRST_COMPLETED)
-            drained.cancel()
             closed.cancel()
+            if drained.done():
+                drained.result()
+            drained.cancel()
 
     @abstractmethod
     def confirm(self, socket: Socket) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
-from ..logs import log
+from ..logs import describe, log
 from ..sockets import DISCONNECT_GRACE
 from .connection import FRAMES_PER_TURN, MAX_FIRST, Connection
 from .frames import Frames
@@ -25,6 +25,7 @@ from .writers import HIGH_WATER, TransportWriter
 
 if TYPE_CHECKING:
     from ..hub import Hub
+    from .adapters import Adapter
 
 # The time that a frame of more characters takes is counted.
 _LARGE = 4096
@@ -32,115 +33,86 @@ _LARGE = 4096
 MOST_PASSED = 2 * MAX_FIRST
 
 
-class DirectReader(Reader, ABC):
+class State(Enum):
+    """Who takes what a client sends. Each state leads only to those below it."""
+
+    DIRECT = "its frames are taken here, from the transport's bytes"
+    HANDED_BACK = "the server's parser has all bytes, and frames come through ASGI"
+    CLOSED = "nobody: the server has what belongs to the closing handshake"
+
+
+DIRECT, HANDED_BACK, CLOSED = State
+
+
+class DirectReader(Reader):
     """
     Takes frames from the server's transport itself, in the place of the server's protocol.
 
     Pings are answered here. Where anything else comes - fragments, extensions, what breaks
     RFC 6455 - the server's parser gets all bytes from that one on, and frames come through ASGI;
-    so it is from the start where this is not `direct`. Even then all bytes pass here: what the
-    server writes by itself has its bounds, and whatever ends the transport ends the connection.
+    so it is from the start where something has come to the server before. Even then all bytes pass
+    here: what the server writes by itself has its bounds, and whatever ends the transport ends the
+    connection.
     """
 
     __slots__ = (
-        *("_direct", "_finder", "_held", "_lost", "_passed", "_server", "_spent", "_splitter"),
-        "_waiter",
+        *("_finder", "_lost", "_passed", "_paused", "_spent", "_splitter", "_state", "_waiter"),
+        "adapter",
     )
 
     sees_pongs = True
-
     writer: TransportWriter
 
-    def __init__(self, hub: Hub, receive: Receive, writer: Any, *, direct: bool) -> None:
-        super().__init__(hub, receive, writer)
+    def __init__(self, hub: Hub, receive: Receive, adapter: Adapter) -> None:
+        super().__init__(hub, receive, TransportWriter(adapter))
         self._splitter = FrameSplitter(self._limit)
-        self._server = writer.protocol
-        self._direct = direct
-        # What waits for the end of the closing handshake, once nothing else is of interest.
+        self.adapter = adapter
+        self._state = DIRECT if adapter.is_fresh(receive) else HANDED_BACK
+        # What finds the client's close frame once CLOSED, unless the server has had half a frame.
         self._finder: CloseFinder | None = None
-        self._held = False
-        self._lost = False
+        self._paused = self._lost = False
         # The time that large frames took since others had their turn.
         self._spent = 0.0
         # Bytes that the server's parser got before the first namespace.
         self._passed = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._replace_server()
-        if direct:
-            del self._receive, self._queue  # until `_leave_to_server`
-
-    @abstractmethod
-    def _replace_server(self) -> None:
-        """Let the transport give to this what it gave to the server's protocol."""
-
-    @abstractmethod
-    def _receive_from_server(self) -> Receive:
-        """Return what the server's application receives by."""
-
-    @abstractmethod
-    def _quieten_server(self) -> None:
-        """Let the server ask no more whether the client is there."""
-
-    @abstractmethod
-    def _lighten_server(self) -> None:
-        """Let the server's objects take less memory, until they are needed."""
-
-    @abstractmethod
-    def _mute_server(self) -> None:
-        """Let the server keep nothing of what it still gets, and nobody wait for that."""
-
-    @abstractmethod
-    def _is_closing(self) -> bool:
-        """Tell whether the transport is closed, or about to be: then no server expects bytes."""
-
-    @abstractmethod
-    def _give(self, data: bytes) -> None:
-        """Let the server's parser have bytes."""
-
-    @abstractmethod
-    def _end_with_server(self, error: Any) -> None:
-        """Tell the server's protocol that the client is gone."""
-
-    @abstractmethod
-    def _pause(self) -> None:
-        """Stop reading from the socket."""
-
-    @abstractmethod
-    def _resume(self) -> None:
-        """Read from the socket again."""
+        if self._state is DIRECT:
+            self._receive_by(None)
+        adapter.take_over(self)  # the last step: whatever fails before has changed nothing
 
     # What the transport calls
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
-        if not self._direct:
+        if self._state is not DIRECT:
             self._pass_on(data)
             return
         self._splitter.add(data)
-        if self._held:
+        if self._paused:
             return
         if self._connection is not None:
             self._feed(self._connection)
         elif self._waiter is not None:
             self._wake()
         else:  # nobody asks for it yet
-            self._held = True
-            self._pause()
+            self._paused = True
+            self.adapter.pause()
 
     def connection_lost(self, error: Any) -> None:
         """Take note that the client is gone, after the server's protocol has."""
         try:
-            self._end_with_server(error)
+            self.adapter.end(error)
         finally:
-            self._lose()
+            self.writer.tell_drained()
+            self.lose()
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
         """Let the connection be over, as soon as what came before was taken."""
         self._lost = True
         connection = self._connection
         if connection is None:
             self._wake()
-        elif self._direct and not self._held:
+        elif self._state is DIRECT and not self._paused:
             connection.close("transport close")
         elif not connection.closed.happened:
             self._close_soon(connection)
@@ -156,12 +128,12 @@ class DirectReader(Reader, ABC):
     # Frames
 
     async def receive(self) -> str | bytes | None:
-        while self._direct:
+        while self._state is DIRECT:
             frame = self._splitter.next()
             if isinstance(frame, (str, bytes)):
                 return frame
             if frame is not None:
-                if not self._take_other(frame) and self._direct:
+                if not self._take_other(frame) and self._state is DIRECT:
                     return None
                 continue
             if self._lost:
@@ -176,23 +148,24 @@ class DirectReader(Reader, ABC):
 
     def _start(self, connection: Connection) -> None:
         try:
-            self._quieten_server()
-            if self._direct:
-                self._lighten_server()
-                self._let_go()
-        except Exception:
-            connection.fail()
-        if self._direct:
+            self.adapter.quieten()
+            if self._state is DIRECT:
+                self.adapter.slim()
+        except Exception as error:
+            self.adapter.note_misfit(describe(error), error)
+            self._hand_back()
+        if self._state is DIRECT:
+            connection.attempt(self._let_go)
             self._feed(connection)
-            return
-        super()._start(connection)
-        if self._lost:
-            self._close_soon(connection)
+        else:
+            super()._start(connection)
+            if self._lost:
+                self._close_soon(connection)
 
     def _let_go(self) -> None:
-        if self._held:
-            self._held = False
-            self._resume()
+        if self._paused:
+            self._paused = False
+            self.adapter.resume()
 
     def _feed(self, connection: Connection) -> None:  # noqa: PLR0912
         """Let the connection take what has come, as long as it can take more."""
@@ -255,9 +228,9 @@ class DirectReader(Reader, ABC):
             connection.attempt(self._refuse, connection, error)
 
     def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
-        self._held = True
+        self._paused = True
         connection.hub.spawn(self._go_on(connection, until))
-        self._pause()
+        self.adapter.pause()
 
     async def _go_on(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         try:
@@ -293,35 +266,45 @@ class DirectReader(Reader, ABC):
     def _leave_to_server(self, found: ControlFrame | Unusual) -> None:
         """Let the server have a close frame, or what is unusual and all that follows."""
         connection = self._connection
-        if not self._is_closing():
+        if not self.adapter.is_closing():
             self.writer.flush()  # the server may say its last
-        if self._is_closing():  # it would not parse, and minds having to answer
+        if self.adapter.is_closing():  # it would not parse, and minds having to answer
             if connection is not None:
                 connection.close("transport close")
             return
         if isinstance(found, ControlFrame):
-            self._give(found.wire)
+            self.adapter.give(found.wire)
             if connection is not None:  # the rest is between the client and the server
                 connection.close("transport close")
+        else:
+            self._hand_back()
+            if connection is not None:
+                super()._start(connection)
+
+    def _hand_back(self, state: State = HANDED_BACK) -> None:
+        """Leave it to the server what comes from now on, or, once CLOSED, its close frame alone."""
+        before, self._state = self._state, state
+        if before is not DIRECT:
             return
-        self._direct = False
-        self._receive_by(self._receive_from_server())
+        if state is CLOSED:
+            self._finder = CloseFinder()
+        else:
+            self._receive_by(self.adapter.receive)
         self._let_go()
-        self._pass_on(self._splitter.rest())
-        if connection is not None:
-            super()._start(connection)
+        if rest := self._splitter.rest():
+            self._pass_on(rest)
 
     def _pass_on(self, data: bytes) -> None:
         """Let the server's parser have bytes, and see to it that this has bounds."""
-        if self._is_closing():
+        if self.adapter.is_closing():
             return
         try:
             if self._finder is not None:
                 if close := self._finder.find(data):
-                    self._give(close)
+                    self.adapter.give(close)
                 return
             if self._may_pass(data):
-                self._give(data)
+                self.adapter.give(data)
                 self._look_at_server()
         except Exception:
             self._fail()
@@ -368,11 +351,6 @@ class DirectReader(Reader, ABC):
         self.writer.abort()
 
     def stop(self) -> None:
-        if self._lost or self._finder is not None:
-            return
-        if self._direct:
-            self._direct = False
-            self._finder = CloseFinder()
-            self._let_go()
-            self._pass_on(self._splitter.rest())
-        self._mute_server()
+        if not self._lost and self._state is not CLOSED:
+            self._hand_back(CLOSED)
+            self.adapter.mute()

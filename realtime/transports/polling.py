@@ -29,6 +29,7 @@ class PollingWriter(Writer):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._waiting: deque[Frames] = deque()
         self._buffered = 0
         self._poll: asyncio.Timeout | None = None
@@ -78,6 +79,7 @@ class PollingWriter(Writer):
         frames = list(self._waiting)
         self._waiting.clear()
         self._buffered = 0
+        self.tell_drained()
         return frames
 
     async def poll(self, until_gone: Callable[[], Awaitable[object]]) -> str | None:
@@ -119,6 +121,7 @@ class PollingWriter(Writer):
                 rest = Frames(first, tuple(others))
                 self._waiting.appendleft(rest)
                 self._buffered += rest.size
+        self.tell_drained()
         return engineio.SEPARATOR.join(parts) or engineio.PacketType.NOOP
 
 

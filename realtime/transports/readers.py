@@ -34,7 +34,8 @@ class Reader:
         self._connection: Connection | None = None
         self._receive_by(receive)
 
-    def _receive_by(self, receive: Receive) -> None:
+    def _receive_by(self, receive: Receive | None) -> None:
+        """Receive frames by that from now on; None where they do not come through ASGI."""
         self._receive = receive
         queue = getattr(receive, "__self__", None)
         self._queue = queue if isinstance(queue, asyncio.Queue) else None
@@ -43,6 +44,7 @@ class Reader:
         """Return the next frame, or None when the client is gone. Raises TooLarge."""
         if self._queue is not None:
             self._slow_down(self._queue.qsize())
+        assert self._receive is not None
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return None

@@ -6,28 +6,65 @@ from typing import TYPE_CHECKING, Any
 
 from channels.sessions import InstanceSessionWrapper
 
-from .on_daphne import DaphneReader, DaphneWriter, find_scheme
-from .on_uvicorn import UvicornReader, UvicornWriter
+from ..logs import describe
+from .adapters import Adapter
+from .on_daphne import DaphneAdapter, find_scheme, with_empty_frames
+from .on_uvicorn import UvicornAdapter, WsprotoAdapter
 from .readers import Reader
-from .writers import AsgiWriter, Spawn, Writer
+from .writers import AsgiWriter, Spawn
 
 if TYPE_CHECKING:
     from ..hub import Hub
+    from .readers import Receive
+
+ADAPTERS: tuple[type[Adapter], ...] = (UvicornAdapter, WsprotoAdapter, DaphneAdapter)
 
 
-def choose_writer(send: Any, spawn: Spawn) -> Writer:
-    """Return the fastest writer that fits the server behind an accepted WebSocket's `send`."""
+def open_reader(hub: Hub, receive: Receive, send: Any) -> Reader:
+    """
+    Return what reads from a WebSocket that was just accepted; its `writer` writes to it.
+
+    That is the server's own transport, where the server is known and ``DIRECT_IO`` allows it.
+    """
     send = _servers_own(send)
-    for writer in (UvicornWriter, DaphneWriter):
-        if writer.fits(send):
-            return writer(send, spawn)
-    return AsgiWriter(send, spawn)
+    if hub.settings.DIRECT_IO:
+        for kind in ADAPTERS:
+            if (reader := _attach(kind, hub, receive, send)) is not None:
+                return reader
+    return Reader(hub, receive, AsgiWriter(with_empty_frames(send), hub.spawn))
+
+
+def _attach(kind: type[Adapter], hub: Hub, receive: Receive, send: Any) -> Reader | None:
+    """Return what reads from a server's transport, or None for one that does not fit."""
+    try:
+        adapter = find_adapter(kind, send, hub.spawn)
+        if adapter is None:
+            return None
+        return kind.reader(hub, receive, adapter)
+    except Exception as error:  # of whatever the server has become
+        kind.note_misfit(describe(error), error)
+        return None
+
+
+def find_adapter(kind: type[Adapter], send: Any, spawn: Spawn) -> Adapter | None:
+    """Return an adapter of that kind for the server behind `send`, if it fits as a whole."""
+    protocol = kind.find_protocol(send)
+    if protocol is None:
+        return None
+    adapter = kind(protocol, spawn)
+    if misfit := adapter.find_misfit():
+        kind.note_misfit(misfit)
+        return None
+    return adapter
 
 
 def _servers_own(send: Any) -> Any:
     """Return the server's `send`: Channels' wrapper adds cookies to HTTP responses alone."""
     while isinstance(wrapper := getattr(send, "__self__", None), InstanceSessionWrapper):
-        send = wrapper.real_send
+        inner = getattr(wrapper, "real_send", None)
+        if inner is None:
+            break
+        send = inner
     return send
 
 
@@ -35,12 +72,3 @@ def complete_scheme(scope: dict[str, Any], send: Any) -> None:
     """Add a WebSocket's scheme to its scope where the server has left it out, as daphne does."""
     if "scheme" not in scope:
         scope["scheme"] = find_scheme(_servers_own(send))
-
-
-def choose_reader(hub: Hub, receive: Any, writer: Writer) -> Reader:
-    """Return the fastest reader that fits the server behind a WebSocket that was just accepted."""
-    if UvicornReader.fits(writer):
-        return UvicornReader(hub, receive, writer)
-    if DaphneReader.fits(writer):
-        return DaphneReader(hub, receive, writer)
-    return Reader(hub, receive, writer)

@@ -19,7 +19,7 @@ from ..protocol.jsontext import dumps
 from .frames import Frames
 from .readers import Reader, Receive
 from .requests import check_origin, parse_query
-from .servers import choose_reader, choose_writer, complete_scheme
+from .servers import complete_scheme, open_reader
 from .session import Session
 from .writers import POLICY_VIOLATION, Send, Writer
 
@@ -37,7 +37,7 @@ async def accept(hub: Hub, receive: Receive, send: Send) -> Reader | None:
     if (await receive())["type"] != "websocket.connect":
         return None
     await send({"type": "websocket.accept"})
-    return choose_reader(hub, receive, choose_writer(send, hub.spawn))
+    return open_reader(hub, receive, send)
 
 
 async def reject(

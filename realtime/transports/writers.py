@@ -13,11 +13,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .frames import Frames
 from .turns import current_turn
 from .unread import count_unconfirmed, has_hung_up
+
+if TYPE_CHECKING:
+    from .adapters import Adapter
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
@@ -37,7 +40,11 @@ CLOSE_TIMEOUT = 5.0
 class Writer(ABC):
     """Where a connection's frames go. `buffered` is about the bytes that have not left yet."""
 
-    __slots__ = ()
+    __slots__ = ("_drained",)
+
+    def __init__(self) -> None:
+        # What `drain` waits for, while anybody does.
+        self._drained: asyncio.Event | None = None
 
     @property
     @abstractmethod
@@ -71,9 +78,20 @@ class Writer(ABC):
         """Take note of what the server itself has written, where `exceeds` would not know of it."""
 
     async def drain(self) -> None:
-        """Wait until little waits."""
-        while self.buffered > HIGH_WATER:
-            await asyncio.sleep(0.005)
+        """Wait until little waits. Nothing is done meanwhile: `tell_drained` ends it."""
+        while self.exceeds(HIGH_WATER):
+            await self._until_told()
+
+    async def _until_told(self) -> None:
+        if self._drained is None:
+            self._drained = asyncio.Event()
+        await self._drained.wait()
+
+    def tell_drained(self) -> None:
+        """Let those look again who wait in `drain`: less may be waiting, or nothing any more."""
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
 
     def has_hung_up(self) -> bool:
         """Tell whether the client is known to be gone, though nobody reads from it."""
@@ -100,6 +118,7 @@ class AsgiWriter(Writer):
     __slots__ = ("_buffered", "_over", "_send", "_spawn", "_task", "_waiting")
 
     def __init__(self, send: Send, spawn: Spawn) -> None:
+        super().__init__()
         self._send = send
         self._spawn = spawn
         self._waiting: deque[dict[str, Any]] = deque()
@@ -130,6 +149,7 @@ class AsgiWriter(Writer):
         self._over = True
         self._waiting.clear()
         self._buffered = 0
+        self.tell_drained()
 
     async def closed(self) -> None:
         await finished(self._task)
@@ -148,6 +168,8 @@ class AsgiWriter(Writer):
                 message = self._waiting.popleft()
                 await self._send(message)
                 self._buffered -= len(message.get("text") or message.get("bytes") or b"")
+                if self._buffered <= HIGH_WATER:
+                    self.tell_drained()
         except Exception:  # the client is gone: whoever reads from it is told so
             self._forget()
         finally:
@@ -155,11 +177,17 @@ class AsgiWriter(Writer):
 
 
 class TransportWriter(Writer):
-    """Writes to a server's own transport; what comes in one turn of the loop leaves together."""
+    """
+    Writes to a server's own transport; what comes in one turn of the loop leaves together.
 
-    __slots__ = ("_given", "_size", "_turn", "_waiting")
+    The `adapter` knows that transport.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_given", "_size", "_turn", "_waiting", "adapter")
+
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__()
+        self.adapter = adapter
         self._turn = current_turn()
         self._waiting: list[bytes] = []
         self._size = 0
@@ -181,21 +209,13 @@ class TransportWriter(Writer):
         return self._size + self._given
 
     def look(self) -> None:
-        self._given = self._unsent()
+        self._given = self.adapter.unsent()
 
     def has_hung_up(self) -> bool:
-        return has_hung_up(self._descriptor())
+        return has_hung_up(self.adapter.descriptor())
 
     def is_undelivered(self) -> bool:
-        return self.buffered > 0 or count_unconfirmed(self._descriptor()) > 0
-
-    @abstractmethod
-    def _descriptor(self) -> int:
-        """The socket's file descriptor, or -1 where there is none."""
-
-    @abstractmethod
-    def _unsent(self) -> int:
-        """How many bytes the transport could not send yet."""
+        return self.buffered > 0 or count_unconfirmed(self.adapter.descriptor()) > 0
 
     def write(self, frames: Frames) -> None:
         wire = frames.wire or frames.make_wire()
@@ -212,23 +232,35 @@ class TransportWriter(Writer):
             self._given += self._size
             self._waiting, self._size = [], 0
             try:
-                self._put(waiting)
+                self.adapter.put(waiting)
             except Exception:  # who knows how much of it has left
                 self.abort()
                 raise
 
-    def _forget(self) -> None:
+    async def _until_told(self) -> None:
+        if self._waiting:  # it is with the transport two turns of the loop from now
+            await asyncio.sleep(0)
+        else:
+            self.adapter.ask_for_drained()
+            await super()._until_told()
+
+    def close(self, code: int, reason: str) -> None:
+        self.flush()
+        self.adapter.close(code, reason)
+
+    def abort(self) -> None:
         self._waiting.clear()
         self._size = 0
+        self.adapter.abort()
 
-    def _cut_unless_sent(self) -> None:
-        """Let a transport that closes not wait for ever until the client has read its last."""
-        if self._unsent():
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.abort)
+    def pause_reading(self) -> None:
+        self.adapter.slow_down()
 
-    @abstractmethod
-    def _put(self, data: list[bytes]) -> None:
-        """Give bytes to the transport."""
+    def resume_reading(self) -> None:
+        self.adapter.speed_up()
+
+    async def closed(self) -> None:
+        await self.adapter.closed()
 
 
 async def finished(task: asyncio.Task[Any] | None) -> None:

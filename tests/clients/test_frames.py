@@ -10,7 +10,13 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from tests.clients.wire import DEADLINE, DeafClient, Wire, engine_path, open_socket, text_frame
-from tests.live import LiveServer
+from tests.live import INDIRECT_KINDS, KINDS, LiveServer
+
+
+@pytest.fixture(params=[*KINDS, *INDIRECT_KINDS])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of server in turn, and those that are used through ASGI."""
+    return str(request.param)
 
 
 def echo(number: int, text: str = "") -> str:

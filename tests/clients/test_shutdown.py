@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.wire import Polling, closed, http_client, open_socket, websocket
 from tests.conftest import ServerFactory
-from tests.live import EVERY_KIND, PLAIN_ASGI_KINDS, LiveServer
+from tests.live import EVERY_KIND, LiveServer
 from tests.processes import CLEAN_EXITS
 
 pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
@@ -71,8 +71,7 @@ async def test_with_clients_of_every_transport(server: LiveServer) -> None:
         assert server.log.count("lab left") == 4
         for connection in (wire.connection, other.connection, plain):
             close, _ = await closed(connection)
-            codes = (1000,) if server.kind in PLAIN_ASGI_KINDS else (1001, 1012)
-            assert close.code in codes, close
+            assert close.code in (server.close_code(1001), 1012), close
         # Not with CLOSE: after that, python-socketio's client does not come back.
         response = await waiting
         assert response.text != "1"

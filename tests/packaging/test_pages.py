@@ -258,7 +258,7 @@ def serving(site: Site, server: str) -> Iterator[tuple[LiveProcess, Nginx]]:
     port = free_port()
     if program != "python":
         arguments = ["-m", program, *arguments]
-    arguments = [re.sub(r"8001$", str(port), argument) for argument in arguments]
+    arguments = [re.sub(r"\b8001\b", str(port), argument) for argument in arguments]
     if server == "runserver":
         arguments.append("--noreload")  # one process, which ends when it is told
     command = [sys.executable, *arguments]

@@ -97,11 +97,14 @@ class LabConsumer(NamespaceConsumer):
 
     @event
     async def writer(self) -> str:
-        return type(self._socket.connection.writer).__name__
+        """By what it is written: an adapter of the server, or through ASGI."""
+        writer = self._socket.connection.writer
+        return type(getattr(writer, "adapter", writer)).__name__
 
     @event
     async def reader(self) -> str:
-        transport = self._socket.connection.writer.transport  # type: ignore[attr-defined]
+        """What has the place of the server's protocol."""
+        transport = self._socket.connection.writer.adapter.transport  # type: ignore[attr-defined]
         of_asyncio = hasattr(transport, "get_protocol")
         protocol = transport.get_protocol() if of_asyncio else transport.protocol
         return type(protocol).__name__

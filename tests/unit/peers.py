@@ -112,12 +112,15 @@ class Line(ABC):
 class Transport(asyncio.Transport, Line):
     """An asyncio transport without a socket, as strict as uvloop's."""
 
+    server = ("127.0.0.1", 1)
+
     def __init__(self, protocol: Any) -> None:
         asyncio.Transport.__init__(self)
         Line.__init__(self)
         self.protocol = protocol
         self.unread = 0
         self.paused = False
+        self._high, self._behind = 64 * 1024, False
         self.closing = False
         self._losing = False
         self._eof = False
@@ -146,6 +149,9 @@ class Transport(asyncio.Transport, Line):
     def read_all(self) -> None:
         """Let the client read what waits for it."""
         self.reads, self.unread = True, 0
+        if self._behind:
+            self._behind = False
+            self.protocol.resume_writing()
         if self.closing:
             self.lose_soon(None)
 
@@ -164,7 +170,7 @@ class Transport(asyncio.Transport, Line):
     # What a server does
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
+        return {"peername": ("127.0.0.1", 1), "sockname": self.server}.get(name, default)
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -186,6 +192,17 @@ class Transport(asyncio.Transport, Line):
         self.written += data
         if not self.reads:
             self.unread += len(data)
+        self._look_if_behind()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self._high = high
+        self._look_if_behind()
+
+    def _look_if_behind(self) -> None:
+        if self.unread > self._high and not self._behind:
+            self._behind = True
+            self.protocol.pause_writing()
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._losing else self.unread
@@ -325,6 +342,7 @@ class TwistedTransport(tcp.Connection, Line):
 class Peer(ABC):
     """A client whose bytes a test gives to a server's protocol."""
 
+    application: Any
     server: Any
     transport: Any
 
@@ -364,6 +382,7 @@ class UvicornPeer(Peer):
     transport: Transport
 
     def __init__(self, application: Any) -> None:
+        self.application = application
         config = Config(application, ws_per_message_deflate=False, ws_ping_interval=None)
         config.load()
         self.server = self.kind(config, ServerState(), {})
@@ -397,6 +416,7 @@ class DaphnePeer(Peer):
         def serve(scope: Any, receive: Any, send: Any) -> Any:
             return application(scope, receive, send)
 
+        self.application = application
         server = Server(serve, endpoints=["none"])
         server.connections = {}
         factory = WebSocketFactory(server, server="daphne")

@@ -58,8 +58,17 @@ class Probe:
 class SlowWriter(MemoryWriter):
     """A writer whose client has read all but `buffered` bytes."""
 
-    buffered = 0
     aborted = False
+    _unread = 0
+
+    @property
+    def buffered(self) -> int:
+        return self._unread
+
+    @buffered.setter
+    def buffered(self, size: int) -> None:
+        self._unread = size
+        self.tell_drained()
 
     def abort(self) -> None:
         self.aborted = True

@@ -1,10 +1,18 @@
-"""Equal parts of many requests are kept once."""
+"""Equal headers of many requests are kept once, and nothing is that could be written into."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pytest
+
+from realtime.asgi import Realtime
+from realtime.hub import Hub
 from realtime.transports.alike import share
+from realtime.transports.connection import Connection
+
+from .peers import PEERS, Peer
 
 
 def new_scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
@@ -21,7 +29,7 @@ def test_scopes_stay_equal_and_share_what_they_have_alike() -> None:
     for scope in (first, second):
         share(scope)
         assert scope == new_scope(*headers)
-    assert first["asgi"] is second["asgi"]
+    assert first["asgi"] is not second["asgi"]
     assert first["headers"][0] is second["headers"][0]
     assert first["headers"] is not second["headers"]
 
@@ -45,8 +53,58 @@ def test_long_values_are_not_kept_for_others() -> None:
     assert first["headers"][0] is not second["headers"][0]
 
 
-def test_different_descriptions_stay_different() -> None:
-    scopes = [{"asgi": {"version": str(number)}, "headers": []} for number in range(40)]
+def test_headers_that_can_be_written_into_are_not_shared() -> None:
+    scopes = [{"headers": [[bytearray(b"host"), bytearray(b"a")]]} for _ in range(2)]
     for scope in scopes:
         share(scope)
-    assert [scope["asgi"]["version"] for scope in scopes] == [str(number) for number in range(40)]
+    first, second = (scope["headers"][0] for scope in scopes)
+    first[1].extend(b"b")
+    assert tuple(second) == (b"host", b"a")
+
+
+# The scopes of servers
+
+IMMUTABLE = (str, bytes, int, float, bool, type(None), frozenset)
+
+
+def mutable_parts(value: Any, path: str = "scope") -> Iterator[tuple[str, Any]]:
+    """Yield what can be changed in a scope, and where it is."""
+    if isinstance(value, IMMUTABLE):
+        return
+    if not isinstance(value, tuple):
+        yield path, value
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from mutable_parts(each, f"{path}[{name!r}]")
+    elif isinstance(value, (list, tuple, set)):
+        for number, each in enumerate(value):
+            yield from mutable_parts(each, f"{path}[{number}]")
+
+
+async def connect_two(kind: str, way: str, hub: Hub) -> tuple[list[Peer], list[Connection]]:
+    """Connect two clients of a server, who send the same."""
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+    application = Realtime(nothing)
+    peers = [PEERS[kind](application) for _ in range(2)]
+    for peer in peers:
+        await (peer.connect() if way == "Socket.IO" else peer.connect_plain())
+    return peers, list(hub.connections.values())
+
+
+@pytest.mark.parametrize("way", ["Socket.IO", "plain"])
+@pytest.mark.parametrize("kind", PEERS)
+async def test_no_client_writes_into_the_scope_of_another(kind: str, way: str, hub: Hub) -> None:
+    peers, (first, second) = await connect_two(kind, way, hub)
+    parts = {id(part): path for path, part in mutable_parts(first.scope)}
+    shared = [path for path, part in mutable_parts(second.scope) if id(part) in parts]
+    assert not shared
+    assert {"scope", "scope['asgi']", "scope['headers']"} <= set(parts.values())
+    for part in ("asgi", "extensions", "state"):
+        if part in first.scope:
+            first.scope[part]["written"] = True
+            assert "written" not in second.scope[part]
+    for peer in peers:
+        peer.transport.fail(ConnectionResetError())
+    await peers[0].until(lambda: not hub.connections)

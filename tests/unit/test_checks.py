@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import daphne
 import pytest
-from django.core.checks import CheckMessage, run_checks
+from django.core.checks import INFO, CheckMessage, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connections
@@ -20,6 +21,7 @@ from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
 from realtime.checks.installation import check_logins
+from realtime.transports import adapters
 
 from .conftest import NAMESPACES, Serve
 
@@ -413,3 +415,43 @@ def test_functions_of_a_site_that_will_do(settings: Settings) -> None:
         "ERROR_ACK": "tests.site.errors.node_style",
     }
     assert found() == []
+
+
+@pytest.mark.parametrize("package", ["daphne", "autobahn", "twisted", "uvicorn", "websockets"])
+@pytest.mark.parametrize("given", ["0.1.0", "9999.0"], ids=["older", "newer"])
+def test_a_server_that_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, package: str, given: str
+) -> None:
+    installed = adapters.version
+    monkeypatch.setattr(
+        adapters, "version", lambda name: given if name == package else installed(name)
+    )
+    adapters.find_unknown.cache_clear()
+    (message,) = found()
+    server = "uvicorn" if package in ("uvicorn", "websockets") else "daphne"
+    assert (message.id, message.level) == ("realtime.I002", INFO)
+    assert f"{package} {given} is not known" in message.msg
+    assert server in message.msg
+    assert "DIRECT_IO" in (message.hint or "")
+    settings.REALTIME = {"NAMESPACES": NAMESPACES, "DIRECT_IO": False}
+    assert found() == []
+
+
+@pytest.mark.parametrize("package", ["daphne", "uvicorn", "websockets", "wsproto"])
+def test_a_server_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    installed = adapters.version
+
+    def version(name: str) -> str:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(adapters, "version", version)
+    adapters.find_unknown.cache_clear()
+    assert found() == []
+
+
+@pytest.fixture(autouse=True)
+def _versions_are_found_anew() -> Iterator[None]:
+    yield
+    adapters.find_unknown.cache_clear()

@@ -218,7 +218,7 @@ async def test_a_consumer_that_cannot_be_made(
 async def test_a_client_that_ends_and_reads_nothing(
     peer: Peer, connection: Connection, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("writers", "on_uvicorn"):
+    for module in ("adapters", "on_uvicorn"):
         monkeypatch.setattr(f"realtime.transports.{module}.CLOSE_TIMEOUT", 0.01)
     monkeypatch.setattr("realtime.transports.direct.DISCONNECT_GRACE", 0.01)
     peer.transport.reads = False

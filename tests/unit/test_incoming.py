@@ -14,7 +14,7 @@ from websockets.utils import apply_mask
 
 from realtime.exceptions import TooLarge
 from realtime.transports.incoming import CloseFinder, ControlFrame, FrameSplitter, Unusual
-from realtime.transports.masking import unmask, unmask_in_python
+from realtime.transports.masking import choose, unmask, unmask_in_python
 
 LIMIT = 70_000
 
@@ -70,6 +70,28 @@ def test_frames_come_whole_in_order_however_they_are_cut(frames: list[Any], data
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))
 def test_masks(data: bytes, mask: bytes) -> None:
     assert unmask_in_python(data, mask) == unmask(data, mask) == apply_mask(data, mask)
+
+
+def _refuses(data: bytes, mask: bytes) -> bytes:
+    raise TypeError("the test has changed this")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        _refuses,
+        lambda data: data,
+        lambda data, mask: data,
+        lambda data, mask: memoryview(unmask_in_python(data, mask)),
+        None,
+    ],
+)
+def test_a_function_of_websockets_that_has_changed(
+    monkeypatch: pytest.MonkeyPatch, changed: Any
+) -> None:
+    assert choose() is not unmask_in_python
+    monkeypatch.setattr("websockets.speedups.apply_mask", changed)
+    assert choose() is unmask_in_python
 
 
 def test_a_frame_that_comes_byte_by_byte() -> None:

@@ -254,7 +254,7 @@ def test_a_connection_ends_with_its_transport(
     serve(Talker, INBOX_EVENTS=INBOX_EVENTS, OUTBOX_BYTES=OUTBOX_BYTES, MAX_PAYLOAD=MAX_PAYLOAD)
     for module in ("sockets", "transports.direct"):
         monkeypatch.setattr(f"realtime.{module}.DISCONNECT_GRACE", SOON)
-    for module in ("writers", "on_uvicorn"):
+    for module in ("adapters", "on_uvicorn"):
         monkeypatch.setattr(f"realtime.transports.{module}.CLOSE_TIMEOUT", SOON)
     machine = type("Machine", (Conversation,), {"kind": kind, "plain": plain})
     run_state_machine_as_test(

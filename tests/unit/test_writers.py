@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
-from channels.sessions import InstanceSessionWrapper
 
 from realtime.hub import Hub
 from realtime.transports import on_uvicorn
 from realtime.transports.frames import Frames
-from realtime.transports.on_daphne import DaphneWriter
-from realtime.transports.on_uvicorn import UvicornWriter
-from realtime.transports.servers import choose_writer
-from realtime.transports.writers import GOING_AWAY, HIGH_WATER, AsgiWriter
+from realtime.transports.on_daphne import DaphneAdapter
+from realtime.transports.on_uvicorn import WsprotoAdapter
+from realtime.transports.writers import GOING_AWAY, HIGH_WATER, AsgiWriter, TransportWriter
 
 from .probes import DEADLINE
 
@@ -53,8 +50,7 @@ async def until(check: Callable[[], object]) -> None:
 
 
 async def test_frames_leave_in_order(hub: Hub, server: Server) -> None:
-    writer = choose_writer(server.send, hub.spawn)
-    assert isinstance(writer, AsgiWriter)
+    writer = AsgiWriter(server.send, hub.spawn)
     writer.write(Frames("one", (b"two", b"")))
     writer.write(Frames("three"))
     assert writer.buffered == len("onetwothree")
@@ -158,14 +154,16 @@ class WSProtocol(Server):
 
 
 @pytest.fixture
-async def uvicorn(monkeypatch: pytest.MonkeyPatch) -> WSProtocol:
-    monkeypatch.setattr(WSProtocol, "__module__", "uvicorn.protocols.websockets.wsproto_impl")
+async def uvicorn() -> WSProtocol:
     return WSProtocol()
 
 
+def uvicorn_writer(hub: Hub, protocol: WSProtocol) -> TransportWriter:
+    return TransportWriter(WsprotoAdapter(protocol, hub.spawn))
+
+
 async def test_frames_of_one_turn_leave_in_one_write(hub: Hub, uvicorn: WSProtocol) -> None:
-    writer = choose_writer(uvicorn.send, hub.spawn)
-    assert isinstance(writer, UvicornWriter)
+    writer = uvicorn_writer(hub, uvicorn)
     writer.write(Frames("a"))
     writer.write(Frames("b", (b"",)))
     assert writer.buffered == 3 + 3 + 2
@@ -176,7 +174,7 @@ async def test_frames_of_one_turn_leave_in_one_write(hub: Hub, uvicorn: WSProtoc
 
 
 async def test_a_close_leaves_after_what_was_written(hub: Hub, uvicorn: WSProtocol) -> None:
-    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    writer = uvicorn_writer(hub, uvicorn)
     writer.write(Frames("last"))
     writer.close(GOING_AWAY, "bye")
     assert uvicorn.transport.written == [b"\x81\x04last"]
@@ -193,13 +191,13 @@ async def test_a_client_that_does_not_answer_the_close_is_cut(
     monkeypatch.setattr(on_uvicorn, "CLOSE_TIMEOUT", 0.01)
     if not sends:
         uvicorn.gate.clear()
-    UvicornWriter(uvicorn.send, hub.spawn).close(GOING_AWAY, "bye")
+    uvicorn_writer(hub, uvicorn).close(GOING_AWAY, "bye")
     await until(lambda: uvicorn.transport.aborted)
     assert len(uvicorn.sent) == sends
 
 
 async def test_nothing_is_written_to_a_transport_that_closes(hub: Hub, uvicorn: WSProtocol) -> None:
-    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    writer = uvicorn_writer(hub, uvicorn)
     writer.write(Frames("late"))
     uvicorn.transport.closing = True
     await sent()
@@ -208,7 +206,7 @@ async def test_nothing_is_written_to_a_transport_that_closes(hub: Hub, uvicorn: 
 
 
 async def test_messages_of_a_turn_leave_in_one_write_each(hub: Hub, uvicorn: WSProtocol) -> None:
-    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    writer = uvicorn_writer(hub, uvicorn)
     for turn in ("a", "b"):
         writer.write(Frames(turn))
         writer.write(Frames(turn))
@@ -217,7 +215,7 @@ async def test_messages_of_a_turn_leave_in_one_write_each(hub: Hub, uvicorn: WSP
 
 
 async def test_an_abort_forgets_what_was_written_last(hub: Hub, uvicorn: WSProtocol) -> None:
-    writer = UvicornWriter(uvicorn.send, hub.spawn)
+    writer = uvicorn_writer(hub, uvicorn)
     writer.write(Frames("last"))
     writer.abort()
     assert writer.buffered == 0
@@ -228,13 +226,12 @@ async def test_an_abort_forgets_what_was_written_last(hub: Hub, uvicorn: WSProto
 async def test_a_transport_that_fails_keeps_no_other_from_sending(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WSProtocol, "__module__", "uvicorn.protocols.websockets.wsproto_impl")
     broken, sound = WSProtocol(), WSProtocol()
     monkeypatch.delattr(broken.transport, "written")
     reported: list[dict[str, Any]] = []
     hub.loop.set_exception_handler(lambda _, context: reported.append(context))
     for protocol in (broken, sound):
-        UvicornWriter(protocol.send, hub.spawn).write(Frames("a"))
+        uvicorn_writer(hub, protocol).write(Frames("a"))
     await sent()
     assert sound.transport.written == [b"\x81\x01a"]
     assert isinstance(reported[0]["exception"], AttributeError)
@@ -283,22 +280,17 @@ class DaphneProtocol:
         self.transport = TwistedTransport()
         self.closed_with: list[tuple[int, bytes, bytes]] = []
 
-    def handle_reply(self, message: dict[str, Any]) -> None: ...
-
     def sendCloseFrame(self, code: int, reasonUtf8: bytes) -> None:  # noqa: N803
         self.closed_with.append((code, reasonUtf8, self.transport.sent))
 
 
 @pytest.fixture
-async def daphne(monkeypatch: pytest.MonkeyPatch) -> DaphneProtocol:
-    monkeypatch.setattr(DaphneProtocol, "__module__", "daphne.ws_protocol")
+async def daphne() -> DaphneProtocol:
     return DaphneProtocol()
 
 
-def daphne_writer(hub: Hub, protocol: DaphneProtocol) -> DaphneWriter:
-    writer = choose_writer(partial(DaphneProtocol.handle_reply, protocol), hub.spawn)
-    assert isinstance(writer, DaphneWriter)
-    return writer
+def daphne_writer(hub: Hub, protocol: DaphneProtocol) -> TransportWriter:
+    return TransportWriter(DaphneAdapter(protocol, hub.spawn))
 
 
 async def test_daphne_sends_at_the_end_of_a_turn(hub: Hub, daphne: DaphneProtocol) -> None:
@@ -349,31 +341,3 @@ async def test_daphne_closes_after_what_was_written(hub: Hub, daphne: DaphneProt
     writer.write(Frames("a"))
     writer.close(GOING_AWAY, "bye")
     assert daphne.closed_with == [(GOING_AWAY, b"bye", b"\x81\x01a")]
-
-
-# Which one
-
-
-def protocol_of(module: str, **attributes: Any) -> Any:
-    """Return an object of a class of that module, as a server's protocol."""
-    return type("WebSocketProtocol", (), {"__module__": module, **attributes})()
-
-
-async def test_a_changed_server_is_served_through_asgi(hub: Hub, uvicorn: WSProtocol) -> None:
-    del uvicorn.transport
-    assert isinstance(choose_writer(uvicorn.send, hub.spawn), AsgiWriter)
-    for protocol in (
-        protocol_of("daphne.ws_protocol"),
-        protocol_of("daphne.ws_protocol", transport=Transport()),
-        protocol_of("somebody.elses", transport=Transport()),
-    ):
-        send = partial(Server.send, protocol)
-        assert not DaphneWriter.fits(send)
-        assert isinstance(choose_writer(send, hub.spawn), AsgiWriter)
-    assert not DaphneWriter.fits(partial(Server.send))
-
-
-async def test_a_server_is_found_behind_session_middleware(hub: Hub, uvicorn: WSProtocol) -> None:
-    scope = {"type": "websocket", "cookies": {}}
-    wrapper = InstanceSessionWrapper(scope, uvicorn.send)
-    assert isinstance(choose_writer(wrapper.send, hub.spawn), UvicornWriter)

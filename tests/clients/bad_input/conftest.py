@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.wire import Wire, http_client, open_socket
 from tests.conftest import ServerFactory
-from tests.live import PLAIN_ASGI_KINDS, LiveServer
+from tests.live import LiveServer
 
 MEBIBYTE = 1024 * 1024
 MAX_PAYLOAD = 1_000_000
@@ -23,11 +23,6 @@ PLACEHOLDER = '{"_placeholder":true,"num":0}'
 
 # How long the witness may wait for an answer while the server is busy with somebody else.
 PATIENCE = 5.0
-
-
-def code_on(kind: str, code: int) -> int:
-    """Return a close code as a server tells it: of ours, some servers take no other than 1000."""
-    return 1000 if kind in PLAIN_ASGI_KINDS else code
 
 
 def fill(head: str, unit: str, tail: str, size: int = MAX_PAYLOAD) -> str:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.clients.bad_input.conftest import MAX_FIRST, MAX_PAYLOAD, code_on, fill
+from tests.clients.bad_input.conftest import MAX_FIRST, MAX_PAYLOAD, fill
 from tests.clients.test_plain_websocket import connected
 from tests.clients.wire import Polling, open_socket, open_wire
 from tests.live import EVERY_LOOP_KIND, LiveServer
@@ -27,7 +27,7 @@ async def test_nothing_is_kept_before_the_first_namespace(
             await wire.send(fill(head + '["a",', "[],", "0]", size), bytes(size))
         code, _ = await wire.closed()
         # A server that resets the connection can lose its own close frame.
-        expected = code_on(server.kind, 1002 if size <= MAX_FIRST else 1009)
+        expected = server.close_code(1002 if size <= MAX_FIRST else 1009)
         assert code in ((expected,) if size <= MAX_FIRST else (expected, 1006))
 
 

@@ -85,7 +85,7 @@ async def test_websocket_after_the_upgrade(calm: LiveServer, polling: Polling) -
         await wire.send("5", "40")
         sid_of(await wire.receive())
         async with probe(calm, polling) as late:
-            assert await late.closed() == (POLICY_VIOLATION, [])
+            assert await late.closed() == (calm.close_code(POLICY_VIOLATION), [])
         assert await wire.receive() == '42["auth",{}]'
         await wire.send('42["message","hello"]')
         assert await wire.receive() == '42["message-back","hello"]'
@@ -95,7 +95,7 @@ async def test_websocket_beside_one_that_probes(calm: LiveServer, polling: Polli
     async with probe(calm, polling) as wire:
         await probed(wire)
         async with probe(calm, polling) as second:
-            assert await second.closed() == (POLICY_VIOLATION, [])
+            assert await second.closed() == (calm.close_code(POLICY_VIOLATION), [])
         await wire.send("5", "40")
         sid_of(await wire.receive())
 
@@ -106,7 +106,7 @@ async def test_two_websockets_before_either_probes(calm: LiveServer, polling: Po
         await wire.send("5", "40")
         sid_of(await wire.receive())
         await second.send("2probe", "5")
-        assert await second.closed() == (POLICY_VIOLATION, [])
+        assert await second.closed() == (calm.close_code(POLICY_VIOLATION), [])
         assert await wire.receive() == '42["auth",{}]'
         await wire.send('42["message","hello"]')
         assert await wire.receive() == '42["message-back","hello"]'
@@ -115,7 +115,7 @@ async def test_two_websockets_before_either_probes(calm: LiveServer, polling: Po
 async def test_websocket_of_a_session_that_began_on_one(calm: LiveServer) -> None:
     async with open_wire(calm) as wire:
         async with open_wire(calm, sid=wire.handshake["sid"]) as second:
-            assert await second.closed() == (POLICY_VIOLATION, [])
+            assert await second.closed() == (calm.close_code(POLICY_VIOLATION), [])
         await wire.send("40")
         sid_of(await wire.receive())
 
