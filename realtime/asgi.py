@@ -27,7 +27,6 @@ from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
 from .transports.session import Session
-from .transports.writers import Writer
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -124,7 +123,7 @@ class Realtime:
         if hub.closing:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
-            return websocket.serve(hub, scope, receive, send, _start_session)
+            return websocket.serve(hub, scope, receive, send, identify)
         if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
             scope, namespace
         ):
@@ -165,10 +164,6 @@ class Realtime:
                 namespace=namespace,
                 served_by="the site's own route" if self.routers else "realtime",
             )
-
-
-async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
-    return Session(hub, await identify(hub, scope), writer)
 
 
 def _ensure_hub() -> Hub:

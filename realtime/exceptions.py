@@ -152,10 +152,13 @@ class HandshakeError(RealtimeError):
     An Engine.IO request that is refused, with the codes of the reference server.
 
     ``code`` is 0 to 5, ``status`` the HTTP status, ``message`` what the client is told;
-    ``close_code`` ends a WebSocket that is open already.
+    ``close_code`` ends a WebSocket that is open already. It may try again after ``retry_after``
+    seconds, where that is not None.
     """
 
     close_code = 1008
+    status = 400
+    retry_after: int | None = None
 
     MESSAGES = {
         0: "Transport unknown",
@@ -172,7 +175,8 @@ class HandshakeError(RealtimeError):
     def __init__(self, code: int, message: str = "") -> None:
         self.code = code
         self.message = message or self.MESSAGES[code]
-        self.status = 403 if code == self.FORBIDDEN else 400
+        if code == self.FORBIDDEN:
+            self.status = 403
         super().__init__(self.message)
 
 
@@ -184,13 +188,18 @@ class TooManyConnections(HandshakeError):
 
 
 class ServerUnavailable(HandshakeError):
-    """A client whose session cannot be looked up, since the database or a backend fails."""
+    """
+    A client whose session cannot be looked up now, since the database or a backend fails.
 
-    close_code = 1011
+    It may try again after ``retry_after`` seconds.
+    """
+
+    close_code = 1013
+    status = 503
+    retry_after = 5
 
     def __init__(self) -> None:
-        super().__init__(self.BAD_REQUEST, "server error")
-        self.status = 503
+        super().__init__(self.BAD_REQUEST, "try again later")
 
 
 class ProtocolError(RealtimeError, ValueError):

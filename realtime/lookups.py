@@ -16,6 +16,10 @@ from .threads import Result, Threads, with_connections
 # Threads for lookups. There are more while the database is slow, or some of them are stuck.
 SIZE = 4
 
+# After so many seconds in one call a thread is taken for stuck, on a connection that has gone
+# silent, and another one may take its place.
+GIVE_UP_AFTER = 15.0
+
 # How long a thread keeps its connection while it has nothing to look up, and how long before it
 # looks whether to keep it otherwise.
 LINGER = 0.1
@@ -44,49 +48,79 @@ class Question(NamedTuple):
     answer: asyncio.Future[Any]
 
 
-class Gathered:
-    """Items that wait for a call of one function."""
+class LookupGivenUp(Exception):
+    """Nothing was found, since nobody looks any more: the hub ends."""
 
-    def __init__(self, function: Together) -> None:
+
+class Batch:
+    """Questions that share one call; `begun` tells whether that has been made."""
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+        self.begun = False
+
+    def answer(self, answers: list[Any]) -> None:
+        """Tell those who still wait; an exception is raised for the one who has asked."""
+        for question, answer in zip(self.questions, answers, strict=True):
+            if question.answer.done():
+                continue
+            if isinstance(answer, BaseException):
+                question.answer.set_exception(answer)
+            else:
+                question.answer.set_result(answer)
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for ever, whatever the task that was to answer has ended with."""
+        error = LookupGivenUp() if task.cancelled() else task.exception() or LookupGivenUp()
+        self.answer([error] * len(self.questions))
+
+
+class Gathered:
+    """What waits for calls of one function, which begin `interval` seconds after each other."""
+
+    def __init__(
+        self, function: Together, interval: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._function = function
+        self._interval = interval
+        self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: list[Question] = []
-        self._open: set[asyncio.Future[Any]] = set()
+        self._last = Batch()
+        self._last.begun = True
         self._next = 0.0
 
-    def add(self, question: Question) -> bool:
-        """Let it wait; return whether another call is needed for those who wait."""
-        self._open.add(question.answer)
-        question.answer.add_done_callback(self._open.discard)
+    def add(self, question: Question) -> Batch | None:
+        """Let it wait; return a batch for which there is no call yet, if it is in a new one."""
         with self._lock:
-            self._waiting.append(question)
-            return len(self._waiting) % TOGETHER == 1
+            is_new = self._last.begun or len(self._last.questions) == TOGETHER
+            if is_new:
+                self._last = Batch()
+            self._last.questions.append(question)
+            return self._last if is_new else None
 
     def pause(self) -> float:
         """Return how many seconds from now the next call is to be made."""
-        now = time.monotonic()
+        now = self._clock()
         at = max(now, self._next)
-        self._next = at + GATHER
+        self._next = at + self._interval
         return at - now
 
-    def call(self) -> list[tuple[Question, Any]]:
-        """Return answers to those who wait, and who still want one."""
+    def call(self, batch: Batch) -> list[Any]:
+        """Return the answers for a batch. It blocks, and raises nothing."""
         with self._lock:
-            taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-        taken = [question for question in taken if not question.answer.cancelled()]
-        if not taken:
-            return []
+            batch.begun = True
+        wanted = [not question.answer.done() for question in batch.questions]
+        items = [each.item for each, want in zip(batch.questions, wanted, strict=True) if want]
+        if not items:
+            return [None] * len(wanted)
         try:
-            answers = _call(self._function, [question.item for question in taken])
+            found = _call(self._function, items)
+            if len(found) != len(items):
+                raise RuntimeError(f"{self._function!r} found {len(found)} of {len(items)} items")
         except BaseException as error:  # of the site's own classes, too
-            answers = [error] * len(taken)
-        return list(zip(taken, answers, strict=True))
-
-    def called(self, task: asyncio.Task[None]) -> None:
-        """Let nobody wait for ever after a call that has been given up."""
-        if task.cancelled() or task.exception() is not None:
-            for answer in list(self._open):
-                answer.cancel()
+            return [error] * len(wanted)
+        answers = iter(found)
+        return [next(answers) if want else None for want in wanted]
 
 
 class Lookups:
@@ -100,11 +134,17 @@ class Lookups:
     the connection broken is made again with a new one.
     """
 
-    def __init__(self, spawn: Spawn, most: int) -> None:
+    def __init__(self, spawn: Spawn, most: int, *, gather: float = GATHER) -> None:
         self._spawn = spawn
+        self._gather = gather
         self._gathered: dict[Together, Gathered] = {}
         self.threads = Threads(
-            "realtime-lookup", size=min(SIZE, most), most=most, linger=LINGER, rest=_rest
+            "realtime-lookup",
+            size=min(SIZE, most),
+            most=most,
+            linger=LINGER,
+            rest=_rest,
+            give_up_after=GIVE_UP_AFTER,
         )
 
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
@@ -115,26 +155,21 @@ class Lookups:
         """
         Return or raise what a function of a list of items has in the place of this one.
 
-        Items that come before a thread is free share a call. It has nobody's context.
+        Items that come before a thread is free share a call. It has nobody's context. Raises
+        LookupGivenUp where the hub ends first.
         """
         gathered = self._gathered.get(function)
         if gathered is None:
-            gathered = self._gathered[function] = Gathered(function)
+            gathered = self._gathered[function] = Gathered(function, self._gather)
         question = Question(item, asyncio.get_running_loop().create_future())
-        if gathered.add(question):
-            self._spawn(self._answer(gathered)).add_done_callback(gathered.called)
+        if (batch := gathered.add(question)) is not None:
+            self._spawn(self._answer(gathered, batch)).add_done_callback(batch.end)
         return await question.answer
 
-    async def _answer(self, gathered: Gathered) -> None:
+    async def _answer(self, gathered: Gathered, batch: Batch) -> None:
         if pause := gathered.pause():
             await asyncio.sleep(pause)
-        for question, answer in await self.threads.run(gathered.call):
-            if question.answer.done():
-                continue
-            if isinstance(answer, BaseException):
-                question.answer.set_exception(answer)
-            else:
-                question.answer.set_result(answer)
+        batch.answer(await self.threads.run(gathered.call, batch))
 
     async def close(self) -> None:
         """End the threads, which closes their connections."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import parse_cookie
 
+from . import outages
 from .exceptions import ServerUnavailable
-from .limits import LogLimiter
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
-from .logs import describe, log
+from .lookups import LookupGivenUp
 from .running import raise_if_cancelled, raise_if_signalled
 from .transports.requests import header
 
@@ -20,25 +20,36 @@ if TYPE_CHECKING:
     from .hub import Hub
 
 
-_failures = LogLimiter()
-
-
 async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
-    Do what `complete_scope` does for a client who comes.
+    Do what `complete_scope` does for a client who comes, within LOOKUP_TIMEOUT seconds.
 
     Raises ServerUnavailable where that fails: who cannot be looked up may be somebody, and is not
-    let in as nobody.
+    let in as nobody, unless ``REALTIME["LOOKUP_FAILURE"]`` is "anonymous".
     """
     try:
-        return await complete_scope(hub, scope)
+        async with asyncio.timeout(hub.settings.LOOKUP_TIMEOUT):
+            return await complete_scope(hub, scope)
     except BaseException as error:  # of the database, or of a site's own backends
         raise_if_cancelled()
         raise_if_signalled(error)
-        if _failures.should_log():
-            is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
-            log(logging.ERROR, "lookup-failed", error=describe(error), exc_info=is_code)
-        raise ServerUnavailable from error
+        # A traceback shows whose fault it is, where that is not the database's.
+        is_code = not isinstance(error, (DatabaseError, TimeoutError, LookupGivenUp))
+        outages.lines.note(_name_timeout(error, hub), step="lookup", exc_info=is_code)
+        if hub.settings.LOOKUP_FAILURE != "anonymous":
+            raise ServerUnavailable from error
+    scope.update(
+        cookies=parse_cookie(header(scope, b"cookie") or ""),
+        session=session_store()(None),
+        user=new_anonymous(),
+    )
+    return scope
+
+
+def _name_timeout(error: BaseException, hub: Hub) -> BaseException:
+    if not isinstance(error, TimeoutError):
+        return error
+    return TimeoutError(f"no answer within {hub.settings.LOOKUP_TIMEOUT} seconds")
 
 
 async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:

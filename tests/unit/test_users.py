@@ -1,8 +1,9 @@
-"""Users of many clients who come at once: a few queries, and what Django says of each."""
+"""Users of many clients who come at once: one query for sessions, and what Django says of each."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import timedelta
@@ -21,8 +22,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime import lookups, threads
-from realtime.hub import Hub
+from realtime import lookups
+from realtime import users as users_module
+from realtime.hub import Hub, ensure_hub
+from realtime.lookups import LookupGivenUp, Lookups
 from realtime.scopes import complete_scope
 
 from .logins import find, log_in, new_session, no_free_thread, request
@@ -72,12 +75,18 @@ def queries() -> Iterator[Queries]:
     connection_created.disconnect(watch)
 
 
-@pytest.fixture(autouse=True)
-def _no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no thread help, whatever else this machine does, and nobody wait for company."""
-    monkeypatch.setattr(threads, "BUSY", 0)
-    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
-    monkeypatch.setattr(lookups, "GATHER", 0.0)
+@pytest.fixture
+async def hub() -> Hub:
+    """A hub in which no more threads help, however slow it is, and nobody waits for company."""
+    return with_gather(0.0)
+
+
+def with_gather(seconds: float) -> Hub:
+    """Return the test's hub, whose shared calls begin so many seconds after each other."""
+    hub = ensure_hub()
+    hub.lookups = Lookups(hub.spawn, hub.settings.SYNC_HANDLERS, gather=seconds)
+    hub.lookups.threads._grow_after = DEADLINE
+    return hub
 
 
 async def at_once(hub: Hub, sessions: Iterable[Any]) -> list[asyncio.Task[dict[str, Any]]]:
@@ -108,14 +117,14 @@ async def log_in_all(number: int = MANY) -> tuple[list[User], list[Any]]:
     return users, [await log_in(user, cart=user.username) for user in users]
 
 
-async def test_they_share_two_queries(hub: Hub, queries: Queries) -> None:
+async def test_they_share_the_query_for_their_sessions(hub: Hub, queries: Queries) -> None:
     users, sessions = await log_in_all()
     queries.clear()
     scopes = await asyncio.gather(*await at_once(hub, sessions))
     assert [scope["user"] for scope in scopes] == users
     assert [scope["session"]["cart"] for scope in scopes] == [user.username for user in users]
-    assert queries.about("auth_user") == 1
     assert queries.about("django_session") == 1
+    assert queries.about("auth_user") == MANY, "each is Django's to find"
 
 
 async def test_more_than_may_share_one_call(
@@ -216,21 +225,59 @@ async def test_nobody_waits_for_ever_when_the_hub_ends(hub: Hub) -> None:
         await asyncio.sleep(0)
         hub.tasks.cancel()
         found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
-    assert [type(error) for error in found] == [asyncio.CancelledError] * 3
+    assert [type(error) for error in found] == [LookupGivenUp] * 3
 
 
-async def test_nobody_waits_for_company_who_comes_alone(
+async def test_a_call_that_is_given_up_concerns_no_other_one(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "GATHER", 2 * DEADLINE)
+    monkeypatch.setattr(lookups, "TOGETHER", 2)
+    calls: list[asyncio.Task[None]] = []
+
+    def spawn(work: Any) -> asyncio.Task[None]:
+        calls.append(asyncio.create_task(work))
+        return calls[-1]
+
+    some = Lookups(spawn, 4)
+    gate = threading.Event()
+
+    def find(items: list[int]) -> list[int]:
+        assert gate.wait(DEADLINE)
+        return [10 * item for item in items]
+
+    asked = [asyncio.create_task(some.run_together(find, number)) for number in range(6)]
+    await asyncio.sleep(0)
+    assert len(calls) == 3
+    calls[1].cancel()
+    gate.set()
+    found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
+    assert [found[0], found[1], found[4], found[5]] == [0, 10, 40, 50]
+    assert [type(error) for error in found[2:4]] == [LookupGivenUp] * 2
+    await some.close()
+
+
+@pytest.mark.parametrize("answers", [[], [1], [1, 2, 3]])
+async def test_a_function_that_does_not_answer_all(answers: list[int]) -> None:
+    some = Lookups(asyncio.create_task, 4)  # type: ignore[arg-type]
+
+    def find(items: list[int]) -> list[int]:
+        return answers if len(items) == 2 else items
+
+    asked = [some.run_together(find, number) for number in range(2)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(error) for error in found] == [RuntimeError] * 2
+    assert await some.run_together(find, 7) == 7
+    await some.close()
+
+
+async def test_nobody_waits_for_company_who_comes_alone() -> None:
+    hub = with_gather(2 * DEADLINE)
     [user], [session] = await log_in_all(1)
     assert await asyncio.wait_for(find(hub, session), DEADLINE) == user
 
 
-async def test_those_who_come_while_many_do_wait_for_each_other(
-    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookups, "GATHER", 0.5)
+async def test_those_who_come_while_many_do_wait_for_each_other(queries: Queries) -> None:
+    hub = with_gather(0.5)
     users, sessions = await log_in_all(10)
     await find(hub, sessions[0])
     queries.clear()
@@ -283,6 +330,16 @@ def _own_routers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[st
     settings.DATABASE_ROUTERS = [f"{__name__}.Router"]
     monkeypatch.setattr(router, "routers", [Router()])
     return Router.seen
+
+
+async def test_a_django_that_reads_sessions_in_another_way(
+    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, sessions = await log_in_all(3)
+    monkeypatch.setattr(users_module, "_READ", None)
+    queries.clear()
+    assert await users_of(hub, sessions) == users
+    assert queries.about("django_session") == 3, "Django looks for each"
 
 
 OWN = {"manager": _own_manager, "sessions": _own_sessions, "routers": _own_routers}
