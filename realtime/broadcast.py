@@ -217,15 +217,15 @@ class Broadcaster:
         """Return how many sockets they are. Raises PresenceDisabled and PresenceUnavailable."""
         from . import queries  # noqa: PLC0415
 
-        with queries.available():
-            return self.sockets().count()
+        self._refuse_on_commit("count")
+        return queries.count(self.sockets)
 
     async def acount(self) -> int:
         """The same as `count`, from async code."""
         from . import queries  # noqa: PLC0415
 
-        with queries.available():
-            return await self.sockets().acount()
+        self._refuse_on_commit("count")
+        return await queries.acount(self.sockets)
 
 
 async def _nothing() -> None:
@@ -271,8 +271,7 @@ def count_clients() -> int:
     """
     from . import queries  # noqa: PLC0415
 
-    with queries.available():
-        return queries.find_clients().count()
+    return queries.count(queries.find_clients)
 
 
 def send_to_client(sid: str, namespace: str | None, event: str, *args: Any) -> bool:

@@ -94,6 +94,9 @@ class Server(models.Model):
     versions = models.JSONField(_("versions"), default=dict)
     started_at = models.DateTimeField(_("started"))
     seen_at = DatabaseTimeField(_("last seen"))
+    # Whether all of its sockets are written, and since when the database takes its rows again.
+    complete = models.BooleanField(_("complete"), default=True)
+    restored_at = DatabaseTimeField(_("restored"), null=True)  # type: ignore[misc]
 
     objects = ServerQuerySet.as_manager()
 

@@ -183,7 +183,7 @@ async def test_presence_is_off(question: Callable[[], Any], settings: Settings) 
 
 
 async def test_the_database_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:
