@@ -20,7 +20,7 @@ from .logs import log
 from .mounting import find_routers, has_route
 from .paths import path_info
 from .routing import check_routes, has_namespace
-from .scopes import identify
+from .scopes import follow_sessions, identify
 from .staticfiles import serve_static_files
 from .transports import http, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
@@ -100,7 +100,7 @@ class Realtime:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = _ensure_hub()
         if not _is_engine_path(path_info(scope)):
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, follow_sessions(hub, scope, send))
             return
 
         async def start(scope: Scope) -> Session:

@@ -103,6 +103,7 @@ class Dispatcher:
         handled, started = 0, 0.0
         try:
             while event is not None:
+                consumer._session = None  # which is read anew for each event that wants it
                 try:
                     try:
                         result = await consumer.handle(event.name, event.args)
@@ -172,6 +173,7 @@ class Dispatcher:
 
     async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook of the consumer and return what it returns."""
+        self._socket.consumer._session = None
         try:
             return await call_hook(hook, *args, slots=self._socket.hub.sync_handlers)
         finally:

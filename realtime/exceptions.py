@@ -6,6 +6,7 @@ Every error of this package, in one tree::
     ├── EventError              a handler answers an event with an error
     │   ├── InvalidArguments    the client's arguments do not fit the handler
     │   ├── InvalidName         a name that no room can have
+    │   ├── NoSession           the client's session is to be saved, and is over
     │   ├── RateLimited         the client sends more of these events than it may
     │   └── UnknownNamespace    no route leads to that namespace
     ├── InvalidConsumer         a consumer's class cannot work as it is written
@@ -86,6 +87,19 @@ class RateLimited(EventError):
     """A client sends more of these events than ``rate_limits`` or ``RATE_LIMITS`` allow."""
 
     default_code = "rate_limited"
+
+
+class NoSession(EventError):
+    """
+    The client's session is to be saved, and is over, or the client never had one.
+
+    It is an EventError for handlers whose client has logged out meanwhile.
+    """
+
+    default_code = "no_session"
+
+    def __init__(self, message: str = "the session is over", data: Any = None) -> None:
+        super().__init__(message, data)
 
 
 class InvalidConsumer(RealtimeError, TypeError, ValueError):

@@ -25,6 +25,7 @@ from .models import (
     Socket,
     SocketQuerySet,
     lifetime,
+    recovery,
     require_presence,
 )
 from .presence import find_writer
@@ -128,13 +129,13 @@ def _check_rows(alias: str) -> None:
     Raise PresenceUnavailable while the rows may be others than those of the clients.
 
     That is so while a server writes its rows anew, or others have removed them, and after an outage
-    until each server that was there has been heard of again, or is dead: for one lifetime.
+    until each server that was there has been heard of again, or cannot be expected any more.
     """
     servers = Server.objects.using(alias).annotate(now=DatabaseNow())
     rows = [Row(*row) for row in servers.values_list(*Row._fields)]
     living = [row for row in rows if row.seen_at > row.now - lifetime()]
     restored = [row.restored_at for row in living if row.restored_at is not None]
-    since = max((at for at in restored if at > rows[0].now - lifetime()), default=None)
+    since = max((at for at in restored if at > rows[0].now - recovery()), default=None)
     writer = find_writer()
     own = None if writer is None else writer.server_id
     if (

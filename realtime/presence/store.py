@@ -13,7 +13,7 @@ from django.db.models import F
 from .. import models
 from ..fields import DatabaseNow
 from ..hub.envelopes import group_name
-from ..models import Membership, Server, ServerQuerySet, lifetime
+from ..models import Membership, Server, ServerQuerySet, lifetime, recovery
 from ..sockets import Socket
 from ..transports.requests import header
 from .changes import Changes
@@ -113,16 +113,21 @@ class Store:
 
     def register(self, *, complete: bool, restored: bool) -> None:
         """
-        Write this server without sockets, whatever it has left behind.
+        Write this server without sockets, whatever it has left behind; `restored` after an outage.
 
-        It is `complete` where it has none, and `restored` after an outage.
+        Its row stays meanwhile. Unless it is `complete`, since there is nothing to be removed or
+        written, a heartbeat tells when it is.
         """
-        self.remove()
-        fields = self._description.fields() | {"complete": complete}
+        fields = self._description.fields() | {"complete": complete, "seen_at": DatabaseNow()}
         if restored:
             fields["restored_at"] = DatabaseNow()
+        servers = Server.objects.using(self._alias)
+        me = servers.filter(pk=self._id)
         with self._transaction():
-            Server.objects.using(self._alias).create(**fields, seen_at=DatabaseNow())
+            if not me.update(**fields):
+                servers.create(**fields)
+        while not self._remove_some(me, keep=True):
+            pass
 
     def remove(self) -> None:
         """Remove all of this server's rows. They count no more from the first moment on."""
@@ -200,8 +205,14 @@ class Store:
     # Others
 
     def sweep(self) -> Swept | None:
-        """Remove rows of one server that is dead for a while; None where nobody is."""
+        """
+        Remove rows of one server that is dead for a while; None where nobody is.
+
+        After an outage none is taken for dead while it may come back.
+        """
         servers = Server.objects.using(self._alias)
+        if servers.living().filter(restored_at__gt=DatabaseNow() - recovery()).exists():
+            return None
         dead_since = DatabaseNow() - lifetime() * DEAD_FOR
         dead = servers.filter(seen_at__lt=dead_since).exclude(pk=self._id)
         found = dead.values_list("pk", flat=True).first()
@@ -210,8 +221,12 @@ class Store:
         return Swept(found, self._remove_some(dead.filter(pk=found)))
 
     @made_again
-    def _remove_some(self, servers: ServerQuerySet) -> bool:
-        """Remove rows of a server, unless it is not among `servers` any more; tell if all went."""
+    def _remove_some(self, servers: ServerQuerySet, keep: bool = False) -> bool:
+        """
+        Remove rows of a server, unless it is not among `servers` any more; tell if all went.
+
+        Its own row goes last, unless that is to be kept.
+        """
         with self._transaction():
             # Only a write waits for a server that is deciding whether it lives after all.
             if not servers.update(seen_at=F("seen_at")):
@@ -221,7 +236,8 @@ class Store:
             self._delete_sockets(some)
             if len(some) == CHUNK:
                 return False
-            servers.delete()
+            if not keep:
+                servers.delete()
             return True
 
     def explain(self) -> str:

@@ -14,7 +14,7 @@ from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from ..logs import log
-from ..models import MISSED_HEARTBEATS
+from ..models import MAX_PATIENCE, MISSED_HEARTBEATS
 from .changes import Changes, Room
 from .servers import Description
 from .store import Beat, Lost, Store
@@ -39,9 +39,6 @@ PATIENCE = 2.0
 
 # Pauses between attempts while the database is down.
 MIN_RETRY, MAX_RETRY = 0.1, 5.0
-
-# How often one thread after the other is given up, before that takes longer each time no more.
-MAX_DOUBLINGS = 2
 
 
 class Writer:
@@ -68,6 +65,7 @@ class Writer:
         self._given_up = 0
         # Whether all sockets are written since the server was registered, and whether the database
         # knows already that it is restored.
+        self._is_new = True
         self._complete = False
         self._restored = False
         self._idle: list[asyncio.Future[None]] = []
@@ -76,6 +74,7 @@ class Writer:
         self._next_sweep = 0.0
         self._pause = 0.0
         self._heartbeat = hub.settings.SERVER_HEARTBEAT
+        self._lifetime = self._heartbeat * MISSED_HEARTBEATS
         self._task = hub.services.spawn(self._run())
 
     def _renew(self) -> None:
@@ -168,18 +167,16 @@ class Writer:
         """Register this server, and note all that its registry has."""
         restored = self._down_since is not None
         sockets = self._hub.registry.sockets
-        self._complete = not any(socket.observed for socket in sockets.values())
-        register = partial(self._store.register, complete=self._complete, restored=restored)
+        complete = self._is_new and not any(socket.observed for socket in sockets.values())
+        self._is_new = False
+        register = partial(self._store.register, complete=complete, restored=restored)
         await self._in_thread(register)
-        self._restored = restored
+        self._complete, self._restored = complete, restored
         self._behind = False
         for socket in sockets.values():
             if socket.observed:
                 self._note_socket(socket)
-        # Not before those who were away with the database had the time to come back.
-        self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(
-            MISSED_HEARTBEATS, MISSED_HEARTBEATS + 1
-        )
+        self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(1, 2)
 
     async def _write(self) -> None:
         """Write what is noted, and the heartbeat where it is due."""
@@ -254,9 +251,8 @@ class Writer:
         thread and connection are given up.
         """
         impatience = self._hub.loop.call_later(PATIENCE, self._lose_patience)
-        lifetime = self._heartbeat * MISSED_HEARTBEATS
         try:
-            async with asyncio.timeout(lifetime * 2 ** min(self._given_up, MAX_DOUBLINGS)):
+            async with asyncio.timeout(self._lifetime * min(2**self._given_up, MAX_PATIENCE)):
                 return await self._thread.run(function, *args)
         except TimeoutError:
             self._give_up()
@@ -284,7 +280,8 @@ class Writer:
             log(logging.WARNING, "presence-lost", error=repr(error))
             self._pause = 0.0
             return
-        self._pause = min(MAX_RETRY, MIN_RETRY * 2**self._failures) * random.uniform(0.5, 1)
+        pause = min(MAX_RETRY, self._lifetime, MIN_RETRY * 2**self._failures)
+        self._pause = pause * random.uniform(0.5, 1)
         if self._note_down():
             log(logging.ERROR, "presence-down", error=repr(error), hint=await self._explain())
 

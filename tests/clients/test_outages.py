@@ -1,4 +1,4 @@
-"""Clients with a session cookie while the database is away: refused within a bound, and back later."""
+"""Clients with a session cookie while the database is away: refused soon, and back later."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def handshake(http: httpx.AsyncClient) -> httpx.Response:
 
 
 async def refuse_websockets(server: LiveServer, kind: str) -> None:
-    """See how WebSockets are refused: one of Socket.IO before it is open, a plain one with words."""
+    """See that one of Socket.IO is refused before it is open, and a plain one with words."""
     with pytest.raises(InvalidStatus) as caught:
         async with open_websocket(server, engine_path(), additional_headers=COOKIE):
             pass
