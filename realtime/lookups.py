@@ -34,45 +34,43 @@ GATHER = 0.02
 CLOSE_TIMEOUT = 1.0
 
 
-# A function that returns something for each item of a list. An exception is raised for the one who
-# has asked.
-Together = Callable[[list[Any]], list[Any]]
+# A function that does something for all items of a list.
+Together = Callable[[list[Any]], object]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-
-
-class Question(NamedTuple):
-    """An item, and who waits for what is found for it."""
-
-    item: Any
-    answer: asyncio.Future[Any]
 
 
 class LookupGivenUp(Exception):
     """Nothing was found, since nobody looks any more: the hub ends."""
 
 
+class Question(NamedTuple):
+    """An item, and who waits for its call."""
+
+    item: Any
+    done: asyncio.Future[None]
+
+
 class Batch:
     """Questions that share one call; `begun` tells whether that has been made."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: bool = False) -> None:
         self.questions: list[Question] = []
-        self.begun = False
+        self.begun = begun
 
-    def answer(self, answers: list[Any]) -> None:
-        """Tell those who still wait; an exception is raised for the one who has asked."""
-        for question, answer in zip(self.questions, answers, strict=True):
-            if question.answer.done():
+    def end(self, error: BaseException | None) -> None:
+        """Tell those who still wait that it is done, or why it is not."""
+        for question in self.questions:
+            if question.done.done():
                 continue
-            if isinstance(answer, BaseException):
-                question.answer.set_exception(answer)
+            if error is None:
+                question.done.set_result(None)
             else:
-                question.answer.set_result(answer)
+                question.done.set_exception(error)
 
-    def end(self, task: asyncio.Task[None]) -> None:
-        """Let nobody wait for ever, whatever the task that was to answer has ended with."""
-        error = LookupGivenUp() if task.cancelled() else task.exception() or LookupGivenUp()
-        self.answer([error] * len(self.questions))
+    def end_with(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for ever, whatever the task has ended with that was to tell them."""
+        self.end(LookupGivenUp())
 
 
 class Gathered:
@@ -85,9 +83,17 @@ class Gathered:
         self._interval = interval
         self._clock = clock
         self._lock = threading.Lock()
-        self._last = Batch()
-        self._last.begun = True
-        self._next = 0.0
+        self._last = Batch(begun=True)
+        self._next = clock()
+
+    def is_alone(self) -> bool:
+        """Tell whether one who comes now is the first for a while; others will not be."""
+        now = self._clock()
+        with self._lock:
+            if not self._last.begun or now < self._next:
+                return False
+        self._next = now + self._interval
+        return True
 
     def add(self, question: Question) -> Batch | None:
         """Let it wait; return a batch for which there is no call yet, if it is in a new one."""
@@ -105,22 +111,13 @@ class Gathered:
         self._next = at + self._interval
         return at - now
 
-    def call(self, batch: Batch) -> list[Any]:
-        """Return the answers for a batch. It blocks, and raises nothing."""
+    def call(self, batch: Batch) -> None:
+        """Make the call for a batch. It blocks."""
         with self._lock:
             batch.begun = True
-        wanted = [not question.answer.done() for question in batch.questions]
-        items = [each.item for each, want in zip(batch.questions, wanted, strict=True) if want]
-        if not items:
-            return [None] * len(wanted)
-        try:
-            found = _call(self._function, items)
-            if len(found) != len(items):
-                raise RuntimeError(f"{self._function!r} found {len(found)} of {len(items)} items")
-        except BaseException as error:  # of the site's own classes, too
-            return [error] * len(wanted)
-        answers = iter(found)
-        return [next(answers) if want else None for want in wanted]
+        items = [question.item for question in batch.questions if not question.done.done()]
+        if items:
+            _call(self._function, items)
 
 
 class Lookups:
@@ -151,25 +148,35 @@ class Lookups:
         """Return or raise what a function does, in the context of the caller."""
         return await self.threads.run(_call, copy_context().run, function, *args)
 
-    async def run_together(self, function: Together, item: Any) -> Any:
+    async def share(self, function: Together, item: Any) -> None:
         """
-        Return or raise what a function of a list of items has in the place of this one.
+        Let a function do what it does for a list of items for this one, among others who come now.
 
-        Items that come before a thread is free share a call. It has nobody's context. Raises
-        LookupGivenUp where the hub ends first.
+        Items that come before a thread is free share a call, which has nobody's context. For one
+        who comes alone nothing is done: there is nobody to share it with. Raises what the function
+        does, and LookupGivenUp where the hub ends first.
         """
         gathered = self._gathered.get(function)
         if gathered is None:
             gathered = self._gathered[function] = Gathered(function, self._gather)
+        if gathered.is_alone():
+            return
         question = Question(item, asyncio.get_running_loop().create_future())
         if (batch := gathered.add(question)) is not None:
-            self._spawn(self._answer(gathered, batch)).add_done_callback(batch.end)
-        return await question.answer
+            self._spawn(self._call_for(gathered, batch)).add_done_callback(batch.end_with)
+        await question.done
 
-    async def _answer(self, gathered: Gathered, batch: Batch) -> None:
+    async def _call_for(self, gathered: Gathered, batch: Batch) -> None:
         if pause := gathered.pause():
             await asyncio.sleep(pause)
-        batch.answer(await self.threads.run(gathered.call, batch))
+        try:
+            await self.threads.run(gathered.call, batch)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # of the site's own classes, too
+            batch.end(error)
+        else:
+            batch.end(None)
 
     async def close(self) -> None:
         """End the threads, which closes their connections."""

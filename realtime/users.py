@@ -34,7 +34,7 @@ async def find_user(lookups: Lookups, session: Any) -> Any:
     if session.session_key is None:
         return AnonymousUser()
     if _can_share(session):
-        await lookups.run_together(_load, session)
+        await lookups.share(_load, session)
     return await lookups.run(get_session_user, session)
 
 
@@ -66,7 +66,7 @@ def _can_share(session: Any) -> bool:
     )
 
 
-def _load(sessions: Sequence[Any]) -> list[None]:
+def _load(sessions: Sequence[Any]) -> None:
     """
     Load the sessions that are in the database, as SessionStore.load() does for one.
 
@@ -79,7 +79,6 @@ def _load(sessions: Sequence[Any]) -> list[None]:
     for key, data in rows.values_list("session_key", "session_data"):
         for session in by_key[key]:
             session._session_cache = session.decode(data)
-    return [None] * len(sessions)
 
 
 class _Request(NamedTuple):

@@ -160,16 +160,18 @@ async def test_many_at_once_share_few_connections(
 async def test_a_connection_is_not_kept_for_ever_by_lookups_without_a_pause(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     monkeypatch.setattr(lookups, "KEEP", 0.0)
     session = await log_in(user)
     for count in range(1, 4):
         await find(hub, session)
-        assert len(opened) == 2 * count, "one for the session, and one for the user"
+        assert len(opened) == count
 
 
 async def test_conn_max_age(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     rested = threading.Event()
 
     def rest() -> None:
@@ -190,6 +192,7 @@ async def test_conn_max_age(
 async def test_a_connection_that_cannot_be_asked_is_closed(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     rested = threading.Event()
 
     def rest() -> None:
@@ -255,16 +258,16 @@ def _break() -> None:
 async def test_what_the_database_says_reaches_the_caller(
     user: User, hub: Hub, settings: Settings, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     own = f"{__name__}.Trusting"
     settings.AUTHENTICATION_BACKENDS = [own]
     session = await log_in(user, **{BACKEND_SESSION_KEY: own})
-    # What may be a connection's fault is tried again with a new one.
-    for error, times in ((OperationalError("down"), 2), (ValueError("odd"), 1)):
+    for error in (OperationalError("down"), ValueError("odd")):
         monkeypatch.setattr(Trusting, "seen", [])
         monkeypatch.setattr(Trusting, "fails", error)
         with pytest.raises(type(error), match=str(error)):
             await find(hub, session)
-        assert len(Trusting.seen) == times
+        assert len(Trusting.seen) == 1
         assert all(each.connection is None for each in opened), "none is kept after an error"
     monkeypatch.setattr(Trusting, "fails", None)
     assert await find(hub, session) == user
@@ -294,6 +297,7 @@ async def test_closing_the_hub_closes_threads_and_connections(
 async def test_debug_keeps_no_queries(
     user: User, hub: Hub, settings: Settings, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     settings.DEBUG = True
     monkeypatch.setattr(lookups, "KEEP", 0.0)
     session = await log_in(user)

@@ -57,7 +57,7 @@ def fail_with(hub: Hub, error: Exception | None) -> None:
         await asyncio.Event().wait()
 
     hub.lookups.run = run  # type: ignore[method-assign]
-    hub.lookups.run_together = run  # type: ignore[method-assign]
+    hub.lookups.share = run  # type: ignore[method-assign]
 
 
 ERRORS = [OperationalError("away"), InterfaceError("closed"), LookupGivenUp(), ValueError("odd")]
