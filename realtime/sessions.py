@@ -22,6 +22,7 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router, transaction
 from django.http import parse_cookie
+from django.utils.asyncio import async_unsafe
 from django.utils.crypto import salted_hmac
 
 from .exceptions import NoSession
@@ -75,9 +76,15 @@ class MergingSession(Base):
         self._scope = scope
         # What was read; None where nothing was.
         self._read: dict[str, Any] | None = None
+        if self.session_key is None:  # what a test or middleware has put there is not stored
+            self._session_cache = deepcopy(dict(scope["session"].items()))
 
     # Reading
 
+    @async_unsafe(
+        "This reads the session, and blocks. In an async def write: await self.session.aget(...), "
+        "and likewise aset, apop, ahas_key, akeys, avalues, aitems and asave."
+    )
     def load(self) -> dict[str, Any]:
         """Return what is stored now. It blocks."""
         key = self.session_key
@@ -182,6 +189,7 @@ class MergingSession(Base):
     def flush(self) -> None:
         """End the session, for all who have it."""
         super().flush()
+        self._scope["session"].clear()
         self._set_key(None)
 
     async def aflush(self) -> None:

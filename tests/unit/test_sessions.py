@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -212,6 +213,22 @@ async def test_sessions_in_cookies_are_read(settings: Settings) -> None:
         assert await client.call("read") == {"count": 3}
         answer = await client.call("add", 1)
         assert answer["error"]["code"] == "server_error"
+
+
+async def test_an_async_handler_that_would_block(
+    serve: Serve, engine: str, records: list[Any]
+) -> None:
+    class Blocking(NamespaceConsumer):
+        @event
+        async def read(self) -> Any:
+            return self.session[COUNT]
+
+    serve(Blocking)
+    async with client_of(await store(count=1)) as client:
+        assert (await client.call("read"))["error"]["code"] == "server_error"
+    (error,) = [each.exc_info[1] for each in records if each.exc_info]
+    assert isinstance(error, SynchronousOnlyOperation)
+    assert "await self.session.aget" in str(error)
 
 
 async def test_what_is_no_session_of_django(serve: Serve) -> None:
