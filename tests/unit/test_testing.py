@@ -260,8 +260,8 @@ def who(serve: Serve, transactional_db: None) -> Callable[..., Any]:
 
     class Who(NamespaceConsumer):
         @event
-        async def who(self) -> list[Any]:
-            cart = await self.session.aget("cart")
+        def who(self) -> list[Any]:
+            cart = self.session.get("cart")
             return [self.user.username, cart, self.scope["cookies"].get("a")]
 
     serve(Who)
