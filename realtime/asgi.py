@@ -21,14 +21,13 @@ from .mounting import find_routers, has_route
 from .paths import path_info
 from .routing import check_routes, has_namespace
 from .running import as_error
-from .scopes import identify
+from .scopes import follow_sessions, identify
 from .staticfiles import serve_static_files
 from .transports import http, listeners, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.readers import Reader
 from .transports.session import Session
-from .transports.writers import Writer
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -111,7 +110,7 @@ class Realtime:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = _ensure_hub()
         if not _is_engine_path(path_info(scope)):
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, follow_sessions(hub, scope, send))
             return
 
         async def start(scope: Scope) -> Session:
@@ -134,7 +133,7 @@ class Realtime:
         if hub.closing:
             return refuse_websocket(receive, send)
         if _is_engine_path(path):
-            return as_error(websocket.serve(hub, scope, receive, send, _start_session))
+            return as_error(websocket.serve(hub, scope, receive, send, identify))
         if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
             scope, namespace
         ):
@@ -175,10 +174,6 @@ class Realtime:
                 namespace=namespace,
                 served_by="the site's own route" if self.routers else "realtime",
             )
-
-
-async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
-    return Session(hub, await identify(hub, scope), writer)
 
 
 def _ensure_hub() -> Hub:

@@ -81,13 +81,17 @@ class Broadcaster(Sender):
 
     def count(self) -> int:
         """Return how many sockets they are. Raises PresenceDisabled and PresenceUnavailable."""
+        from . import queries  # noqa: PLC0415
+
         self._refuse_modifiers("count")
-        return self.sockets().count()
+        return queries.count(self.sockets)
 
     async def acount(self) -> int:
         """The same as `count`, from async code."""
+        from . import queries  # noqa: PLC0415
+
         self._refuse_modifiers("acount")
-        return await self.sockets().acount()
+        return await queries.acount(self.sockets)
 
 
 def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadcaster:
@@ -137,11 +141,11 @@ def count_clients() -> int:
     """
     from . import queries  # noqa: PLC0415
 
-    return queries.find_clients().count()
+    return queries.count(queries.find_clients)
 
 
 async def acount_clients() -> int:
     """The same as `count_clients`, from async code."""
     from . import queries  # noqa: PLC0415
 
-    return await queries.find_clients().acount()
+    return await queries.acount(queries.find_clients)

@@ -25,6 +25,9 @@ TRANSPORTS = ("polling", "websocket")
 # What a call that wants no answer does where nobody can be reached.
 UNREACHABLE = ("auto", "raise", "log")
 
+# What becomes of a client whose session cannot be looked up.
+LOOKUP_FAILURE = ("refuse", "anonymous")
+
 
 class Option(NamedTuple):
     """A setting: its default, whether a value fits, and what would fit."""
@@ -106,6 +109,12 @@ OPTIONS: dict[str, Option] = {
     "PING_TIMEOUT": _seconds(20),
     "UPGRADE_TIMEOUT": _seconds(10),
     "CONNECT_TIMEOUT": _seconds(45),
+    "LOOKUP_TIMEOUT": _seconds(4),
+    "LOOKUP_FAILURE": Option(
+        "refuse",
+        lambda value: value in LOOKUP_FAILURE,
+        'Give "refuse" or "anonymous".',
+    ),
     "MAX_PAYLOAD": _count(1_000_000, lowest=1_000),
     "MAX_ATTACHMENTS": _count(100),
     "MAX_NAMESPACES": _count(100),
@@ -158,6 +167,8 @@ class Settings(SimpleNamespace):
     PING_TIMEOUT: float
     UPGRADE_TIMEOUT: float
     CONNECT_TIMEOUT: float
+    LOOKUP_TIMEOUT: float
+    LOOKUP_FAILURE: str
     MAX_PAYLOAD: int
     MAX_ATTACHMENTS: int
     MAX_NAMESPACES: int

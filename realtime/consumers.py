@@ -22,6 +22,7 @@ from .messages import Message
 from .names import check_rooms
 from .running import call_hook, call_in_thread
 from .sending import DEFAULT_CALL_TIMEOUT, Pending
+from .sessions import open_session
 from .sockets import Socket
 from .spawned import check_work
 
@@ -58,6 +59,7 @@ class NamespaceConsumer:
     _target: Target
     _handlers: dict[str, list[Handler]]
     _query: str
+    _session: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise InvalidConsumer for a class that cannot work as it is written."""
@@ -98,6 +100,7 @@ class NamespaceConsumer:
         self._handlers = _handlers(type(self))  # type: ignore[arg-type]
         self.kwargs = kwargs
         self._query = query
+        self._session = None
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -193,12 +196,21 @@ class NamespaceConsumer:
     @property
     def session(self) -> Any:
         """
-        The Django session of the client's request. Save changes with ``await asave()``.
+        The client's Django session as it is now: read anew for each event that asks for it.
+
+        Use it as views do: ``await self.session.aget("cart")`` in an ``async def``, and
+        ``self.session["cart"]`` in a plain one. Save what you change with ``asave()`` or
+        ``save()``, which write that and nothing else, and raise NoSession where it is over.
 
         Raises ImproperlyConfigured where a site's own middleware has set a user, but no session.
         """
+        if self._session is None:
+            self._session = self._open_session()
+        return self._session
+
+    def _open_session(self) -> Any:
         try:
-            return self._request["session"]
+            return open_session(self._socket.connection.scope)
         except KeyError:
             raise ImproperlyConfigured(
                 "This client has no session: middleware around Realtime has set scope['user'], "

@@ -152,6 +152,7 @@ class Dispatcher:
         pace: Pace | None = None
         try:
             while event is not None:
+                consumer._session = None  # which is read anew for each event that wants it
                 try:
                     try:
                         result = await (
@@ -240,6 +241,7 @@ class Dispatcher:
 
     async def call(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook of the consumer and return what it returns."""
+        self._socket.consumer._session = None
         try:
             return await call_hook(hook, *args, slots=self._socket.hub.sync_handlers)
         finally:

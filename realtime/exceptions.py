@@ -7,6 +7,7 @@ Every error of this package, in one tree::
     │   └── EventError          a handler answers an event with an error
     │       ├── InvalidArguments    the client's arguments do not fit the handler
     │       ├── InvalidName         a name that no room can have
+    │       ├── NoSession           the client's session is to be saved, and is over
     │       ├── RateLimited         the client sends more of these events than it may
     │       ├── ServerError         a handler failed; the client is told no more than that
     │       └── UnknownNamespace    no route leads to that namespace
@@ -111,6 +112,17 @@ class ServerError(EventError):
     default_code = "server_error"
 
 
+class NoSession(EventError):
+    """
+    The client's session is to be saved, and is over, or the client never had one.
+
+    It is an EventError for handlers whose client has logged out meanwhile.
+    """
+
+    default_message = "the session is over"
+    default_code = "no_session"
+
+
 class InvalidConsumer(RealtimeError, TypeError, ValueError):
     """
     A consumer's class, or what ``as_asgi()`` is given for it, cannot work as it is written.
@@ -179,10 +191,13 @@ class HandshakeError(RealtimeError):
     An Engine.IO request that is refused, with the codes of the reference server.
 
     ``code`` is 0 to 5, ``status`` the HTTP status, ``message`` what the client is told;
-    ``close_code`` ends a WebSocket that is open already.
+    ``close_code`` ends a WebSocket that is open already. It may try again after ``retry_after``
+    seconds, where that is not None.
     """
 
     close_code = 1008
+    status = 400
+    retry_after: int | None = None
 
     MESSAGES = {
         0: "Transport unknown",
@@ -199,7 +214,8 @@ class HandshakeError(RealtimeError):
     def __init__(self, code: int, message: str = "") -> None:
         self.code = code
         self.message = message or self.MESSAGES[code]
-        self.status = 403 if code == self.FORBIDDEN else 400
+        if code == self.FORBIDDEN:
+            self.status = 403
         super().__init__(self.message)
 
 
@@ -211,13 +227,18 @@ class TooManyConnections(HandshakeError):
 
 
 class ServerUnavailable(HandshakeError):
-    """A client whose session cannot be looked up, since the database or a backend fails."""
+    """
+    A client whose session cannot be looked up now, since the database or a backend fails.
 
-    close_code = 1011
+    It may try again after ``retry_after`` seconds.
+    """
+
+    close_code = 1013
+    status = 503
+    retry_after = 5
 
     def __init__(self) -> None:
-        super().__init__(self.BAD_REQUEST, "server error")
-        self.status = 503
+        super().__init__(self.BAD_REQUEST, "try again later")
 
 
 class ProtocolError(RealtimeError, ValueError):

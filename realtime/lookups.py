@@ -17,6 +17,10 @@ from .threads import Result, Threads, with_connections
 # Threads for lookups. There are more while the database is slow, or some of them are stuck.
 SIZE = 4
 
+# After so many seconds in one call a thread is taken for stuck, on a connection that has gone
+# silent, and another one may take its place.
+GIVE_UP_AFTER = 15.0
+
 # How long a thread keeps its connection while it has nothing to look up, and how long before it
 # looks whether to keep it otherwise.
 LINGER = 0.1
@@ -31,64 +35,90 @@ GATHER = 0.02
 CLOSE_TIMEOUT = 1.0
 
 
-# A function that returns something for each item of a list. An exception is raised for the one who
-# has asked.
-Together = Callable[[list[Any]], list[Any]]
+# A function that does something for all items of a list.
+Together = Callable[[list[Any]], object]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
+class LookupGivenUp(Exception):
+    """Nothing was found, since nobody looks any more: the hub ends."""
+
+
 class Question(NamedTuple):
-    """An item, and who waits for what is found for it."""
+    """An item, and who waits for its call."""
 
     item: Any
-    answer: asyncio.Future[Any]
+    done: asyncio.Future[None]
+
+
+class Batch:
+    """Questions that share one call; `begun` tells whether that has been made."""
+
+    def __init__(self, begun: bool = False) -> None:
+        self.questions: list[Question] = []
+        self.begun = begun
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell those who still wait that it is done, or why it is not."""
+        for question in self.questions:
+            if question.done.done():
+                continue
+            if error is None:
+                question.done.set_result(None)
+            else:
+                question.done.set_exception(error)
+
+    def end_with(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for ever, whatever the task has ended with that was to tell them."""
+        self.end(LookupGivenUp())
 
 
 class Gathered:
-    """Items that wait for a call of one function."""
+    """What waits for calls of one function, which begin `interval` seconds after each other."""
 
-    def __init__(self, function: Together) -> None:
+    def __init__(
+        self, function: Together, interval: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._function = function
+        self._interval = interval
+        self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: list[Question] = []
-        self._open: set[asyncio.Future[Any]] = set()
-        self._next = 0.0
+        self._last = Batch(begun=True)
+        self._next = clock()
 
-    def add(self, question: Question) -> bool:
-        """Let it wait; return whether another call is needed for those who wait."""
-        self._open.add(question.answer)
-        question.answer.add_done_callback(self._open.discard)
+    def is_alone(self) -> bool:
+        """Tell whether one who comes now is the first for a while; others will not be."""
+        now = self._clock()
         with self._lock:
-            self._waiting.append(question)
-            return len(self._waiting) % TOGETHER == 1
+            if not self._last.begun or now < self._next:
+                return False
+        self._next = now + self._interval
+        return True
+
+    def add(self, question: Question) -> Batch | None:
+        """Let it wait; return a batch for which there is no call yet, if it is in a new one."""
+        with self._lock:
+            is_new = self._last.begun or len(self._last.questions) == TOGETHER
+            if is_new:
+                self._last = Batch()
+            self._last.questions.append(question)
+            return self._last if is_new else None
 
     def pause(self) -> float:
         """Return how many seconds from now the next call is to be made."""
-        now = time.monotonic()
+        now = self._clock()
         at = max(now, self._next)
-        self._next = at + GATHER
+        self._next = at + self._interval
         return at - now
 
-    def call(self) -> list[tuple[Question, Any]]:
-        """Return answers to those who wait, and who still want one."""
+    def call(self, batch: Batch) -> None:
+        """Make the call for a batch. It blocks."""
         with self._lock:
-            taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-        taken = [question for question in taken if not question.answer.cancelled()]
-        if not taken:
-            return []
-        try:
-            items = [question.item for question in taken]
-            answers = _call(call_for_future, self._function, items)
-        except BaseException as error:  # of the site's own classes, too
-            answers = [error] * len(taken)
-        return list(zip(taken, answers, strict=True))
-
-    def called(self, task: asyncio.Task[None]) -> None:
-        """Let nobody wait for ever after a call that has been given up."""
-        if task.cancelled() or task.exception() is not None:
-            for answer in list(self._open):
-                answer.cancel()
+            batch.begun = True
+        items = [question.item for question in batch.questions if not question.done.done()]
+        if items:
+            _call(call_for_future, self._function, items)
 
 
 class Lookups:
@@ -102,41 +132,52 @@ class Lookups:
     the connection broken is made again with a new one.
     """
 
-    def __init__(self, spawn: Spawn, most: int) -> None:
+    def __init__(self, spawn: Spawn, most: int, *, gather: float = GATHER) -> None:
         self._spawn = spawn
+        self._gather = gather
         self._gathered: dict[Together, Gathered] = {}
         self.threads = Threads(
-            "realtime-lookup", size=min(SIZE, most), most=most, linger=LINGER, rest=_rest
+            "realtime-lookup",
+            size=min(SIZE, most),
+            most=most,
+            linger=LINGER,
+            rest=_rest,
+            give_up_after=GIVE_UP_AFTER,
         )
 
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
         """Return or raise what a function does, in the context of the caller."""
         return await self.threads.run(_call, copy_context().run, function, *args)
 
-    async def run_together(self, function: Together, item: Any) -> Any:
+    async def share(self, function: Together, item: Any) -> None:
         """
-        Return or raise what a function of a list of items has in the place of this one.
+        Let a function do what it does for a list of items for this one, among others who come now.
 
-        Items that come before a thread is free share a call. It has nobody's context.
+        Items that come before a thread is free share a call, which has nobody's context. For one
+        who comes alone nothing is done: there is nobody to share it with. Raises what the function
+        does, and LookupGivenUp where the hub ends first.
         """
         gathered = self._gathered.get(function)
         if gathered is None:
-            gathered = self._gathered[function] = Gathered(function)
+            gathered = self._gathered[function] = Gathered(function, self._gather)
+        if gathered.is_alone():
+            return
         question = Question(item, asyncio.get_running_loop().create_future())
-        if gathered.add(question):
-            self._spawn(self._answer(gathered)).add_done_callback(gathered.called)
-        return await question.answer
+        if (batch := gathered.add(question)) is not None:
+            self._spawn(self._call_for(gathered, batch)).add_done_callback(batch.end_with)
+        await question.done
 
-    async def _answer(self, gathered: Gathered) -> None:
+    async def _call_for(self, gathered: Gathered, batch: Batch) -> None:
         if pause := gathered.pause():
             await asyncio.sleep(pause)
-        for question, answer in await self.threads.run(gathered.call):
-            if question.answer.done():
-                continue
-            if isinstance(answer, BaseException):
-                question.answer.set_exception(answer)
-            else:
-                question.answer.set_result(answer)
+        try:
+            await self.threads.run(gathered.call, batch)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # of the site's own classes, too
+            batch.end(error)
+        else:
+            batch.end(None)
 
     async def close(self) -> None:
         """End the threads, which closes their connections."""

@@ -27,6 +27,9 @@ require_installed()  # which says more than Django does of models without their 
 # A server that missed so many heartbeats is taken for dead.
 MISSED_HEARTBEATS = 3
 
+# How many lifetimes an attempt to write may take, where others before it went nowhere.
+MAX_PATIENCE = 4
+
 ADDRESS_LENGTH = 64
 USER_AGENT_LENGTH = 512
 
@@ -34,6 +37,14 @@ USER_AGENT_LENGTH = 512
 def lifetime() -> timedelta:
     """Return how long a server lives without a heartbeat."""
     return timedelta(seconds=get_settings().SERVER_HEARTBEAT * MISSED_HEARTBEATS)
+
+
+def recovery() -> timedelta:
+    """
+    Return how long after an outage a server may need to come back: it may be at an attempt that
+    goes nowhere, and pause after that.
+    """
+    return lifetime() * (MAX_PATIENCE + 1)
 
 
 def require_presence() -> None:
@@ -94,6 +105,9 @@ class Server(models.Model):
     versions = models.JSONField(_("versions"), default=dict)
     started_at = models.DateTimeField(_("started"))
     seen_at = DatabaseTimeField(_("last seen"))
+    # Whether all of its sockets are written, and since when the database takes its rows again.
+    complete = models.BooleanField(_("complete"), default=True)
+    restored_at = DatabaseTimeField(_("restored"), null=True)  # type: ignore[misc]
 
     objects = ServerQuerySet.as_manager()
 

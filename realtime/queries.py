@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import Error
+from asgiref.sync import sync_to_async
+from django.db import Error, connections, router
 from django.db.models import Q, QuerySet
+from django.utils.asyncio import async_unsafe
 
+from .bounded import NoAnswer, calls
 from .exceptions import PresenceUnavailable
+from .fields import DatabaseNow
 from .hub.envelopes import group_name
 from .hub.sids import server_of
 from .hub.targets import Target
-from .models import Membership, Room, RoomQuerySet, Socket, SocketQuerySet
+from .models import (
+    Membership,
+    Room,
+    RoomQuerySet,
+    Server,
+    Socket,
+    SocketQuerySet,
+    lifetime,
+    recovery,
+    require_presence,
+)
+from .presence import find_writer
+
+
+class Row(NamedTuple):
+    """What a server's row tells of the others of its server."""
+
+    pk: str
+    seen_at: datetime
+    restored_at: datetime | None
+    complete: bool
+    now: datetime
+
 
 if TYPE_CHECKING:
     Base = QuerySet[Any]
@@ -109,3 +136,74 @@ def find_rooms(target: Target) -> RoomQuerySet:
 def find_clients() -> SocketQuerySet:
     """Return one row for each connected client. Raises PresenceDisabled."""
     return _online().values("connection").distinct()  # type: ignore[return-value]
+
+
+def count(sockets: Callable[[], SocketQuerySet]) -> int:
+    """
+    Return how many rows the queryset has that a function returns.
+
+    Raises PresenceUnavailable where the database fails, does not answer within a bound, or does not
+    have all rows since it is back; PresenceDisabled where there are none to be had.
+    """
+    require_presence()
+    raise_if_down()
+    alias = router.db_for_read(Socket)
+    try:
+        return _in_bounds(alias, lambda: _count(alias, sockets()))
+    except (Error, NoAnswer) as error:
+        raise PresenceUnavailable("The database does not tell who is connected.") from error
+
+
+async def acount(sockets: Callable[[], SocketQuerySet]) -> int:
+    """The same as `count`, from async code."""
+    return await sync_to_async(count)(sockets)
+
+
+def raise_if_down() -> None:
+    """Raise PresenceUnavailable where this process cannot write its own clients."""
+    writer = find_writer()
+    if writer is not None and writer.is_down:
+        raise PresenceUnavailable("The database does not take who is connected.")
+
+
+@async_unsafe
+def _in_bounds(alias: str, question: Callable[[], int]) -> int:
+    """
+    Ask in a thread that need not be waited for.
+
+    A transaction of the caller's own stays the caller's: what it sees, no other thread does.
+    """
+    if connections[alias].in_atomic_block:
+        return question()
+    return calls.call(question)
+
+
+def _count(alias: str, sockets: SocketQuerySet) -> int:
+    """Return how many there are, if that is right before it is counted and after it."""
+    _check_rows(alias)
+    number = sockets.count()
+    _check_rows(alias)
+    return number
+
+
+def _check_rows(alias: str) -> None:
+    """
+    Raise PresenceUnavailable while the rows may be others than those of the clients.
+
+    That is so while a server writes its rows anew, or others have removed them, and after an outage
+    until each server that was there has been heard of again, or cannot be expected any more.
+    """
+    servers = Server.objects.using(alias).annotate(now=DatabaseNow())
+    rows = [Row(*row) for row in servers.values_list(*Row._fields)]
+    living = [row for row in rows if row.seen_at > row.now - lifetime()]
+    restored = [row.restored_at for row in living if row.restored_at is not None]
+    since = max((at for at in restored if at > rows[0].now - recovery()), default=None)
+    writer = find_writer()
+    own = None if writer is None else writer.server_id
+    if (
+        (rows and not living)
+        or not all(row.complete for row in living)
+        or (since is not None and any(row.seen_at < since for row in rows))
+        or (own is not None and all(row.pk != own for row in living))
+    ):
+        raise PresenceUnavailable("Servers are about to write who is connected.")

@@ -9,11 +9,11 @@ import asyncio
 import signal
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextvars import Context
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextvars import Context, ContextVar
 from types import CodeType, CoroutineType
 from typing import Any, Protocol, TypeVar
-from weakref import getweakrefcount
+from weakref import WeakKeyDictionary, getweakrefcount
 
 from asgiref.sync import SyncToAsync, iscoroutinefunction, sync_to_async
 from django.db import connections
@@ -21,6 +21,18 @@ from django.db import connections
 from .executors import DaemonContext
 
 Result = TypeVar("Result")
+# What of asgiref gives a context a thread of its own; None in a version that does it otherwise.
+_current_context = getattr(SyncToAsync, "thread_sensitive_context", None)
+_executors = getattr(SyncToAsync, "context_to_thread_executor", None)
+
+# Whether contexts can have threads of their own, which are released by their executors; otherwise
+# whatever runs in threads shares those that asgiref gives it.
+HAS_OWN_THREADS = isinstance(_current_context, ContextVar) and isinstance(
+    _executors, MutableMapping
+)
+
+# Whether nothing is in it that nobody refers to weakly, which is quicker to know.
+_IS_WEAK = isinstance(_executors, WeakKeyDictionary)
 
 
 class Hub(Protocol):
@@ -37,14 +49,16 @@ def give_thread(context: Context) -> DaemonContext:
     It is started when it is needed first; see `release_thread`.
     """
     threads = DaemonContext()
-    context.run(SyncToAsync.thread_sensitive_context.set, threads)
+    if HAS_OWN_THREADS:
+        context.run(SyncToAsync.thread_sensitive_context.set, threads)
     return threads
 
 
 def uses_thread(threads: DaemonContext) -> bool:
     """Tell whether anything has run in that thread."""
-    # A weak dictionary: what nobody refers to weakly is not in it, and that is quicker to know.
-    return getweakrefcount(threads) > 0 and threads in SyncToAsync.context_to_thread_executor
+    if _IS_WEAK and getweakrefcount(threads) == 0:
+        return False
+    return HAS_OWN_THREADS and threads in SyncToAsync.context_to_thread_executor
 
 
 async def release_thread(threads: DaemonContext) -> None:
@@ -77,7 +91,7 @@ async def call_hook(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
 
 async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
     """
-    Do that with a plain function.
+    Call a plain hook or handler in its socket's thread, and return what it returns.
 
     A plain wrapper of an `async def` returns a coroutine, which runs here.
     """
@@ -88,6 +102,8 @@ async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> An
 
 async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
     """Do what `call_hook` does, with a thread that is not the socket's."""
+    if not HAS_OWN_THREADS:
+        return await call_hook(hook, *args, slots=slots)
     threads = DaemonContext()
     token = SyncToAsync.thread_sensitive_context.set(threads)
     try:

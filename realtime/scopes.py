@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 from django.http import parse_cookie
 
+from . import outages, sessions
 from .exceptions import ServerUnavailable
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
 from .logs import describe, log
+from .lookups import LookupGivenUp
 from .running import raise_if_cancelled, raise_if_signalled
 from .transports.requests import header
 
 if TYPE_CHECKING:
     from .hub import Hub
 
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 
 async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
-    Do what `complete_scope` does for a client who comes.
+    Do what `complete_scope` does for a client who comes, within LOOKUP_TIMEOUT seconds.
 
     Raises ServerUnavailable where that fails: who cannot be looked up may be somebody, and is not
-    let in as nobody.
+    let in as nobody, unless ``REALTIME["LOOKUP_FAILURE"]`` is "anonymous".
     """
     try:
-        return await complete_scope(hub, scope)
+        async with asyncio.timeout(hub.settings.LOOKUP_TIMEOUT):
+            return await complete_scope(hub, scope)
     except BaseException as error:  # of the database, or of a site's own backends
         raise_if_cancelled()
         raise_if_signalled(error)
-        is_code = not isinstance(error, DatabaseError)  # whose fault a traceback shows
-        log(logging.ERROR, "lookup-failed", error=describe(error), exc_info=is_code)
-        raise ServerUnavailable from error
+        # A traceback shows whose fault it is, where that is not the database's.
+        is_code = not isinstance(error, (DatabaseFailure, TimeoutError, LookupGivenUp))
+        outages.lines.note(_name_timeout(error, hub), step="lookup", exc_info=is_code)
+        if hub.settings.LOOKUP_FAILURE != "anonymous":
+            raise ServerUnavailable from error
+    scope.update(
+        cookies=parse_cookie(header(scope, b"cookie") or ""),
+        session=session_store()(None),
+        user=new_anonymous(),
+    )
+    return scope
+
+
+def _name_timeout(error: BaseException, hub: Hub) -> BaseException:
+    if not isinstance(error, TimeoutError):
+        return error
+    return TimeoutError(f"no answer within {hub.settings.LOOKUP_TIMEOUT} seconds")
 
 
 async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +81,34 @@ async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     # Not in a copy: each connection keeps its own.
     scope.update(cookies=cookies, session=session, user=user)
     return scope
+
+
+def follow_sessions(hub: Hub, scope: dict[str, Any], send: Send) -> Send:
+    """
+    Return what sends a site's own response, and notes where that gives a session another key.
+
+    So consumers find the session of a client whose request to connect had the old one.
+    """
+    if header(scope, b"cookie") is None or not has_sessions():
+        return send
+
+    async def watch(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            keys = sessions.find_new_key(scope, message.get("headers", ()))
+            if keys is not None:
+                await _note_moved(hub, *keys)
+        await send(message)
+
+    return watch
+
+
+async def _note_moved(hub: Hub, key: str, moved: str) -> None:
+    """Note a session's new key, if that can be done; the client gets its response anyway."""
+    try:
+        async with asyncio.timeout(hub.settings.LOOKUP_TIMEOUT):
+            await hub.lookups.run(sessions.note_moved, session_store(), key, moved)
+    except Exception as error:
+        log(logging.WARNING, "session-not-followed", error=describe(error))
 
 
 def _open_session(cookies: dict[str, str]) -> Any:

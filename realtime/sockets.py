@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from . import outages
 from .acks import Acks, Resolve
 from .backlog import Backlog
 from .dispatch import Dispatcher
@@ -136,6 +137,9 @@ class Socket:
             await self.dispatcher.call(self.consumer.connect, auth)
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal)
+        except outages.ERRORS as error:
+            outages.lines.note(error, step="connect", consumer=path_of(type(self.consumer)))
+            self._refuse(ConnectionRefused(outages.MESSAGE, outages.DATA))
         except BaseException as error:
             raise_if_stopping(error, self.hub)
             if isinstance(error, ClientDisconnected) and self.gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -17,17 +18,8 @@ Result = TypeVar("Result")
 # How long the end of an event loop waits for the last work.
 JOIN_TIMEOUT = 2.0
 
-# How often it is looked whether another thread would help those who wait.
-LOOK_INTERVAL = 0.02
-
-# One that takes longer for one call is stuck, and another thread takes its place.
-PATIENCE = 1.0
-
-# The process has time to spare where, in so many looks in a row, it has used less of a core than
-# this, and the look itself was no later than that.
-IDLE_LOOKS = 3
-BUSY = 0.5
-LATE = 0.1 * LOOK_INTERVAL
+# How long the oldest call waits before one more thread is started for those that wait.
+GROW_AFTER = 0.05
 
 
 class Work(NamedTuple):
@@ -39,9 +31,11 @@ class Work(NamedTuple):
 
 class Worker(Thread):
     """
-    One thread, `extra` where it is not to stay.
+    One thread.
 
-    `since` tells when its call has begun; `ended` is done when it is over.
+    It ends when it has nothing to do, where it is `extra`, or after its call, where it is
+    `given_up`. `at` is that call: when it has begun, and who waits for it. `ended` is done
+    when it is over.
     """
 
     def __init__(
@@ -53,9 +47,10 @@ class Worker(Thread):
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._work_for = work
-        self.since: float | None = None
+        self.at: tuple[float, asyncio.Future[Any]] | None = None
         self.ended = ended
         self.extra = extra
+        self.given_up = False
 
     def run(self) -> None:
         self._work_for(self)
@@ -65,9 +60,13 @@ class Threads:
     """
     Calls functions in threads that are started when they are needed, in the order of the calls.
 
-    There are `size` of them, and extra ones, up to `most`, while calls wait though the process has
-    time to spare, or because threads are stuck. One that has had nothing to do for `linger` seconds
-    calls `rest`, and ends if it is an extra one.
+    There are `size` of them, and extra ones, up to `most`, while the oldest call waits longer than
+    `grow_after` seconds. One that has had nothing to do for `linger` seconds calls `rest`, and ends
+    if it is an extra one.
+
+    Where all are at work, one whose call has taken longer than `give_up_after` seconds, such as on
+    a connection that has gone silent, is counted no more, so that another one can take its place:
+    at most one in so many seconds.
 
     They are daemons: what never returns does not keep the process alive.
     """
@@ -80,6 +79,9 @@ class Threads:
         most: int = 1,
         linger: float | None = None,
         rest: Callable[[], None] | None = None,
+        grow_after: float = GROW_AFTER,
+        give_up_after: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._name = name
@@ -87,15 +89,16 @@ class Threads:
         self._most = most
         self._linger = linger
         self._rest = rest
+        self._grow_after = grow_after
+        self._give_up_after = give_up_after
+        self._clock = clock
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._workers: list[Worker] = []
-        # Calls that are not answered yet.
-        self._open = 0
+        # Calls that are not answered yet, and since when each of those waits that have no thread.
+        self._open: set[asyncio.Future[Any]] = set()
+        self._waiting: deque[float] = deque()
+        self._given_up_at = clock()
         self._watch: asyncio.TimerHandle | None = None
-        # When it was looked last, what the process had used of its core until then, and how many
-        # looks in a row have found it idle.
-        self._looked, self._used = 0.0, 0.0
-        self._idle_looks = 0
         self._guard: AsyncGenerator[None] | None = None
 
     def __len__(self) -> int:
@@ -111,8 +114,9 @@ class Threads:
             self._guard = self._stop_with_loop()
             await anext(self._guard)
         answer: asyncio.Future[Result] = self._loop.create_future()
+        self._waiting.append(self._clock())
         self._queue.put(Work(partial(function, *args), answer))
-        self._open += 1
+        self._open.add(answer)
         self._help()
         return await answer
 
@@ -122,10 +126,16 @@ class Threads:
             self._queue.put(None)
 
     async def close(self, timeout: float) -> None:
-        """Do that, and wait for it, but not longer than `timeout` seconds."""
+        """End the threads as `stop` does, and wait for that, at most `timeout` seconds."""
         self.stop()
         if self._workers:
             await asyncio.wait([worker.ended for worker in self._workers], timeout=timeout)
+
+    def abandon(self) -> None:
+        """Wait for none of the threads any more: each ends after its call, if that ever returns."""
+        self.stop()
+        for worker in tuple(self._workers):
+            self._give_up(worker)
 
     async def _stop_with_loop(self) -> AsyncGenerator[None]:
         """Go on until the loop ends, which ends generators first: so no connection outlives it."""
@@ -139,56 +149,59 @@ class Threads:
 
     # On the loop
 
-    @property
-    def _waiting(self) -> bool:
-        """Whether a call has no thread yet."""
-        return self._open > len(self._workers)
-
     def _help(self) -> None:
         """Start a thread for a call that has none; beyond `size` only after a while."""
-        if not self._waiting:
+        if len(self._open) <= len(self._workers):
             return
         if len(self._workers) < self._size:
             self._start()
-        elif len(self._workers) < self._most and self._watch is None:
-            self._look_later()
+        elif self._watch is None and (
+            len(self._workers) < self._most or self._give_up_after is not None
+        ):
+            self._watch = self._loop.call_later(self._grow_after, self._grow)
 
     def _start(self, extra: bool = False) -> None:
         worker = Worker(self._name, self._work, self._loop.create_future(), extra)
         self._workers.append(worker)
         worker.start()
 
-    def _look_later(self) -> None:
-        self._looked, self._used = time.monotonic(), time.process_time()
-        self._watch = self._loop.call_later(LOOK_INTERVAL, self._look)
-
-    def _look(self) -> None:
-        """Start a thread, if that helps."""
+    def _grow(self) -> None:
+        """Start one more thread, if the oldest call waits too long."""
         self._watch = None
-        if not self._waiting or len(self._workers) >= self._most:
-            self._idle_looks = 0
+        oldest = self._oldest()
+        if oldest is not None and self._clock() - oldest >= self._grow_after:
+            if len(self._workers) >= self._most:
+                self._give_up_stuck()
+            if len(self._workers) < self._most:
+                self._start(extra=len(self._workers) >= self._size)
+        self._help()
+
+    def _oldest(self) -> float | None:
+        """Return since when the oldest call has been waiting for a thread."""
+        try:
+            return self._waiting[0]
+        except IndexError:  # a thread has taken the last one
+            return None
+
+    def _give_up_stuck(self) -> None:
+        """Count the thread no more whose call has taken the longest, where that is too long."""
+        now, patience = self._clock(), self._give_up_after
+        if patience is None or now - self._given_up_at < patience:
             return
-        now = time.monotonic()
-        self._idle_looks = self._idle_looks + 1 if self._is_idle(now - self._looked) else 0
-        if self._idle_looks >= IDLE_LOOKS or len(self._workers) - self._stuck(now) < self._size:
-            self._start(extra=True)
-        self._look_later()
+        begun = [(at[0], worker) for worker in self._workers if (at := worker.at) is not None]
+        since, stuck = min(begun, key=lambda pair: pair[0], default=(now, None))
+        if stuck is not None and now - since >= patience:
+            self._given_up_at = now
+            self._give_up(stuck)
 
-    def _is_idle(self, passed: float) -> bool:
-        """
-        Tell whether the process had time to spare since the last look.
-
-        One that has to wait for its core uses little of it, and is late.
-        """
-        used = time.process_time() - self._used
-        return used < passed * BUSY and passed < LOOK_INTERVAL + LATE
-
-    def _stuck(self, now: float) -> int:
-        begun = [worker.since for worker in self._workers]
-        return sum(1 for since in begun if since is not None and now - since > PATIENCE)
+    def _give_up(self, worker: Worker) -> None:
+        worker.given_up = True
+        self._workers.remove(worker)
+        if (at := worker.at) is not None:
+            self._open.discard(at[1])
 
     def _answer(self, work: Work, result: Any, error: BaseException | None) -> None:
-        self._open -= 1
+        self._open.discard(work.answer)
         if work.answer.done():
             return
         if error is None:
@@ -199,7 +212,8 @@ class Threads:
             work.answer.set_exception(error)
 
     def _forget(self, worker: Worker) -> None:
-        self._workers.remove(worker)
+        if not worker.given_up:
+            self._workers.remove(worker)
         worker.ended.set_result(None)
         self._help()
 
@@ -220,15 +234,16 @@ class Threads:
         work = self._next(worker)
         if work is None:
             return False
+        self._waiting.popleft()
         error, result = None, None
-        worker.since = time.monotonic()
+        worker.at = (self._clock(), work.answer)
         try:
             if not work.answer.cancelled():
                 result = work.function()
         except BaseException as raised:
             error = raised
-        worker.since = None
-        return self._tell(self._answer, work, result, error)
+        worker.at = None
+        return self._tell(self._answer, work, result, error) and not worker.given_up
 
     def _tell(self, call: Callable[..., None], *args: Any) -> bool:
         """Call something on the loop, unless that has ended."""

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from . import broadcast
 from .conf import get_settings
-from .exceptions import InvalidName, Unavailable, UnknownNamespace
+from .exceptions import InvalidName, PresenceUnavailable, Unavailable, UnknownNamespace
 from .hub import find_hub, health
 from .protocol.parsing import loads
 
@@ -52,7 +52,25 @@ def permitted(view: View) -> View:
     return wrapper
 
 
+def while_available(view: View) -> View:
+    """Answer 503 at once where counts are known to fail: who asks may be in the same database."""
+
+    @never_cache
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        from . import queries  # noqa: PLC0415 (models load with the apps, not with this module)
+
+        try:
+            queries.raise_if_down()
+        except PresenceUnavailable as error:
+            return _message(503, str(error))
+        return view(request, *args, **kwargs)
+
+    return wrapper
+
+
 @require_GET
+@while_available
 @permitted
 def clients_count(request: HttpRequest) -> HttpResponse:
     """

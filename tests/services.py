@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
-from contextlib import closing
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import psycopg
 import pytest
 
@@ -21,7 +25,31 @@ from tests.ports import HOST, free_port
 from tests.processes import LiveProcess, Service
 
 
-class PostgreSQL(Service):
+class Frozen(Service):
+    """A service whose processes can be stopped as if their machine were gone: nobody answers."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """The id of the first of its processes."""
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it do nothing in the block, and go on after it."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        first = psutil.Process(self.pid)
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+class PostgreSQL(Frozen):
     """
     A PostgreSQL of its own, from Debian's package.
 
@@ -76,6 +104,10 @@ class PostgreSQL(Service):
         """Tell whether it was started and not stopped."""
         return (self._data / "postmaster.pid").exists()
 
+    @property
+    def pid(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def close(self) -> None:
         """Stop it and remove its data."""
         if self.running:
@@ -100,7 +132,7 @@ class PostgreSQL(Service):
         return f"{url}/{name}"
 
 
-class MariaDB(LiveProcess):
+class MariaDB(LiveProcess, Frozen):
     """
     A MariaDB of its own, from Debian's package, with the character set that the package sets.
 

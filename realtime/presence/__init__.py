@@ -18,3 +18,15 @@ def observe(hub: Hub) -> Writer | None:
     from .writer import Writer  # noqa: PLC0415 (models load with the apps, not with this package)
 
     return Writer(hub)
+
+
+def find_writer() -> Writer | None:
+    """Return the writer of this process's hub, from any thread; None where there is none."""
+    from ..hub import find_hub  # noqa: PLC0415 (the hub loads this package)
+    from .writer import Writer  # noqa: PLC0415
+
+    hub = find_hub()
+    for observer in () if hub is None else hub.observers.all:
+        if isinstance(observer, Writer):
+            return observer
+    return None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,9 +14,10 @@ from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from ..logs import log
+from ..models import MAX_PATIENCE, MISSED_HEARTBEATS
 from .changes import Changes, Room
 from .servers import Description
-from .store import Lost, Store
+from .store import Beat, Lost, Store
 from .thread import DatabaseThread
 
 if TYPE_CHECKING:
@@ -46,23 +47,49 @@ class Writer:
 
     A writer that is behind (at the start, after a failure, when others took this server for dead)
     notes no changes: it removes its rows and writes all that the hub's registry has.
+
+    A thread that is at one call for as long as a server lives without a heartbeat, such as on a
+    connection that has gone silent, is given up for a new one.
     """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._store = Store(Description(hub.server_id))
-        self._thread = DatabaseThread("realtime-presence")
+        self._description = Description(hub.server_id)
+        self._renew()
         self._changes = Changes()
         self._in_flight: Changes | None = None
         self._behind = True
+        self._closed = False
         self._down_since: float | None = None
         self._failures = 0
+        self._given_up = 0
+        # Whether all sockets are written since the server was registered, and whether the database
+        # knows already that it is restored.
+        self._is_new = True
+        self._complete = False
+        self._restored = False
+        self._idle: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._next_beat = 0.0
         self._next_sweep = 0.0
         self._pause = 0.0
         self._heartbeat = hub.settings.SERVER_HEARTBEAT
+        self._lifetime = self._heartbeat * MISSED_HEARTBEATS
         self._task = hub.services.supervise(self._run, "presence")
+
+    def _renew(self) -> None:
+        self._store = Store(self._description)
+        self._thread = DatabaseThread("realtime-presence")
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the database is known not to have what this process knows."""
+        return self._down_since is not None
+
+    @property
+    def server_id(self) -> str | None:
+        """The primary key of this server's row, unless that is still to be written."""
+        return None if self._behind else self._hub.server_id
 
     # What happens
 
@@ -105,13 +132,23 @@ class Writer:
 
     async def settled(self) -> None:
         """Wait until what was noted is written; not while the database is known to be down."""
-        if self._down_since is not None:
+        if self._closed or self._down_since is not None:
             return
         waiting = self._changes if self._behind or self._changes else self._in_flight
         if waiting is not None:
             waiter = self._hub.loop.create_future()
             waiting.waiters.append(waiter)
             await waiter
+
+    async def idle(self) -> None:
+        """
+        Wait until all that is noted is written, with a heartbeat that begins after this call,
+        however long that takes.
+        """
+        waiter = self._hub.loop.create_future()
+        self._idle.append(waiter)
+        self._wake.set()
+        await waiter
 
     # Writing
 
@@ -128,9 +165,15 @@ class Writer:
 
     async def _start_anew(self) -> None:
         """Register this server, and note all that its registry has."""
-        await self._in_thread(self._store.register)
+        restored = self._down_since is not None
+        sockets = self._hub.registry.sockets
+        complete = self._is_new and not any(socket.observed for socket in sockets.values())
+        self._is_new = False
+        register = partial(self._store.register, complete=complete, restored=restored)
+        await self._in_thread(register)
+        self._complete, self._restored = complete, restored
         self._behind = False
-        for socket in self._hub.registry.sockets.values():
+        for socket in sockets.values():
             if socket.observed:
                 self._note_socket(socket)
         self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(1, 2)
@@ -138,18 +181,39 @@ class Writer:
     async def _write(self) -> None:
         """Write what is noted, and the heartbeat where it is due."""
         self._wake.clear()
+        idle = tuple(self._idle)
         batch = self._in_flight = self._changes.take(BATCH)
         started = self._hub.loop.time()
-        beat = started >= self._next_beat
+        beat = self._next_state(started)
         if batch or beat:
             await self._in_thread(partial(self._store.write, batch, beat=beat))
         self._in_flight = None
         batch.release()
-        if beat:
+        if beat is not None:
             self._next_beat = started + self._heartbeat * random.uniform(0.8, 1)
+            self._complete |= beat.complete
+            self._restored |= beat.restored
         self._pause = min(MAX_PAUSE, (self._hub.loop.time() - started) * (1 / SHARE - 1))
+        self._given_up = 0
         if not self._changes.opened:
             self._note_up()
+        if not self._changes:
+            self._release_idle(idle)
+
+    def _next_state(self, now: float) -> Beat | None:
+        """Return the heartbeat that is to be written with what was taken from the changes."""
+        is_last = not self._changes.opened
+        complete = is_last and not self._complete
+        restored = is_last and self._down_since is not None and not self._restored
+        if complete or restored or self._idle or now >= self._next_beat:
+            return Beat(complete, restored)
+        return None
+
+    def _release_idle(self, waiters: Iterable[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            self._idle.remove(waiter)
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _sweep(self) -> None:
         """Remove rows of a dead server from time to time, a part of them if there are many."""
@@ -180,12 +244,29 @@ class Writer:
                     await self._wake.wait()
 
     async def _in_thread(self, function: Callable[..., Result], *args: object) -> Result:
-        """Call a function in the database's thread; nobody waits for one that takes long."""
+        """
+        Call a function in the database's thread; nobody waits for one that takes long.
+
+        Raises TimeoutError for one that takes as long as a server lives without a heartbeat: its
+        thread and connection are given up.
+        """
         impatience = self._hub.loop.call_later(PATIENCE, self._lose_patience)
         try:
-            return await self._thread.run(function, *args)
+            async with asyncio.timeout(self._lifetime * min(2**self._given_up, MAX_PATIENCE)):
+                return await self._thread.run(function, *args)
+        except TimeoutError:
+            self._give_up()
+            raise
         finally:
             impatience.cancel()
+
+    def _give_up(self) -> None:
+        """Take a new thread with a new connection, and let the old one write nothing more."""
+        log(logging.WARNING, "presence-given-up", error="its connection is silent")
+        self._given_up += 1
+        self._store.retired = True
+        self._thread.abandon()
+        self._renew()
 
     # The database's state
 
@@ -199,10 +280,17 @@ class Writer:
             log(logging.WARNING, "presence-lost", error=repr(error))
             self._pause = 0.0
             return
-        self._pause = min(MAX_RETRY, MIN_RETRY * 2**self._failures) * random.uniform(0.5, 1)
+        pause = min(MAX_RETRY, self._lifetime, MIN_RETRY * 2**self._failures)
+        self._pause = pause * random.uniform(0.5, 1)
         if self._note_down():
-            hint = await self._in_thread(self._store.explain)
-            log(logging.ERROR, "presence-down", error=repr(error), hint=hint)
+            log(logging.ERROR, "presence-down", error=repr(error), hint=await self._explain())
+
+    async def _explain(self) -> str:
+        """Return what brings presence back."""
+        try:
+            return await self._in_thread(self._store.explain)
+        except TimeoutError:
+            return "presence comes back with the database"
 
     def _forget(self) -> Changes:
         """Return no changes, with those who wait for what was noted."""
@@ -231,6 +319,7 @@ class Writer:
 
     def _note_up(self) -> None:
         self._failures = 0
+        self._restored = False
         if self._down_since is not None:
             seconds = round(self._hub.loop.time() - self._down_since, 1)
             self._down_since = None
@@ -241,8 +330,9 @@ class Writer:
     async def close(self) -> None:
         """Remove all rows of this server, unless the database takes too long."""
         self._task.cancel()
-        self._down_since = self._hub.loop.time()
+        self._closed = True
         self._release()
+        self._release_idle(tuple(self._idle))
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._thread.run(self._store.remove)

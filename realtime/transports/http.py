@@ -17,7 +17,14 @@ from ..hub.sids import server_of
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from . import relay
-from .requests import check_origin, cors_headers, find_foreign_origin, header, parse_query
+from .requests import (
+    check_origin,
+    cors_headers,
+    find_foreign_origin,
+    header,
+    parse_query,
+    retry_after,
+)
 from .session import Session
 
 if TYPE_CHECKING:
@@ -252,7 +259,8 @@ class Request:
 
     async def _refuse(self, error: HandshakeError) -> None:
         body = dumps({"code": error.code, "message": error.message}).encode()
-        await self._respond(error.status, b"application/json", body)
+        extra = [] if error.retry_after is None else [retry_after(error.retry_after)]
+        await self._respond(error.status, b"application/json", body, extra)
 
     async def _respond(
         self, status: int, content_type: bytes, body: bytes, extra: Headers | None = None
@@ -286,7 +294,7 @@ class Request:
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""
-        await self._respond(503, TEXT, b"", [(b"retry-after", b"1")])
+        await self._respond(503, TEXT, b"", [retry_after(1)])
 
 
 def _has_body(scope: dict[str, Any]) -> bool:

@@ -63,6 +63,11 @@ def header(scope: dict[str, Any], name: bytes) -> str | None:
     return None
 
 
+def retry_after(seconds: int) -> tuple[bytes, bytes]:
+    """Return the header that says when a client may try again."""
+    return b"retry-after", str(seconds).encode()
+
+
 class Rules(NamedTuple):
     """The settings that say who is let in: ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, CORS_ORIGINS."""
 

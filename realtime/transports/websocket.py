@@ -18,15 +18,15 @@ from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from .frames import Frames
 from .readers import Reader, Receive
-from .requests import check_origin, parse_query
+from .requests import check_origin, parse_query, retry_after
 from .servers import complete_scheme, open_reader
 from .session import Session
-from .writers import POLICY_VIOLATION, Send, Writer
+from .writers import POLICY_VIOLATION, Send
 
 if TYPE_CHECKING:
     from ..hub import Hub
 
-Start = Callable[["Hub", dict[str, Any], Writer], Awaitable[Session]]
+Complete = Callable[["Hub", dict[str, Any]], Awaitable[dict[str, Any]]]
 
 PROBE = engineio.PacketType.PING + "probe"
 PROBE_ANSWER = engineio.PacketType.PONG + "probe"
@@ -50,6 +50,8 @@ async def reject(
         return
     body = dumps({"code": error.code, "message": error.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if error.retry_after is not None:
+        headers.append(retry_after(error.retry_after))
     await send(
         {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
     )
@@ -57,12 +59,14 @@ async def reject(
 
 
 async def serve(
-    hub: Hub, scope: dict[str, Any], receive: Receive, send: Send, start: Start
+    hub: Hub, scope: dict[str, Any], receive: Receive, send: Send, complete: Complete
 ) -> Reader | None:
     """
-    Serve a WebSocket at the Engine.IO path; `start` makes a new session.
+    Serve a WebSocket at the Engine.IO path; `complete` adds session and user to a scope.
 
-    Returns what reads from it; None where it is over already.
+    Returns what reads from it; None where it is over already. A client that cannot be served now is
+    refused before its WebSocket is open: the official ones try again at once where the handshake
+    fails, and after a WebSocket that closes before its session they wait for their timeout.
     """
     complete_scheme(scope, send)
     try:
@@ -71,6 +75,8 @@ async def serve(
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         old = _session(hub, query.sid) if query.sid else None
+        if old is None:
+            scope = await complete(hub, scope)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
@@ -79,7 +85,7 @@ async def serve(
         return None
     if old is None:
         try:
-            session = await start(hub, scope, reader.writer)
+            session = Session(hub, scope, reader.writer)
         except HandshakeError as error:
             await reader.turn_away(error.close_code, error.message)
             return None

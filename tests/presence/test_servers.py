@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import psutil
 import pytest
 
 from realtime.presence.writer import PATIENCE
@@ -54,8 +55,10 @@ async def pair(servers: Pair) -> Pair:
 
 
 def count(server: LiveServer, query: str = "") -> Any:
-    """Return what a server's count view says."""
+    """Return what a server's count view says; None where it says that it cannot."""
     response = server.get(f"/clients-count{query}")
+    if response.status_code == 503:
+        return None
     assert response.status_code == 200, response.text
     return response.json()["count"]
 
@@ -207,6 +210,159 @@ async def test_a_database_that_stops_and_starts(
         assert server.log.count("presence-down") == 1
     await eventually(lambda: count(server) == 0)
     assert "Traceback" not in server.log[since:]
+
+
+class Counter:
+    """Asks servers for the number of clients again and again, and keeps what they answer."""
+
+    def __init__(self, *servers: LiveServer) -> None:
+        self.counts: list[int] = []
+        self.longest = 0.0
+        self.last: dict[int, int] = {}
+        self._asking = [asyncio.create_task(self._ask(server)) for server in servers]
+
+    async def _ask(self, server: LiveServer) -> None:
+        async with http_client(server) as http:
+            while True:
+                start = time.monotonic()
+                response = await http.get("/clients-count")
+                self.longest = max(self.longest, time.monotonic() - start)
+                self.last[server.port] = response.status_code
+                if response.status_code == 200:
+                    self.counts.append(response.json()["count"])
+                else:
+                    assert response.status_code == 503, response.text
+                await asyncio.sleep(0.02)
+
+    def all_answer(self, status: int) -> bool:
+        """Tell whether that is what each server has answered last."""
+        assert not any(task.done() for task in self._asking)
+        return len(self.last) == len(self._asking) and set(self.last.values()) == {status}
+
+    async def stop(self) -> None:
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+@pytest.mark.parametrize("new_service", ["new_postgresql", "new_mariadb"])
+async def test_counts_are_right_or_none_while_a_database_comes_back(
+    how: str, new_service: str, new_server: ServerFactory, request: pytest.FixtureRequest
+) -> None:
+    service: PostgreSQL | MariaDB = request.getfixturevalue(new_service)
+    options: dict[str, Any] = {
+        "database": service.new_database(),
+        "realtime": {"SERVER_HEARTBEAT": HEARTBEAT},
+    }
+    servers = [new_server("daphne", **options), new_server("uvicorn", **options)]
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            for _ in range(20):
+                await connect(stack, server, "a")
+        counter = Counter(*servers)
+        await eventually(lambda: counter.all_answer(200))
+        if how == "stopped":
+            await asyncio.to_thread(service.stop)
+            await asyncio.sleep(LIFETIME + 1)  # so that all servers are dead by their rows
+            assert counter.all_answer(503)
+            await asyncio.to_thread(service.start)
+        else:
+            with service.frozen():
+                await eventually(lambda: counter.all_answer(503))
+                await asyncio.sleep(LIFETIME + 1)
+                assert counter.all_answer(503)
+        await eventually(lambda: counter.all_answer(200))
+        await asyncio.sleep(LIFETIME)
+        await counter.stop()
+        assert set(counter.counts) == {40}
+        assert counter.longest < 2 * PATIENCE + 2
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_a_disk_that_is_full(kind: str, new_server: ServerFactory) -> None:
+    server = new_server(kind, realtime={"SERVER_HEARTBEAT": HEARTBEAT})
+    async with AsyncExitStack() as stack:
+        gone = AsyncExitStack()
+        for each in (stack, gone):
+            for _ in range(15):
+                await connect(each, server, "a")
+        counter = Counter(server)
+        await eventually(lambda: counter.all_answer(200))
+        process = psutil.Process(server.pid)
+        _, most = process.rlimit(psutil.RLIMIT_FSIZE)
+        process.rlimit(psutil.RLIMIT_FSIZE, (1, most))  # no file takes a byte more
+        await gone.aclose()
+        await eventually(lambda: counter.all_answer(503))
+        counter.counts.clear()
+        await asyncio.sleep(LIFETIME + 1)
+        assert not counter.counts
+        process.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        await eventually(lambda: counter.all_answer(200))
+        await counter.stop()
+        assert set(counter.counts) == {15}
+
+
+class Swallowing:
+    """A way to a database on which a test lets everything be lost from some moment on."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._silent: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def __aenter__(self) -> Swallowing:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1")
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        for writer in self._open:
+            writer.close()
+
+    def swallow(self) -> None:
+        """Lose what comes on the connections of now; new ones are served."""
+        self._silent |= self._open
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, answers = await asyncio.open_connection("127.0.0.1", self._to)
+        self._open |= {writer, answers}
+        await asyncio.gather(self._pass(reader, answers), self._pass(there, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if writer not in self._silent:
+                writer.write(data)
+        if writer not in self._silent:
+            writer.close()
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+@pytest.mark.parametrize("which", ["postgresql", "mariadb"])
+async def test_a_connection_that_goes_silent(
+    kind: str, which: str, new_server: ServerFactory, request: pytest.FixtureRequest
+) -> None:
+    service: PostgreSQL | MariaDB = request.getfixturevalue(which)
+    database = service.new_database()
+    async with Swallowing(service.port) as way, AsyncExitStack() as stack:
+        server = new_server(
+            kind,
+            database=database.replace(f":{service.port}/", f":{way.port}/"),
+            realtime={"SERVER_HEARTBEAT": HEARTBEAT},
+        )
+        for _ in range(5):
+            await connect(stack, server, "a")
+        assert await asyncio.to_thread(count, server) == 5
+        way.swallow()
+        await connect(stack, server, "a")
+        await server.logged("presence-given-up", timeout=LIFETIME + 20)
+        await server.logged("presence-back", timeout=20)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: server.get("/clients-count").status_code == 200)
+        )
+        assert await asyncio.to_thread(count, server) == 6
 
 
 async def test_a_site_that_was_not_migrated(new_server: ServerFactory) -> None:

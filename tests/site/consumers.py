@@ -83,7 +83,7 @@ class LabConsumer(NamespaceConsumer):
 
     @event
     async def cart(self) -> Any:
-        return self.session["cart"]
+        return await self.session.aget("cart")
 
     @event
     async def whoami(self) -> dict[str, Any]:

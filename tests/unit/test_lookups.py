@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
-from realtime import lookups, threads
+from realtime import lookups
 from realtime.hub import Hub
 from realtime.scopes import complete_scope
 
@@ -147,8 +147,7 @@ async def test_a_backend_runs_in_the_context_of_its_client(
 async def test_many_at_once_share_few_connections(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "BUSY", 0)  # whatever else this machine does
-    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(hub.lookups.threads, "_grow_after", DEADLINE)  # however slow it is here
     monkeypatch.setattr(lookups, "KEEP", DEADLINE)
     session = await log_in(user)
     found = await asyncio.gather(*(find(hub, session) for _ in range(200)))
@@ -161,6 +160,7 @@ async def test_many_at_once_share_few_connections(
 async def test_a_connection_is_not_kept_for_ever_by_lookups_without_a_pause(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     monkeypatch.setattr(lookups, "KEEP", 0.0)
     session = await log_in(user)
     for count in range(1, 4):
@@ -171,6 +171,7 @@ async def test_a_connection_is_not_kept_for_ever_by_lookups_without_a_pause(
 async def test_conn_max_age(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     rested = threading.Event()
 
     def rest() -> None:
@@ -191,6 +192,7 @@ async def test_conn_max_age(
 async def test_a_connection_that_cannot_be_asked_is_closed(
     user: User, hub: Hub, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     rested = threading.Event()
 
     def rest() -> None:
@@ -256,6 +258,7 @@ def _break() -> None:
 async def test_what_the_database_says_reaches_the_caller(
     user: User, hub: Hub, settings: Settings, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     own = f"{__name__}.Trusting"
     settings.AUTHENTICATION_BACKENDS = [own]
     session = await log_in(user, **{BACKEND_SESSION_KEY: own})
@@ -294,6 +297,7 @@ async def test_closing_the_hub_closes_threads_and_connections(
 async def test_debug_keeps_no_queries(
     user: User, hub: Hub, settings: Settings, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hub.lookups._gather = 0.0  # each is alone
     settings.DEBUG = True
     monkeypatch.setattr(lookups, "KEEP", 0.0)
     session = await log_in(user)

@@ -260,8 +260,9 @@ def who(serve: Serve, transactional_db: None) -> Callable[..., Any]:
 
     class Who(NamespaceConsumer):
         @event
-        async def who(self) -> list[Any]:
-            return [self.user.username, self.session.get("cart"), self.scope["cookies"].get("a")]
+        def who(self) -> list[Any]:
+            cart = self.session.get("cart")
+            return [self.user.username, cart, self.scope["cookies"].get("a")]
 
     serve(Who)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from realtime import threads
 from realtime.threads import Threads
 
 from .probes import DEADLINE
@@ -69,21 +68,25 @@ async def test_what_a_call_raises(make: Make) -> None:
     assert await one.run(int, "7") == 7
 
 
-async def test_no_more_threads_than_their_number(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "BUSY", 0)  # as if the process had no time to spare
-    some = make(size=3, most=9)
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_no_more_threads_while_nobody_waits_long(make: Make) -> None:
+    some = make(size=3, most=9, grow_after=DEADLINE)
     used = await asyncio.gather(*(some.run(threading.get_ident) for _ in range(200)))
     assert len(set(used)) <= 3
     assert len(some) == 3
 
 
-async def test_calls_that_wait_for_something_get_more_threads(
-    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "LATE", DEADLINE)  # however busy this machine is
-    some = make(size=2, most=5)
+async def test_calls_that_wait_too_long_get_more_threads(make: Make, gate: threading.Event) -> None:
+    some = make(size=2, most=5, grow_after=0.001)
     hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(4)]
     assert await asyncio.wait_for(some.run(int, "7"), DEADLINE) == 7, "the fifth thread"
     await asyncio.sleep(0)
@@ -96,40 +99,76 @@ async def test_calls_that_wait_for_something_get_more_threads(
     assert all(await asyncio.gather(*hung))
 
 
-async def test_a_process_that_waits_for_its_core_gets_no_more_threads(
-    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "LATE", -threads.LOOK_INTERVAL)  # every look is late
-    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
-    looks: list[float] = []
-    some = make(size=2, most=9)
-    is_idle = some._is_idle
-    monkeypatch.setattr(some, "_is_idle", lambda passed: looks.append(passed) or is_idle(passed))
+async def test_it_is_the_oldest_call_that_counts(make: Make, gate: threading.Event) -> None:
+    clock = Clock()
+    some = make(size=1, most=3, grow_after=0.001, clock=clock)
     work = [asyncio.create_task(some.run(gate.wait)) for _ in range(3)]
-    await until(lambda: len(looks) > threads.IDLE_LOOKS + 1)
-    assert len(some) == 2
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert len(some) == 1, "none has waited for a moment, by this clock"
+    clock.now += 1
+    await until(lambda: len(some) == 3)
     gate.set()
-    assert all(await asyncio.gather(*work))
+    await asyncio.gather(*work)
 
 
-async def test_stuck_threads_are_replaced_where_the_process_is_busy(
-    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+async def test_a_stuck_thread_is_given_up_for_another_one(
+    make: Make, gate: threading.Event
 ) -> None:
-    monkeypatch.setattr(threads, "BUSY", 0)
-    monkeypatch.setattr(threads, "PATIENCE", 0.05)
-    some = make(size=2, most=9)
-    hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(3)]
-    assert await asyncio.wait_for(some.run(int, "7"), DEADLINE) == 7
+    clock = Clock()
+    some = make(size=2, most=2, grow_after=0.001, give_up_after=10.0, clock=clock)
+    hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(2)]
+    waits = asyncio.create_task(some.run(int, "7"))
+    await until(lambda: some._queue.qsize() == 1)
+    clock.now += 9
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert not waits.done(), "they are given the time"
+    clock.now += 2
+    assert await asyncio.wait_for(waits, DEADLINE) == 7
+    assert len(some) == 2
+    hung += [asyncio.create_task(some.run(gate.wait)) for _ in range(2)]
+    await until(lambda: some._queue.qsize() == 1)
+    clock.now += 9
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert some._queue.qsize() == 1, "one in so many seconds"
+    clock.now += 2
+    await until(lambda: some._queue.qsize() == 0)
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("tested") == 4
     gate.set()
-    await asyncio.gather(*hung)
+    assert all(await asyncio.gather(*hung)), "they are answered all the same"
+    await until(lambda: [t.name for t in threading.enumerate()].count("tested") == 2)
+
+
+async def test_those_who_are_abandoned_end_after_their_call(
+    make: Make, gate: threading.Event
+) -> None:
+    some = make(size=2, most=2)
+    await asyncio.gather(some.run(int, "1"), some.run(int, "2"))
+    stuck = asyncio.create_task(some.run(gate.wait))
+    await asyncio.sleep(0)
+    await until(lambda: some._queue.qsize() == 0)
+    some.abandon()
+    assert not some
+    await until(lambda: [t.name for t in threading.enumerate()].count("tested") <= 1)
+    gate.set()
+    assert await stuck
+    await until(lambda: "tested" not in {thread.name for thread in threading.enumerate()})
 
 
 async def test_those_that_are_too_many_end_and_the_others_rest(
-    make: Make, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    make: Make, gate: threading.Event
 ) -> None:
-    monkeypatch.setattr(threads, "LATE", DEADLINE)
     rested: list[int] = []
-    some = make(size=2, most=5, linger=0.02, rest=lambda: rested.append(threading.get_ident()))
+    some = make(
+        size=2,
+        most=5,
+        linger=0.02,
+        rest=lambda: rested.append(threading.get_ident()),
+        grow_after=0.001,
+    )
     hung = [asyncio.create_task(some.run(gate.wait)) for _ in range(5)]
     await until(lambda: len(some) == 5)
     gate.set()

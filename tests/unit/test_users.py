@@ -1,8 +1,9 @@
-"""Users of many clients who come at once: a few queries, and what Django says of each."""
+"""Users of many clients who come at once: one query for sessions, and what Django says of each."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import timedelta
@@ -21,8 +22,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime import lookups, threads
-from realtime.hub import Hub
+from realtime import lookups
+from realtime import users as users_module
+from realtime.hub import Hub, ensure_hub
+from realtime.lookups import LookupGivenUp, Lookups
 from realtime.scopes import complete_scope
 
 from .logins import find, log_in, new_session, no_free_thread, request
@@ -72,12 +75,18 @@ def queries() -> Iterator[Queries]:
     connection_created.disconnect(watch)
 
 
-@pytest.fixture(autouse=True)
-def _no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no thread help, whatever else this machine does, and nobody wait for company."""
-    monkeypatch.setattr(threads, "BUSY", 0)
-    monkeypatch.setattr(threads, "PATIENCE", DEADLINE)
-    monkeypatch.setattr(lookups, "GATHER", 0.0)
+@pytest.fixture
+async def hub() -> Hub:
+    """A hub in which no more threads help, however slow it is, and nobody waits for company."""
+    return with_gather(0.001)
+
+
+def with_gather(seconds: float) -> Hub:
+    """Return the test's hub, whose shared calls begin so many seconds after each other."""
+    hub = ensure_hub()
+    hub.lookups = Lookups(hub.spawn, hub.settings.SYNC_HANDLERS, gather=seconds)
+    hub.lookups.threads._grow_after = DEADLINE
+    return hub
 
 
 async def at_once(hub: Hub, sessions: Iterable[Any]) -> list[asyncio.Task[dict[str, Any]]]:
@@ -108,14 +117,14 @@ async def log_in_all(number: int = MANY) -> tuple[list[User], list[Any]]:
     return users, [await log_in(user, cart=user.username) for user in users]
 
 
-async def test_they_share_two_queries(hub: Hub, queries: Queries) -> None:
+async def test_they_share_the_query_for_their_sessions(hub: Hub, queries: Queries) -> None:
     users, sessions = await log_in_all()
     queries.clear()
     scopes = await asyncio.gather(*await at_once(hub, sessions))
     assert [scope["user"] for scope in scopes] == users
     assert [scope["session"]["cart"] for scope in scopes] == [user.username for user in users]
-    assert queries.about("auth_user") == 1
-    assert queries.about("django_session") == 1
+    assert queries.about("django_session") == 2, "one for the first, who was alone"
+    assert queries.about("auth_user") == MANY, "each is Django's to find"
 
 
 async def test_more_than_may_share_one_call(
@@ -125,7 +134,7 @@ async def test_more_than_may_share_one_call(
     users, sessions = await log_in_all()
     queries.clear()
     assert await users_of(hub, sessions) == users
-    assert queries.about("django_session") == 5
+    assert queries.about("django_session") == 1 + 5
 
 
 async def test_one_user_in_many_tabs(hub: Hub) -> None:
@@ -186,7 +195,7 @@ async def test_a_session_without_a_login_is_read_with_the_others(
     scopes = await asyncio.gather(*await at_once(hub, carts))
     assert [scope["session"]["cart"] for scope in scopes] == [0, 1, 2]
     assert [scope["user"] for scope in scopes] == [AnonymousUser()] * 3
-    assert queries.about("django_session") == 1
+    assert queries.about("django_session") == 2, "one for the first, who was alone"
     assert queries.about("auth_user") == 0
 
 
@@ -214,23 +223,67 @@ async def test_nobody_waits_for_ever_when_the_hub_ends(hub: Hub) -> None:
     async with no_free_thread(hub):
         asked = [asyncio.create_task(find(hub, session)) for session in sessions]
         await asyncio.sleep(0)
+        asked[0].cancel()  # who was alone shares nothing, and has a bound of its own
         hub.tasks.cancel()
         found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
-    assert [type(error) for error in found] == [asyncio.CancelledError] * 3
+    assert [type(error) for error in found[1:]] == [LookupGivenUp] * 2
 
 
-async def test_nobody_waits_for_company_who_comes_alone(
+async def test_a_call_that_is_given_up_concerns_no_other_one(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "GATHER", 2 * DEADLINE)
+    monkeypatch.setattr(lookups, "TOGETHER", 2)
+    calls: list[asyncio.Task[None]] = []
+
+    def spawn(work: Any) -> asyncio.Task[None]:
+        calls.append(asyncio.create_task(work))
+        return calls[-1]
+
+    some = Lookups(spawn, 4)
+    gate = threading.Event()
+
+    done: list[int] = []
+
+    def note(items: list[int]) -> None:
+        assert gate.wait(DEADLINE)
+        done.extend(items)
+
+    await some.share(note, -1)  # who comes first is alone
+    asked = [asyncio.create_task(some.share(note, number)) for number in range(6)]
+    await asyncio.sleep(0)
+    assert len(calls) == 3
+    calls[1].cancel()
+    gate.set()
+    found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), DEADLINE)
+    assert [found[0], found[1], found[4], found[5]] == [None] * 4
+    assert [type(error) for error in found[2:4]] == [LookupGivenUp] * 2
+    assert sorted(done) == [0, 1, 4, 5]
+    await some.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), asyncio.CancelledError()])
+async def test_what_a_shared_call_raises(error: BaseException) -> None:
+    some = Lookups(asyncio.create_task, 4)  # type: ignore[arg-type]
+
+    def fail(items: list[int]) -> None:
+        raise error
+
+    await some.share(fail, -1)
+    asked = [some.share(fail, number) for number in range(3)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    is_end = isinstance(error, asyncio.CancelledError)
+    assert [type(each) for each in found] == [LookupGivenUp if is_end else type(error)] * 3
+    await some.close()
+
+
+async def test_nobody_waits_for_company_who_comes_alone() -> None:
+    hub = with_gather(2 * DEADLINE)
     [user], [session] = await log_in_all(1)
     assert await asyncio.wait_for(find(hub, session), DEADLINE) == user
 
 
-async def test_those_who_come_while_many_do_wait_for_each_other(
-    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookups, "GATHER", 0.5)
+async def test_those_who_come_while_many_do_wait_for_each_other(queries: Queries) -> None:
+    hub = with_gather(0.5)
     users, sessions = await log_in_all(10)
     await find(hub, sessions[0])
     queries.clear()
@@ -283,6 +336,16 @@ def _own_routers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[st
     settings.DATABASE_ROUTERS = [f"{__name__}.Router"]
     monkeypatch.setattr(router, "routers", [Router()])
     return Router.seen
+
+
+async def test_a_django_that_reads_sessions_in_another_way(
+    hub: Hub, queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, sessions = await log_in_all(3)
+    monkeypatch.setattr(users_module, "_READ", None)
+    queries.clear()
+    assert await users_of(hub, sessions) == users
+    assert queries.about("django_session") == 3, "Django looks for each"
 
 
 OWN = {"manager": _own_manager, "sessions": _own_sessions, "routers": _own_routers}

@@ -282,7 +282,7 @@ async def test_presence_is_off(http: AsyncClient, query: dict[str, str]) -> None
 async def test_the_database_does_not_answer(
     http: AsyncClient, query: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError("secret address")
 
     monkeypatch.setattr(SQLCompiler, "execute_sql", fail)

@@ -18,7 +18,7 @@ from realtime.hub.envelopes import group_name
 from realtime.models import Membership, Server, Socket
 from realtime.presence import writer as writer_module
 from realtime.presence.changes import Changes
-from realtime.presence.store import Store
+from realtime.presence.store import Beat, Store
 from realtime.presence.writer import Writer
 
 Rows = dict[str, tuple[str, frozenset[str]]]
@@ -140,16 +140,16 @@ def interference(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interference]:
     interference = Interference()
     write, register = Store.write, Store.register
 
-    def disturbed_write(self: Store, changes: Changes, *, beat: bool) -> None:
+    def disturbed_write(self: Store, changes: Changes, *, beat: Beat | None) -> None:
         interference.pass_through()
         if changes:
             interference.batches.append(len(changes.opened))
         write(self, changes, beat=beat)
 
-    def disturbed_register(self: Store) -> None:
+    def disturbed_register(self: Store, **state: bool) -> None:
         interference.pass_through()
         interference.registrations += 1
-        register(self)
+        register(self, **state)
 
     monkeypatch.setattr(Store, "write", disturbed_write)
     monkeypatch.setattr(Store, "register", disturbed_register)

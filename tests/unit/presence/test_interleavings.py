@@ -16,10 +16,9 @@ from realtime.hub import ensure_hub
 from realtime.models import Server
 from realtime.presence import writer as writer_module
 from realtime.presence.store import Lost, Store
-from realtime.presence.writer import Writer
 from realtime.testing import Client
 
-from .conftest import ask, read_registry, read_rows, until, writer_of
+from .conftest import ask, read_registry, read_rows, writer_of
 
 ERRORS: dict[str, Exception] = {
     "down": OperationalError("away"),
@@ -71,7 +70,7 @@ class Scenario:
             else:
                 client.emit(what, args[1])
 
-    def write(self, store: Store, changes: Any, beat: bool) -> None:
+    def write(self, store: Store, changes: Any, beat: Any) -> None:
         """Write, and fail before or after it where that is due."""
         if self.before:
             raise self.before.pop(0)
@@ -87,30 +86,19 @@ class Scenario:
         self.after.clear()
         for client in self.clients:
             await client.call("echo", timeout=20)  # what it emitted is handled
-        await beat(writer)  # in which a server that is taken for dead sees that
+        async with asyncio.timeout(20):
+            await (
+                writer.idle()
+            )  # with a heartbeat, in which a server that is taken for dead sees it
         assert await ask(read_rows) == read_registry(hub)
         assert len(read_registry(hub)) == len(self.clients)
         assert await ask(lambda: Server.objects.living().count()) == 1
 
 
-async def beat(writer: Writer) -> None:
-    """
-    Wait for a heartbeat that begins now, and until all that is noted is written.
-
-    One that was under way, from before a server was taken for dead, is waited for first.
-    """
-    for _ in range(2):
-        await until(lambda: not (writer._behind or writer._changes or writer._in_flight), 20)
-        writer._next_beat = 0
-        writer._wake.set()
-        await until(lambda: writer._next_beat, 20)
-    await until(lambda: not (writer._behind or writer._changes or writer._in_flight), 20)
-
-
 _write = Store.write
 
 
-def disturbed(store: Store, scenario: Scenario, changes: Any, *, beat: bool) -> None:
+def disturbed(store: Store, scenario: Scenario, changes: Any, *, beat: Any) -> None:
     scenario.write(store, changes, beat)
 
 

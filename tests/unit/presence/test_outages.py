@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,10 +14,14 @@ from django.db import IntegrityError, OperationalError
 from pytest_django import Settings
 
 import realtime
-from realtime.hub import Hub
+from realtime.exceptions import PresenceUnavailable
+from realtime.fields import DatabaseNow
+from realtime.hub import Hub, ensure_hub
 from realtime.models import Membership, Server
 from realtime.presence import writer as writer_module
-from realtime.presence.store import Lost
+from realtime.presence.changes import Changes
+from realtime.presence.servers import Description
+from realtime.presence.store import Lost, Retired, Store
 from realtime.testing import Client
 
 from ..conftest import Connect
@@ -50,6 +58,147 @@ async def test_an_outage_stops_nothing_else(
     assert await rows() == read_registry(hub)
     assert await realtime.of().acount() == 20
     assert len(named(records, "presence-down")) == 1
+
+
+async def test_nobody_counts_what_is_not_written(
+    interference: Interference, hub: Hub, connect: Connect, records: list[Any]
+) -> None:
+    for _ in range(5):
+        await connect(auth={"rooms": ["a"]})
+    interference.error = OperationalError("the database is away")
+    left = await connect()
+    await until(lambda: named(records, "presence-down"))
+    await left.disconnect()
+    for question in (realtime.of().acount, realtime.to("a").acount):
+        with pytest.raises(PresenceUnavailable):
+            await question()
+    for ask_now in (realtime.of().count, realtime.broadcast.count_clients):
+        with pytest.raises(PresenceUnavailable):
+            await ask(ask_now)
+    interference.error = None
+    await until(lambda: named(records, "presence-back"))
+    assert await realtime.of().acount() == 5
+    assert await ask(realtime.broadcast.count_clients) == 5
+
+
+async def test_a_part_of_the_rows_is_no_count(
+    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, interference: Interference
+) -> None:
+    await asyncio.gather(*(connect() for _ in range(10)))
+    monkeypatch.setattr(writer_module, "BATCH", 3)
+    await ask(lambda: Server.objects.all().delete())
+    counts: list[int] = []
+    write = Store.write
+
+    def look(self: Store, changes: Any, **options: Any) -> None:
+        with contextlib.suppress(PresenceUnavailable):
+            counts.append(realtime.of().count())
+        write(self, changes, **options)
+
+    monkeypatch.setattr(Store, "write", look)
+    await writer_of(hub).idle()
+    assert len(interference.batches) >= 4
+    assert set(counts) <= {10}
+    assert await realtime.of().acount() == 10
+
+
+@pytest.mark.parametrize(
+    ("others", "is_right"),
+    [
+        ({"seen": 1}, True),
+        ({"seen": 1, "complete": False}, False),
+        ({"seen": 1, "restored": 1}, False),  # this server was heard of before that
+        ({"seen": 0, "restored": 16}, True),
+        ({"seen": 20, "complete": False}, True),
+        ({"seen": 20, "restored": 20}, True),
+    ],
+)
+async def test_what_other_servers_rows_tell(
+    hub: Hub, connect: Connect, others: dict[str, Any], is_right: bool
+) -> None:
+    await connect()
+
+    def add() -> None:
+        Server.objects.filter(pk=hub.server_id).update(seen_at=DatabaseNow() - timedelta(seconds=2))
+        other = add_server("other1", others["seen"])
+        other.complete = others.get("complete", True)
+        if "restored" in others:
+            other.restored_at = DatabaseNow() - timedelta(seconds=others["restored"])
+        other.save(update_fields=["complete", "restored_at"])
+
+    await ask(add)
+    if is_right:
+        assert await realtime.of().acount() == 1
+        return
+    with pytest.raises(PresenceUnavailable):
+        await realtime.of().acount()
+    if "restored" in others:
+        await writer_of(hub).idle()  # it is heard of again
+        assert await realtime.of().acount() == 1
+
+
+async def test_rows_of_dead_servers_alone_tell_nothing() -> None:
+    await ask(lambda: add_server("dead01", 20))
+    with pytest.raises(PresenceUnavailable):
+        await realtime.of().acount()
+    await ask(lambda: Server.objects.all().delete())
+    assert await realtime.of().acount() == 0
+
+
+async def test_a_thread_that_hangs_is_given_up(
+    settings: Settings,
+    connect: Connect,
+    interference: Interference,
+    monkeypatch: pytest.MonkeyPatch,
+    records: list[Any],
+) -> None:
+    settings.REALTIME = {**settings.REALTIME, "SERVER_HEARTBEAT": 0.3}
+    hub = ensure_hub()
+    await connect(auth={"rooms": ["a"]})
+    silent = threading.Event()
+    write, stuck = Store.write, []
+
+    def hang_once(self: Store, changes: Any, **options: Any) -> None:
+        if not stuck:
+            stuck.append(threading.current_thread())
+            assert silent.wait(4 * DEADLINE)
+        write(self, changes, **options)
+
+    monkeypatch.setattr(Store, "write", hang_once)
+    try:
+        await connect(auth={"rooms": ["b"]})
+        await until(lambda: named(records, "presence-back"), 2 * DEADLINE)
+        assert named(records, "presence-given-up")
+        assert await rows() == read_registry(hub)
+    finally:
+        silent.set()
+    await until(lambda: not stuck[0].is_alive())
+    await writer_of(hub).idle()
+    assert await rows() == read_registry(hub), "the thread that is late writes nothing"
+
+
+async def test_what_is_under_way_when_a_thread_is_given_up_is_rolled_back(
+    hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connect()
+    store = Store(Description(hub.server_id))
+    socket = next(iter(hub.registry.sockets.values()))
+    write = store._write
+
+    def give_up_meanwhile(changes: Any) -> None:
+        write(changes)
+        store.retired = True
+
+    monkeypatch.setattr(store, "_write", give_up_meanwhile)
+    changes = Changes()
+    changes.close(socket.sid)
+    before = await rows()
+    with pytest.raises(Retired):
+        await ask(lambda: store.write(changes, beat=None))
+    for call in (store.remove, partial(store.register, complete=True, restored=False)):
+        with pytest.raises(Retired):
+            await ask(call)
+    assert await rows() == before
 
 
 async def test_a_hub_that_starts_without_its_database(
@@ -93,7 +242,7 @@ async def test_one_refused_write_is_put_right_before_the_answer(
     writer = writer_of(hub)
     write, errors = writer._store.write, [error]
 
-    def refuse_once(changes: Any, beat: bool) -> None:
+    def refuse_once(changes: Any, beat: Any) -> None:
         if errors:
             raise errors.pop()
         write(changes, beat=beat)
@@ -172,10 +321,10 @@ async def test_a_server_that_others_took_for_dead_comes_back(
         await ask(lambda: Server.objects.all().delete())
     else:  # as after a pause: nobody has removed anything yet
         await ask(lambda: Server.objects.update(seen_at="2020-01-01T00:00Z"))
-    assert await realtime.of().acount() == 0
-    if how == "late":
-        writer_of(hub)._next_beat = 0
+    with pytest.raises(PresenceUnavailable):
+        await realtime.of().acount()
     await client.call("join", "b")
+    await writer_of(hub).idle()
     assert await rows() == {client.sid: ("/", {"a", "b"})}
     assert await realtime.of().acount() == 1
     assert len(named(records, "presence-lost")) == 1

@@ -217,7 +217,7 @@ ASYNC_EVALUATIONS: dict[str, Callable[[], Awaitable[Any]]] = {
 
 
 async def test_the_database_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any, **kwargs: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:
