@@ -21,6 +21,7 @@ from .mounting import find_routers, has_route
 from .paths import path_info
 from .routing import check_routes, has_namespace
 from .scopes import identify
+from .serving import start_with_daphne
 from .staticfiles import serve_static_files
 from .transports import http, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
@@ -76,6 +77,7 @@ class Realtime:
         self._websocket = websocket
         self._claimed_twice: set[str] = set()
         hide_session_ids()
+        start_with_daphne(_ensure_hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -172,10 +174,11 @@ async def _start_session(hub: Hub, scope: Scope, writer: Writer) -> Session:
 
 
 def _ensure_hub() -> Hub:
-    """Return the running loop's hub, able to answer requests that other servers forward."""
+    """Return the running loop's hub, which serves: it answers what other servers forward, too."""
     hub = ensure_hub()
     if hub.answer_http is None:
         hub.answer_http = partial(_answer_forwarded, hub)
+        hub.serving.start()
     return hub
 
 
@@ -207,7 +210,7 @@ async def _serve_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            _ensure_hub()
+            await _ensure_hub().serving.started()
             await send({"type": "lifespan.startup.complete"})
         else:
             await ensure_hub().close()

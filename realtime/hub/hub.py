@@ -24,6 +24,7 @@ from ..observers import Observers
 from ..overrides import path_of
 from ..routing import resolve
 from ..running import raise_if_signalled
+from ..serving import Serving
 from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
 from ..transports.heartbeats import Heartbeats
@@ -94,6 +95,7 @@ class Hub:
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
         self.observers = Observers(self)
+        self.serving = Serving(self)
 
     def _join_cluster(self) -> Cluster | Alone:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
@@ -337,7 +339,8 @@ class Hub:
 
     async def close(self, grace: float = 4.0) -> None:
         """
-        Close every connection with "server shutting down", and wait for their last hooks.
+        Tell receivers of `serving_stopping`, close every connection with "server shutting down",
+        and wait for their last hooks.
 
         What is not done after `grace` seconds is cancelled. A second call waits for the first: a
         server that goes by the loop's own signal handlers has ended its lifespan meanwhile.
@@ -352,6 +355,7 @@ class Hub:
             self._closed.set()
 
     async def _close(self, grace: float) -> None:
+        await self.serving.stop()
         log(logging.INFO, "shutdown", connections=len(self.connections))
         for connection in list(self.connections.values()):
             try:
