@@ -116,11 +116,12 @@ class Broadcaster:
         """Take all of them out of these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("leave", check_rooms(rooms))
 
-    def disconnect(self) -> Pending:
+    def disconnect(self, *, connection: bool = False) -> Pending:
         """
-        Disconnect all of them from the namespace. Where nobody can be reached, the same as `emit`.
+        Disconnect all of them from the namespace; with `connection` end their whole connections,
+        with all their namespaces. Where nobody can be reached, the same as `emit`.
         """
-        return self._command("disconnect", ())
+        return self._command("close" if connection else "disconnect", ())
 
     def _command(self, action: str, names: tuple[str, ...]) -> Pending:
         def act(gateway: Gateway) -> None:

@@ -290,10 +290,14 @@ class NamespaceConsumer:
             hub.run(move, room)
         return Pending(hub.settled)
 
-    def close(self) -> Pending:
-        """Disconnect this client from the namespace ("server namespace disconnect")."""
-        self._socket.hub.run(self._socket.close)
-        return Pending(self._socket.connection.drain)
+    def close(self, *, connection: bool = False) -> Pending:
+        """
+        Disconnect this client from the namespace ("server namespace disconnect"); with `connection`
+        from all of its namespaces, and end its connection.
+        """
+        socket = self._socket
+        socket.hub.run(socket.connection.disconnect if connection else socket.close)
+        return Pending(socket.connection.drain)
 
 
 @cache

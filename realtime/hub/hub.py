@@ -238,7 +238,7 @@ class Hub:
                 socket.deliver(encoded, volatile)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the sockets of a target `join` or `leave` rooms, or `disconnect`, everywhere."""
+        """Let the sockets of a target do `action` everywhere (see `Command`)."""
         self.execute(target, action, names)
         if not self._is_here(target):
             self.cluster.send(target, Command(*target, action, names))
@@ -248,6 +248,8 @@ class Hub:
         for socket in self.registry.select(target):
             if action == "disconnect":
                 socket.close()
+            elif action == "close":
+                socket.connection.disconnect()
             elif action in ("join", "leave"):
                 for name in names:
                     getattr(socket, action)(name)

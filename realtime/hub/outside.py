@@ -123,7 +123,7 @@ class Outside:
         )
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let a target's sockets `join` or `leave` rooms, or `disconnect`. Raises the same."""
+        """Let a target's sockets do `action` (see `envelopes.Command`). Raises the same."""
         self._publish(target, Command(*target, action, names))
         if action == "join":
             self._router.note_join(target.namespace, names)

@@ -195,8 +195,8 @@ class LabConsumer(NamespaceConsumer):
         self.emit("answered", *args)
 
     @event
-    async def kick(self) -> None:
-        self.close()
+    async def kick(self, connection: bool = False) -> None:
+        self.close(connection=connection)
 
     # Rooms
 
