@@ -9,11 +9,13 @@ from typing import Any, ParamSpec, TypeVar
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
+from django.http import QueryDict
 
 from .annotations import check_annotations
 from .broadcast import Broadcaster, Pending
 from .contract import check_class, check_initkwargs
 from .handlers import Handler, event, find_handlers
+from .handshake import find_headers, find_query
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway
 from .hub.targets import Target
@@ -191,6 +193,16 @@ class NamespaceConsumer:
                 "and so Realtime looks up neither. Let the middleware set scope['session'] as "
                 "well, or do without self.session."
             ) from None
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the client's first request, by names in any case."""
+        return find_headers(self._request)
+
+    @cached_property
+    def query(self) -> QueryDict:
+        """The query of the client's first request."""
+        return find_query(self._request)
 
     @property
     def rooms(self) -> frozenset[str]:

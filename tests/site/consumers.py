@@ -87,6 +87,14 @@ class LabConsumer(NamespaceConsumer):
         }
 
     @event
+    async def header(self, name: str) -> str | None:
+        return self.headers.get(name)
+
+    @event
+    async def query_list(self, name: str) -> list[str]:
+        return self.query.getlist(name)
+
+    @event
     async def writer(self) -> str:
         return type(self._socket.connection.writer).__name__
 
