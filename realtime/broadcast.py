@@ -121,7 +121,7 @@ class Broadcaster:
         Disconnect all of them from the namespace; with `connection` end their whole connections,
         with all their namespaces. Where nobody can be reached, the same as `emit`.
         """
-        return self._command("close" if connection else "disconnect", ())
+        return self._command("end" if connection else "disconnect", ())
 
     def _command(self, action: str, names: tuple[str, ...]) -> Pending:
         def act(gateway: Gateway) -> None:

@@ -22,6 +22,7 @@ from .hub.targets import Target
 from .messages import Message
 from .names import check_rooms
 from .running import call_hook, call_in_thread
+from .sharing import add_shared, lock, read_shared
 from .sockets import Socket
 
 __all__ = ["NamespaceConsumer", "event"]
@@ -310,6 +311,26 @@ class NamespaceConsumer:
         socket = self._socket
         socket.hub.run(socket.connection.disconnect if connection else socket.close)
         return Pending(socket.connection.drain)
+
+    # What others see
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What others see of this client, as `data` in ``sockets()``: a copy."""
+        return read_shared(self._socket.shared)
+
+    def share(self, **values: Any) -> Pending:
+        """
+        Let others see these values of this client, beside what it shares already.
+
+        Raises TypeError for a value that JSON has no form for, and ValueError where all of them
+        would be more than 4 KiB of JSON.
+        """
+        socket = self._socket
+        with lock:
+            socket.shared = add_shared(socket.shared, values)
+        socket.hub.run(socket.note_shared)
+        return Pending(socket.hub.settled)
 
 
 @cache

@@ -83,6 +83,9 @@ class Dispatcher:
     def moved(self, socket: Socket) -> None:
         """Nobody is told."""
 
+    def shared(self, socket: Socket) -> None:
+        """Nobody is told."""
+
     async def settled(self) -> None:
         """Nobody waits for receivers."""
 

@@ -60,7 +60,7 @@ class Emit(Envelope, tag="emit"):
 class Command(Envelope, tag="command"):
     """
     What is to be done with sockets: `action` is join or leave with `names` of rooms, disconnect, or
-    close, which ends their whole connections. A hub ignores an action that it does not know.
+    end, which ends their whole connections. A hub ignores an action that it does not know.
     """
 
     namespace: str

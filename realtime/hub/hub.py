@@ -248,7 +248,7 @@ class Hub:
         for socket in self.registry.select(target):
             if action == "disconnect":
                 socket.close()
-            elif action == "close":
+            elif action == "end":
                 socket.connection.disconnect()
             elif action in ("join", "leave"):
                 for name in names:
