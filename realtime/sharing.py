@@ -32,14 +32,14 @@ def add_shared(shared: str, values: dict[str, Any]) -> str:
     Raises TypeError for a value that JSON has no form for, and ValueError for too much.
     """
     added = {_without_nul(mend(name)): _plain(name, value) for name, value in values.items()}
-    text = dumps(json.loads(shared) | added)
-    size = len(text.encode())
+    merged = json.loads(shared) | added
+    size = len(dumps(merged).encode())
     if size > MAX_BYTES:
         raise ValueError(
             f"what a client shares would be {size} bytes of JSON, and may be {MAX_BYTES}. Share a "
             "key, and keep the rest in a table of your own."
         )
-    return text
+    return json.dumps(merged)  # as Django writes it, which MariaDB compares by its text
 
 
 def read_shared(text: str) -> dict[str, Any]:

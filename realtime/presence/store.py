@@ -13,7 +13,6 @@ from .. import models
 from ..fields import DatabaseNow
 from ..hub.envelopes import group_name
 from ..models import Membership, Server, ServerQuerySet, lifetime
-from ..sharing import read_shared
 from ..sockets import Socket
 from ..transports.requests import header
 from .changes import Changes
@@ -138,9 +137,7 @@ class Store:
         for transport in set(changes.moved.values()):
             moved = [sid for sid, its in changes.moved.items() if its == transport]
             statements.move.execute(moved, transport)
-        statements.share.execute(
-            (read_shared(shared), sid) for sid, shared in changes.shared.items()
-        )
+        statements.share.execute((shared, sid) for sid, shared in changes.shared.items())
 
     def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
         scopes = [socket.connection.scope for socket in sockets]
@@ -161,7 +158,7 @@ class Store:
             _clean(str(client[0] or ""), models.ADDRESS_LENGTH),
             _clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
             connection.transport,
-            read_shared(socket.shared),
+            socket.shared,
             socket.opened_at,
         )
 

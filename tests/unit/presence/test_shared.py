@@ -125,7 +125,7 @@ async def test_an_outage_loses_nothing(
     await until(lambda: writer_of(hub)._behind)
     await client.call("share", {"more": 1})
     interference.error = None
-    await until(lambda: not writer_of(hub)._behind)
+    await until(lambda: writer_of(hub)._down_since is None)
     await client.call("share", {"last": 2})
     expected = {"name": "Bo", "more": 1, "last": 2}
     assert (await Socket.objects.aget(pk=client.sid)).data == expected
