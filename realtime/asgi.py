@@ -22,6 +22,7 @@ from .paths import path_info
 from .routing import check_routes, has_namespace
 from .running import as_error
 from .scopes import follow_sessions, identify
+from .serving import start_with_daphne
 from .staticfiles import serve_static_files
 from .transports import http, listeners, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
@@ -77,6 +78,7 @@ class Realtime:
         self._claimed_twice: set[str] = set()
         self._is_watched = False
         hide_session_ids()
+        start_with_daphne(_ensure_hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -177,10 +179,11 @@ class Realtime:
 
 
 def _ensure_hub() -> Hub:
-    """Return the running loop's hub, able to answer requests that other servers forward."""
+    """Return the running loop's hub, which serves: it answers what other servers forward, too."""
     hub = ensure_hub()
     if hub.answer_http is None:
         hub.answer_http = partial(_answer_forwarded, hub)
+        hub.serving.start()
     return hub
 
 
@@ -212,7 +215,7 @@ async def _serve_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            _ensure_hub()
+            await _ensure_hub().serving.started()
             await send({"type": "lifespan.startup.complete"})
         else:
             await ensure_hub().close()

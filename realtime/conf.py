@@ -18,7 +18,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from .limits import fits_rate, fits_rate_limits
-from .origins import parse_pattern
+from .origins import Named, is_named, looks_like_expression
 
 TRANSPORTS = ("polling", "websocket")
 
@@ -30,11 +30,11 @@ LOOKUP_FAILURE = ("refuse", "anonymous")
 
 
 class Option(NamedTuple):
-    """A setting: its default, whether a value fits, and what would fit."""
+    """A setting: its default, whether a value fits, and what would fit in its place."""
 
     default: Any
     fits: Callable[[Any], bool]
-    hint: str
+    hint: str | Callable[[Any], str]
 
 
 class Problem(NamedTuple):
@@ -83,8 +83,16 @@ def _dotted(default: str, *, required: bool = False) -> Option:
     )
 
 
-def _is_origin(value: Any) -> bool:
-    return isinstance(value, str) and (value in ("*", "null") or parse_pattern(value) is not None)
+def _origins_hint(value: Any) -> str:
+    """Return what would fit CORS_ORIGINS, for an expression that was not compiled, too."""
+    if isinstance(value, (list, tuple)) and any(map(looks_like_expression, value)):
+        text = next(filter(looks_like_expression, value))
+        return f"{text!r} looks like a regular expression: compile it, as re.compile({text!r})."
+    return (
+        'Give a list of origins like "https://example.com" (a scheme, a host in ASCII, a port '
+        'that is not the scheme\'s own; no path) or "https://*.example.com", of regular '
+        'expressions like re.compile(r"https://[a-z]+\\.example\\.com"), or "*".'
+    )
 
 
 OPTIONS: dict[str, Option] = {
@@ -134,9 +142,8 @@ OPTIONS: dict[str, Option] = {
     "MAX_CONNECTIONS_PER_ADDRESS": _count(0, lowest=0),
     "CORS_ORIGINS": Option(
         (),
-        lambda value: isinstance(value, (list, tuple)) and all(map(_is_origin, value)),
-        'Give a list of origins like "https://example.com" (a scheme, a host in ASCII, a port '
-        'that is not the scheme\'s own; no path) or "https://*.example.com", or "*".',
+        lambda value: isinstance(value, (list, tuple)) and all(map(is_named, value)),
+        _origins_hint,
     ),
     "CHANNEL_LAYER": Option(
         "default",
@@ -181,7 +188,7 @@ class Settings(SimpleNamespace):
     RATE_LIMITS: dict[str, dict[str, str]]
     MAX_CONNECTIONS_PER_USER: int
     MAX_CONNECTIONS_PER_ADDRESS: int
-    CORS_ORIGINS: tuple[str, ...]
+    CORS_ORIGINS: tuple[Named, ...]
     CHANNEL_LAYER: str
     UNREACHABLE: str
     ERROR_ACK: str
@@ -202,7 +209,8 @@ def find_problems(given: Any) -> Iterator[Problem]:
             known = ", ".join(OPTIONS)
             yield Problem(name, f"REALTIME has no setting {name!r}.", f"The settings are {known}.")
         elif not option.fits(value):
-            yield Problem(name, f"REALTIME[{name!r}] cannot be {value!r}.", option.hint)
+            hint = option.hint(value) if callable(option.hint) else option.hint
+            yield Problem(name, f"REALTIME[{name!r}] cannot be {value!r}.", hint)
     paths = [given.get(name, OPTIONS[name].default) for name in ("PATH", "PLAIN_PATH")]
     if paths[0] == paths[1]:
         yield Problem(

@@ -10,11 +10,13 @@ from typing import Any, ParamSpec, TypeVar
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
+from django.http import QueryDict
 
 from .annotations import check_annotations
 from .broadcast import Broadcaster
 from .contract import check_class, check_initkwargs
 from .handlers import Handler, event, find_handlers
+from .handshake import find_headers, find_query
 from .hub.calls import as_answer
 from .hub.gateway import HubGateway, on_loop
 from .hub.targets import Target
@@ -23,6 +25,7 @@ from .names import check_rooms
 from .running import call_hook, call_in_thread
 from .sending import DEFAULT_CALL_TIMEOUT, Pending
 from .sessions import open_session
+from .sharing import add_shared, lock, read_shared
 from .sockets import Socket
 from .spawned import check_work
 
@@ -218,6 +221,16 @@ class NamespaceConsumer:
                 "well, or do without self.session."
             ) from None
 
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the client's first request, by names in any case."""
+        return find_headers(self._request)
+
+    @cached_property
+    def query(self) -> QueryDict:
+        """The query of the client's first request."""
+        return find_query(self._request)
+
     @property
     def rooms(self) -> frozenset[str]:
         """The rooms that this socket is in, or was in when its client went away."""
@@ -331,9 +344,33 @@ class NamespaceConsumer:
             hub.run(move, room)
         return Pending(self._settle)
 
-    def close(self) -> Pending:
-        """Disconnect this client from the namespace ("server namespace disconnect")."""
-        self._socket.hub.run(self._socket.close)
+    def close(self, *, connection: bool = False) -> Pending:
+        """
+        Disconnect this client from the namespace ("server namespace disconnect"); with `connection`
+        from all of its namespaces, and end its connection.
+        """
+        socket = self._socket
+        socket.hub.run(socket.connection.disconnect if connection else socket.close)
+        return Pending(self._settle)
+
+    # What others see
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What others see of this client, as `data` in ``sockets()``: a copy."""
+        return read_shared(self._socket.shared)
+
+    def share(self, **values: Any) -> Pending:
+        """
+        Let others see these values of this client, beside what it shares already.
+
+        Raises TypeError for a value that JSON has no form for, and ValueError where all of them
+        would be more than 4 KiB of JSON.
+        """
+        socket = self._socket
+        with lock:
+            socket.shared = add_shared(socket.shared, values)
+        socket.hub.run(socket.note_shared)
         return Pending(self._settle)
 
     async def _drain(self) -> None:

@@ -142,6 +142,8 @@ class Socket(models.Model):
     address = ExactCharField(_("address"), max_length=ADDRESS_LENGTH, blank=True)
     user_agent = ExactCharField(_("user agent"), max_length=USER_AGENT_LENGTH, blank=True)
     transport = ExactCharField(_("transport"), max_length=16, choices=Transport.choices)
+    # What its consumer shares: see `realtime.sharing`.
+    data = models.JSONField(_("data"), default=dict, blank=True)
     connected_at = models.DateTimeField(_("connected"))
 
     objects = SocketQuerySet.as_manager()

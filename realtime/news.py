@@ -63,6 +63,9 @@ class News:
     def moved(self, socket: Socket) -> None:
         """Nothing to keep."""
 
+    def shared(self, socket: Socket) -> None:
+        """Nothing to keep."""
+
     async def settled(self) -> None:
         """Nothing to wait for."""
 

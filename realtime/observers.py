@@ -41,6 +41,9 @@ class Observer(Protocol):
     def moved(self, socket: Socket) -> None:
         """An open socket's connection changed its transport."""
 
+    def shared(self, socket: Socket) -> None:
+        """An open socket shares something else with others."""
+
     async def settled(self) -> None:
         """Wait, but not for long, until what it was told so far is in effect."""
 
@@ -87,6 +90,9 @@ class Observers:
 
     def moved(self, socket: Socket) -> None:
         self._tell("moved", socket)
+
+    def shared(self, socket: Socket) -> None:
+        self._tell("shared", socket)
 
     async def settled(self) -> None:
         await self._ask("settled")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.http import is_same_domain
 
@@ -19,6 +19,15 @@ _ORIGIN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _WILDCARD = re.compile(r"(?<=://)\*(?=\.)")
+
+# What a text has that is meant for a regular expression, and no origin has.
+_EXPRESSION = re.compile(r"[\\^$()\[{|+?]|\.\*")
+
+# No host is longer (RFC 1035), and no expression is to be asked of what is none.
+_MAX_MATCHED = 300
+
+Expression = re.Pattern[str]
+Named = str | Expression
 
 # Some programs name a WebSocket's scheme where browsers name the page's.
 _SCHEMES = {"ws": "http", "wss": "https"}
@@ -35,6 +44,11 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: str
+
+    def __str__(self) -> str:
+        """The origin as browsers send it: without the port that its scheme has anyway."""
+        own = self.port == _PORTS.get(self.scheme, "")
+        return f"{self.scheme}://{self.host}" + ("" if own else f":{self.port}")
 
 
 def parse_origin(text: str) -> Origin | None:
@@ -57,17 +71,34 @@ def parse_pattern(text: str) -> Origin | None:
     return parse_origin(_WILDCARD.sub("", text))
 
 
+def is_named(value: Any) -> bool:
+    """Tell whether a value of a setting names origins: a text, or a compiled expression."""
+    if isinstance(value, re.Pattern):
+        return isinstance(value.pattern, str)
+    return isinstance(value, str) and (value in ("*", "null") or parse_pattern(value) is not None)
+
+
+def looks_like_expression(value: Any) -> bool:
+    """Tell whether a text that names no origin is meant for a regular expression."""
+    return isinstance(value, str) and not is_named(value) and bool(_EXPRESSION.search(value))
+
+
 class Origins:
     """
-    The origins that settings name, as Django's CSRF_TRUSTED_ORIGINS does.
+    The origins that settings name, as Django's CSRF_TRUSTED_ORIGINS does, or that an expression
+    matches as a whole, as browsers send them and whatever their case.
 
-    What is no origin, such as "null", stands for itself.
+    What is no origin, such as "null", stands for itself, and no expression is asked.
     """
 
-    def __init__(self, named: Iterable[str]) -> None:
+    def __init__(self, named: Iterable[Named]) -> None:
         self._exact: set[Origin | str] = set()
         self._domains: list[Origin] = []
+        self._expressions: list[Expression] = []
         for text in named:
+            if isinstance(text, re.Pattern):
+                self._expressions.append(re.compile(text.pattern, text.flags | re.IGNORECASE))
+                continue
             pattern = parse_pattern(text)
             if pattern is not None and "*" in text:
                 self._domains.append(pattern)
@@ -78,14 +109,23 @@ class Origins:
         origin = parse_origin(text)
         if origin is None:
             return text in self._exact
-        return origin in self._exact or any(
-            (origin.scheme, origin.port) == (domain.scheme, domain.port)
-            and is_same_domain(origin.host, domain.host)
-            for domain in self._domains
+        return (
+            origin in self._exact
+            or any(
+                (origin.scheme, origin.port) == (domain.scheme, domain.port)
+                and is_same_domain(origin.host, domain.host)
+                for domain in self._domains
+            )
+            or self._is_matched(str(origin))
+        )
+
+    def _is_matched(self, origin: str) -> bool:
+        return len(origin) <= _MAX_MATCHED and any(
+            expression.fullmatch(origin) for expression in self._expressions
         )
 
 
 @lru_cache(maxsize=16)
-def named_origins(*settings: tuple[str, ...]) -> Origins:
+def named_origins(*settings: tuple[Named, ...]) -> Origins:
     """Return the origins that some settings name together, but for "*", which is no name."""
     return Origins(text for setting in settings for text in setting if text != "*")

@@ -102,11 +102,12 @@ class Sender:
         """Take them out of these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("leave", check_rooms(rooms))
 
-    def close(self) -> Pending:
+    def close(self, *, connection: bool = False) -> Pending:
         """
-        Disconnect them from the namespace. Where nobody can be reached, the same as `emit`.
+        Disconnect them from the namespace; with `connection` end their whole connections, with all
+        their namespaces. Where nobody can be reached, the same as `emit`.
         """
-        return self._command("close", ())
+        return self._command("end" if connection else "close", ())
 
     def _message(self, event: str, args: tuple[Any, ...]) -> Message:
         """Return a message that is encoded now: later its arguments may be others."""

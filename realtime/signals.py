@@ -1,9 +1,10 @@
 """
-Signals: what happens to sockets, for receivers anywhere in the site.
+Signals: what happens to sockets and to the processes that serve them, for receivers anywhere in the
+site.
 
-Receivers are plain functions or coroutine functions. They are called in the process that has the
-socket, one signal after another in the order in which things happened, and after presence has
-written it: a receiver of `socket_connected` finds the socket in the database, one of
+Receivers are plain functions or coroutine functions. Those of sockets are called in the process
+that has the socket, one signal after another in the order in which things happened, and after
+presence has written it: a receiver of `socket_connected` finds the socket in the database, one of
 `socket_disconnected` does not.
 """
 
@@ -34,6 +35,11 @@ socket_connected = Signal()
 socket_disconnected = Signal()  # and reason
 room_joined = Signal()  # and room
 room_left = Signal()  # and room
+
+# Once each in a process that serves clients, with `sender`, the app's configuration, and `server`,
+# the id of its row in `realtime.models.Server`. See `realtime.serving`.
+serving_started = Signal()
+serving_stopping = Signal()
 
 # Signals that may wait for slow receivers, after which more are lost and logged.
 BACKLOG = 10_000
@@ -100,6 +106,9 @@ class Dispatcher:
         self._put(room_left, socket, room=room)
 
     def moved(self, socket: Socket) -> None:
+        """Nobody is told."""
+
+    def shared(self, socket: Socket) -> None:
         """Nobody is told."""
 
     async def settled(self) -> None:

@@ -32,6 +32,7 @@ from .logs import is_logged, write
 from .messages import Message
 from .overrides import path_of
 from .running import call_apart, raise_if_stopping
+from .sharing import NOTHING
 from .spawned import Spawned, Work
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Socket:
     __slots__ = (
         *("_accepted", "_backlog", "_entering", "_spawned", "_told", "acks", "connection"),
         *("consumer", "context"),
-        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "sid", "state", "unsettled"),
+        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "state"),
+        "unsettled",
     )
 
     def __init__(
@@ -83,6 +85,8 @@ class Socket:
         self.namespace = namespace
         self.sid = hub.new_sid()
         self.rooms: set[str] = set()
+        # What others see of it, as JSON.
+        self.shared = NOTHING
         self.state = CONNECTING
         self.context = copy_context()
         # What is for the client once it is connected: nothing, as a rule.
@@ -385,6 +389,12 @@ class Socket:
             self.unsettled = True
             if self.observed:
                 self.hub.observers.left(self, room)
+
+    def note_shared(self) -> None:
+        """Take note that others are to see something else of this socket."""
+        if self.observed and not self.gone:
+            self.unsettled = True
+            self.hub.observers.shared(self)
 
     # The log
 

@@ -27,6 +27,7 @@ from .hub.calls import as_answer
 from .protocol import engineio, socketio
 from .protocol.decoding import Decoder
 from .scopes import complete_scope
+from .sharing import read_shared
 from .transports.frames import Frames
 from .transports.session import Session
 from .transports.writers import Writer
@@ -208,6 +209,13 @@ class Client:
         """Wait until the server has disconnected this client."""
         async with asyncio.timeout(timeout):
             await self._closed.wait()
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What others see of this client, as its consumer shares it; empty once it is gone."""
+        sockets = {} if self._session is None else self._session.sockets
+        socket = sockets.get(self.namespace)
+        return {} if socket is None else read_shared(socket.shared)
 
     def pending(self) -> int:
         """Return how many events have come that `receive` has not returned yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -53,12 +54,13 @@ class SocketAdmin(SteeringAdmin):
     readonly_fields = (
         "id_code",
         "rooms",
+        "data_code",
         "user_link",
         "server_link",
         "connection_link",
     )
     fieldsets = (
-        (None, {"fields": ("id_code", "namespace", "rooms")}),
+        (None, {"fields": ("id_code", "namespace", "rooms", "data_code")}),
         (_("Client"), {"fields": ("user_link", "address", "user_agent")}),
         (
             _("Connection"),
@@ -154,6 +156,14 @@ class SocketAdmin(SteeringAdmin):
         return format_html(
             '<ul class="realtime-rooms">{}{}</ul>', links, self._more_rooms(socket, members)
         )
+
+    @admin.display(description=_("data"), empty_value=NOTHING)
+    def data_code(self, socket: Socket) -> SafeString | None:
+        """What its consumer shares, as it is in JSON."""
+        if not socket.data:
+            return None
+        text = json.dumps(socket.data, indent=2, ensure_ascii=False)
+        return format_html('<pre class="realtime-data">{}</pre>', text)
 
     def _more_rooms(self, socket: Socket, shown: list[Any]) -> SafeString:
         if len(shown) <= MAX_ROOMS:

@@ -59,7 +59,10 @@ class Emit(Envelope, tag="emit"):
 
 
 class Command(Envelope, tag="command"):
-    """What is to be done with sockets: `action` is join, leave or close, `names` rooms."""
+    """
+    What is to be done with sockets: `action` is join or leave with `names` of rooms, close, or end,
+    which ends their whole connections. A hub ignores an action that it does not know.
+    """
 
     namespace: str
     rooms: tuple[str, ...]

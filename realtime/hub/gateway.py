@@ -22,7 +22,7 @@ class Gateway(Protocol):
         """Send an event to a target."""
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let a target's sockets `join` or `leave` rooms, or `close` them."""
+        """Let a target's sockets do `action` (see `envelopes.Command`)."""
 
     async def drain(self) -> None:
         """Wait until there is room for more messages."""

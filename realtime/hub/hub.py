@@ -24,6 +24,7 @@ from ..observers import Observers
 from ..overrides import path_of
 from ..routing import resolve
 from ..running import raise_if_signalled
+from ..serving import Serving
 from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
 from ..transports.heartbeats import Heartbeats
@@ -99,6 +100,7 @@ class Hub:
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
         self.observers = Observers(self)
+        self.serving = Serving(self)
 
     def _join_cluster(self) -> Cluster | Alone:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
@@ -260,17 +262,19 @@ class Hub:
                 socket.deliver(encoded, volatile)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the sockets of a target `join` or `leave` rooms, or `close` them, everywhere."""
+        """Let the sockets of a target do `action` everywhere (see `Command`)."""
         self.execute(target, action, names)
         if not self._is_here(target):
             self.cluster.send(target, as_command(target, action, names))
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the local sockets of a target `join` or `leave` rooms, or `close` them."""
+        """Let the local sockets of a target do `action` (see `Command`)."""
         self.require_own_thread("Hub.execute")
         for socket in self.select(target):
             if action == "close":
                 socket.close()
+            elif action == "end":
+                socket.connection.disconnect()
             elif action in ("join", "leave"):
                 for name in names:
                     getattr(socket, action)(name)
@@ -366,7 +370,8 @@ class Hub:
 
     async def close(self, grace: float = 4.0) -> None:
         """
-        Close every connection with "server shutting down", and wait for their last hooks.
+        Tell receivers of `serving_stopping`, close every connection with "server shutting down",
+        and wait for their last hooks.
 
         What is not done after `grace` seconds is cancelled. A second call waits for the first: a
         server that goes by the loop's own signal handlers has ended its lifespan meanwhile.
@@ -381,6 +386,7 @@ class Hub:
             self._closed.set()
 
     async def _close(self, grace: float) -> None:
+        await self.serving.stop()
         log(logging.INFO, "shutdown", connections=len(self.connections))
         for connection in list(self.connections.values()):
             connection.close("server shutting down")

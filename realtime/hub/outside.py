@@ -121,7 +121,7 @@ class Outside:
         self._publish(target, as_emit(target, message))
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let a target's sockets `join` or `leave` rooms, or `close` them. Raises the same."""
+        """Let a target's sockets do `action` (see `envelopes.Command`). Raises the same."""
         self._publish(target, as_command(target, action, names))
         if action == "join":
             self._router.note_join(target.namespace, names)

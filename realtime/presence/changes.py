@@ -25,7 +25,7 @@ class Changes:
     `waiters` are to be told when all of it is written.
     """
 
-    __slots__ = ("closed", "joined", "left", "moved", "opened", "waiters")
+    __slots__ = ("closed", "joined", "left", "moved", "opened", "shared", "waiters")
 
     def __init__(self) -> None:
         self.opened: dict[str, Socket] = {}
@@ -33,10 +33,13 @@ class Changes:
         self.joined: dict[str, dict[Room, datetime]] = {}
         self.left: dict[str, set[Room]] = {}
         self.moved: dict[str, str] = {}
+        self.shared: dict[str, str] = {}
         self.waiters: list[asyncio.Future[None]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.closed or self.joined or self.left or self.moved)
+        return bool(
+            self.opened or self.closed or self.joined or self.left or self.moved or self.shared
+        )
 
     def open(self, socket: Socket) -> None:
         """Write a new socket."""
@@ -47,6 +50,7 @@ class Changes:
         self.joined.pop(sid, None)
         self.left.pop(sid, None)
         self.moved.pop(sid, None)
+        self.shared.pop(sid, None)
         if self.opened.pop(sid, None) is None:
             self.closed.add(sid)
 
@@ -73,6 +77,11 @@ class Changes:
         """Write a socket's transport, unless the socket itself is still to be written."""
         if sid not in self.opened:
             self.moved[sid] = transport
+
+    def share(self, sid: str, shared: str) -> None:
+        """Write what a socket shares, unless the socket itself is still to be written."""
+        if sid not in self.opened:
+            self.shared[sid] = shared
 
     def take(self, limit: int) -> Changes:
         """

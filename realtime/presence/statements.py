@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import Field, ForeignKey, Model
+from django.db.models import Field, ForeignKey, JSONField, Model
 
 from ..fields import ExactCharField
 
@@ -34,7 +34,7 @@ class Statement:
             columns=", ".join(columns),
             values=", ".join(["%s"] * len(columns)),
         )
-        # How each value becomes what the database takes. Texts are that already.
+        # How each value becomes what the database takes. Texts are that already, those of JSON too.
         self._prepare: list[Callable[[Any], Any] | None] = [
             None
             if _is_text(field)
@@ -81,11 +81,13 @@ class TextsStatement:
 
 
 def _is_text(field: Field[Any, Any]) -> bool:
-    """Tell whether a field is a text, or refers to one."""
-    return type(field.target_field if isinstance(field, ForeignKey) else field) is ExactCharField
+    """Tell whether a field is a text, or refers to one, or is JSON, which is given as its text."""
+    target = field.target_field if isinstance(field, ForeignKey) else field
+    return type(target) in (ExactCharField, JSONField)
 
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({values})"
 DELETE = "DELETE FROM {table} WHERE {0} IN"
 DELETE_PAIR = "DELETE FROM {table} WHERE {0} = %s AND {1} = %s"
 UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} IN"
+UPDATE_ONE = "UPDATE {table} SET {0} = %s WHERE {1} = %s"

@@ -19,7 +19,15 @@ from ..transports.requests import header
 from .changes import Changes
 from .deadlocks import made_again
 from .servers import Description
-from .statements import DELETE, DELETE_PAIR, INSERT, UPDATE, Statement, TextsStatement
+from .statements import (
+    DELETE,
+    DELETE_PAIR,
+    INSERT,
+    UPDATE,
+    UPDATE_ONE,
+    Statement,
+    TextsStatement,
+)
 from .users import UserKeys
 
 # Sockets of a dead server that are removed at a time.
@@ -67,10 +75,11 @@ class Statements:
             models.Socket,
             INSERT,
             *("sid", "server", "connection", "namespace", "user"),
-            *("address", "user_agent", "transport", "connected_at"),
+            *("address", "user_agent", "transport", "data", "connected_at"),
         )
         self.close = TextsStatement(alias, models.Socket, DELETE, "sid")
         self.move = TextsStatement(alias, models.Socket, UPDATE, "transport", "sid")
+        self.share = Statement(alias, models.Socket, UPDATE_ONE, "data", "sid")
         self.join = Statement(
             alias, Membership, INSERT, "socket", "namespace", "room", "key", "joined_at"
         )
@@ -175,6 +184,7 @@ class Store:
         for transport in set(changes.moved.values()):
             moved = [sid for sid, its in changes.moved.items() if its == transport]
             statements.move.execute(moved, transport)
+        statements.share.execute((shared, sid) for sid, shared in changes.shared.items())
 
     def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
         scopes = [socket.connection.scope for socket in sockets]
@@ -195,6 +205,7 @@ class Store:
             _clean(str(client[0] or ""), models.ADDRESS_LENGTH),
             _clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
             connection.transport,
+            socket.shared,
             socket.opened_at,
         )
 

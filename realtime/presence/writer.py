@@ -130,6 +130,12 @@ class Writer:
             self._changes.move(socket.sid, socket.connection.transport)
             self._wake.set()
 
+    def shared(self, socket: Socket) -> None:
+        """Note what a socket shares now."""
+        if not self._behind:
+            self._changes.share(socket.sid, socket.shared)
+            self._wake.set()
+
     async def settled(self) -> None:
         """Wait until what was noted is written; not while the database is known to be down."""
         if self._closed or self._down_since is not None:

@@ -343,6 +343,19 @@ class Connection(ABC):
             return False
         return True
 
+    def disconnect(self) -> None:
+        """
+        End the connection by the server's will: the client is told so in each namespace, and does
+        not come back by itself.
+        """
+        for socket in list(self.sockets.values()):
+            self.attempt(socket.close)
+        self._end_told()
+
+    def _end_told(self) -> None:
+        """Close, now that the client has been told why."""
+        self.close("forced server close")
+
     @abstractmethod
     def close_transport(self, reason: str, text: str) -> None:
         """Release what the transport holds, and tell the client if it can be told."""

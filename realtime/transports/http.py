@@ -153,6 +153,7 @@ class Request:
         self.hub.keep_current_task()  # so that a shutdown waits for the answer
         payload = await polling.poll(self._until_gone)
         if payload is not None:
+            session.end_if_told(polling)
             await self._respond(200, TEXT, payload.encode())
         elif session.polling is polling:
             session.close("transport close")

@@ -25,7 +25,8 @@ class PollingWriter(Writer):
 
     At most one poll waits at a time. After `close` one last payload tells the client, then `over`
     is true. GOING_AWAY is told by the next request's failure instead: after a CLOSE packet
-    python-socketio's client would not come back.
+    python-socketio's client would not come back. Where `ending` is true, the poll that takes the
+    last of what waits ends the session.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class PollingWriter(Writer):
         self._poll: asyncio.Timeout | None = None
         self._hurried = False
         self.over = False
+        self.ending = False
 
     @property
     def buffered(self) -> int:

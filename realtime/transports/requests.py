@@ -11,7 +11,7 @@ from django.http.request import split_domain_port, validate_host
 
 from ..conf import Settings
 from ..exceptions import HandshakeError
-from ..origins import named_origins, parse_origin
+from ..origins import Named, named_origins, parse_origin
 from ..protocol.engineio import PROTOCOL_VERSION
 from .refusals import Refused, Site, explain, sent_name
 
@@ -73,7 +73,7 @@ class Rules(NamedTuple):
 
     hosts: tuple[str, ...]
     trusted: tuple[str, ...]
-    cors: tuple[str, ...]
+    cors: tuple[Named, ...]
 
 
 def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:

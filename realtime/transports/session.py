@@ -141,6 +141,7 @@ class Session(WatchedConnection):
         for socket in self.sockets.values():
             if socket.observed:
                 self.hub.observers.moved(socket)
+        self.end_if_told(polling)
 
     def _close_inbox(self) -> None:
         if self.inbox is not None:
@@ -265,6 +266,18 @@ class Session(WatchedConnection):
         self.send(encode(kind, namespace, data))
 
     # The end
+
+    def _end_told(self) -> None:
+        polling = self.polling
+        if polling is not None and polling.buffered and not polling.polled:
+            polling.ending = True  # what tells the client waits for its next poll
+        else:
+            super()._end_told()
+
+    def end_if_told(self, polling: PollingWriter) -> None:
+        """Close what was only to last until the client has taken what tells it that it ends."""
+        if polling.ending and not polling.buffered:
+            self.close("forced server close")
 
     def close_transport(self, reason: str, text: str) -> None:
         super().close_transport(reason, text)

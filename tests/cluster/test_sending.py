@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.clients.wire import DEADLINE
+from tests.clients.wire import DEADLINE, open_socket
 from tests.cluster.conftest import Connect
 from tests.clusters import LiveCluster
 
@@ -121,6 +121,18 @@ async def test_remote_close(pair: LiveCluster, join: Connect, room: str) -> None
     async with asyncio.timeout(DEADLINE):
         namespace, _ = await two.client.left.get()
     assert namespace == "/cluster"
+
+
+async def test_ending_the_whole_connection_of_another_server(
+    pair: LiveCluster, join: Connect, room: str
+) -> None:
+    one, other = await join(pair[0]), await join(pair[1])
+    async with open_socket(pair[1], "/cluster", {"rooms": [room]}) as (wire, _):
+        await wire.join_namespace("/lab")
+        await one.call("end", [room])
+        code, frames = await wire.closed()
+    assert (code, sorted(map(str, frames))) == (1000, ["41/cluster,", "41/lab,"])
+    assert await other.call("lost") == 0, "it is still there"
 
 
 # Questions

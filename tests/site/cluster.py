@@ -54,6 +54,11 @@ class ClusterConsumer(NamespaceConsumer):
         """Let a room's sockets join or leave rooms, and wait until that is in effect."""
         await getattr(choose(rooms, []), action)(*names)
 
+    @event("end")
+    async def end(self, rooms: list[str]) -> None:
+        """End the connections of a room's sockets."""
+        choose(rooms, []).close(connection=True)
+
     @event("move and say")
     async def move_and_say(self, room: str, name: str, text: str) -> None:
         """Let a room's sockets join another room, and at once say something there."""

@@ -96,6 +96,14 @@ class LabConsumer(NamespaceConsumer):
         }
 
     @event
+    async def header(self, name: str) -> str | None:
+        return self.headers.get(name)
+
+    @event
+    async def query_list(self, name: str) -> list[str]:
+        return self.query.getlist(name)
+
+    @event
     async def writer(self) -> str:
         """By what it is written: an adapter of the server, or through ASGI."""
         writer = self._socket.connection.writer
@@ -236,8 +244,8 @@ class LabConsumer(NamespaceConsumer):
         self.emit("answered", *args)
 
     @event
-    async def kick(self) -> None:
-        self.close()
+    async def kick(self, connection: bool = False) -> None:
+        self.close(connection=connection)
 
     # Rooms
 

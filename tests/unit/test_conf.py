@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ FITTING: list[tuple[str, Any]] = [
     ("PING_INTERVAL", 86_400),
     ("MAX_PAYLOAD", 1_000),
     ("CORS_ORIGINS", ["https://example.com", "http://localhost:5173", "null", "*"]),
+    ("CORS_ORIGINS", (re.compile(r"https://a\.example\.com"), "https://*.example.com")),
 ]
 
 WRONG: list[tuple[str, Any]] = [
@@ -87,6 +89,9 @@ WRONG: list[tuple[str, Any]] = [
     ("CORS_ORIGINS", ["https://example.com/"]),
     ("CORS_ORIGINS", ["https://example.com/page"]),
     ("CORS_ORIGINS", [None]),
+    ("CORS_ORIGINS", re.compile("https://a")),
+    ("CORS_ORIGINS", [re.compile(b"https://a")]),
+    ("CORS_ORIGINS", [r"https://.*\.example\.com"]),
     ("CHANNEL_LAYER", ""),
     ("CHANNEL_LAYER", None),
     ("PERMISSION", "staff"),
@@ -108,6 +113,12 @@ def test_what_is_wrong_is_named_with_a_hint(settings: Settings, name: str, value
     settings.REALTIME = {name: value}
     with pytest.raises(ImproperlyConfigured, match=name):
         get_settings()
+
+
+@pytest.mark.parametrize("text", [r"^https://a\.example$", "https://.*", "https://(a|b).example"])
+def test_an_expression_that_is_no_expression_yet(text: str) -> None:
+    (problem,) = find_problems({"CORS_ORIGINS": ["https://example.com", text]})
+    assert problem.hint.endswith(f"compile it, as re.compile({text!r}).")
 
 
 def test_an_unknown_setting_names_the_known_ones() -> None:

@@ -46,6 +46,9 @@ class Recorder:
     def moved(self, socket: Socket) -> None:
         self.calls.append(("moved", socket.sid, socket.connection.transport))
 
+    def shared(self, socket: Socket) -> None:
+        self.calls.append(("shared", socket.sid, socket.shared))
+
     async def settled(self) -> None:
         self.waits += 1
         await self.gate.wait()

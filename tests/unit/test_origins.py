@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 
-from realtime.origins import Origin, Origins, parse_origin, parse_pattern
+from realtime.origins import (
+    Origin,
+    Origins,
+    is_named,
+    looks_like_expression,
+    parse_origin,
+    parse_pattern,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +115,58 @@ def test_wildcards_are_djangos(port: str) -> None:
 def test_no_patterns(pattern: str) -> None:
     assert parse_pattern(pattern) is None
     assert "https://a.example.com" not in Origins([pattern])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(r"https://[a-z]+\.example\.com(:8443)?", r"^https://[a-z]+\.example\.com(:8443)?$"),
+        *(r"HTTPS://\w+\.Example\.com(:\d+)?", r"(?x) https://  [a-z]+ [.]example[.]com (:8443)?"),
+    ],
+)
+def test_expressions_match_as_a_whole(pattern: str) -> None:
+    named = Origins(["http://localhost:5173", re.compile(pattern)])
+    for origin in (
+        *("https://a.example.com", "HTTPS://APP.EXAMPLE.COM", "https://a.example.com:8443"),
+        *("https://a.example.com:443", "wss://a.example.com", "http://localhost:5173"),
+    ):
+        assert origin in named
+    for origin in (
+        *("https://a.example.com.evil.com", "http://a.example.com", "https://example.com", "null"),
+        *("https://a.example.com\n", "https://a.example.com/", "https://evil.com/a.example.com"),
+        *("xhttps://a.example.com", "https://ſ.example.com", ""),
+    ):
+        assert origin not in named
+
+
+@pytest.mark.parametrize("text", ["null", "", "x", "https://a/b", "https://a@b", "a\nb", "//a"])
+def test_expressions_are_not_asked_of_what_is_no_origin(text: str) -> None:
+    assert text not in Origins([re.compile(r"[\s\S]*")])
+
+
+def test_expressions_are_not_asked_of_long_texts() -> None:
+    named = Origins([re.compile(r"https://(a|a)*\.example")])
+    assert "https://aaa.example" in named
+    started = time.monotonic()
+    assert "https://" + "a" * 5000 + ".evil" not in named
+    assert time.monotonic() - started < 5
+
+
+def test_what_names_origins() -> None:
+    assert all(map(is_named, ["*", "null", "https://*.example.com", re.compile("x")]))
+    for value in (None, 1, b"https://a", re.compile(b"x"), r"https://.*\.example\.com", []):
+        assert not is_named(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((r"^https://example\.com$", True), ("https://.*.example.com", True)),
+        *(("https://(a|b).example.com", True), (r"https://\w+", True), ("https://[a-z]", True)),
+        *(("https://*.example.com", False), ("https://example.com", False), ("*", False)),
+        *(("example.com", False), ("https://example.com/", False), ("null", False)),
+        *(("https://*example.com", False), ("http://[::1]:80", False)),
+    ],
+)
+def test_texts_that_are_meant_for_expressions(text: str, expected: bool) -> None:
+    assert looks_like_expression(text) is expected

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.clients.wire import DEADLINE
+from tests.clients.wire import DEADLINE, open_socket
 from tests.cluster.conftest import Connect, Member
 from tests.clusters import LiveCluster
 from tests.processes import ROOT
@@ -70,6 +70,14 @@ def last():
         room.emit("said", number)
 """,
 }
+
+
+async def test_a_script_ends_whole_connections(cluster: LiveCluster, room: str) -> None:
+    async with open_socket(cluster[0], "/cluster", {"rooms": [room]}) as (wire, _):
+        await wire.join_namespace("/lab")
+        await asyncio.to_thread(run, "room.disconnect(connection=True)", of_cluster(cluster), room)
+        code, frames = await wire.closed()
+    assert (code, sorted(map(str, frames))) == (1000, ["41/cluster,", "41/lab,"])
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)

@@ -148,6 +148,16 @@ def test_page_of_a_socket(browser: Client) -> None:
     assert 'type="submit"' not in text.replace('<button type="submit">Log out</button>', "")
 
 
+def test_what_a_socket_shares(browser: Client) -> None:
+    server = make_server()
+    socket = make_socket(server, data={"name": "Ада", "page": ["</pre><script>x</script>"]})
+    text = page(browser, "socket", socket.sid)
+    for part in ("&quot;name&quot;: &quot;Ада&quot;", "&lt;/pre&gt;&lt;script&gt;x"):
+        assert part in text
+    assert "<script>x" not in text
+    assert "realtime-data" not in page(browser, "socket", make_socket(server).sid)
+
+
 def test_page_of_a_socket_that_is_gone(browser: Client) -> None:
     socket = make_socket(make_server(seen=100))
     for pk in (socket.sid, "nobody"):

@@ -29,6 +29,7 @@ class Database:
     def __init__(self) -> None:
         self.rooms: dict[str, set[Room]] = {}
         self.transports: dict[str, str] = {}
+        self.shared: dict[str, str] = {}
 
     def write(self, changes: Changes) -> None:
         for sid, left in changes.left.items():
@@ -36,17 +37,21 @@ class Database:
             self.rooms[sid] -= left
         for sid in changes.closed:
             del self.rooms[sid]
-            del self.transports[sid]
+            del self.transports[sid], self.shared[sid]
         for sid, opened in changes.opened.items():
             assert sid not in self.rooms
             self.rooms[sid] = set()
             self.transports[sid] = opened.transport
+            self.shared[sid] = opened.shared
         for sid, joined in changes.joined.items():
             assert not self.rooms[sid] & joined.keys(), "a row is written twice"
             self.rooms[sid] |= joined.keys()
         for sid, transport in changes.moved.items():
             assert sid in self.transports, "a row is changed that is not there"
             self.transports[sid] = transport
+        for sid, shared in changes.shared.items():
+            assert sid in self.shared, "a row is changed that is not there"
+            self.shared[sid] = shared
 
 
 class Sockets:
@@ -62,7 +67,7 @@ class Sockets:
         sid = f"socket {self.made}"
         self.made += 1
         self.rooms[sid] = {room}
-        self.sockets[sid] = SimpleNamespace(sid=sid, transport="polling")
+        self.sockets[sid] = SimpleNamespace(sid=sid, transport="polling", shared="{}")
         self.changes.open(self.sockets[sid])
         self.changes.join(sid, room, NOW)
 
@@ -89,6 +94,11 @@ class Sockets:
             self.sockets[sid].transport = "websocket"
             self.changes.move(sid, "websocket")
 
+    def share(self, number: int, room: Room) -> None:
+        if (sid := self._pick(number)) is not None:
+            self.sockets[sid].shared = shared = f'{{"room": "{room.name}"}}'
+            self.changes.share(sid, shared)
+
 
 EVENTS: list[Callable[..., None]] = [
     Sockets.open,
@@ -97,6 +107,7 @@ EVENTS: list[Callable[..., None]] = [
     Sockets.join,
     Sockets.leave,
     Sockets.move,
+    Sockets.share,
 ]
 EVENT = st.tuples(st.sampled_from(EVENTS), st.integers(0, 9), st.sampled_from([A, B]))
 
@@ -118,6 +129,7 @@ def test_the_database_follows(steps: list[Any]) -> None:
         database.write(changes.take(3))
     assert database.rooms == sockets.rooms
     assert database.transports == {sid: s.transport for sid, s in sockets.sockets.items()}
+    assert database.shared == {sid: s.shared for sid, s in sockets.sockets.items()}
 
 
 def test_what_came_and_went_leaves_nothing() -> None:
@@ -126,6 +138,7 @@ def test_what_came_and_went_leaves_nothing() -> None:
     changes.open(socket("x"))
     changes.join("x", A, NOW)
     changes.move("x", "websocket")
+    changes.share("x", "{}")
     changes.close("x")
     changes.join("y", A, NOW)
     changes.leave("y", A)
