@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
-from ..logs import log
+from ..logs import log, write
 from ..running import as_error
 
 Make = Callable[[], Coroutine[Any, Any, None]]
@@ -81,7 +81,7 @@ class Tasks:
                 fault.error, fault.at = repr(error), self._loop.time()
                 self._faults[name] = fault
                 pause = min(MAX_PAUSE, MIN_PAUSE * 2 ** min(fault.times - 1, 10))
-                log(
+                write(
                     logging.ERROR,
                     "service-failed",
                     service=name,

@@ -22,6 +22,7 @@ WRITTEN = {
     ("sockets.py", "disconnect"): "as its `connect`",
     ("unsent.py", "unsent"): "one a second",
     ("observers.py", "observer-failed"): "one a second for each",
+    ("hub/tasks.py", "service-failed"): "one for each start anew",
     ("hub/losses.py", "layer-lost"): "one a second for each",
     ("hub/hub.py", "error"): "one a second for each class that cannot be made",
     ("transports/refusals.py", "forbidden"): "ten, then one a second",

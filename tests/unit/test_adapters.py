@@ -47,7 +47,7 @@ NAMES = {
         "protocol.application_queue": "get get_nowait put_nowait empty",
         "transport": "protocol connected disconnecting abortConnection dataBuffer offset "
         "_tempDataLen write writeSomeData producer registerProducer unregisterProducer "
-        "pauseProducing resumeProducing",
+        "pauseProducing resumeProducing fileno",
     },
     "uvicorn": {
         "protocol": "transport send receive data_received eof_received connection_lost "
@@ -59,13 +59,13 @@ NAMES = {
         "protocol.queue": "empty",
         "protocol.writable": "is_set",
         "transport": "get_protocol set_protocol is_closing abort pause_reading resume_reading "
-        "write writelines get_write_buffer_size set_write_buffer_limits",
+        "get_extra_info write writelines get_write_buffer_size set_write_buffer_limits",
     },
     "uvicorn-wsproto": {
         "protocol": "transport send receive data_received eof_received connection_lost "
         "pause_writing resume_writing",
         "transport": "get_protocol set_protocol is_closing abort pause_reading resume_reading "
-        "write writelines get_write_buffer_size set_write_buffer_limits",
+        "get_extra_info write writelines get_write_buffer_size set_write_buffer_limits",
     },
 }
 

@@ -43,7 +43,7 @@ class Main(NamespaceConsumer):
 
     @event("end the room")
     async def end_the_room(self) -> None:
-        await self.broadcast.to("room").disconnect(connection=True)
+        await self.broadcast.to("room").close(connection=True)
 
 
 class Slow(Main):

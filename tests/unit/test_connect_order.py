@@ -186,8 +186,8 @@ class Greeting(NamespaceConsumer):
         snapshot = list(self.log)
         self.probe.note("read")
         await self.probe.gate.wait()
-        self.namespace.to("room").emit("to the room")
-        self.volatile.emit("volatile")
+        self.everyone.to("room").emit("to the room")
+        self.volatile().emit("volatile")
         self.emit("snapshot", snapshot)
         if auth.get("refuse"):
             raise ConnectionRefused("no")
@@ -204,8 +204,8 @@ class GreetingInThread(Greeting):
         snapshot = list(self.log)
         self.probe.note("read")
         assert self.in_thread.wait(DEADLINE)
-        self.namespace.to("room").emit("to the room")
-        self.volatile.emit("volatile")
+        self.everyone.to("room").emit("to the room")
+        self.volatile().emit("volatile")
         self.emit("snapshot", snapshot)
 
 

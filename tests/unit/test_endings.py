@@ -355,7 +355,9 @@ async def test_who_waits_for_a_busy_handler_is_not_silent(
     [connection] = hub.connections.values()
     [socket] = connection.sockets.values()
     connection.hold(socket)
-    clock.go(clock.now + 200)
+    for count in range(1, 10):
+        clock.go(clock.now + (25.5 if count == 1 else 20.5))
+        await beating.until(lambda count=count: pings(beating) == count)
     assert hub.connections
     connection.release(socket)
     clock.go(clock.now + 50)

@@ -452,11 +452,12 @@ async def test_a_task_that_is_cancelled_before_its_start(hub: Hub, recwarn: Any)
 async def test_in_a_lookup(hub: Hub, fault: Any) -> None:
     """Whoever waits for it learns that it has failed."""
 
-    def look_up(items: list[Any]) -> list[Any]:
+    def look_up(items: list[Any]) -> None:
         raise fault
 
+    await hub.lookups.share(look_up, "alone")  # who comes first shares with nobody
     for _ in range(2):
-        waiting = [asyncio.create_task(_wait(hub.lookups.run_together(look_up, n))) for n in "ab"]
+        waiting = [asyncio.create_task(_wait(hub.lookups.share(look_up, n))) for n in "ab"]
         async with asyncio.timeout(DEADLINE):
             assert await asyncio.gather(*waiting) == ["failed", "failed"]
 

@@ -20,12 +20,12 @@ CALLS: dict[str, Callable[[Hub, Any], Any]] = {
     "emit": lambda hub, socket: hub.emit(TARGET, Message("/", "said", ())),
     "deliver": lambda hub, socket: hub.deliver(TARGET, Message("/", "said", ())),
     "command": lambda hub, socket: hub.command(TARGET, "join", ("a",)),
-    "execute": lambda hub, socket: hub.execute(TARGET, "disconnect", ()),
+    "execute": lambda hub, socket: hub.execute(TARGET, "close", ()),
     "call": lambda hub, socket: asyncio.run(hub.call(TARGET, Message("/", "ask", ()), 1)),
     "add": lambda hub, socket: hub.registry.add(socket),
     "join": lambda hub, socket: hub.registry.join(socket, "a"),
     "leave": lambda hub, socket: hub.registry.leave(socket, "a"),
-    "acall": lambda hub, socket: asyncio.run(socket.consumer.acall("ask", timeout=1)),
+    "send": lambda hub, socket: asyncio.run(socket.call(Message("/", "ask", ()), 1)),
 }
 
 

@@ -49,6 +49,7 @@ class World:
 
     def __init__(self, new_loop: NewLoop, *, jobs: bool = False) -> None:
         self.loop = new_loop()
+        self.loop.set_exception_handler(lambda *_: None)  # nobody asks what some have ended with
         self.loop.run_until_complete(self._make(jobs))
         self.actors: list[Actor] = []
 
@@ -71,8 +72,8 @@ class World:
     def start(self, group: list[tuple[bool, str, str]]) -> None:
         """Let several begin to wait in one turn: jobs (or tasks for them), then plain tasks."""
 
-        async def begin() -> None:
-            for is_plain, what, how in sorted(group):
+        async def begin(group: list[tuple[bool, str, str]]) -> None:
+            for is_plain, what, how in group:
                 actor = Actor()
                 self.actors.append(actor)
                 work = actor.run(lambda what=what, how=how: self._wait(what, how))
@@ -81,9 +82,14 @@ class World:
                 else:
                     self._workers.run(work, copy_context())
 
-        self.loop.run_until_complete(begin())
-        if self._workers is None or any(is_plain for is_plain, _, _ in group):
-            self.turn()  # a plain task begins one turn later
+        group = sorted(group)
+        jobs = [each for each in group if not each[0]]
+        self.loop.run_until_complete(begin(jobs))
+        if self._workers is None:
+            self.turn()  # a task begins one turn later than a job
+        self.loop.run_until_complete(begin(group[len(jobs) :]))
+        if any(is_plain for is_plain, _, _ in group):
+            self.turn(4)  # and tasks that it waits for later still
 
     async def _wait(self, what: str, how: str) -> Any:
         wait = WAYS[what](self)

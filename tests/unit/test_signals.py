@@ -367,14 +367,14 @@ async def test_the_sender_goes_on_after_an_error(
     async def receiver(room: str, **arguments: Any) -> None:
         probe.note(room)
 
-    send = signals.Dispatcher._send_robust
+    send = signals.Dispatcher._send_in_time
 
     async def fail(self: Any, event: Any) -> None:
-        monkeypatch.setattr(signals.Dispatcher, "_send_robust", send)
+        monkeypatch.setattr(signals.Dispatcher, "_send_in_time", send)
         raise error
 
     receive(receiver, "joined")
-    monkeypatch.setattr(signals.Dispatcher, "_send_robust", fail)
+    monkeypatch.setattr(signals.Dispatcher, "_send_in_time", fail)
     monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
     client = await connect("/orders/7")
     await client.call("join", "is lost")

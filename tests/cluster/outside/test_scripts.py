@@ -75,7 +75,7 @@ def last():
 async def test_a_script_ends_whole_connections(cluster: LiveCluster, room: str) -> None:
     async with open_socket(cluster[0], "/cluster", {"rooms": [room]}) as (wire, _):
         await wire.join_namespace("/lab")
-        await asyncio.to_thread(run, "room.disconnect(connection=True)", of_cluster(cluster), room)
+        await asyncio.to_thread(run, "room.close(connection=True)", of_cluster(cluster), room)
         code, frames = await wire.closed()
     assert (code, sorted(map(str, frames))) == (1000, ["41/cluster,", "41/lab,"])
 

@@ -42,7 +42,7 @@ def fill() -> tuple[str, str]:
         owner = user.pk if number % 4 else None
         since = connection.ops.adapt_datetimefield_value(now - timedelta(seconds=number))
         sockets.append(
-            (sid, server, sid[:12], namespace, owner, address, "tests", "websocket", since)
+            (sid, server, sid[:12], namespace, owner, address, "tests", "websocket", "{}", since)
         )
         for room in ["all"] if number % 10 else ["all", f"room {number}"]:
             memberships.append((sid, namespace, room, group_name(namespace, room), since))

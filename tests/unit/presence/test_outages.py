@@ -72,13 +72,13 @@ async def test_nobody_counts_what_is_not_written(
     for question in (realtime.of().acount, realtime.to("a").acount):
         with pytest.raises(PresenceUnavailable):
             await question()
-    for ask_now in (realtime.of().count, realtime.broadcast.count_clients):
+    for ask_now in (realtime.of().count, realtime.count_clients):
         with pytest.raises(PresenceUnavailable):
             await ask(ask_now)
     interference.error = None
     await until(lambda: named(records, "presence-back"))
     assert await realtime.of().acount() == 5
-    assert await ask(realtime.broadcast.count_clients) == 5
+    assert await ask(realtime.count_clients) == 5
 
 
 async def test_a_part_of_the_rows_is_no_count(
