@@ -20,6 +20,7 @@ from .conf import get_settings
 from .exceptions import InvalidName, PresenceUnavailable, Unavailable, UnknownNamespace
 from .hub import find_hub, health
 from .protocol.parsing import loads
+from .remote import RemoteClient
 
 View = Callable[..., HttpResponse]
 
@@ -116,15 +117,20 @@ def send_to_client(request: HttpRequest, sid: str) -> HttpResponse:
     """
     try:
         body = _parse_body(request, sid)
-        client = broadcast.to_client(sid, body.namespace)
-        sent = client.deliver(body.event, *body.args)
-    except (InvalidName, UnknownNamespace):
-        sent = False
+        client = _find_client(sid, body.namespace)
+        sent = client is not None and client.deliver(body.event, *body.args)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         return _message(400, str(error) or _("The body is not valid"))
     if not sent:
         return _message(404, _("Client not found"))
     return _message(200, _("Message was sent to client with id %(sid)s") % {"sid": sid})
+
+
+def _find_client(sid: str, namespace: str | None) -> RemoteClient | None:
+    try:
+        return broadcast.to_client(sid, namespace)
+    except (InvalidName, UnknownNamespace):
+        return None
 
 
 def _parse_body(request: HttpRequest, sid: str) -> Body:

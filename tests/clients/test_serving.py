@@ -20,7 +20,7 @@ ASGI = {"ASGI_APPLICATION": "tests.site.started.application"}
 EVERYWHERE = (
     *LOOP_KINDS,
     "runserver",
-    *(pytest.param(kind, marks=pytest.mark.matrix) for kind in PLAIN_ASGI_KINDS),
+    *PLAIN_ASGI_KINDS,
 )
 
 DEADLINE = 30.0

@@ -86,7 +86,7 @@ async def talk_python(client: Client) -> None:
     numbers = [(await client.got("flood", "/lab"))[0] for _ in range(200)]
     assert numbers == list(range(200))
     client.answer("question", lambda question: (question, BINARY), "/lab")
-    assert await client.call("ask", "why?", namespace="/lab") == ["why?", BINARY]
+    assert await client.call("ask", "why?", namespace="/lab") == ("why?", BINARY)
 
 
 async def talk_node(socket: NodeSocket) -> None:
@@ -99,7 +99,7 @@ async def talk_node(socket: NodeSocket) -> None:
     assert await socket.call("flood", 200, 1000) == [200]
     assert [(await socket.got("flood"))[0] for _ in range(200)] == list(range(200))
     socket.do("answer", event="question", args=["because", BINARY])
-    assert await socket.call("ask", "why?") == [["because", BINARY]]
+    assert await socket.call("ask", "why?") == ["because", BINARY]
 
 
 async def test_python_client(proxy: Nginx, way: str) -> None:

@@ -33,6 +33,12 @@ ALL = {
 Serve = Callable[..., None]
 
 
+@pytest.fixture(autouse=True)
+def _nobody_else_receives(monkeypatch: pytest.MonkeyPatch) -> None:
+    for signal in ALL.values():
+        monkeypatch.setattr(signal, "receivers", [])
+
+
 @pytest.fixture
 def receive(probe: Probe) -> Iterator[Callable[..., None]]:
     """A function ``(receiver, *names)`` that connects a receiver to signals, all by default."""

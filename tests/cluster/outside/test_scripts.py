@@ -164,7 +164,7 @@ async def move():
     inner.emit("said", "joined again")
 asyncio.run(move())
 room.emit("said", "last")
-room.disconnect()
+room.close()
 """
     await asyncio.to_thread(run, code, of_cluster(cluster), room)
     assert await heard(member, 3) == ["joined", "joined again", "last"]
@@ -198,7 +198,7 @@ assert time.monotonic() - start < 20  # and not the timeout of one of them
     )
 
     def answers(question: str) -> Any:
-        return sorted({member.sid: question, other.sid: [question, 1]}.items())
+        return sorted({member.sid: question, other.sid: (question, 1)}.items())
 
     assert printed.splitlines() == [
         str(answers("ready?")),

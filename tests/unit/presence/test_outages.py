@@ -107,7 +107,7 @@ async def test_a_part_of_the_rows_is_no_count(
     [
         ({"seen": 1}, True),
         ({"seen": 1, "complete": False}, False),
-        ({"seen": 1, "restored": 1}, False),  # this server was heard of before that
+        ({"seen": 0, "restored": 1}, False),  # this server was heard of before that
         ({"seen": 0, "restored": 16}, True),
         ({"seen": 20, "complete": False}, True),
         ({"seen": 20, "restored": 20}, True),
