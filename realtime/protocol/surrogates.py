@@ -13,10 +13,8 @@ from typing import Any
 
 REPLACEMENT = "\ufffd"
 
-_HIGH, _LOW = r"[89abAB]..", r"[c-fC-F]"
-_HALF = re.compile(
-    rf"\\u[dD](?:{_HIGH}(?!\\u[dD]{_LOW})|(?<!\\u[dD]{_HIGH}\\u[dD]){_LOW}..)", re.DOTALL
-)
+_HIGH, _LOW = r"[89abAB][0-9a-fA-F]{2}", r"[c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rf"\\u[dD](?:{_HIGH}(?!\\u[dD]{_LOW})|(?<!\\u[dD]{_HIGH}\\u[dD]){_LOW})")
 
 _MENDED = frozenset({str, list, dict})
 

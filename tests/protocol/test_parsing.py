@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime.exceptions import InvalidJSON, ProtocolError
@@ -204,6 +204,8 @@ def test_loads_refuses_numbers_that_are_out_of_range(number: str, text: str) -> 
     mutations(values.map(dumps) | values.map(json.dumps), '[]{}",:\\0e.')
     | st.text('[]{}",:\\0123456789.-eEtrufalsnNI', max_size=20)
 )
+@example('{"\\ud8ud800\\udc00": null}')
+@example('["\\ud83dzz"]')
 def test_every_way_to_parse_gives_the_same_answer(text: str) -> None:
     usual = attempt(loads, text)
     with pytest.MonkeyPatch.context() as patch:
@@ -313,3 +315,14 @@ def test_what_has_no_objects_has_none_to_replace(text: str) -> None:
 def test_control_characters_beside_halves_and_backslashes_are_no_json() -> None:
     with pytest.raises(InvalidJSON):
         loads('["\\\\\\ud83d\x02"]')
+
+
+@pytest.mark.parametrize("size", [300, 5_000, 40_000])
+@pytest.mark.parametrize("filling", ["x", "é", "\\ud83d"])
+def test_long_texts_that_are_refused(size: int, filling: str) -> None:
+    texts = filling * size
+    with pytest.raises(InvalidJSON):
+        loads(f'["{texts}"')
+    deep = MAX_DEPTH + 1
+    with pytest.raises(InvalidJSON, match=f"more than {MAX_DEPTH} deep"):
+        loads("[" * deep + f'"{texts}"' + "]" * deep)
