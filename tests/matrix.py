@@ -31,7 +31,6 @@ TESTS = (
     "tests/unit",
     "tests/clients/test_python_client.py",
     "tests/clients/test_node_client.py",
-    "tests/clients/test_shutdown.py",
 )
 
 
@@ -109,7 +108,7 @@ def prepare(pair: Pair, python: str) -> Path:
 def test(python: Path) -> bool:
     """Run the tests of a pair, and tell whether they passed."""
     options = ("-q", "-m", "not soak and not extra", "--dist", "loadfile")
-    workers = ("-n", os.environ.get("MATRIX_WORKERS", "3"))
+    workers = ("-n", os.environ.get("MATRIX_WORKERS", "4"))
     tests = [python, "-m", "pytest", *options, *workers, *TESTS]
     return subprocess.run(tests, cwd=ROOT, check=False).returncode == 0
 

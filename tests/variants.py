@@ -2,7 +2,7 @@
 Which variants of tests `make test` leaves to `make test-extra`, so that it takes minutes.
 
 Each has a sibling in `make test` that differs in one thing: another server, database, layer or
-theme. CI runs both.
+theme.
 """
 
 from __future__ import annotations
