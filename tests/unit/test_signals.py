@@ -224,9 +224,9 @@ async def test_too_many_waiting_signals_are_lost_and_logged(
 async def test_nothing_is_kept_without_receivers(connect: Connect, hub: Hub) -> None:
     client = await connect(auth={"rooms": ["a"]})
     await client.call("join", "b")
-    (dispatcher,) = (o for o in hub.observers.all if isinstance(o, signals.SignalSender))
-    assert not dispatcher._waiting
-    assert dispatcher._task is None
+    (sender,) = (o for o in hub.observers.all if isinstance(o, signals.SignalSender))
+    assert not sender._waiting
+    assert sender._task is None
 
 
 async def test_the_last_signals_are_sent_before_the_server_ends(

@@ -155,7 +155,7 @@ async def test_remote_join_leave_and_close(three: Three) -> None:
     await two.closed(DEADLINE)
 
 
-async def test_settled_everywhere_waits_for_the_others(three: Three, bus: Bus) -> None:
+async def test_flush_cluster_waits_for_the_others(three: Three, bus: Bus) -> None:
     client = await three[1].client("a")
     three[1].layer.hang("group_add")
     asked = three[1].layer.calls["group_add"]
@@ -169,7 +169,7 @@ async def test_settled_everywhere_waits_for_the_others(three: Three, bus: Bus) -
     await client.disconnect()
 
 
-async def test_settled_everywhere_does_not_wait_for_what_was_lost(
+async def test_flush_cluster_does_not_wait_for_what_was_lost(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     monkeypatch.setattr("realtime.hub.cluster.SUBSCRIBE_TIMEOUT", 0.2)
