@@ -220,6 +220,11 @@ async def test_call_to_a_room_that_nobody_is_in_returns_at_once(three: Three) ->
     assert (answers, answers.missing) == ({}, [])
 
 
+def count_services(three: Three) -> int:
+    """Return how many services run, of which those that start a hub end soon."""
+    return sum(len(server.hub.services) for server in three)
+
+
 def watch(bus: Bus) -> list[AnyEnvelope]:
     """Return a list to which all envelopes are added that hubs send from now on."""
     sent: list[AnyEnvelope] = []
@@ -234,7 +239,7 @@ def watch(bus: Bus) -> list[AnyEnvelope]:
 
 async def test_who_asks_no_more_is_asked_no_more(three: Three, bus: Bus) -> None:
     there = await three[1].client("a")
-    tasks = [len(server.hub.services) for server in three]
+    tasks = count_services(three)
     sent = watch(bus)
     asking = asyncio.create_task(three[0].call(("a",), timeout=60))
     await there.receive(DEADLINE)
@@ -246,7 +251,7 @@ async def test_who_asks_no_more_is_asked_no_more(three: Three, bus: Bus) -> None
     assert not ended()
     asking.cancel()
     await until(ended)
-    await until(lambda: [len(server.hub.services) for server in three] == tasks)
+    await until(lambda: count_services(three) <= tasks)
 
 
 async def last_answers(
@@ -272,7 +277,7 @@ async def test_a_question_and_its_cancelling_in_one_message(
 ) -> None:
     clients = [await server.client("a") for server in three]
     ids = [str(number) for number in range(questions)]
-    tasks = [len(server.hub.services) for server in three]
+    tasks = count_services(three)
     call = Call("/", ("a",), (), '2["question"]', (), 60)
     answers = await last_answers(
         three,
@@ -287,7 +292,7 @@ async def test_a_question_and_its_cancelling_in_one_message(
         finals = [answer.server for answer in each if answer.final]
         assert len(finals) == 3
         assert set(finals) == servers
-    await until(lambda: [len(server.hub.services) for server in three] == tasks)
+    await until(lambda: count_services(three) <= tasks)
     for client in clients:
         assert all(event == "question" for event, *_ in await pending(client))
 
