@@ -104,7 +104,7 @@ class Realtime:
             raise ValueError(f"Realtime serves no scope of type {kind!r}")
 
     def _watch_listeners(self, scope: Scope) -> None:
-        """Look from the first request on at the socket that it came by, if that is of TCP."""
+        """Watch the listening socket of the first request from now on, if it is one of TCP."""
         self._is_watched = True
         if (server := scope.get("server")) and server[1]:
             _ensure_hub().services.spawn(listeners.watch(server[1]))
@@ -117,8 +117,7 @@ class Realtime:
 
         async def start(scope: Scope) -> Session:
             session = Session(hub, await identify(hub, scope), PollingWriter())
-            assert session.inbox is not None
-            hub.spawn(session.read(session.inbox.receive))
+            hub.spawn(session.read(session.require_inbox().receive))
             return session
 
         await as_error(http.Request(hub, scope, receive, send).serve(start))

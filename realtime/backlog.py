@@ -23,7 +23,7 @@ class Backlog:
         self.bytes = 0
 
     def add(self, frames: Frames, *, own: bool) -> None:
-        """Let frames wait."""
+        """Keep frames until the client is connected."""
         (self._own if own else self._of_others).append(frames)
         self.bytes += frames.size
 

@@ -61,7 +61,7 @@ class BoundedCalls:
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Return or raise what a function does. Raises NoAnswer where there is none in time."""
-        caller = self._take()
+        caller = self._pop_idle()
         future: Future[Result] = Future()
         caller.give(future, partial(copy_context().run, function))
         try:
@@ -75,8 +75,8 @@ class BoundedCalls:
             raise NoAnswer
         return future.result()
 
-    def _take(self) -> Caller:
-        """Return a thread for a call."""
+    def _pop_idle(self) -> Caller:
+        """Return a thread for a call, an idle one where there is one. Raises NoAnswer."""
         with self._lock:
             if self._retry_at is not None:
                 if self._clock() < self._retry_at:

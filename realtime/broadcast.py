@@ -52,7 +52,9 @@ class Broadcaster(Sender):
         return await get_gateway().call(self._target, self._message(event, args), timeout)
 
     def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT) -> Answers:
-        """The same as `acall`, from code that is not async."""
+        """
+        Send an event and return the acknowledgements, as `acall` does, from code that is not async.
+        """
         self._refuse_modifiers("call")
         return get_gateway().wait(lambda: self.acall(event, *args, timeout=timeout))
 
@@ -87,7 +89,7 @@ class Broadcaster(Sender):
         return queries.count(self.sockets)
 
     async def acount(self) -> int:
-        """The same as `count`, from async code."""
+        """Return how many sockets they are, as `count` does, from async code."""
         from . import queries  # noqa: PLC0415
 
         self._refuse_modifiers("acount")
@@ -145,7 +147,7 @@ def count_clients() -> int:
 
 
 async def acount_clients() -> int:
-    """The same as `count_clients`, from async code."""
+    """Return how many clients there are, as `count_clients` does, from async code."""
     from . import queries  # noqa: PLC0415
 
     return await queries.acount(queries.find_clients)

@@ -261,7 +261,7 @@ class NamespaceConsumer:
         if callback is None:
             socket.hub.run(socket.emit, frames)
         else:
-            socket.hub.run(socket.send, message, partial(self._call_back, callback))
+            socket.hub.run(socket.acks.send, message, partial(self._call_back, callback))
         return Pending(self._drain)
 
     def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
@@ -279,10 +279,10 @@ class NamespaceConsumer:
         """
         socket = self._socket
         message = Message(socket.namespace, event, args)
-        return as_answer(await on_loop(socket.hub.loop, lambda: socket.call(message, timeout)))
+        return as_answer(await on_loop(socket.hub.loop, lambda: socket.acks.call(message, timeout)))
 
     def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT) -> Any:
-        """The same as `acall`, from a plain handler."""
+        """Send an event and return its acknowledgement, as `acall` does, from a plain handler."""
         gateway = HubGateway(self._socket.hub)
         return gateway.wait(lambda: self.acall(event, *args, timeout=timeout))
 
@@ -325,11 +325,11 @@ class NamespaceConsumer:
     # Rooms
 
     def join(self, *rooms: str) -> Pending:
-        """Join rooms: any texts."""
+        """Let this socket join rooms: any texts."""
         return self._move(self._socket.join, self._socket.rooms.add, rooms)
 
     def leave(self, *rooms: str) -> Pending:
-        """Leave rooms."""
+        """Let this socket leave rooms."""
         return self._move(self._socket.leave, self._socket.rooms.discard, rooms)
 
     def _move(
@@ -342,7 +342,7 @@ class NamespaceConsumer:
         for room in check_rooms(rooms):
             note(room)
             hub.run(move, room)
-        return Pending(self._settle)
+        return Pending(self._flush_local)
 
     def close(self, *, connection: bool = False) -> Pending:
         """
@@ -351,7 +351,7 @@ class NamespaceConsumer:
         """
         socket = self._socket
         socket.hub.run(socket.connection.disconnect if connection else socket.close)
-        return Pending(self._settle)
+        return Pending(self._flush_local)
 
     # What others see
 
@@ -371,15 +371,15 @@ class NamespaceConsumer:
         with lock:
             socket.shared = add_shared(socket.shared, values)
         socket.hub.run(socket.note_shared)
-        return Pending(self._settle)
+        return Pending(self._flush_local)
 
     async def _drain(self) -> None:
         """Wait until little waits for this client, from whatever loop this is awaited in."""
         await on_loop(self._socket.hub.loop, self._socket.connection.drain)
 
-    async def _settle(self) -> None:
+    async def _flush_local(self) -> None:
         """Wait until what this client joined and left is in effect in the cluster."""
-        await on_loop(self._socket.hub.loop, self._socket.hub.settled)
+        await on_loop(self._socket.hub.loop, self._socket.hub.flush_local)
 
 
 @cache

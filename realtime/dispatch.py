@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
-from .beside import Lane, Lanes, current_lane
+from .beside import Strand, Strands, current_strand
 from .error_answers import acknowledge, find_shape
 from .exceptions import ClientDisconnected, EventError, RateLimited, ServerError
 from .handlers import find_concurrent
@@ -20,39 +20,17 @@ from .inbox import Event, Inbox, InboxFull
 from .limits import EventLimiter, find_limits
 from .messages import encode_ack
 from .running import call_hook, give_thread, raise_if_stopping, release_thread, uses_thread
-from .transports.turns import SECONDS_PER_TURN, give_way
+from .transports.turns import Pace
 
 if TYPE_CHECKING:
     from .sockets import Socket
     from .transports.frames import Frames
 
-# After so many waiting events handled in one go, others get their turn.
-EVENTS_PER_TURN = 32
-
-
-class Pace:
-    """Lets others have their turn while many events are handled in one go."""
-
-    __slots__ = ("_handled", "_started")
-
-    def __init__(self) -> None:
-        self._handled = 0
-        self._started = monotonic()
-
-    async def keep(self) -> None:
-        """Count an event that was handled, and give way where it is time."""
-        self._handled += 1
-        if monotonic() - self._started > SECONDS_PER_TURN:
-            await give_way()
-            self._started = monotonic()
-        elif self._handled % EVENTS_PER_TURN == 0:
-            await asyncio.sleep(0)
-
 
 class Dispatcher:
     """Leads a socket's events to its consumer, and acknowledges them."""
 
-    __slots__ = ("_around", "_inbox", "_lanes", "_limiter", "_socket", "_threads", "unclaimed")
+    __slots__ = ("_around", "_inbox", "_limiter", "_socket", "_strands", "_threads", "unclaimed")
 
     def __init__(self, socket: Socket) -> None:
         settings = socket.hub.settings
@@ -62,10 +40,10 @@ class Dispatcher:
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
         concurrent = find_concurrent(type(socket.consumer))  # type: ignore[arg-type]
-        self._lanes = Lanes(concurrent, settings.CONCURRENT_EVENTS) if concurrent else None
-        # In which lanes nobody has claimed the event that the consumer's `handle` was given last:
+        self._strands = Strands(concurrent, settings.CONCURRENT_EVENTS) if concurrent else None
+        # In which strands nobody has claimed the event that the consumer's `handle` was given last:
         # None is where handlers run one at a time.
-        self.unclaimed: frozenset[Lane | None] = frozenset()
+        self.unclaimed: frozenset[Strand | None] = frozenset()
         # Whether the consumer has a `handle` of its own; one without costs no coroutine for it.
         self._around = socket.consumer._has_own_handle()
 
@@ -100,9 +78,9 @@ class Dispatcher:
                 self._limiter.check(event.name)
             if self._inbox.busy:
                 self._inbox.put(event.source)
-            elif self._lanes is None or not self._is_led_beside(event):
+            elif self._strands is None or not self._is_led_beside(event):
                 self._inbox.busy = True
-                socket.hub.workers.run(self._work(event), socket.context)
+                socket.hub.runner.run(self._work(event), socket.context)
                 return
         except RateLimited as error:
             self._refuse(event, error)
@@ -113,21 +91,21 @@ class Dispatcher:
             socket.connection.close("forced server close")
             return
         if self._inbox.above_high_water and not socket.acks.pending:
-            socket.connection.hold(socket)
+            socket.connection.throttle(socket)
 
     def _is_led_beside(self, event: Event) -> bool:
         """
         Run the handler of an event beside the others, or let the event wait for that; tell whether
         it is such a handler.
         """
-        lanes, socket = self._lanes, self._socket
-        if lanes is None or not lanes.are_for(event.name, socket.rooms):
+        strands, socket = self._strands, self._socket
+        if strands is None or not strands.are_for(event.name, socket.rooms):
             return False
-        lane = lanes.open(socket.context)
-        if lane is None:
+        strand = strands.open(socket.context)
+        if strand is None:
             self._inbox.put_aside(event.source)
         else:
-            socket.hub.workers.run(self._work(event, lane), lane.context)
+            socket.hub.runner.run(self._work(event, strand), strand.context)
         return True
 
     def _refuse(self, event: Event, error: RateLimited) -> None:
@@ -139,16 +117,16 @@ class Dispatcher:
         if event.ack_id is not None and socket.connected:
             socket.connection.send(self._encode_error(event.name, event.ack_id, error))
 
-    async def _work(self, event: Event | None, lane: Lane | None = None) -> None:
+    async def _work(self, event: Event | None, strand: Strand | None = None) -> None:
         """
         Handle an event and those that come to wait meanwhile: run the consumer's handler, and
-        acknowledge what it returned or raised. In a lane these are the events that wait for one.
+        acknowledge what it returned or raised. In a strand these are the events that wait for one.
         """
         socket, inbox = self._socket, self._inbox
         consumer, connection = socket.consumer, socket.connection
         threads = self._threads
-        if lane is not None:
-            threads, lane.task = lane.threads, asyncio.current_task()
+        if strand is not None:
+            threads, strand.task = strand.threads, asyncio.current_task()
         pace: Pace | None = None
         try:
             while event is not None:
@@ -163,48 +141,50 @@ class Dispatcher:
                     finally:
                         if getweakrefcount(threads) and uses_thread(threads):
                             await release_thread(threads)
-                    if self.unclaimed and self._is_unclaimed(event, result, lane):
+                    if self.unclaimed and self._is_unclaimed(event, result, strand):
                         pass  # not acknowledged, so that the client's timeout and retries work
                     elif event.ack_id is not None:
                         args = _as_arguments(result)
                         frames = encode_ack(connection.format, socket.namespace, event.ack_id, args)
-                        if socket.unsettled:
-                            await self._settle()
+                        if socket.unflushed:
+                            await self._flush_local()
                         if socket.connected:
                             connection.send(frames)
                 except BaseException as error:
-                    await self._fail(event, error, lane)
+                    await self._fail(event, error, strand)
                 if not inbox.count:
                     break
                 pace = pace or Pace()
-                event = await self._next(lane, pace)
+                event = await self._next(strand, pace)
         finally:
-            (inbox if lane is None else lane).rest()
+            (inbox if strand is None else strand).rest()
 
-    async def _next(self, lane: Lane | None, pace: Pace) -> Event | None:
-        """Return the next event that is for this lane, once it is its turn; None where none is."""
+    async def _next(self, strand: Strand | None, pace: Pace) -> Event | None:
+        """
+        Return the next event that is for this strand, once it is its turn; None where none is.
+        """
         while True:
-            source = self._inbox.pop() if lane is None else self._inbox.pop_aside()
+            source = self._inbox.pop() if strand is None else self._inbox.pop_aside()
             if source is None:
                 return None
             await self._keep_pace()
             await pace.keep()
             event = self._socket.connection.parse_again(source)
-            if lane is not None or self._lanes is None or not self._is_led_beside(event):
+            if strand is not None or self._strands is None or not self._is_led_beside(event):
                 return event
 
     def leave_unclaimed(self) -> None:
         """Note that nobody claims the event that `handle` was given here."""
-        self.unclaimed |= {current_lane.get()}
+        self.unclaimed |= {current_strand.get()}
 
     def claim(self) -> None:
         """Take back that nobody does: an override of `handle` has led here another event."""
-        self.unclaimed -= {current_lane.get()}
+        self.unclaimed -= {current_strand.get()}
 
-    def _is_unclaimed(self, event: Event, result: Any, lane: Lane | None) -> bool:
+    def _is_unclaimed(self, event: Event, result: Any, strand: Strand | None) -> bool:
         """Tell whether nobody answers an event that no handler claims, and log that."""
-        is_unclaimed = lane in self.unclaimed
-        self.unclaimed -= {lane}
+        is_unclaimed = strand in self.unclaimed
+        self.unclaimed -= {strand}
         if not is_unclaimed or result is not None:  # an override of `handle` answers
             return False
         self._socket.log(logging.DEBUG, "unclaimed", event=event.name)
@@ -214,19 +194,19 @@ class Dispatcher:
         """Read on where there is room, and wait until the client has read what it was sent."""
         connection = self._socket.connection
         if self._inbox.below_low_water:
-            connection.release(self._socket)
+            connection.unthrottle(self._socket)
         if connection.is_behind():
             await connection.drain()
 
-    async def _fail(self, event: Event, error: BaseException, lane: Lane | None) -> None:
+    async def _fail(self, event: Event, error: BaseException, strand: Strand | None) -> None:
         """
         Log what a handler raised, and answer with that.
 
-        Raises it, or a cancellation, where the hub or the process ends, or the lane.
+        Raises it, or a cancellation, where the hub or the process ends, or the strand.
         """
         socket = self._socket
-        self.unclaimed -= {lane}
-        if lane is not None and lane.cancelled and isinstance(error, asyncio.CancelledError):
+        self.unclaimed -= {strand}
+        if strand is not None and strand.cancelled and isinstance(error, asyncio.CancelledError):
             raise error
         if isinstance(error, EventError):
             socket.log(logging.WARNING, "event-error", event=event.name, message=error.message)
@@ -252,19 +232,19 @@ class Dispatcher:
         socket = self._socket
         return encode_ack(socket.connection.format, socket.namespace, ack_id, args)
 
-    async def _settle(self) -> None:
+    async def _flush_local(self) -> None:
         """Let an answer wait until what the handler changed is in effect."""
-        if self._lanes is None:  # or handlers that run beside each other wait for the same
-            self._socket.unsettled = False
-        await self._socket.hub.settled()
+        if self._strands is None:  # or handlers that run beside each other wait for the same
+            self._socket.unflushed = False
+        await self._socket.hub.flush_local()
 
     async def _answer_error(self, event: Event, error: EventError) -> None:
         if event.ack_id is None:
             return
         socket = self._socket
         frames = self._encode_error(event.name, event.ack_id, error)
-        if socket.unsettled:
-            await self._settle()
+        if socket.unflushed:
+            await self._flush_local()
         if socket.connected:
             socket.connection.send(frames)
 
@@ -299,11 +279,11 @@ class Dispatcher:
         if not await self._inbox.wait_idle(grace):
             self._log_outlived()
             self._inbox.clear()
-        if self._lanes is None or await self._lanes.wait(max(0.0, deadline - monotonic())):
+        if self._strands is None or await self._strands.wait(max(0.0, deadline - monotonic())):
             return
         self._inbox.clear()
-        self._lanes.cancel()
-        if not await self._lanes.wait(grace):
+        self._strands.cancel()
+        if not await self._strands.wait(grace):
             self._log_outlived()
 
     def _log_outlived(self) -> None:

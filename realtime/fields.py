@@ -49,22 +49,22 @@ class _IgnoresCase:
 
 @ExactCharField.register_lookup
 class IExact(_IgnoresCase, lookups.IExact):
-    """Equal but for case."""
+    """The lookup `iexact`: equal but for case."""
 
 
 @ExactCharField.register_lookup
 class IContains(_IgnoresCase, lookups.IContains):
-    """Contained but for case."""
+    """The lookup `icontains`: contained but for case."""
 
 
 @ExactCharField.register_lookup
 class IStartsWith(_IgnoresCase, lookups.IStartsWith):
-    """At the start but for case."""
+    """The lookup `istartswith`: at the start but for case."""
 
 
 @ExactCharField.register_lookup
 class IEndsWith(_IgnoresCase, lookups.IEndsWith):
-    """At the end but for case."""
+    """The lookup `iendswith`: at the end but for case."""
 
 
 class DatabaseTimeField(Time):
@@ -86,7 +86,7 @@ class DatabaseTimeField(Time):
         return connection.ops.adapt_datetimefield_value(value)
 
     def from_db_value(self, value: datetime | None, expression: Any, connection: Any) -> Any:
-        """Return what Python sees."""
+        """Return a moment as Python sees it: aware where USE_TZ is set."""
         if value is None or connection.features.supports_timezones:
             return value
         value = value.replace(tzinfo=UTC)
@@ -102,14 +102,14 @@ class DatabaseNow(Func):
     output_field = DatabaseTimeField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Not the moment at which the transaction began."""
+        """Return SQL for now, and not for the moment at which the transaction began."""
         return self.as_sql(compiler, connection, template="STATEMENT_TIMESTAMP()", **context)
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Not in the zone of the machine, or of the session."""
+        """Return SQL for now in UTC, and not in the zone of the machine or of the session."""
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """To the millisecond."""
+        """Return SQL for now to the millisecond; SQLite's own CURRENT_TIMESTAMP has seconds."""
         template = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW')"
         return self.as_sql(compiler, connection, template=template, **context)

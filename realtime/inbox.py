@@ -92,13 +92,13 @@ class Inbox:
 
     def pop(self) -> Source | None:
         """Return the next event, or None where none waits."""
-        return self._take(self._waiting) if self._waiting else None
+        return self._pop(self._waiting) if self._waiting else None
 
     def pop_aside(self) -> Source | None:
         """Return the next event that others may overtake, or None where none waits."""
-        return self._take(self._aside) if self._aside else None
+        return self._pop(self._aside) if self._aside else None
 
-    def _take(self, queue: deque[Source]) -> Source:
+    def _pop(self, queue: deque[Source]) -> Source:
         source = queue.popleft()
         self.count -= 1
         self._bytes -= _size(source)
@@ -123,7 +123,7 @@ class Inbox:
         return True
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Forget all events that wait."""
         self._waiting = self._aside = None
         self.count = 0
         self._bytes = 0

@@ -18,7 +18,7 @@ class Latch:
         self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     def set(self) -> None:
-        """Let it happen: whoever waits goes on."""
+        """Let what is waited for happen: whoever waits goes on."""
         self.happened = True
         waiters, self._waiters = self._waiters, ()
         for waiter in waiters:

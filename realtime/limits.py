@@ -82,7 +82,7 @@ class Bucket:
         self._tokens = float(rate.events)
         self._filled = now
 
-    def take(self, now: float) -> bool:
+    def consume(self, now: float) -> bool:
         """Take a token; tell whether there was one."""
         events, seconds = self._rate
         self._tokens = min(events, self._tokens + (now - self._filled) * events / seconds)
@@ -115,12 +115,12 @@ class LineLimiter:
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = Bucket(rate, now)
-        if bucket.take(now):
+        if bucket.consume(now):
             return self._skipped.pop(kind, 0)
         self._skipped[kind] += 1
         return None
 
-    def take_skipped(self) -> dict[str, int]:
+    def pop_skipped(self) -> dict[str, int]:
         """Return how many lines of each kind were left out and not told of yet; forget that."""
         skipped = dict(self._skipped)
         self._skipped.clear()
@@ -128,7 +128,7 @@ class LineLimiter:
 
 
 class LogLimiter:
-    """Tells what happens again and again when it is worth a line in the log."""
+    """Tells when what happens again and again is worth a line in the log."""
 
     __slots__ = ("_clock", "_logged")
 
@@ -137,7 +137,9 @@ class LogLimiter:
         self._logged = -inf
 
     def should_log(self) -> bool:
-        """Tell whether it is: the first time, then once in LOG_INTERVAL seconds."""
+        """
+        Tell whether it is worth a line now: the first time, then once in LOG_INTERVAL seconds.
+        """
         now = self._clock()
         if now - self._logged < LOG_INTERVAL:
             return False
@@ -164,7 +166,7 @@ class EventLimiter(LogLimiter):
         """Count an event. Raises RateLimited for one too many."""
         name = event if event in self._buckets else ANY
         bucket = self._buckets.get(name)
-        if bucket is not None and not bucket.take(self._clock()):
+        if bucket is not None and not bucket.consume(self._clock()):
             raise RateLimited(f"more than {self._limits[name]} of {event!r}"[:200])
 
 
@@ -216,7 +218,9 @@ class ConnectionLimits:
         return leave
 
     def admit_unproven(self, user: str | None, address: str) -> Callable[[], None]:
-        """Do what `admit` does, but count the connection for the address alone so far."""
+        """
+        Count a connection for its address alone so far, and return what ends that, as `admit` does.
+        """
         self._check(user, "")
         return self.admit(None, address)
 
@@ -236,4 +240,4 @@ class ConnectionLimits:
 
 
 def _nothing() -> None:
-    """Do what there is to do at the end of a connection that nobody counts."""
+    """End a connection that is not counted: there is nothing to give back."""

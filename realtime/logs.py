@@ -100,7 +100,7 @@ class Lines:
             return False
         if skipped:
             fields["skipped"] = skipped
-        if exc_info and not _tracebacks.take(time.monotonic()):
+        if exc_info and not _tracebacks.consume(time.monotonic()):
             fields.setdefault("error", _name_error(exc_info))
             exc_info = False
         write(level, what, exc_info=exc_info, **fields)
@@ -108,7 +108,7 @@ class Lines:
 
     def tell_skipped(self, **fields: Any) -> None:
         """Log how many lines of each kind were left out since the last one."""
-        skipped = self._limiter.take_skipped()
+        skipped = self._limiter.pop_skipped()
         if skipped:
             kinds = " ".join(f"{what}:{count}" for what, count in skipped.items())
             write(self._level, "unlogged", **fields, skipped=sum(skipped.values()), kinds=kinds)

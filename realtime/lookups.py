@@ -45,37 +45,37 @@ class LookupGivenUp(Exception):
     """Nothing was found, since nobody looks any more: the hub ends."""
 
 
-class Question(NamedTuple):
-    """An item, and who waits for its call."""
+class Waiter(NamedTuple):
+    """One who waits for a call, and the item that it is for."""
 
     item: Any
     done: asyncio.Future[None]
 
 
-class Batch:
-    """Questions that share one call; `begun` tells whether that has been made."""
+class SharedCall:
+    """One call for all who wait for it; `begun` tells whether it has been made."""
 
     def __init__(self, begun: bool = False) -> None:
-        self.questions: list[Question] = []
+        self.waiters: list[Waiter] = []
         self.begun = begun
 
     def end(self, error: BaseException | None) -> None:
         """Tell those who still wait that it is done, or why it is not."""
-        for question in self.questions:
-            if question.done.done():
+        for waiter in self.waiters:
+            if waiter.done.done():
                 continue
             if error is None:
-                question.done.set_result(None)
+                waiter.done.set_result(None)
             else:
-                question.done.set_exception(error)
+                waiter.done.set_exception(error)
 
     def end_with(self, task: asyncio.Task[None]) -> None:
         """Let nobody wait for ever, whatever the task has ended with that was to tell them."""
         self.end(LookupGivenUp())
 
 
-class Gathered:
-    """What waits for calls of one function, which begin `interval` seconds after each other."""
+class CallBatcher:
+    """Those who wait for calls of one function, which begin `interval` seconds after each other."""
 
     def __init__(
         self, function: Together, interval: float, clock: Callable[[], float] = time.monotonic
@@ -84,7 +84,7 @@ class Gathered:
         self._interval = interval
         self._clock = clock
         self._lock = threading.Lock()
-        self._last = Batch(begun=True)
+        self._last = SharedCall(begun=True)
         self._next = clock()
 
     def is_alone(self) -> bool:
@@ -96,13 +96,13 @@ class Gathered:
         self._next = now + self._interval
         return True
 
-    def add(self, question: Question) -> Batch | None:
-        """Let it wait; return a batch for which there is no call yet, if it is in a new one."""
+    def add(self, waiter: Waiter) -> SharedCall | None:
+        """Let one wait for a shared call; return that where it is new, and is to be made."""
         with self._lock:
-            is_new = self._last.begun or len(self._last.questions) == TOGETHER
+            is_new = self._last.begun or len(self._last.waiters) == TOGETHER
             if is_new:
-                self._last = Batch()
-            self._last.questions.append(question)
+                self._last = SharedCall()
+            self._last.waiters.append(waiter)
             return self._last if is_new else None
 
     def pause(self) -> float:
@@ -112,11 +112,11 @@ class Gathered:
         self._next = at + self._interval
         return at - now
 
-    def call(self, batch: Batch) -> None:
-        """Make the call for a batch. It blocks."""
+    def call(self, call: SharedCall) -> None:
+        """Make a shared call. It blocks."""
         with self._lock:
-            batch.begun = True
-        items = [question.item for question in batch.questions if not question.done.done()]
+            call.begun = True
+        items = [waiter.item for waiter in call.waiters if not waiter.done.done()]
         if items:
             _call(call_for_future, self._function, items)
 
@@ -135,7 +135,7 @@ class Lookups:
     def __init__(self, spawn: Spawn, most: int, *, gather: float = GATHER) -> None:
         self._spawn = spawn
         self._gather = gather
-        self._gathered: dict[Together, Gathered] = {}
+        self._gathered: dict[Together, CallBatcher] = {}
         self.threads = Threads(
             "realtime-lookup",
             size=min(SIZE, most),
@@ -159,25 +159,25 @@ class Lookups:
         """
         gathered = self._gathered.get(function)
         if gathered is None:
-            gathered = self._gathered[function] = Gathered(function, self._gather)
+            gathered = self._gathered[function] = CallBatcher(function, self._gather)
         if gathered.is_alone():
             return
-        question = Question(item, asyncio.get_running_loop().create_future())
-        if (batch := gathered.add(question)) is not None:
-            self._spawn(self._call_for(gathered, batch)).add_done_callback(batch.end_with)
-        await question.done
+        waiter = Waiter(item, asyncio.get_running_loop().create_future())
+        if (call := gathered.add(waiter)) is not None:
+            self._spawn(self._call_for(gathered, call)).add_done_callback(call.end_with)
+        await waiter.done
 
-    async def _call_for(self, gathered: Gathered, batch: Batch) -> None:
+    async def _call_for(self, gathered: CallBatcher, call: SharedCall) -> None:
         if pause := gathered.pause():
             await asyncio.sleep(pause)
         try:
-            await self.threads.run(gathered.call, batch)
+            await self.threads.run(gathered.call, call)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # of the site's own classes, too
-            batch.end(error)
+            call.end(error)
         else:
-            batch.end(None)
+            call.end(None)
 
     async def close(self) -> None:
         """End the threads, which closes their connections."""

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from .encoding import default, explain
+from .exceptions import MissingBinary
 from .protocol import plain, socketio
 from .protocol.decoding import Decoder
 from .protocol.engineio import MESSAGE
@@ -14,7 +15,7 @@ from .transports.frames import Frames
 
 
 class Format(Enum):
-    """What a connection speaks."""
+    """A wire format: what a connection speaks."""
 
     SOCKETIO = "socketio"
     PLAIN = "plain"
@@ -63,7 +64,7 @@ class Message:
             raise
 
     def within(self, namespace: str) -> Message:
-        """Return the same event, as it was encoded, for a socket of another namespace."""
+        """Return this message's event, as it was encoded, for a socket of another namespace."""
         text, *attachments = self.frames(Format.SOCKETIO).frames
         name, *args = decode_args(str(text), tuple(attachments))  # type: ignore[arg-type]
         return Message(namespace, name, tuple(args), self.volatile)
@@ -118,10 +119,15 @@ def decode_args(text: str, attachments: tuple[bytes, ...]) -> list[Any]:
 
 
 def decode_packet(text: str, attachments: tuple[bytes, ...]) -> socketio.Packet:
-    """Return the packet of frames that are known to be good, with Engine.IO's type or without."""
+    """
+    Return the packet of a text and all its attachments, with Engine.IO's type or without.
+
+    Raises a ProtocolError for what is no such packet.
+    """
     decoder = Decoder(max_attachments=len(attachments), max_bytes=sys.maxsize)
     packet = decoder.add(text.removeprefix(MESSAGE))
     for attachment in attachments:
         packet = decoder.add(attachment)
-    assert packet is not None
+    if packet is None:
+        raise MissingBinary(f"a packet has more attachments than the {len(attachments)} that came")
     return packet

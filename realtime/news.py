@@ -18,23 +18,23 @@ TOLD_FOR = 3 * BEAT
 
 
 class News:
-    """Keeps the newest of them: a hub with more leaves out the older ones."""
+    """The newest connects and disconnects: a hub with more of them leaves out the older ones."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque(maxlen=MAX_ITEMS)
         self._count = 0
 
     def recent(self) -> list[Item]:
-        """Return those of the last seconds, the oldest first."""
+        """Return the connects and disconnects of the last seconds, the oldest first."""
         since = time.time() - TOLD_FOR
         return [item for item in self._items if item["at"] > since]
 
     def opened(self, socket: Socket) -> None:
-        """Keep a connect."""
+        """Keep that a client has connected."""
         self._add("connect", socket, "")
 
     def closed(self, socket: Socket, reason: str) -> None:
-        """Keep a disconnect."""
+        """Keep that a client has gone."""
         self._add("disconnect", socket, reason)
 
     def _add(self, kind: Literal["connect", "disconnect"], socket: Socket, reason: str) -> None:
@@ -55,22 +55,22 @@ class News:
         )
 
     def joined(self, socket: Socket, room: str) -> None:
-        """Nothing to keep."""
+        """Do nothing: only connects and disconnects are kept."""
 
     def left(self, socket: Socket, room: str) -> None:
-        """Nothing to keep."""
+        """Do nothing: only connects and disconnects are kept."""
 
-    def moved(self, socket: Socket) -> None:
-        """Nothing to keep."""
+    def transport_changed(self, socket: Socket) -> None:
+        """Do nothing: only connects and disconnects are kept."""
 
     def shared(self, socket: Socket) -> None:
-        """Nothing to keep."""
+        """Do nothing: only connects and disconnects are kept."""
 
-    async def settled(self) -> None:
-        """Nothing to wait for."""
+    async def wait_written(self) -> None:
+        """Return at once: nothing is written."""
 
     async def close(self) -> None:
-        """Nothing to finish."""
+        """Do nothing: the newest of them end with the hub."""
 
 
 def _name(user: Any) -> str:

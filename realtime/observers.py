@@ -38,14 +38,14 @@ class Observer(Protocol):
     def left(self, socket: Socket, room: str) -> None:
         """An open socket is in a room no more."""
 
-    def moved(self, socket: Socket) -> None:
+    def transport_changed(self, socket: Socket) -> None:
         """An open socket's connection changed its transport."""
 
     def shared(self, socket: Socket) -> None:
         """An open socket shares something else with others."""
 
-    async def settled(self) -> None:
-        """Wait, but not for long, until what it was told so far is in effect."""
+    async def wait_written(self) -> None:
+        """Wait, but not for long, until what the observer was told so far is written."""
 
     async def close(self) -> None:
         """Finish: the last hook of the last socket has run."""
@@ -88,14 +88,14 @@ class Observers:
     def left(self, socket: Socket, room: str) -> None:
         self._tell("left", socket, room)
 
-    def moved(self, socket: Socket) -> None:
-        self._tell("moved", socket)
+    def transport_changed(self, socket: Socket) -> None:
+        self._tell("transport_changed", socket)
 
     def shared(self, socket: Socket) -> None:
         self._tell("shared", socket)
 
-    async def settled(self) -> None:
-        await self._ask("settled")
+    async def wait_written(self) -> None:
+        await self._ask("wait_written")
 
     async def close(self) -> None:
         await self._ask("close")

@@ -155,7 +155,7 @@ def count(sockets: Callable[[], SocketQuerySet]) -> int:
 
 
 async def acount(sockets: Callable[[], SocketQuerySet]) -> int:
-    """The same as `count`, from async code."""
+    """Return the number of rows, as `count` does, from async code."""
     return await sync_to_async(count)(sockets)
 
 

@@ -35,7 +35,10 @@ class RemoteClient(Sender):
         )
 
     def deliver(self, event: str, *args: Any) -> bool:
-        """The same as `adeliver`, from code that is not async."""
+        """
+        Send the client an event and tell if it is there, as `adeliver` does, from code that is not
+        async.
+        """
         self._refuse_modifiers("deliver")
         return get_gateway().wait(lambda: self.adeliver(event, *args))
 
@@ -58,6 +61,9 @@ class RemoteClient(Sender):
         raise ClientDisconnected(f"the client is gone, and cannot answer {event!r}")
 
     def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT) -> Any:
-        """The same as `acall`, from code that is not async."""
+        """
+        Send the client an event and return its answer, as `acall` does, from code that is not
+        async.
+        """
         self._refuse_modifiers("call")
         return get_gateway().wait(lambda: self.acall(event, *args, timeout=timeout))

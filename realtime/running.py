@@ -101,7 +101,9 @@ async def call_in_thread(hook: Callable[..., Any], *args: Any, slots: Any) -> An
 
 
 async def call_apart(hook: Callable[..., Any], *args: Any, slots: Any) -> Any:
-    """Do what `call_hook` does, with a thread that is not the socket's."""
+    """
+    Call a hook and return what it returns (see `call_hook`), in a thread that is not the socket's.
+    """
     if not HAS_OWN_THREADS:
         return await call_hook(hook, *args, slots=slots)
     threads = DaemonContext()
@@ -132,7 +134,7 @@ def call_for_future(hook: Callable[..., Any], *args: Any, **options: Any) -> Any
 
 
 def raise_if_cancelled() -> None:
-    """Go on with a cancellation of the task itself, which no hook may swallow."""
+    """Raise a cancellation of the task itself again, which no hook may swallow."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -140,7 +142,7 @@ def raise_if_cancelled() -> None:
 
 def raise_if_stopping(error: BaseException, hub: Hub) -> None:
     """
-    Go on with what a hook has raised where that is the end of its hub, its loop or its process.
+    Raise again what a hook has raised where that is the end of its hub, its loop or its process.
 
     Whatever else it is - SystemExit, KeyboardInterrupt, the cancellation of a task by itself - it
     is a failure of the hook like any other.
@@ -169,7 +171,7 @@ async def as_error(work: Awaitable[Result]) -> Result:
 
 
 def raise_if_signalled(error: BaseException) -> None:
-    """Go on with what a signal's handler has raised to end the process, wherever it came in."""
+    """Raise again what a signal's handler has raised to end the process, wherever it came in."""
     if not isinstance(error, (SystemExit, KeyboardInterrupt)):
         return
     if threading.current_thread() is not threading.main_thread():

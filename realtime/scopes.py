@@ -27,7 +27,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
-    Do what `complete_scope` does for a client who comes, within LOOKUP_TIMEOUT seconds.
+    Complete the scope of a client who comes (`complete_scope`), within LOOKUP_TIMEOUT seconds.
 
     Raises ServerUnavailable where that fails: who cannot be looked up may be somebody, and is not
     let in as nobody, unless ``REALTIME["LOOKUP_FAILURE"]`` is "anonymous".

@@ -17,7 +17,7 @@ from .hub.gateway import Gateway
 from .hub.targets import Target
 from .messages import Format, Message
 from .names import check_rooms
-from .sockets import unsettle
+from .sockets import note_unflushed
 
 Act = Callable[[Gateway], None]
 
@@ -119,7 +119,7 @@ class Sender:
         self._refuse_volatile(action)
 
         def act(gateway: Gateway) -> None:
-            unsettle()
+            note_unflushed()
             gateway.command(self._target, action, names)
 
         return self._do(act, action)
@@ -131,17 +131,17 @@ class Sender:
             gateway = get_gateway()
             act(gateway)
         except unreachable.ERRORS as error:
-            unreachable.take(error, **self._describe(call, event))
+            unreachable.raise_or_log(error, **self._describe(call, event))
             return Pending(_nothing)
         if event is not None:
             return Pending(gateway.drain)
-        return Pending(partial(self._settled, gateway, call))
+        return Pending(partial(self._flush_cluster, gateway, call))
 
-    async def _settled(self, gateway: Gateway, call: str) -> None:
+    async def _flush_cluster(self, gateway: Gateway, call: str) -> None:
         try:
-            await gateway.settled()
+            await gateway.flush_cluster()
         except unreachable.ERRORS as error:
-            unreachable.take(error, **self._describe(call))
+            unreachable.raise_or_log(error, **self._describe(call))
 
     def _describe(self, call: str, event: str | None = None) -> dict[str, str]:
         """Return what the log tells of a call."""
@@ -153,7 +153,7 @@ class Sender:
             try:
                 act(get_gateway())
             except Exception as error:  # or the other hooks of the commit would not run
-                unreachable.take_after_commit(error, **self._describe(call, event))
+                unreachable.log_after_commit(error, **self._describe(call, event))
 
         try:
             get_gateway()

@@ -63,7 +63,7 @@ class Serving:
         return self._starting
 
     async def started(self) -> None:
-        """Do the same, and wait for the receivers, but not for ever."""
+        """Send `serving_started`, the first time, and wait for its receivers, but not for ever."""
         starting = self.start()
         _, late = await asyncio.wait({starting}, timeout=START_TIMEOUT)
         if late:

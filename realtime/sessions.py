@@ -95,7 +95,7 @@ class MergingSession(Base):
         return data
 
     async def aload(self) -> dict[str, Any]:
-        """The same as `load`, from async code."""
+        """Load the session, as `load` does, from async code."""
         data: dict[str, Any] = await sync_to_async(self.load)()
         return data
 
@@ -163,7 +163,7 @@ class MergingSession(Base):
         self._read = deepcopy(self._session_cache)
 
     async def asave(self, must_create: bool = False) -> None:
-        """The same as `save`, from async code."""
+        """Save what has changed, as `save` does, from async code."""
         await sync_to_async(self.save)(must_create)
 
     def cycle_key(self) -> None:
@@ -183,7 +183,7 @@ class MergingSession(Base):
         self._set_key(self.session_key)
 
     async def acycle_key(self) -> None:
-        """The same as `cycle_key`, from async code."""
+        """Give the session a new key, as `cycle_key` does, from async code."""
         await sync_to_async(self.cycle_key)()
 
     def flush(self) -> None:
@@ -193,7 +193,7 @@ class MergingSession(Base):
         self._set_key(None)
 
     async def aflush(self) -> None:
-        """The same as `flush`, from async code."""
+        """Delete the session, as `flush` does, from async code."""
         await sync_to_async(self.flush)()
 
 

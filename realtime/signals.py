@@ -63,7 +63,7 @@ _NAMES = {
 }
 
 
-class Event(NamedTuple):
+class PendingSignal(NamedTuple):
     """A signal to send."""
 
     signal: Signal
@@ -76,12 +76,12 @@ class Event(NamedTuple):
         return _NAMES[self.signal]
 
 
-class Dispatcher:
+class SignalSender:
     """An observer that sends the signals of a hub, if anybody receives them."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[PendingSignal] = deque()
         self._lost = 0
         self._task: asyncio.Task[None] | None = None
         self._stuck: set[asyncio.Task[None]] = set()
@@ -105,14 +105,14 @@ class Dispatcher:
         """Send `room_left`."""
         self._put(room_left, socket, room=room)
 
-    def moved(self, socket: Socket) -> None:
-        """Nobody is told."""
+    def transport_changed(self, socket: Socket) -> None:
+        """Do nothing: there is no signal for that."""
 
     def shared(self, socket: Socket) -> None:
-        """Nobody is told."""
+        """Do nothing: there is no signal for that."""
 
-    async def settled(self) -> None:
-        """Nobody waits for receivers."""
+    async def wait_written(self) -> None:
+        """Return at once: nobody waits for receivers."""
 
     def _put(self, signal: Signal, socket: Socket, **arguments: Any) -> None:
         if not signal.receivers:
@@ -120,7 +120,7 @@ class Dispatcher:
         if len(self._waiting) >= BACKLOG:
             self._lost += 1
             return
-        self._waiting.append(Event(signal, socket, arguments))
+        self._waiting.append(PendingSignal(signal, socket, arguments))
         if self._task is None or self._task.done():
             self._start()
 
@@ -132,7 +132,7 @@ class Dispatcher:
     async def _send_all(self, threads: DaemonContext) -> None:
         task = asyncio.current_task()
         while self._waiting and task is self._task:
-            await self._hub.observers.settled()
+            await self._hub.observers.wait_written()
             await self._send_in_time(self._waiting.popleft())
             if self._lost:
                 log(logging.ERROR, "signals-lost", lost=self._lost)
@@ -140,7 +140,7 @@ class Dispatcher:
             if not self._waiting or task is not self._task:
                 await release_thread(threads)  # meanwhile there may be more to send
 
-    def _give_up(self, event: Event) -> None:
+    def _give_up(self, event: PendingSignal) -> None:
         """Wait no longer for the receivers of a signal, unless too many hang already."""
         stuck = self._task
         event.socket.log(
@@ -155,7 +155,7 @@ class Dispatcher:
             stuck.add_done_callback(self._stuck.discard)
             self._start()
 
-    async def _send_in_time(self, event: Event) -> None:
+    async def _send_in_time(self, event: PendingSignal) -> None:
         """Send one signal; the next ones do not wait for receivers that hang."""
         timer = self._hub.loop.call_later(RECEIVER_TIMEOUT, self._give_up, event)
         try:
@@ -163,7 +163,7 @@ class Dispatcher:
         finally:
             timer.cancel()
 
-    async def _send(self, event: Event) -> None:
+    async def _send(self, event: PendingSignal) -> None:
         """
         Call the receivers of one signal as `Signal.asend_robust` does: plain ones in the thread,
         one after the other, coroutine functions side by side.
@@ -187,13 +187,15 @@ class Dispatcher:
                 *(self._call([each], event, arguments) for each in others),
             )
 
-    async def _call(self, receivers: list[Any], event: Event, arguments: dict[str, Any]) -> None:
+    async def _call(
+        self, receivers: list[Any], event: PendingSignal, arguments: dict[str, Any]
+    ) -> None:
         for receiver in receivers:
             with self._contained(event):
                 await receiver(**arguments)
 
     @contextlib.contextmanager
-    def _contained(self, event: Event) -> Iterator[None]:
+    def _contained(self, event: PendingSignal) -> Iterator[None]:
         """Log what fails in the block as the socket's, unless it is the end of the process."""
         try:
             yield
@@ -213,6 +215,6 @@ class Dispatcher:
 _in_thread = sync_to_async(call_for_future)
 
 
-def observe(hub: Hub) -> Dispatcher:
-    """Return the hub's dispatcher."""
-    return Dispatcher(hub)
+def observe(hub: Hub) -> SignalSender:
+    """Return the hub's sender of signals."""
+    return SignalSender(hub)

@@ -8,18 +8,16 @@ from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import datetime
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from . import outages
-from .acks import Acks, Resolve
+from .acks import Acks
 from .backlog import Backlog
 from .dispatch import Dispatcher
 from .error_answers import connect_data
 from .exceptions import (
-    AckTimeout,
     ClientDisconnected,
     ClientError,
     ConnectionRefused,
@@ -27,12 +25,10 @@ from .exceptions import (
     ServerError,
 )
 from .latch import Latch
-from .logins import user_key
-from .logs import is_logged, write
-from .messages import Message
 from .overrides import path_of
 from .running import call_apart, raise_if_stopping
 from .sharing import NOTHING
+from .socket_log import SocketLog
 from .spawned import Spawned, Work
 
 if TYPE_CHECKING:
@@ -62,7 +58,7 @@ class State(Enum):
 CONNECTING, CONNECTED, CLOSED = State
 
 
-class Socket:
+class Socket(SocketLog):
     """
     The machinery behind one consumer instance.
 
@@ -71,10 +67,10 @@ class Socket:
     """
 
     __slots__ = (
-        *("_accepted", "_backlog", "_entering", "_spawned", "_told", "acks", "connection"),
+        *("_accepted", "_backlog", "_entering", "_spawned", "acks", "connection"),
         *("consumer", "context"),
         *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "state"),
-        "unsettled",
+        "unflushed",
     )
 
     def __init__(
@@ -93,16 +89,15 @@ class Socket:
         self._backlog: Backlog | None = None
         # What the consumer has spawned: nothing, as a rule.
         self._spawned: Spawned | None = None
-        self.acks = Acks(connection.last_ack_id)
+        self.acks = Acks(self)
         # While `connect()` runs, and whether it let the client in.
         self._entering: Latch | None = Latch()
         self._accepted = False
-        # Whether the log has a line of its start.
-        self._told = False
         # When the hub's observers came to know this socket.
         self.opened_at: datetime | None = None
         # Whether it may have joined or left since an answer waited for that to be in effect.
-        self.unsettled = False
+        self.unflushed = False
+        super().__init__()
         self.context.run(_handling.set, self)
         self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
         self.consumer._attach(self, route.kwargs, query)
@@ -128,7 +123,7 @@ class Socket:
     def open(self, auth: dict[str, Any]) -> None:
         """Run `connect()` and answer the client."""
         self.hub.registry.add(self)
-        self.hub.workers.run(self.dispatcher.run_first(self._connect(auth)), self.context)
+        self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
         await self._enter(auth)
@@ -149,7 +144,7 @@ class Socket:
             if isinstance(error, ClientDisconnected) and self.gone:
                 self.log(logging.INFO, "unanswered", event="connect")  # no fault of the hook
             else:
-                self._log_error("connect")
+                self.log_error("connect")
             self._refuse(ConnectionRefused(ServerError.default_message))
         else:
             self._accepted = True
@@ -163,14 +158,14 @@ class Socket:
         if self.gone:
             return
         self.opened_at = timezone.now()
-        self.unsettled = False
+        self.unflushed = False
         self.hub.observers.opened(self)
-        await self.hub.settled()
+        await self.hub.flush_local()
         if self.gone:
             return
         self.state = CONNECTED
-        self.connection.confirm(self)
-        self._told = self.log(logging.INFO, "connect")
+        self.connection.send_connect(self)
+        self.log_connect()
         backlog, self._backlog = self._backlog, None
         for frames in backlog or ():
             self.connection.send(frames)
@@ -184,11 +179,11 @@ class Socket:
         without_data = ClientError(error.message, code=error.code)
         for told in (error, without_data):
             try:
-                self.connection.refuse(self.namespace, told.message, connect_data(told))
+                self.connection.send_connect_error(self.namespace, told.message, connect_data(told))
                 return
             except Exception:  # of the site's own objects, too, which cannot be sent
-                self._log_error("connect")
-        self.connection.refuse(self.namespace, ServerError.default_message, None)
+                self.log_error("connect")
+        self.connection.send_connect_error(self.namespace, ServerError.default_message, None)
 
     def disconnect(self, reason: str) -> None:
         """
@@ -214,16 +209,16 @@ class Socket:
         was_connected = self.connected
         self.disconnect("server namespace disconnect")
         if was_connected:
-            self.connection.dismiss(self.namespace)
+            self.connection.send_disconnect(self.namespace)
         else:
             self.dispatcher.drop()
-            self.connection.refuse(self.namespace, "Connection refused", None)
+            self.connection.send_connect_error(self.namespace, "Connection refused", None)
 
     def _close(self) -> None:
         self.state = CLOSED
         self.connection.sockets.pop(self.namespace, None)
         self.connection.last_ack_id = max(self.connection.last_ack_id, self.acks.last_id)
-        self.connection.release(self)
+        self.connection.unthrottle(self)
         self._backlog = None
         try:
             self.hub.registry.remove(self)
@@ -245,12 +240,12 @@ class Socket:
             self.log(logging.WARNING, "task-outlives-client")
         await self.dispatcher.wait_idle(DISCONNECT_GRACE)
         if self.observed:
-            await self.hub.observers.settled()
-        self._log_end(reason)
+            await self.hub.observers.wait_written()
+        self.log_end(reason)
         try:
             await self.dispatcher.call(self.consumer.disconnect, reason)
         except BaseException as error:
-            self._log_failure("disconnect", error)
+            self.log_failure("disconnect", error)
 
     async def _wait_entered(self, entering: Latch) -> None:
         """Wait until `connect()` has ended: what it acquires is freed after that."""
@@ -260,14 +255,6 @@ class Socket:
         except TimeoutError:
             self.log(logging.WARNING, "connect-outlives-client")
             await entering.wait()
-
-    def _log_failure(self, what: str, error: BaseException) -> None:
-        """Log what the site's code has raised, unless that is the end of the hub."""
-        if isinstance(error, EventError):
-            self.log(logging.WARNING, "event-error", event=what, message=error.message)
-        else:
-            raise_if_stopping(error, self.hub)
-            self._log_error(what)
 
     def spawn(self, work: Work) -> asyncio.Task[None]:
         """Run work in a task that is cancelled when the socket ends; at once, where it has."""
@@ -284,7 +271,7 @@ class Socket:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._log_failure("spawn", error)
+            self.log_failure("spawn", error)
 
     # Messages to the client
 
@@ -315,62 +302,12 @@ class Socket:
         if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
             self.connection.overflow()
 
-    def send(self, message: Message, resolve: Resolve) -> None:
-        """
-        Send a message that asks for an acknowledgement.
-
-        `resolve` is called once with the client's arguments, or with None where it went away.
-        """
-        if self.gone:
-            resolve(None)
-            return
-        self._send_with_ack(message, resolve)
-
-    def _send_with_ack(self, message: Message, resolve: Resolve) -> int:
-        ack_id = self.acks.next_id()
-        frames = message.encode(self.connection.format, ack_id)
-        self.connection.release(self)  # or the acknowledgement would wait for the handler
-        if (given_up := self.acks.add(ack_id, resolve)) is not None:
-            self.log(logging.WARNING, "ack-given-up", id=given_up)
-        self.hub.counters.events_out += 1
-        self.deliver(frames)
-        return ack_id
-
-    async def call(self, message: Message, timeout: float | None) -> list[Any]:
-        """
-        Send a message and return the arguments of the client's acknowledgement.
-
-        Raises AckTimeout after `timeout` seconds, ClientDisconnected when the client goes away.
-        """
-        self.hub.require_own_thread("acall")
-        if self.gone:
-            raise ClientDisconnected(f"the client is gone, and cannot answer {message.event!r}")
-        answer: asyncio.Future[list[Any] | None] = self.hub.loop.create_future()
-        ack_id = self._send_with_ack(message, partial(_set_answer, answer))
-        try:
-            async with asyncio.timeout(timeout):
-                args = await answer
-        except TimeoutError:
-            raise AckTimeout(
-                f"no acknowledgement of {message.event!r} within {timeout} seconds"
-            ) from None
-        finally:
-            self.acks.pop(ack_id)
-        if args is None:
-            raise ClientDisconnected(f"the client left before it acknowledged {message.event!r}")
-        return args
-
-    def on_ack(self, ack_id: int, args: list[Any]) -> None:
-        """Take a client's acknowledgement; one that nobody asked for is ignored."""
-        if resolve := self.acks.pop(ack_id):
-            resolve(args)
-
     async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
         try:
             await call_apart(callback, *args, slots=self.hub.sync_handlers)
         except BaseException as error:
-            self._log_failure("callback", error)
+            self.log_failure("callback", error)
 
     # Rooms
 
@@ -378,7 +315,7 @@ class Socket:
         """Join a room, in this process at once."""
         self.rooms.add(room)
         if self.hub.registry.join(self, room):
-            self.unsettled = True
+            self.unflushed = True
             if self.observed:
                 self.hub.observers.joined(self, room)
 
@@ -386,52 +323,18 @@ class Socket:
         """Leave a room, in this process at once."""
         self.rooms.discard(room)
         if self.hub.registry.leave(self, room):
-            self.unsettled = True
+            self.unflushed = True
             if self.observed:
                 self.hub.observers.left(self, room)
 
     def note_shared(self) -> None:
         """Take note that others are to see something else of this socket."""
         if self.observed and not self.gone:
-            self.unsettled = True
+            self.unflushed = True
             self.hub.observers.shared(self)
 
-    # The log
 
-    def _log_error(self, hook: str) -> None:
-        """Log the error that is being handled, of a hook."""
-        consumer = path_of(type(self.consumer))
-        self.log(logging.ERROR, "error", event=hook, consumer=consumer, exc_info=True)
-
-    def log(self, level: int, what: str, **fields: Any) -> bool:
-        """
-        Log something about this socket, unless its client caused too much of it; tell whether that
-        was done.
-        """
-        return is_logged(level) and self.connection.log(level, what, **self._described(), **fields)
-
-    def _log_end(self, reason: str) -> None:
-        """Log that the socket is gone, wherever the log says that it came."""
-        if self._told:
-            write(logging.INFO, "disconnect", **self._described(), reason=reason)
-        else:
-            self.log(logging.INFO, "disconnect", reason=reason)
-
-    def _described(self) -> dict[str, Any]:
-        return {
-            "namespace": self.namespace,
-            "sid": self.sid,
-            "user": user_key(self.connection.scope.get("user")) or "-",
-            "transport": self.connection.transport,
-        }
-
-
-def unsettle() -> None:
+def note_unflushed() -> None:
     """Let the answer of the handler that runs here wait until what it changed is in effect."""
     if (socket := _handling.get()) is not None:
-        socket.unsettled = True
-
-
-def _set_answer(answer: asyncio.Future[list[Any] | None], args: list[Any] | None) -> None:
-    if not answer.done():
-        answer.set_result(args)
+        socket.unflushed = True

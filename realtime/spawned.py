@@ -50,7 +50,7 @@ class Spawned:
         return task
 
     def cancel(self) -> None:
-        """Cancel all tasks."""
+        """Cancel all tasks that the socket has spawned."""
         for task in self._tasks:
             task.cancel()
 

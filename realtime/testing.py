@@ -30,7 +30,7 @@ from .scopes import complete_scope
 from .sharing import read_shared
 from .transports.frames import Frames
 from .transports.session import Session
-from .transports.writers import Writer
+from .transports.writers import HIGH_WATER, Writer
 from .users import find_user
 
 DEFAULT_TIMEOUT = 2.0
@@ -61,6 +61,41 @@ class MemoryWriter(Writer):
         self._deliver(None)
 
 
+class SlowWriter(MemoryWriter):
+    """
+    From `stall` on, keeps frames as a network does whose client reads nothing: it is behind, and
+    misses volatile events. `catch_up` hands over what was kept.
+    """
+
+    def __init__(self, deliver: Any) -> None:
+        super().__init__(deliver)
+        self._is_stalled = False
+        self._unread: list[Frames] = []
+
+    @property
+    def buffered(self) -> int:
+        unread = sum(frames.size for frames in self._unread)
+        return HIGH_WATER + 1 + unread if self._is_stalled else 0
+
+    def stall(self) -> None:
+        """Hand over nothing until `catch_up`."""
+        self._is_stalled = True
+
+    def catch_up(self) -> None:
+        """Hand over what was kept, and each frame at once from now on."""
+        self._is_stalled = False
+        unread, self._unread = self._unread, []
+        for frames in unread:
+            super().write(frames)
+        self.tell_drained()
+
+    def write(self, frames: Frames) -> None:
+        if self._is_stalled:
+            self._unread.append(frames)
+        else:
+            super().write(frames)
+
+
 class TestSession(Session):
     """A session that keeps the tasks in which the last hooks of its sockets run."""
 
@@ -82,6 +117,9 @@ class Client:
     the session whose cookie is in `cookies` or `headers`, as on a server. `cookies` may be those of
     Django's test client, `headers` are texts by name, and `scope` adds to the request's scope, such
     as a `session`.
+
+    A `slow` client reads nothing from its connect on, until `catch_up`: it misses volatile events,
+    who awaits what it is sent waits, and more than OUTBOX_BYTES for it disconnects it.
     """
 
     def __init__(
@@ -93,6 +131,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         cookies: Mapping[str, str | Morsel[str]] | None = None,
         scope: dict[str, Any] | None = None,
+        slow: bool = False,
     ) -> None:
         self.namespace = namespace
         self.sid = ""
@@ -117,6 +156,7 @@ class Client:
         self._questions: dict[str, Any] = {}
         self._closed = asyncio.Event()
         self._decoder = Decoder(max_attachments=sys.maxsize, max_bytes=sys.maxsize)
+        self._writer = (SlowWriter if slow else MemoryWriter)(self._receive_frame)
         self._session: TestSession | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -147,7 +187,7 @@ class Client:
         try:
             async with asyncio.timeout(timeout):
                 scope = await _complete(hub, self._scope)
-                self._session = TestSession(hub, scope, MemoryWriter(self._receive_frame))
+                self._session = TestSession(hub, scope, self._writer)
                 self._reading = hub.spawn(self._session.read(self._sent.get))
                 self._send(socketio.Packet(socketio.CONNECT, self.namespace, self._auth))
                 self.sid = await self._answered
@@ -217,6 +257,16 @@ class Client:
         socket = sockets.get(self.namespace)
         return {} if socket is None else read_shared(socket.shared)
 
+    def catch_up(self) -> None:
+        """
+        Let a slow client read all that has come for it, and keep up from now on.
+
+        Raises TypeError for a client that is not slow.
+        """
+        if not isinstance(self._writer, SlowWriter):
+            raise TypeError("This client reads at once: there is nothing to catch up with.")
+        self._writer.catch_up()
+
     def pending(self) -> int:
         """Return how many events have come that `receive` has not returned yet."""
         return self._events.qsize()
@@ -252,6 +302,8 @@ class Client:
             self._acks.pop(packet.id).set_result(packet.data)
         elif packet.type is socketio.CONNECT:
             self._answered.set_result(packet.data["sid"])
+            if isinstance(self._writer, SlowWriter):
+                self._writer.stall()
         elif packet.type is socketio.CONNECT_ERROR:
             data = packet.data.get("data")
             code = data.get("code") if isinstance(data, dict) else None

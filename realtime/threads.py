@@ -29,9 +29,9 @@ class Work(NamedTuple):
     answer: asyncio.Future[Any]
 
 
-class Worker(Thread):
+class PoolThread(Thread):
     """
-    One thread.
+    A thread of a pool.
 
     It ends when it has nothing to do, where it is `extra`, or after its call, where it is
     `given_up`. `at` is that call: when it has begun, and who waits for it. `ended` is done
@@ -41,7 +41,7 @@ class Worker(Thread):
     def __init__(
         self,
         name: str,
-        work: Callable[[Worker], None],
+        work: Callable[[PoolThread], None],
         ended: asyncio.Future[None],
         extra: bool,
     ) -> None:
@@ -93,7 +93,7 @@ class Threads:
         self._give_up_after = give_up_after
         self._clock = clock
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
-        self._workers: list[Worker] = []
+        self._workers: list[PoolThread] = []
         # Calls that are not answered yet, and since when each of those waits that have no thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._waiting: deque[float] = deque()
@@ -138,7 +138,9 @@ class Threads:
             self._give_up(worker)
 
     async def _stop_with_loop(self) -> AsyncGenerator[None]:
-        """Go on until the loop ends, which ends generators first: so no connection outlives it."""
+        """
+        Stop the threads when the loop ends, which ends generators first: no connection outlives it.
+        """
         try:
             yield
         finally:
@@ -161,7 +163,7 @@ class Threads:
             self._watch = self._loop.call_later(self._grow_after, self._grow)
 
     def _start(self, extra: bool = False) -> None:
-        worker = Worker(self._name, self._work, self._loop.create_future(), extra)
+        worker = PoolThread(self._name, self._work, self._loop.create_future(), extra)
         self._workers.append(worker)
         worker.start()
 
@@ -194,7 +196,7 @@ class Threads:
             self._given_up_at = now
             self._give_up(stuck)
 
-    def _give_up(self, worker: Worker) -> None:
+    def _give_up(self, worker: PoolThread) -> None:
         worker.given_up = True
         self._workers.remove(worker)
         if (at := worker.at) is not None:
@@ -211,7 +213,7 @@ class Threads:
         else:
             work.answer.set_exception(error)
 
-    def _forget(self, worker: Worker) -> None:
+    def _forget(self, worker: PoolThread) -> None:
         if not worker.given_up:
             self._workers.remove(worker)
         worker.ended.set_result(None)
@@ -219,7 +221,7 @@ class Threads:
 
     # In the threads
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: PoolThread) -> None:
         try:
             while self._work_once(worker):
                 pass
@@ -229,7 +231,7 @@ class Threads:
             finally:
                 self._tell(self._forget, worker)
 
-    def _work_once(self, worker: Worker) -> bool:
+    def _work_once(self, worker: PoolThread) -> bool:
         """Do the next work. What it was about is not kept while there is none."""
         work = self._next(worker)
         if work is None:
@@ -253,7 +255,7 @@ class Threads:
             return False
         return True
 
-    def _next(self, worker: Worker) -> Work | None:
+    def _next(self, worker: PoolThread) -> Work | None:
         if self._rest is not None:
             try:
                 return self._queue.get(timeout=self._linger)

@@ -45,16 +45,16 @@ def should_raise() -> bool:
     return not (surroundings.is_test() or surroundings.is_command())
 
 
-def take(error: Exception, **fields: Any) -> None:
-    """Raise one of `ERRORS`, or log it, as the setting says."""
+def raise_or_log(error: Exception, **fields: Any) -> None:
+    """Raise one of `ERRORS`, or log it, as the setting UNREACHABLE says."""
     if should_raise():
         raise error
     unsent.note(logging.WARNING, error, **fields, hint=HINT)
 
 
-def take_after_commit(error: Exception, **fields: Any) -> None:
+def log_after_commit(error: Exception, **fields: Any) -> None:
     """Log any error that came after a commit: raised, it would keep other hooks from running."""
     if isinstance(error, ERRORS) and not should_raise():
-        take(error, **fields)
+        raise_or_log(error, **fields)
     else:
         unsent.note(logging.ERROR, error, **fields)

@@ -183,7 +183,9 @@ def test_every_code_of_an_error_is_documented() -> None:
     assert len(closes) >= 7
     for code in closes:
         assert re.search(rf"\b{code}\b", page), code
-    for message in re.findall(r"turn_away\(namespace, \"([^\"]+)\"", sources):
+    refusals = re.findall(r"\.reject\((?:packet\.)?namespace, \"([^\"]+)\"", sources)
+    assert len(refusals) >= 4
+    for message in refusals:
         assert f"`{message}`" in page, message
 
 

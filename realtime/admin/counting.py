@@ -19,7 +19,7 @@ MANY_OF_A_SERVER = 100_000
 
 
 class Number(NamedTuple):
-    """How many there are: `counted`, and whether there are `more`."""
+    """A number of rows: `counted`, and whether there are `more`."""
 
     counted: int
     more: bool

@@ -29,7 +29,7 @@ class TypedFilter(admin.SimpleListFilter):
     template = "admin/realtime/typed_filter.html"
 
     def has_output(self) -> bool:
-        """Show it always."""
+        """Show the filter always, also with one choice or none."""
         return True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, StrOrPromise]]:
@@ -69,7 +69,7 @@ class NamespaceFilter(TypedFilter):
         return [(name, name) for name in found] if len(found) <= MAX_CHOICES else ()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter."""
+        """Return the rows that the filter leaves."""
         name = self.value()
         if not name:
             return queryset
@@ -95,7 +95,7 @@ class RoomFilter(TypedFilter):
             self.used_parameters[self.key_name] = keys[-1]
 
     def expected_parameters(self) -> list[str | None]:
-        """Return both names."""
+        """Return the names of both of the filter's parameters."""
         return [self.parameter_name, self.key_name]
 
     def value(self) -> str | None:
@@ -115,7 +115,7 @@ class RoomFilter(TypedFilter):
         return member.room if member else self.key
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter."""
+        """Return the rows that the filter leaves."""
         name = self.value()
         if self.key:
             return (
@@ -144,6 +144,6 @@ class ServerFilter(admin.SimpleListFilter):
         return [(server.pk, str(server)) for server in Server.objects.living().order_by("name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter."""
+        """Return the rows that the filter leaves."""
         server = self.value()
         return queryset if server is None else queryset.filter(server=server)

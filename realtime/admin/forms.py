@@ -150,5 +150,5 @@ class LeaveForm(RoomForm):
 
     @property
     def suggestions(self) -> list[str]:
-        """The rooms that they are in."""
+        """The rooms that the selected sockets are in."""
         return self.selection.rooms()

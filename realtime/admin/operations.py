@@ -45,18 +45,18 @@ class Operation(ABC):
 
     @abstractmethod
     def act(self, part: Part, data: Data) -> Pending:
-        """Do it with sockets of one namespace. `data` is what the form gave."""
+        """Carry the operation out on sockets of one namespace. `data` is what the form gave."""
 
     @abstractmethod
     def touched(self, selection: Selection, data: Data) -> SocketQuerySet:
         """Return the sockets whose number before and after tells what was done."""
 
     def measure(self, selection: Selection, data: Data) -> Number:
-        """Return the number of these sockets."""
+        """Return the number of sockets that `touched` returns."""
         return count(self.touched(selection, data))
 
     def done(self, before: Number, after: Number) -> Number:
-        """Return the number of sockets with which it was done: those that are not there now."""
+        """Return with how many sockets it was carried out: those that are not there now."""
         return before if before.more else Number(max(0, before.counted - after.counted), more=False)
 
     @abstractmethod
@@ -69,7 +69,7 @@ class Operation(ABC):
 
 
 class Send(Operation):
-    """Send an event."""
+    """The operation that sends an event."""
 
     name = permission = "send_event"
     title = gettext_lazy("Send an event")
@@ -104,7 +104,7 @@ class Send(Operation):
 
 
 class Join(Operation):
-    """Put them into a room."""
+    """The operation that puts sockets into a room."""
 
     name = permission = "join_room"
     title = gettext_lazy("Join a room")
@@ -133,7 +133,7 @@ class Join(Operation):
 
 
 class Leave(Operation):
-    """Take them out of a room."""
+    """The operation that takes sockets out of a room."""
 
     name = permission = "leave_room"
     title = gettext_lazy("Leave a room")

@@ -50,7 +50,7 @@ class RoomAdmin(SteeringAdmin):
 
     @admin.display(description=_("members"))
     def members(self, room: Any) -> str:
-        """How many sockets are in it, with a link to them."""
+        """How many sockets are in the room, with a link to them."""
         return self.link_to_list(Socket, room.found, room_key=room.key)
 
 

@@ -21,7 +21,10 @@ CONFIRM_TIME = 10.0
 
 
 class Outcome(NamedTuple):
-    """With how many sockets it was done, and whether all servers have `confirmed` that."""
+    """
+    With how many sockets an operation was carried out, and whether all servers have `confirmed`
+    that.
+    """
 
     number: Number
     confirmed: bool
@@ -29,7 +32,7 @@ class Outcome(NamedTuple):
 
 def run(operation: Operation, selection: Selection, data: dict[str, Any]) -> Outcome:
     """
-    Do it, and wait until it is in effect.
+    Carry an operation out on all that was selected, and wait until it is in effect.
 
     Raises UnknownNamespace, NotRunning and LayerUnavailable.
     """

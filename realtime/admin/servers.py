@@ -129,7 +129,7 @@ class ServerAdmin(PresenceAdmin):
 
     @admin.display(description=_("sockets"))
     def socket_count(self, server: Any) -> str:
-        """How many sockets it holds, with a link to them."""
+        """How many sockets the server holds, with a link to them."""
         if server.state == GONE:  # they do not count, and will be removed
             return str(Number(0, more=False))
         return self.link_to_list(Socket, server.found, server=server.pk)
@@ -143,10 +143,10 @@ class ServerAdmin(PresenceAdmin):
 
     @admin.display(description=_("age"), ordering="-started_at")
     def age(self, server: Any) -> str:
-        """How long ago it started."""
+        """How long ago the server started."""
         return span(server.started_at, server.now)
 
     @admin.display(description=_("last seen"), ordering="seen_at")
     def last_seen(self, server: Any) -> str:
-        """How long ago its last heartbeat was."""
+        """How long ago the server's last heartbeat was."""
         return gettext("%(time)s ago") % {"time": span(server.seen_at, server.now)}

@@ -136,7 +136,7 @@ class SocketAdmin(SteeringAdmin):
 
     @admin.display(description=_("connected"), ordering="connected_at")
     def connected(self, socket: Socket) -> SafeString:
-        """How long ago it connected."""
+        """How long ago the socket connected."""
         return ago(socket.connected_at)
 
     @admin.display(description=_("rooms"), empty_value=NOTHING)

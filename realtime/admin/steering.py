@@ -107,7 +107,7 @@ class SteeringAdmin(PresenceAdmin):
         return super().change_view(request, object_id, form_url, context)
 
     def operate_on_one(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
-        """Do something with the row of a page."""
+        """Lead to an operation on the row of a page, and carry it out."""
         operation = next((each for each in self.operations if each.name == name), None)
         if operation is None:
             raise Http404
@@ -127,7 +127,7 @@ class SteeringAdmin(PresenceAdmin):
     def operate_on_many(
         self, request: HttpRequest, operation: Operation, queryset: QuerySet[Any]
     ) -> HttpResponse | None:
-        """Do something with chosen rows. None leads back to the list."""
+        """Lead to an operation on chosen rows, and carry it out. None leads back to the list."""
         rows = self.complete(list(queryset[: MAX_ROWS + 1]))
         if len(rows) > MAX_ROWS:
             text = _("These are too many. Filter for at most %(number)d.")

@@ -79,8 +79,8 @@ def _check_presence(
                 id="realtime.W011",
             )
         return
-    settings = usable_settings()
-    assert settings is not None
+    if (settings := usable_settings()) is None:
+        return
     needed = {"http": "polling", "websocket": "websocket"}
     for kind in without:
         if needed[kind] in settings.TRANSPORTS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages import ForeignMessage, Message, decode_args
 from .addressing import target_of
+from .asking import deliver_to_client
 from .calls import answer_call
 from .envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 
@@ -43,7 +44,7 @@ class HubActions:
             return None
         if isinstance(question, Deliver):
             name, *args = decode_args(question.text, question.attachments)
-            return self._hub.deliver_to_client(question.sid, question.namespace, name, tuple(args))
+            return deliver_to_client(self._hub, question.sid, question.namespace, name, tuple(args))
         if isinstance(question, Wake):
             if (connection := self._hub.connections.get(question.sid)) is not None:
                 connection.wake()
@@ -56,7 +57,7 @@ class HubActions:
             if self._hub.answer_http is None:  # it is set before this server has any session
                 raise RuntimeError("This server has no polling sessions.")
             return await self._hub.answer_http(question)
-        await self._hub.settled()
+        await self._hub.flush_local()
         return True
 
     def report(self) -> dict[str, Any]:

@@ -17,31 +17,31 @@ def reaches_others(layer: Any) -> bool:
     return layer is not None and type(layer) is not InMemoryChannelLayer
 
 
-class Alone:
+class LocalCluster:
     """Takes the place of `Cluster` with a layer in memory: the hub's own sockets are all."""
 
     lost = 0
 
     def subscribe(self, namespace: str, room: str | None) -> None:
-        """Nothing to do."""
+        """Do nothing: no other process sends to the room."""
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
-        """Nothing to do."""
+        """Do nothing: no other process sends to the room."""
 
-    async def settled(self) -> None:
-        """Nothing to wait for."""
+    async def flush_local(self) -> None:
+        """Return at once: memberships are in effect as they change."""
 
-    async def settled_everywhere(self) -> None:
-        """Nothing to wait for."""
+    async def flush_cluster(self) -> None:
+        """Return at once: there is no other hub to wait for."""
 
     def send(self, target: Target, envelope: Emit | Command) -> None:
-        """Nobody to send to."""
+        """Send to nobody: there is no other hub."""
 
     async def drain(self) -> None:
-        """Nothing to wait for."""
+        """Return at once: nothing waits for a layer."""
 
     async def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
-        """Nobody to ask."""
+        """Yield no answer: there is no other hub to ask."""
         return
         yield
 
@@ -50,23 +50,23 @@ class Alone:
         raise ServerGone(f"there is no server {server}: this process is alone")
 
     async def find(self, server: str) -> bool:
-        """No other server is there."""
+        """Return that no other server has this id."""
         return False
 
     def require_layer(self) -> None:
-        """Nothing that could be down."""
+        """Do nothing: no layer is used that could be down."""
 
     def is_sid_elsewhere(self, name: str) -> bool:
-        """No other server has clients."""
+        """Return that no other server has, or had, a client with this sid."""
         return False
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """No other server reports."""
+        """Return no reports: there is no other hub."""
         return {}
 
     def problems(self) -> list[dict[str, Any]]:
-        """Nothing can be wrong."""
+        """Return no problems: neither a layer nor other clocks can have any."""
         return []
 
     async def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: there are no groups to leave."""

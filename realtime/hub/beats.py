@@ -57,11 +57,13 @@ class Beats:
         self._echoes: dict[str, set[str]] = {}
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """
+        Send a beat every BEAT seconds, for ever; find out who is gone, and whose clock is off.
+        """
         while True:
             started = self._loop.time()
             await asyncio.sleep(BEAT)
-            self.clocks.look()
+            self.clocks.compare()
             if not self._link.up.is_set():
                 continue
             try:

@@ -80,7 +80,7 @@ async def call_sockets(
 
     async def ask(socket: Socket) -> None:
         try:
-            args = await socket.call(message, timeout)
+            args = await socket.acks.call(message, timeout)
         except (AckTimeout, ClientDisconnected):
             return
         answered(socket.sid, args)

@@ -57,7 +57,7 @@ class Clocks:
         self._now = now
         self._clock = clock
         self._heard: dict[str, Heard] = {}
-        self._looks: dict[str, int] = {}
+        self._doubts: dict[str, int] = {}
 
     def heard(self, server: str, sent: float) -> None:
         """Take note of a beat, this server's own or another's, with the time when it was sent."""
@@ -74,20 +74,20 @@ class Clocks:
         """Forget a server that has left."""
         self._heard.pop(server, None)
 
-    def look(self) -> None:
+    def compare(self) -> None:
         """Find out who is off; log it when that is sure, and when it is over."""
         found = self._find()
         for server in {*found, *self.off}:
             if (server in found) == (server in self.off):
-                self._looks.pop(server, None)
+                self._doubts.pop(server, None)
                 if server in found:
                     self.off[server] = found[server]
                 continue
-            self._looks[server] = self._looks.get(server, 0) + 1
-            if self._looks[server] >= SURE:
+            self._doubts[server] = self._doubts.get(server, 0) + 1
+            if self._doubts[server] >= SURE:
                 self._note(server, found.get(server))
-        for server in self._looks.keys() - found.keys() - self.off.keys():
-            del self._looks[server]
+        for server in self._doubts.keys() - found.keys() - self.off.keys():
+            del self._doubts[server]
 
     def _find(self) -> dict[str, float]:
         """Return by how many seconds clocks are ahead of what is right, of those that are off."""
@@ -117,7 +117,7 @@ class Clocks:
         return ahead
 
     def _note(self, server: str, seconds: float | None) -> None:
-        del self._looks[server]
+        del self._doubts[server]
         if seconds is None:
             del self.off[server]
             log(logging.WARNING, "clock-right", server=server)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
-import msgspec
 from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
@@ -20,29 +18,23 @@ from .dialogue import Actions, Dialogue
 from .envelopes import (
     HUBS,
     Answer,
-    AnyEnvelope,
-    Beat,
     Command,
     Emit,
-    Parcel,
+    Flush,
     Question,
-    Settle,
     encode,
     group_name,
-    open_parcel,
     server_group,
-    unpack,
 )
-from .incoming import Incoming
-from .lanes import Lane, Position
+from .lanes import Lane
 from .layers import close_layer
 from .link import CALL_TIMEOUT, LayerRefused, Link
 from .listener import Listener
-from .losses import Losses
+from .losses import LossReporter
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
-from .reports import check_report
+from .receiver import Receiver
 from .router import Router
 from .sids import server_of
 from .targets import Target
@@ -65,7 +57,6 @@ class Cluster:
         self.server = server
         self._new_layer = new_layer
         self._tasks = tasks
-        self._actions = actions
         self._loop = asyncio.get_running_loop()
         self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
         self.link = Link(new_layer(), tasks, self._probe, self._restore, self._layer_down)
@@ -74,11 +65,10 @@ class Cluster:
         self.publisher = Publisher(server, self._transmit)
         self._dialogue = Dialogue(server, self.peers, self.publisher, actions, tasks)
         self._memberships = Memberships(self.link)
-        self._incoming = Incoming()
-        self._refused = Losses(self._loop)
-        self._unheard = defaultdict[str, Losses](partial(Losses, self._loop))
+        self._refused = LossReporter(self._loop)
         self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
-        self._listener = Listener(tasks, self._handle, self._receive_failed)
+        self._receiver = Receiver(server, self.peers, self.beats, self._dialogue, actions)
+        self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._silences = 0
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
@@ -98,20 +88,20 @@ class Cluster:
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
-        """Ask for a room's messages from now on; `settled` tells when that is in effect."""
+        """Ask for a room's messages from now on; `flush_local` waits until that is in effect."""
         group = group_name(namespace, room)
-        self._incoming.leave_lane(group)
+        self._receiver.leave_lane(group)
         self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
         group = group_name(namespace, room)
         self._memberships.discard(group)
-        self._incoming.leave_lane(group)
+        self._receiver.leave_lane(group)
 
-    async def settled(self) -> None:
+    async def flush_local(self) -> None:
         """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
-        await self._memberships.settled()
+        await self._memberships.flush()
 
     # Sending
 
@@ -179,12 +169,12 @@ class Cluster:
         """Ask all peers; yield their answers until each has given its last."""
         return self._dialogue.ask_all(question)
 
-    async def settled_everywhere(self) -> None:
-        """Wait until what was sent so far is in effect in the whole cluster, as `settled` does."""
-        await self.settled()
+    async def flush_cluster(self) -> None:
+        """Wait until what was sent so far is in effect in the whole cluster, but not for ever."""
+        await self.flush_local()
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
-                async for _ in self.ask_all(Settle()):
+                async for _ in self.ask_all(Flush()):
                     pass
         except TimeoutError:
             log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
@@ -195,10 +185,7 @@ class Cluster:
         else:
             log(logging.WARNING, "server-gone", server=server)
         self._dialogue.gone(server)
-        if left:  # who did not may come back, and send again what it got no answer for
-            self._incoming.forget_server(server)
-        if server in self._unheard:
-            self._unheard.pop(server).tell()
+        self._receiver.forget_server(server, left)
 
     # Receiving
 
@@ -209,81 +196,6 @@ class Cluster:
         """Log what could not be received, such as what has no key, where that is no outage."""
         if await self.link.examine(error) and self._ignored.should_log():
             log(logging.WARNING, "layer-ignored", error=repr(error))
-
-    def _handle(self, message: Any) -> None:
-        try:
-            parcel = open_parcel(message)
-        except msgspec.ValidationError as error:
-            log(logging.WARNING, "layer-ignored", error=error)
-            return
-        if parcel.server == self.server:
-            if parcel.lane == HUBS and not parcel.number:
-                self._hear_own(parcel)
-            return
-        if parcel.number:
-            position = Position(parcel.number, parcel.place)
-            if not position.plausible:
-                log(
-                    logging.WARNING,
-                    "layer-ignored",
-                    server=parcel.server,
-                    error=f"nobody counts to {position}",
-                )
-                return
-            accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
-            self._log_lost(parcel.server, lost)
-            if not accepted:
-                return
-        for envelope in unpack(parcel):
-            if isinstance(envelope, Exception):
-                log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
-                continue
-            try:
-                self._take(parcel.server, envelope)
-            except Exception:  # the others in this message are as good as without it
-                log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
-
-    def _hear_own(self, parcel: Parcel) -> None:
-        for envelope in unpack(parcel):
-            if isinstance(envelope, Beat) and envelope.server == self.server:
-                self.beats.heard_own(envelope)
-
-    def _take(self, server: str, envelope: AnyEnvelope) -> None:
-        """Lead an envelope to whom it is for."""
-        if isinstance(envelope, Emit):
-            self._actions.deliver(envelope)
-        elif isinstance(envelope, Command):
-            self._actions.execute(envelope)
-        elif isinstance(envelope, Beat):
-            if envelope.server != server:
-                log(
-                    logging.WARNING,
-                    "layer-ignored",
-                    server=server,
-                    error=f"a beat of {envelope.server}",
-                )
-                return
-            self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
-            self._check_report(envelope)
-            self.beats.heard(envelope)
-        else:
-            self._dialogue.take(server, envelope)
-
-    def _check_report(self, beat: Beat) -> None:
-        """Leave out of a beat what it cannot truly report: it is a sign of life all the same."""
-        if not beat.report:
-            return
-        try:
-            beat.report = check_report(beat.report)
-        except msgspec.ValidationError as error:
-            log(logging.WARNING, "layer-ignored", server=beat.server, error=f"a report: {error}")
-            beat.report = {}
-
-    def _log_lost(self, server: str, lost: int) -> None:
-        if lost:
-            # One for all who are no peers: their names may be made up.
-            cause = server if server in self.peers else ""
-            self._unheard[cause].note(lost, server=server)
 
     def problems(self) -> list[dict[str, Any]]:
         """Return what is wrong with the layer or with clocks (see `health.problems`)."""
@@ -298,7 +210,7 @@ class Cluster:
     @property
     def lost(self) -> int:
         """How many layer messages to or from this hub are known to be lost."""
-        return self._incoming.lost + self.publisher.lost
+        return self._receiver.lost + self.publisher.lost
 
     # An outage and its end
 
@@ -360,5 +272,5 @@ class Cluster:
                     await self._memberships.leave_all()
         except Exception as error:
             log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)
-        for losses in (self._refused, *self._unheard.values()):
-            losses.tell()
+        self._refused.tell()
+        self._receiver.close()

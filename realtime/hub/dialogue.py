@@ -26,7 +26,7 @@ class Actions(Protocol):
         """Deliver an event to local sockets."""
 
     def execute(self, command: Command) -> None:
-        """Do something with local sockets."""
+        """Let local sockets join or leave rooms, or close them."""
 
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
@@ -52,7 +52,7 @@ class Dialogue:
 
     @property
     def channel(self) -> str:
-        """This process's channel."""
+        """The channel of this process, on which its answers arrive."""
         return self._questions.channel
 
     @channel.setter
@@ -79,12 +79,12 @@ class Dialogue:
         """Expect nothing more of a server."""
         self._questions.gone(server)
 
-    def take(self, server: str, envelope: Ask | Answer | Cancel) -> None:
+    def handle(self, server: str, envelope: Ask | Answer | Cancel) -> None:
         """Take what another process asks, answers, or does not want to know any more."""
         if isinstance(envelope, Ask):
             self._begin(server, envelope)
         elif isinstance(envelope, Answer):
-            self._questions.take(envelope)
+            self._questions.add(envelope)
         elif (task := self._answering.get((server, envelope.id))) is not None:
             task.cancel()
 

@@ -118,7 +118,7 @@ class Wake(Envelope, tag="wake"):
     sid: str
 
 
-class Settle(Envelope, tag="settle"):
+class Flush(Envelope, tag="flush"):
     """Question: is all that was asked for so far in effect? The answer comes when it is."""
 
 
@@ -146,7 +146,7 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-Question = Call | Deliver | Wake | Settle | Allowance | HttpRequest
+Question = Call | Deliver | Wake | Flush | Allowance | HttpRequest
 
 
 class Ask(Envelope, tag="ask"):

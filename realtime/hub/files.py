@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ..logs import log
 
-# Seconds from one look to the next, and so from line to line.
-LOOK = 1.0
+# Seconds from one check to the next, and so from line to line.
+INTERVAL = 1.0
 
 
 class Files:
@@ -27,13 +27,13 @@ class Files:
         self._connections = connections
 
     async def run(self) -> None:
-        """Look again and again, for ever."""
+        """Check every INTERVAL seconds, for ever."""
         while True:
-            self.look()
-            await asyncio.sleep(LOOK)
+            self.check()
+            await asyncio.sleep(INTERVAL)
 
-    def look(self) -> None:
-        """Look once; log that clients are refused, and when that is over."""
+    def check(self) -> None:
+        """Try to open a file; log that clients are refused, and when that is over."""
         error = _try_to_open()
         if error is not None:
             log(

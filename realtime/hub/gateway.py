@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..exceptions import WouldDeadlock
 from ..messages import Message
+from .asking import call, send_to_client
 from .calls import Answers
 from .hub import Hub
 from .targets import Target
@@ -27,7 +28,7 @@ class Gateway(Protocol):
     async def drain(self) -> None:
         """Wait until there is room for more messages."""
 
-    async def settled(self) -> None:
+    async def flush_cluster(self) -> None:
         """Wait until all commands so far are in effect in the whole cluster."""
 
     async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
@@ -58,17 +59,17 @@ class HubGateway:
     async def drain(self) -> None:
         await on_loop(self._hub.loop, self._hub.cluster.drain)
 
-    async def settled(self) -> None:
-        await on_loop(self._hub.loop, self._hub.settled_everywhere)
+    async def flush_cluster(self) -> None:
+        await on_loop(self._hub.loop, self._hub.flush_cluster)
 
     async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
-        return await on_loop(self._hub.loop, lambda: self._hub.call(target, message, timeout))
+        return await on_loop(self._hub.loop, lambda: call(self._hub, target, message, timeout))
 
     async def send_to_client(
         self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
     ) -> bool:
         return await on_loop(
-            self._hub.loop, lambda: self._hub.send_to_client(sid, namespace, event, args)
+            self._hub.loop, lambda: send_to_client(self._hub, sid, namespace, event, args)
         )
 
     def wait(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

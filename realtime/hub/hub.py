@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,48 +13,37 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from ..conf import get_settings
-from ..exceptions import ServerGone, UnknownNamespace
-from ..limits import ConnectionLimits, LogLimiter, parse_rate
-from ..logs import log, tell_skipped, write
+from ..limits import ConnectionLimits, parse_rate
 from ..lookups import Lookups
-from ..messages import Format, Message, encode_args
+from ..messages import Format, Message
 from ..observers import Observers
-from ..overrides import path_of
-from ..routing import resolve
-from ..running import raise_if_signalled
 from ..serving import Serving
 from ..sockets import CONNECTED, Socket
 from ..transports.frames import Frames
-from ..transports.heartbeats import Heartbeats
+from ..transports.heartbeats import TimerWheel
 from .actions import HubActions
-from .addressing import as_command, as_emit, as_question
-from .alone import Alone, reaches_others
-from .calls import Answers, call_sockets, collect
+from .addressing import as_command, as_emit
+from .alone import LocalCluster, reaches_others
+from .closing import shut_down
 from .cluster import Cluster
 from .counters import Counters
-from .envelopes import Deliver, HttpRequest, HttpResponse, Wake
+from .entrance import Entrance
+from .envelopes import HttpRequest, HttpResponse
 from .files import Files
 from .health import problems
 from .layers import new_layer
 from .ownership import require_own_thread
-from .questions import ANSWER_TIMEOUT
 from .registry import Registry
 from .shutdown import SignalGuard
 from .sids import new_server_id, new_sid, server_of
 from .targets import Target
 from .tasks import Tasks
-from .workers import Workers
+from .workers import JobRunner
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection
 
 AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
-
-# How long the server's own transports get to send what was written to them last.
-FLUSH_TIME = 0.05
-
-# How often polls are woken while a hub is closed: one may not have reached its session yet.
-WAKE_INTERVAL = 0.2
 
 
 class Hub:
@@ -67,45 +54,62 @@ class Hub:
     """
 
     def __init__(self) -> None:
+        # Who it is: this process's settings, its id among the hubs, and the loop and the thread on
+        # which all of it runs.
         self.settings = get_settings()
         self.server_id = new_server_id()
         self.loop = asyncio.get_running_loop()
-        self.connections: dict[str, Connection] = {}
+        self._thread = threading.get_ident()
+        self.started = self.loop.time()
+
+        # Its life: whether `close` was called, and whether that has ended; SIGTERM and SIGINT.
         self.closing = False
         self._closed = asyncio.Event()
-        self.started = self.loop.time()
-        # Polls that wait here for sessions of other servers: each one's server, and session.
-        self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
-        self.counters = Counters()
-        # What observers add to this hub's description, by its key there.
-        self.news: dict[str, Callable[[], Any]] = {}
+        self.signals = SignalGuard(self)
+
+        # What runs for it: `tasks` are clients', and end with them; `services` are its own, and end
+        # last. `timers` has the heartbeats of all connections, `runner` begins handlers at once.
+        self.tasks = Tasks(self.loop)
+        self.services = Tasks(self.loop)
+        self.timers = TimerWheel(self.loop, self.settings)
+        self.runner = JobRunner(self.loop, self.tasks)
+
+        # Threads: slots for plain handlers, and those that look up sessions and users.
+        self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
+        self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
+
+        # Its clients: connections by their secret ids, what lets them into namespaces, and what
+        # bounds them.
+        self.connections: dict[str, Connection] = {}
+        self.entrance = Entrance(self)
         self.limits = ConnectionLimits(
             per_user=self.settings.MAX_CONNECTIONS_PER_USER,
             per_address=self.settings.MAX_CONNECTIONS_PER_ADDRESS,
         )
         self.connect_rate = parse_rate(self.settings.CONNECT_RATE)
-        # When it was logged last that a class cannot be served (None: a route).
-        self._faults: dict[type | None, LogLimiter] = {}
-        self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
-        self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
-        self.heartbeats = Heartbeats(self.loop, self.settings)
-        self.signals = SignalGuard(self)
-        self._thread = threading.get_ident()
-        self.tasks = Tasks(self.loop)
-        self.services = Tasks(self.loop)
         self.files = Files(lambda: len(self.connections))
         self.services.supervise(self.files.run, "files")
-        self.workers = Workers(self.loop, self.tasks)
+
+        # Polling through other servers: what answers their requests for sessions of this one, and
+        # the polls that wait here for sessions of theirs, with each one's server and session.
         self.answer_http: AnswerHttp | None = None
+        self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
+
+        # What is told of it: counts since its start, and what observers add to its description, by
+        # its key there.
+        self.counters = Counters()
+        self.news: dict[str, Callable[[], Any]] = {}
+
+        # The other hubs, the sockets and rooms of this one, and who is told of them.
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
         self.observers = Observers(self)
         self.serving = Serving(self)
 
-    def _join_cluster(self) -> Cluster | Alone:
+    def _join_cluster(self) -> Cluster | LocalCluster:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
-            return Alone()
+            return LocalCluster()
         return Cluster(self.server_id, make, self.services, HubActions(self))
 
     # Running
@@ -138,15 +142,17 @@ class Hub:
             raise RuntimeError("There is no task to wait for: call this from a coroutine.")
         self.tasks.keep(task)
 
-    async def settled(self) -> None:
-        """Wait until what sockets opened, joined and left so far is in effect in the cluster."""
-        await self.cluster.settled()
-        await self.observers.settled()
+    async def flush_local(self) -> None:
+        """Wait until what this hub's sockets opened, joined and left so far is in effect."""
+        await self.cluster.flush_local()
+        await self.observers.wait_written()
 
-    async def settled_everywhere(self) -> None:
-        """Wait until that and what was sent so far is in effect in the whole cluster."""
-        await self.observers.settled()
-        await self.cluster.settled_everywhere()
+    async def flush_cluster(self) -> None:
+        """
+        Wait until all hubs have done what this one has asked for so far, its sockets' part too.
+        """
+        await self.observers.wait_written()
+        await self.cluster.flush_cluster()
 
     def new_sid(self) -> str:
         """Return an unguessable id that names this server in its first six characters."""
@@ -160,72 +166,19 @@ class Hub:
         """Tell whether a name is the sid of a client that any hub of the cluster has, or had."""
         return self.is_own_sid(name) or self.cluster.is_sid_elsewhere(name)
 
-    # Sockets
-
-    def connect(
-        self, connection: Connection, namespace: str, auth: dict[str, Any], query: str
-    ) -> bool:
-        """
-        Open a socket for a connection, and run its `connect()`; tell whether there is one.
-
-        A client that asks for an unknown namespace, or for too many, is told so. What fails in a
-        route or in the making of a consumer concerns that namespace alone.
-        """
-        try:
-            route = resolve(namespace)
-        except UnknownNamespace:
-            connection.turn_away(namespace, "Invalid namespace")
-            return False
-        except BaseException as error:
-            self._turn_away(connection, namespace, None, error)
-            return False
-        if len(connection.sockets) >= self.settings.MAX_NAMESPACES:
-            connection.turn_away(namespace, "Too many namespaces")
-            return False
-        try:
-            socket = Socket(self, connection, namespace, route, query)
-        except BaseException as error:
-            self._turn_away(connection, namespace, route.consumer_class, error)
-            return False
-        connection.sockets[namespace] = socket
-        socket.open(auth)
-        return True
-
-    def _turn_away(
-        self,
-        connection: Connection,
-        namespace: str,
-        consumer_class: type | None,
-        error: BaseException,
-    ) -> None:
-        """Refuse a namespace that cannot be served, and log why: not for each client that asks."""
-        raise_if_signalled(error)
-        if self._faults.setdefault(consumer_class, LogLimiter()).should_log():
-            write(
-                logging.ERROR,
-                "error",
-                namespace=namespace,
-                connection=connection.sid[:12],
-                transport=connection.transport,
-                event="connect",
-                consumer="-" if consumer_class is None else path_of(consumer_class),
-                exc_info=error,
-            )
-        connection.turn_away(namespace, "server error")
-
     # Delivery
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
         self.deliver(target, message)
-        if self._is_here(target):
+        if self.is_here(target):
             return
         self.cluster.send(target, as_emit(target, message))
 
     def emit_to_client(self, target: Target, message: Message) -> None:
         """Deliver to the one client of a target, or send to the hub that may have it."""
         self.deliver_to_client_of(target, message)
-        if not self._is_here(target):
+        if not self.is_here(target):
             self.cluster.send(target, as_emit(target, message))
 
     def deliver_to_client_of(self, target: Target, message: Message) -> None:
@@ -238,7 +191,7 @@ class Hub:
         find = self.registry.find_client if target.client else self.registry.select
         return find(target)
 
-    def _is_here(self, target: Target) -> bool:
+    def is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
         return len(target.rooms) == 1 and self.is_own_sid(target.rooms[0])
 
@@ -264,7 +217,7 @@ class Hub:
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do `action` everywhere (see `Command`)."""
         self.execute(target, action, names)
-        if not self._is_here(target):
+        if not self.is_here(target):
             self.cluster.send(target, as_command(target, action, names))
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
@@ -278,63 +231,6 @@ class Hub:
             elif action in ("join", "leave"):
                 for name in names:
                     getattr(socket, action)(name)
-
-    async def call(self, target: Target, message: Message, timeout: float | None) -> Answers:
-        """
-        Send an event to a target and return the acknowledgements of the whole cluster.
-
-        After `timeout` seconds the answers name who is missing. One client that is gone is missing
-        at once.
-        """
-        self.require_own_thread("Hub.call")
-        answers = Answers()
-        sockets = self.select(target)
-        if target.client and sockets:
-            message = message.within(sockets[0].namespace)
-        answers.asked(socket.sid for socket in sockets)
-        local = call_sockets(sockets, message, timeout, answers.answered)
-        try:
-            async with asyncio.timeout(timeout):
-                if self._is_here(target):
-                    await local
-                else:
-                    question = as_question(target, message, timeout)
-                    await asyncio.gather(local, collect(answers, self.cluster.ask_all(question)))
-        except TimeoutError:
-            pass
-        answers.note_absent(target)
-        return answers
-
-    async def send_to_client(
-        self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
-    ) -> bool:
-        """
-        Send an event to one client, in its sid's namespace or another; tell if it is there.
-
-        Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
-        """
-        server = server_of(sid)
-        if server is None or not await self.cluster.find(server):
-            return self.deliver_to_client(sid, namespace, event, args)
-        question = Deliver(sid, namespace, *encode_args([event, *args]))
-        try:
-            return bool(await self.cluster.ask(server, question, ANSWER_TIMEOUT))
-        except ServerGone:
-            self.cluster.require_layer()
-            return False
-
-    def deliver_to_client(
-        self, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
-    ) -> bool:
-        """Send an event to a client of this hub, as `send_to_client` does; tell if it is there."""
-        socket = self.registry.sockets.get(sid)
-        if socket is not None and namespace is not None:
-            socket = socket.connection.sockets.get(namespace)
-        if socket is None or not socket.connected:
-            return False
-        message = Message(socket.namespace, event, args)
-        socket.emit(message.frames(socket.connection.format))
-        return True
 
     # Counting
 
@@ -353,7 +249,7 @@ class Hub:
         return {**self.stats(), **asdict(self.counters), "lost": self.cluster.lost}
 
     def describe(self) -> dict[str, Any]:
-        """Return the same with what this server is, and what its observers add, for all others."""
+        """Return the report with what this server is and what its observers add, for all others."""
         described = {
             **self.report(),
             "host": gethostname(),
@@ -381,33 +277,6 @@ class Hub:
             return
         self.closing = True
         try:
-            await self._close(grace)
+            await shut_down(self, grace)
         finally:
             self._closed.set()
-
-    async def _close(self, grace: float) -> None:
-        await self.serving.stop()
-        log(logging.INFO, "shutdown", connections=len(self.connections))
-        for connection in list(self.connections.values()):
-            connection.close("server shutting down")
-        self.spawn(self._release_foreign_polls())
-        await self.tasks.finish(grace)
-        self.heartbeats.close()
-        await self.lookups.close()
-        await self.observers.close()
-        await self.cluster.close()
-        self.services.cancel()
-        self.workers.close()
-        await asyncio.sleep(FLUSH_TIME)
-        self.signals.remove()
-        tell_skipped()
-
-    async def _release_foreign_polls(self) -> None:
-        """Have other servers' sessions answer the polls that wait here; they go on elsewhere."""
-        while self.foreign_polls:
-            await asyncio.gather(*(self._wake(*poll) for poll in self.foreign_polls.values()))
-            await asyncio.sleep(WAKE_INTERVAL)
-
-    async def _wake(self, server: str, sid: str) -> None:
-        with contextlib.suppress(ServerGone):
-            await self.cluster.ask(server, Wake(sid), ANSWER_TIMEOUT)

@@ -66,7 +66,7 @@ class Doubt:
 
 
 class Incoming:
-    """Looks at the messages that arrive: `lost` counts those that did not."""
+    """Numbers of the messages that arrive. `lost` counts those that did not."""
 
     def __init__(self) -> None:
         self.lost = 0
@@ -139,7 +139,7 @@ class Incoming:
         self, server: str, lane: str, position: Position, last: Position
     ) -> tuple[bool, int]:
         """
-        Do what `accept` does with a message whose number is no higher than the last one's.
+        Tell, as `accept` does, of a message whose number is no higher than the last one's.
 
         It is old, unless the last one lied.
         """
@@ -169,7 +169,9 @@ class Incoming:
         return doubt
 
     def _trust(self, server: str, lane: str) -> Doubt | None:
-        """End a doubt, and return it."""
+        """
+        End the doubt about a server's numbers in a lane; return it, or None where there was none.
+        """
         return self._doubts.pop((lane, server), None)
 
     def check_tails(self, server: str, tails: Mapping[str, tuple[int, int]]) -> int:

@@ -14,7 +14,7 @@ from .tasks import Tasks
 MAX_PAUSE = 1.0
 
 # After so many messages handled in one go, others get their turn.
-MESSAGES_PER_TURN = 32
+MESSAGES_PER_SLICE = 32
 
 
 class Listener:
@@ -42,7 +42,7 @@ class Listener:
             self._task = self._tasks.supervise(partial(self._listen, layer, channel), "listener")
 
     def stop(self) -> None:
-        """Read no more."""
+        """Read the channel no more."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -60,5 +60,5 @@ class Listener:
             pause = MIN_PAUSE
             self.received += 1
             self._handle(message)
-            if self.received % MESSAGES_PER_TURN == 0:
+            if self.received % MESSAGES_PER_SLICE == 0:
                 await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from ..limits import LOG_INTERVAL, LogLimiter
 from ..logs import write
 
 
-class Losses:
+class LossReporter:
     """
     Losses that have one cause, such as one server that was not heard.
 

@@ -45,7 +45,7 @@ class Memberships:
         self._loop = asyncio.get_running_loop()
 
     def add(self, group: str) -> None:
-        """Ask for a group's messages from now on; `settled` tells when that is in effect."""
+        """Ask for a group's messages from now on; `flush` waits until that is in effect."""
         self._wanted.add(group)
         self._change(group)
 
@@ -59,7 +59,7 @@ class Memberships:
         self._changed.setdefault(group, self._sequence)
         self._wake.set()
 
-    async def settled(self) -> None:
+    async def flush(self) -> None:
         """
         Wait until the memberships asked for so far are in effect.
 
@@ -125,7 +125,9 @@ class Memberships:
             self._changed.pop(group, None)
 
     async def _speak(self, group: str, wanted: bool) -> None:
-        """Do what `_tell` does, when nobody else speaks to the layer, and until an outage."""
+        """
+        Tell the layer of a group (`_tell`) when nobody else speaks to it, and until an outage.
+        """
         async with self._speaking:
             try:
                 async with asyncio.timeout(CALL_TIMEOUT) as self._limit:

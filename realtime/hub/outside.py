@@ -31,8 +31,8 @@ from .envelopes import (
     Command,
     Deliver,
     Emit,
+    Flush,
     Question,
-    Settle,
     encode,
     open_parcel,
     pack,
@@ -44,7 +44,7 @@ from .layers import close_layer
 from .link import PARALLEL
 from .listener import Listener
 from .publisher import MESSAGE_BYTES
-from .questions import ANSWER_TIMEOUT, OpenQuestions
+from .questions import ANSWER_TIMEOUT, PendingQuestions
 from .router import Router
 from .sids import new_server_id
 from .targets import Target
@@ -56,10 +56,10 @@ Result = TypeVar("Result")
 PUBLISH_TIMEOUT = 5.0
 
 # How long what this process sends to itself may take, and how often it is looked for.
-ECHO_TIMEOUT, LOOK = 3.0, 0.005
+ECHO_TIMEOUT, ECHO_POLL = 3.0, 0.005
 
 
-class Batch:
+class SharedSend:
     """Messages of several threads that leave as one; `sent` is for all but the first to wait."""
 
     __slots__ = ("bodies", "sent", "size")
@@ -69,7 +69,7 @@ class Batch:
         self.size = len(body)
         self.sent = sent
 
-    def take(self, body: bytes) -> bool:
+    def add(self, body: bytes) -> bool:
         """Take one more, if there is room."""
         self.size += len(body)
         if self.size > MESSAGE_BYTES:
@@ -78,7 +78,7 @@ class Batch:
         return True
 
 
-class Outside:
+class RemoteGateway:
     """
     Leads to the cluster's clients from a process that has none.
 
@@ -91,8 +91,8 @@ class Outside:
         self._id = "-" + new_server_id()  # no server's id: nobody takes this process for a hub
         self._router = Router(lambda server: None)
         self._slots = asyncio.Semaphore(PARALLEL)
-        self._batches: dict[str, Batch] = {}
-        self._questions = OpenQuestions()
+        self._batches: dict[str, SharedSend] = {}
+        self._questions = PendingQuestions()
         self._opening = asyncio.Lock()
         self._channel = ""
         self._background = Background("realtime-outside")
@@ -145,10 +145,10 @@ class Outside:
         if (down := self._breaker.error) is not None:
             raise _unavailable(down) from down
         batch = self._batches.get(group)
-        if batch is not None and batch.take(body):
+        if batch is not None and batch.add(body):
             await asyncio.shield(batch.sent)
             return
-        batch = self._batches[group] = Batch(body, self._loop.create_future())
+        batch = self._batches[group] = SharedSend(body, self._loop.create_future())
         try:
             await self._send_batch(group, batch)
         except BaseException as error:
@@ -157,7 +157,7 @@ class Outside:
             raise
         batch.sent.set_result(None)
 
-    async def _send_batch(self, group: str, batch: Batch) -> None:
+    async def _send_batch(self, group: str, batch: SharedSend) -> None:
         try:
             await self._breaker.call(self._hand_over(group, batch))
         except Exception as error:
@@ -165,7 +165,7 @@ class Outside:
         finally:
             self._seal(group, batch)
 
-    async def _hand_over(self, group: str, batch: Batch) -> None:
+    async def _hand_over(self, group: str, batch: SharedSend) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
             self._seal(group, batch)
             await self._layer.group_send(group, pack(self._id, group, 0, 0, batch.bodies))
@@ -176,21 +176,21 @@ class Outside:
         async with asyncio.timeout(PUBLISH_TIMEOUT):
             await self._layer.group_send(nobody, pack(self._id, nobody, 0, 0, []))
 
-    def _seal(self, group: str, batch: Batch) -> None:
+    def _seal(self, group: str, batch: SharedSend) -> None:
         if self._batches.get(group) is batch:
             del self._batches[group]
 
     async def drain(self) -> None:
-        """Nothing waits here."""
+        """Return at once: what was sent is with the layer already."""
 
-    async def settled(self) -> None:
+    async def flush_cluster(self) -> None:
         """Wait until all commands so far are in effect in the whole cluster."""
 
-        async def settle() -> None:
-            async for _ in self._ask_all(Settle(), ANSWER_TIMEOUT):
+        async def ask() -> None:
+            async for _ in self._ask_all(Flush(), ANSWER_TIMEOUT):
                 pass
 
-        await on_loop(self._loop, settle)
+        await on_loop(self._loop, ask)
 
     # Questions
 
@@ -241,7 +241,7 @@ class Outside:
                 complete = True
             except TimeoutError:
                 if not heard:
-                    await self._look_for_deafness()
+                    await self._replace_deaf_layer()
                     raise NotRunning(
                         f"No Realtime server has answered within {patience:g} seconds. "
                         "Is one running, and does it use the same channel layer?"
@@ -266,14 +266,14 @@ class Outside:
                 self._listener.listen(self._layer, self._channel)
             return self._channel
 
-    async def _look_for_deafness(self) -> None:
+    async def _replace_deaf_layer(self) -> None:
         """Take another layer for what comes next, where it is this process that hears nothing."""
         layer, received = self._layer, self._listener.received
         try:
             async with asyncio.timeout(ECHO_TIMEOUT):
                 await layer.send(self._channel, pack(self._id, self._channel, 0, 0, []))
                 while self._listener.received == received:
-                    await asyncio.sleep(LOOK)
+                    await asyncio.sleep(ECHO_POLL)
         except TimeoutError:
             if self._layer is layer:  # and no other question has found that out meanwhile
                 log(logging.WARNING, "layer-replaced")
@@ -296,7 +296,7 @@ class Outside:
         with contextlib.suppress(msgspec.ValidationError):
             for envelope in unpack(open_parcel(message)):
                 if isinstance(envelope, Answer):
-                    self._questions.take(envelope)
+                    self._questions.add(envelope)
 
 
 def _unavailable(error: Exception) -> LayerUnavailable:

@@ -14,7 +14,7 @@ from .alone import reaches_others
 from .gateway import Gateway, HubGateway
 from .hub import Hub
 from .layers import new_layer
-from .outside import Outside
+from .outside import RemoteGateway
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -65,12 +65,12 @@ def get_gateway() -> Gateway:
 
 
 # By the layer's alias. A forked child has to make its own, and leaves its parent's untouched.
-_outside: dict[str, Outside] = {}
-_of_parents: list[Outside] = []
+_outside: dict[str, RemoteGateway] = {}
+_of_parents: list[RemoteGateway] = []
 _lock = threading.Lock()
 
 
-def get_outside() -> Outside:
+def get_outside() -> RemoteGateway:
     """
     Return the way to the cluster of a process that serves no clients; the first call opens it.
 
@@ -89,7 +89,7 @@ def get_outside() -> Outside:
     return outside
 
 
-def _open_outside(alias: str) -> Outside:
+def _open_outside(alias: str) -> RemoteGateway:
     make = partial(new_layer, alias)
     layer = make()
     if not reaches_others(layer):
@@ -100,7 +100,7 @@ def _open_outside(alias: str) -> Outside:
             'from the process that runs your ASGI application. REALTIME["UNREACHABLE"] says '
             "whether what wants no answer raises this, or logs it."
         )
-    return Outside(make)
+    return RemoteGateway(make)
 
 
 @atexit.register

@@ -28,7 +28,7 @@ Transmit = Callable[[Lane, dict[str, Any]], Awaitable[None]]
 
 
 class Batch:
-    """Messages that may leave together: no two of its lanes need to keep an order."""
+    """Envelopes that may leave together: no two of their lanes need to keep an order."""
 
     __slots__ = ("_marks", "lanes")
 
@@ -37,7 +37,7 @@ class Batch:
         self._marks: set[tuple[str | None, bool]] = set()
 
     def takes(self, lane: Lane) -> bool:
-        """Tell whether a message in this lane may join."""
+        """Tell whether an envelope for this lane may join the batch."""
         if lane in self.lanes:
             return True
         if lane.exclusive or any(other.exclusive for other in self._first()):
@@ -48,7 +48,7 @@ class Batch:
         return [next(iter(self.lanes))] if self.lanes else []
 
     def add(self, lane: Lane, body: bytes) -> None:
-        """Let a message join."""
+        """Add an encoded envelope for a lane."""
         self.lanes.setdefault(lane, []).append(body)
         self._marks.add((lane.namespace, lane.wide))
 
@@ -86,7 +86,7 @@ class Publisher:
             log(logging.ERROR, "layer-backlog-full", namespace=lane.namespace, bytes=self.backlog)
 
     async def run(self) -> None:
-        """Send what comes, for ever."""
+        """Hand what waits to the layer, batch by batch, for ever."""
         while True:
             while self._batches:
                 await self._send(self._batches.popleft())
@@ -107,8 +107,8 @@ class Publisher:
             if len(lanes) == 1:
                 await serve()
                 return
-            workers = [serve() for _ in range(min(PARALLEL, len(lanes)))]
-            for error in await asyncio.gather(*workers, return_exceptions=True):
+            senders = [serve() for _ in range(min(PARALLEL, len(lanes)))]
+            for error in await asyncio.gather(*senders, return_exceptions=True):
                 if error is not None:
                     raise error
         finally:

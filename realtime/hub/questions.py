@@ -18,7 +18,7 @@ ANSWER_TIMEOUT = 3.0
 MAX_OPEN = 100_000
 
 
-class Open:
+class PendingQuestion:
     """
     One open question: the servers whose last answer is due, and the answers that have come.
 
@@ -33,8 +33,8 @@ class Open:
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._check()
 
-    def take(self, answer: Answer) -> None:
-        """Take an answer."""
+    def add(self, answer: Answer) -> None:
+        """Add an answer of a server."""
         self._heard = True
         self._due.update(set(answer.servers) - self._done)
         if answer.final:
@@ -62,31 +62,31 @@ class Open:
             yield answer
 
 
-class OpenQuestions:
+class PendingQuestions:
     """The open questions of one process, by their ids."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Open] = {}
+        self._open: dict[str, PendingQuestion] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def open(self, asked: Iterable[str] | None) -> Iterator[tuple[str, Open]]:
+    def open(self, asked: Iterable[str] | None) -> Iterator[tuple[str, PendingQuestion]]:
         """Give a new question and its id, which takes answers until the end of the block."""
         if len(self._open) >= MAX_OPEN:
             raise ServerGone(f"more than {MAX_OPEN} questions to other servers are open")
         ask_id = secrets.token_urlsafe(12)
-        self._open[ask_id] = Open(asked)
+        self._open[ask_id] = PendingQuestion(asked)
         try:
             yield ask_id, self._open[ask_id]
         finally:
             del self._open[ask_id]
 
-    def take(self, answer: Answer) -> None:
-        """Take an answer; one that nobody waits for is ignored."""
+    def add(self, answer: Answer) -> None:
+        """Add an answer to its question; one that nobody waits for is ignored."""
         if (question := self._open.get(answer.id)) is not None:
-            question.take(answer)
+            question.add(answer)
 
     def gone(self, server: str) -> None:
         """Expect nothing more of a server that left or died."""
@@ -94,9 +94,9 @@ class OpenQuestions:
             question.gone(server)
 
 
-class Questions(OpenQuestions):
+class Questions(PendingQuestions):
     """
-    Those of a hub, which gets its answers on `channel`.
+    The questions that a hub asks, and to which it gets answers on `channel`.
 
     `send(server, envelope)` sends to one server, or to all where it is None.
     """

@@ -39,7 +39,8 @@ class SignalGuard:
             previous = signal.getsignal(number)
             if callable(previous):
                 self._previous[number] = previous
-                signal.signal(number, self._hold if _is_of_loop(previous) else self._on_signal)
+                is_of_loop = _is_of_loop(previous)
+                signal.signal(number, self._on_loop_signal if is_of_loop else self._on_signal)
         if any(map(_is_of_loop, self._previous.values())):
             self._wakeups = Wakeups(self._hub.loop, self._on_wakeup)
 
@@ -51,7 +52,7 @@ class SignalGuard:
     def remove(self) -> None:
         """Give the signals back, unless somebody else has taken them since."""
         for number, previous in self._previous.items():
-            if signal.getsignal(number) in (self._on_signal, self._hold):
+            if signal.getsignal(number) in (self._on_signal, self._on_loop_signal):
                 signal.signal(number, previous)
         self._previous.clear()
         if self._wakeups is not None:
@@ -66,13 +67,13 @@ class SignalGuard:
         self._signalled = True
         self._hub.loop.call_soon_threadsafe(self._close_then_raise, number)
 
-    def _hold(self, number: int, frame: FrameType | None) -> None:
+    def _on_loop_signal(self, number: int, frame: FrameType | None) -> None:
         # uvloop's own handler notes the signal, and would let the server stop whatever it reads.
         if self._signalled:
             self._previous[number](number, frame)
 
     def _on_wakeup(self, number: int) -> bool:
-        if self._signalled or signal.getsignal(number) != self._hold:
+        if self._signalled or signal.getsignal(number) != self._on_loop_signal:
             return False
         self._signalled = True
         self._close_then_raise(number)
@@ -80,10 +81,10 @@ class SignalGuard:
 
     def _close_then_raise(self, number: int) -> None:
         closing = self._hub.loop.create_task(self._hub.close())
-        closing.add_done_callback(lambda task: self._go_on(task, number))
+        closing.add_done_callback(lambda task: self._raise_again(task, number))
         self._closing = closing
 
-    def _go_on(self, task: asyncio.Task[None], number: int) -> None:
+    def _raise_again(self, task: asyncio.Task[None], number: int) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._hub.loop.call_exception_handler(
                 {"message": "Realtime could not shut down", "exception": task.exception()}
@@ -97,13 +98,13 @@ class Wakeups:
     Stands between the signals and an event loop that looks itself after some.
 
     Python writes their numbers where the loop reads (`signal.set_wakeup_fd`); there is no other
-    place before the handlers that `loop.add_signal_handler` was given. What `take` does not take
-    goes on to the loop.
+    place before the handlers that `loop.add_signal_handler` was given. Where `handle` returns false
+    for a number, it goes on to the loop.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[int], bool]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Callable[[int], bool]) -> None:
         self._loop = loop
-        self._take = take
+        self._handle = handle
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
@@ -133,7 +134,7 @@ class Wakeups:
         except BlockingIOError:
             return
         for number in numbers:
-            if not self._take(number):
+            if not self._handle(number):
                 os.write(self._loops, bytes([number]))
 
 

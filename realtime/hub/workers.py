@@ -3,10 +3,10 @@ Jobs that begin at once, and go on in a task only where they come to wait.
 
 Most handlers never wait, and then cost no turn of the event loop.
 
-Python 3.12 and newer begin a task at once (`eager_start`): `EagerWorkers`. Before that there are
-`SpareWorkers`. There the first part of a job runs inside `run`. `asyncio.current_task()` is a task
-all the same: a spare one, which has nothing to do yet. Where the job comes to wait, that task goes
-on with it. What it runs is a `Worker`::
+Python 3.12 and newer begin a task at once (`eager_start`): `EagerRunner`. Before that there is
+`SpareTaskRunner`. There the first part of a job runs inside `run`. `asyncio.current_task()` is a
+task all the same: a spare one, which has nothing to do yet. Where the job comes to wait, that task
+goes on with it. What it runs is a `JobCoroutine`::
 
     parked ────────────> told ─────────────> going on ──────────> done
        │    take_over():       send(): the             the job's
@@ -18,13 +18,13 @@ What asyncio wants of whoever runs a coroutine:
 
 - `Future.__await__` sets ``_asyncio_future_blocking``, and yields the future. A task that gets it
   clears that and waits for the future. While it is set nobody else can await the future ("await
-  wasn't used with future"). A worker's task gets it one turn of the loop later. So `take_over`
-  clears it at once, and the worker sets it again just before its task gets the future.
+  wasn't used with future"). A spare task gets it one turn of the loop later. So `take_over`
+  clears it at once, and `_tell` sets it again just before the task gets the future.
 - `_enter_task` says that a task is current, until `_leave_task`. There is one at most: the
   caller's is left while the job's first part runs, and entered again after it.
 - `Task.cancel` cancels what the task waits for, at once. A task that was told nothing yet gets an
   error thrown in with its next step instead. So a `SpareTask` passes the cancellation on to what
-  its job waits for, and the worker takes note of that.
+  its job waits for, and the `JobCoroutine` takes note of that.
 
 A job may run another one in its midst, in another context.
 """
@@ -50,7 +50,7 @@ _ENDS = (StopIteration, asyncio.CancelledError)
 _REFERENCES = 3
 
 
-class EagerWorkers:
+class EagerRunner:
     """Runs jobs on one event loop. Those that come to wait are kept among `tasks`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tasks: Tasks) -> None:
@@ -75,13 +75,13 @@ class EagerWorkers:
         """Do nothing: no task waits for a job."""
 
 
-class SpareWorkers:
-    """Does the same where tasks cannot be begun at once."""
+class SpareTaskRunner:
+    """Runs jobs on one event loop, as `EagerRunner` does, where tasks cannot be begun at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tasks: Tasks) -> None:
         self._loop = loop
         self._tasks = tasks
-        # Whose workers are parked: one, and more only where a job has run another one.
+        # Those that are parked: one, and more only where a job has run another one.
         self._spare: list[SpareTask] = []
 
     def run(self, job: Job, context: Context) -> None:
@@ -118,7 +118,7 @@ class SpareWorkers:
                     self._spare.append(task)
         if not is_done:
             self._tasks.keep(task)
-            task.worker.take_over(job, context, awaited)
+            task.coroutine.take_over(job, context, awaited)
 
     def close(self) -> None:
         """Let the tasks go that wait for a job."""
@@ -127,19 +127,19 @@ class SpareWorkers:
 
 
 class SpareTask(asyncio.Task[None]):
-    """The task of a worker."""
+    """A task that has nothing to do until its `JobCoroutine` takes over a job."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.worker = Worker()
-        super().__init__(self.worker, loop=loop, context=Context())
+        self.coroutine = JobCoroutine()
+        super().__init__(self.coroutine, loop=loop, context=Context())
 
     def cancel(self, msg: Any = None) -> bool:
         """Request the task to cancel itself: as every task's."""
-        self.worker.cancel(msg)
+        self.coroutine.cancel(msg)
         return super().cancel(msg)
 
 
-class Worker(Coroutine[Any, Any, None]):
+class JobCoroutine(Coroutine[Any, Any, None]):
     """
     What the task of a job runs: it waits to take over the job, and then is the job.
 
@@ -162,7 +162,7 @@ class Worker(Coroutine[Any, Any, None]):
         self._told = False
 
     def take_over(self, job: Job, context: Context, awaited: Any) -> None:
-        """Go on with a job, which waits for something."""
+        """Make the task of this coroutine go on with a job, which waits for `awaited`."""
         self._job, self._context, self._awaited = job, context, awaited
         if getattr(awaited, "_asyncio_future_blocking", None):
             self._is_future = True
@@ -176,7 +176,7 @@ class Worker(Coroutine[Any, Any, None]):
             self._cancelled = self._awaited.cancel(message)
 
     def send(self, value: Any) -> Any:
-        """Go on: as every coroutine's."""
+        """Go on, as every coroutine's `send` does: with the job, once there is one."""
         if self._job is None:
             return self._park()
         if not self._told:
@@ -187,7 +187,9 @@ class Worker(Coroutine[Any, Any, None]):
         return self._context.run(self._job.send, value)
 
     def throw(self, *error: Any) -> Any:
-        """Go on with an error, which is a cancellation as a rule: as every coroutine's."""
+        """
+        Go on with an error, as every coroutine's `throw` does; it is a cancellation as a rule.
+        """
         if self._job is None:
             if _is_cancelled():
                 raise error[0]
@@ -214,12 +216,12 @@ class Worker(Coroutine[Any, Any, None]):
         return awaited
 
     def close(self) -> None:
-        """End: as every coroutine's."""
+        """End the job, as every coroutine's `close` does."""
         if self._job is not None:
             self._context.run(self._job.close)
 
     def __await__(self) -> Generator[Any, Any, None]:
-        raise TypeError("a worker belongs to one task")
+        raise TypeError("a JobCoroutine belongs to one task")
 
 
 def _is_cancelled() -> bool:
@@ -228,4 +230,4 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-Workers = EagerWorkers if sys.version_info >= (3, 12) else SpareWorkers
+JobRunner = EagerRunner if sys.version_info >= (3, 12) else SpareTaskRunner

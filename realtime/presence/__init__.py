@@ -8,25 +8,25 @@ from ..logins import has_user_model
 
 if TYPE_CHECKING:
     from ..hub import Hub
-    from .writer import Writer
+    from .writer import PresenceWriter
 
 
-def observe(hub: Hub) -> Writer | None:
+def observe(hub: Hub) -> PresenceWriter | None:
     """Return the hub's writer; None where presence is off, or there can be no tables for it."""
     if not hub.settings.PRESENCE or not has_user_model():
         return None
-    from .writer import Writer  # noqa: PLC0415 (models load with the apps, not with this package)
+    from .writer import PresenceWriter  # noqa: PLC0415 (models load with the apps, not with this package)
 
-    return Writer(hub)
+    return PresenceWriter(hub)
 
 
-def find_writer() -> Writer | None:
+def find_writer() -> PresenceWriter | None:
     """Return the writer of this process's hub, from any thread; None where there is none."""
     from ..hub import find_hub  # noqa: PLC0415 (the hub loads this package)
-    from .writer import Writer  # noqa: PLC0415
+    from .writer import PresenceWriter  # noqa: PLC0415
 
     hub = find_hub()
     for observer in () if hub is None else hub.observers.all:
-        if isinstance(observer, Writer):
+        if isinstance(observer, PresenceWriter):
             return observer
     return None

@@ -42,7 +42,7 @@ class Changes:
         )
 
     def open(self, socket: Socket) -> None:
-        """Write a new socket."""
+        """Note that a new socket is to be written."""
         self.opened[socket.sid] = socket
 
     def close(self, sid: str) -> None:
@@ -55,7 +55,7 @@ class Changes:
             self.closed.add(sid)
 
     def join(self, sid: str, room: Room, at: datetime) -> None:
-        """Write a socket's new room."""
+        """Note that a socket's new room is to be written."""
         left = self.left.get(sid)
         if left is not None and room in left:
             left.discard(room)
@@ -83,7 +83,7 @@ class Changes:
         if sid not in self.opened:
             self.shared[sid] = shared
 
-    def take(self, limit: int) -> Changes:
+    def pop(self, limit: int) -> Changes:
         """
         Return what is to be written first and forget it here: all, if few sockets are new.
 
@@ -104,7 +104,7 @@ class Changes:
         return part
 
     def release(self) -> None:
-        """Tell whoever waits."""
+        """Let go on whoever waits until these changes are written."""
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -41,9 +41,9 @@ PATIENCE = 2.0
 MIN_RETRY, MAX_RETRY = 0.1, 5.0
 
 
-class Writer:
+class PresenceWriter:
     """
-    An observer that writes what it is told, and answers `settled` when it is written.
+    An observer that writes what it is told, and lets `wait_written` return when it is written.
 
     A writer that is behind (at the start, after a failure, when others took this server for dead)
     notes no changes: it removes its rows and writes all that the hub's registry has.
@@ -124,7 +124,7 @@ class Writer:
             self._changes.leave(socket.sid, Room(socket.namespace, room))
             self._wake.set()
 
-    def moved(self, socket: Socket) -> None:
+    def transport_changed(self, socket: Socket) -> None:
         """Note a socket's new transport."""
         if not self._behind:
             self._changes.move(socket.sid, socket.connection.transport)
@@ -136,7 +136,7 @@ class Writer:
             self._changes.share(socket.sid, socket.shared)
             self._wake.set()
 
-    async def settled(self) -> None:
+    async def wait_written(self) -> None:
         """Wait until what was noted is written; not while the database is known to be down."""
         if self._closed or self._down_since is not None:
             return
@@ -188,7 +188,7 @@ class Writer:
         """Write what is noted, and the heartbeat where it is due."""
         self._wake.clear()
         idle = tuple(self._idle)
-        batch = self._in_flight = self._changes.take(BATCH)
+        batch = self._in_flight = self._changes.pop(BATCH)
         started = self._hub.loop.time()
         beat = self._next_state(started)
         if batch or beat:

@@ -25,7 +25,7 @@ REFUSED = 4403
 NOT_FOUND = 4404
 
 
-class Event(NamedTuple):
+class EventFrame(NamedTuple):
     """An event: its name, its arguments, and the id where an acknowledgement is wanted."""
 
     event: str
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     id: int | None = None
 
 
-class Ack(NamedTuple):
+class AckFrame(NamedTuple):
     """The acknowledgement of the event that had this id."""
 
     id: int
@@ -63,7 +63,7 @@ def encode_connected(sid: str) -> str:
     return dumps({"connected": sid})
 
 
-def decode(text: str) -> Event | Ack:
+def decode(text: str) -> EventFrame | AckFrame:
     """
     Return what one text frame holds.
 
@@ -80,10 +80,10 @@ def decode(text: str) -> Event | Ack:
         _check_keys(frame, _EVENT_KEYS)
         check_event_name(frame["event"])
         ack_id = _check_id(frame["id"]) if "id" in frame else None
-        return Event(frame["event"], args, ack_id)
+        return EventFrame(frame["event"], args, ack_id)
     if "ack" in frame:
         _check_keys(frame, _ACK_KEYS)
-        return Ack(_check_id(frame["ack"]), args)
+        return AckFrame(_check_id(frame["ack"]), args)
     raise InvalidPayload('a frame has "event" or "ack"')
 
 

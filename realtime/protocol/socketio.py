@@ -89,14 +89,18 @@ def encode_parts(
     *,
     default: Callable[[Any], Any] = unsupported,
 ) -> tuple[str, tuple[bytes, ...]]:
-    """Do that with what would be in a packet."""
+    """
+    Return the text and the attachments of a packet, as `encode` does, without making that packet.
+
+    `kind`, `namespace`, `data`, `ack_id` and `query` are what it would have.
+    """
     attachments: tuple[bytes, ...] = ()
     if data is None:
         payload = ""
     elif is_plain(data):
         payload = dumps(data)
     else:
-        payload, attachments = _take_bytes(data, default)
+        payload, attachments = _extract_bytes(data, default)
     head = _DIGITS[kind]
     if attachments:
         if kind not in _BINARY:
@@ -107,7 +111,7 @@ def encode_parts(
     return head + payload if ack_id is None else f"{head}{ack_id}{payload}", attachments
 
 
-def _take_bytes(data: Any, default: Callable[[Any], Any]) -> tuple[str, tuple[bytes, ...]]:
+def _extract_bytes(data: Any, default: Callable[[Any], Any]) -> tuple[str, tuple[bytes, ...]]:
     """Return data as JSON with placeholders for bytes, and these as attachments."""
     attachments: list[bytes] = []
 

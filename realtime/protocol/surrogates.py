@@ -60,7 +60,7 @@ def mend_json(text: str) -> str | None:
 
 
 def _has_stand_ins(text: str) -> bool:
-    """Tell whether that is no JSON text, which is to be told by its parser."""
+    """Tell whether a text has characters that stand for others here: it is no JSON then."""
     return any(stand_in in text for stand_in in (_QUOTE, _BACKSLASH, _BACKSLASHES, _QUESTION))
 
 

@@ -116,7 +116,9 @@ class Adapter(ABC):
 
     @abstractmethod
     def _is_whole(self) -> bool:
-        """Tell whether it is the protocol that the transport gives its bytes to."""
+        """
+        Tell whether the server's protocol is still the one that the transport gives its bytes to.
+        """
 
     @abstractmethod
     def is_fresh(self, receive: Any) -> bool:
@@ -163,7 +165,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def resume(self) -> None:
-        """Read from the socket again."""
+        """Read from the socket again, after `pause`."""
 
     def slow_down(self) -> None:  # noqa: B027
         """Stop reading, where the server itself would go on without bounds."""
@@ -195,7 +197,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection, whatever is unsent."""
 
     async def closed(self) -> None:
         """Wait until the close frame has left."""

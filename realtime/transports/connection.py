@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
-from ..latch import Latch
 from ..logins import user_key
 from ..logs import Lines, is_logged
 from ..messages import Format
 from .alike import share
-from .frames import Frames
-from .turns import SECONDS_PER_TURN, give_way
+from .outbox import Outbox
+from .turns import SECONDS_PER_SLICE, give_way
 from .writers import Writer
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ..sockets import Socket
 
 # After so many frames read in one go, others get their turn.
-FRAMES_PER_TURN = 32
+FRAMES_PER_SLICE = 32
 
 # How many bytes a client's frame or body may have before its first namespace: enough for any token
 # in `auth`.
@@ -38,49 +37,50 @@ MAX_FIRST = 65_536
 Receive = Callable[[], Awaitable[str | bytes | None]]
 
 
-class Connection(ABC):
+class Connection(Outbox):
     """
     What Engine.IO sessions and plain WebSockets share: the sockets, the outbox and the reader.
 
-    `closed` is set when the connection is over, `sid` is its secret id in the hub. Raises
-    TooManyConnections where the user or the address has as many as it may.
+    `sid` is its secret id in the hub. Raises TooManyConnections where the user or the address has
+    as many as it may.
     """
 
     __slots__ = (
-        *("_behind", "_free", "_holding", "_leave", "_lines"),
-        *("closed", "hub", "last_ack_id", "scope", "sid", "sockets", "writer"),
+        *("_unthrottled", "_throttling", "_leave", "_lines"),
+        *("last_ack_id", "scope", "sid", "sockets"),
     )
 
     format: Format
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
-        self.hub = hub
+        super().__init__(hub, writer)
+
+        # Who it is: the hub's name for it, and the client's first request.
+        self.sid = hub.new_sid()
         self.scope = scope
-        self.writer = writer
+
+        # What takes it back from the hub's limits.
         self._leave = self._enter(count_key(scope), _address(scope))
         share(scope)
-        self.sid = hub.new_sid()
+
+        # Its sockets, by namespace, and the last acknowledgement that any socket asked for that it
+        # has no more: a late one must not be taken for an answer to the next socket there.
         self.sockets: dict[str, Socket] = {}
-        self.closed = Latch()
-        self._behind = hub.settings.OUTBOX_BYTES // 2
-        # Sockets whose handlers have so much to do that nothing more is read: seldom any.
-        self._holding: set[Socket] | None = None
-        self._free: asyncio.Event | None = None
+        self.last_ack_id = -1
+
+        # Reading: the sockets whose handlers have so much to do that nothing more is read, which
+        # are seldom any, and what the reader waits for then.
+        self._throttling: set[Socket] | None = None
+        self._unthrottled: asyncio.Event | None = None
+
         # What the log tells of this client, once there is anything.
         self._lines: Lines | None = None
-        # The last that any socket of a namespace that it has left asked for: a late answer to one
-        # of those must not be taken for an answer to a question of the next socket there.
-        self.last_ack_id = -1
+
         hub.connections[self.sid] = self
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
         """Count the connection; return what takes it back. Raises TooManyConnections."""
         return self.hub.limits.admit(user, address)
-
-    @property
-    @abstractmethod
-    def transport(self) -> str:
-        """How the client is connected now: "websocket", "polling" or "plain"."""
 
     @property
     def connected(self) -> bool:
@@ -102,16 +102,16 @@ class Connection(ABC):
 
     @abstractmethod
     def feed(self, frame: str | bytes) -> None:
-        """Take one frame, and do what it asks for until that waits. Raises ProtocolError."""
+        """Feed in one frame, and do what it asks for until that waits. Raises ProtocolError."""
 
     @abstractmethod
     def parse_again(self, source: Source) -> Event:
-        """Return an event that was taken, and had to wait as it came."""
+        """Return the event of a frame that was fed in, and had to wait as it came."""
 
-    def take(self, frame: str | bytes) -> None:
+    def feed_safely(self, frame: str | bytes) -> None:
         """
-        Feed one frame. One that breaks the protocol ends the connection, and so does a fault of
-        our own.
+        Feed in one frame. One that breaks the protocol ends the connection, and so does a fault of
+        our own: nothing is raised.
         """
         try:
             self.feed(frame)
@@ -135,7 +135,7 @@ class Connection(ABC):
         except Exception:
             self.fail()
 
-    def hear(self) -> None:  # noqa: B027
+    def hear(self) -> None:
         """Take note of a sign of life that is no frame."""
 
     async def read(self, receive: Receive) -> None:
@@ -148,64 +148,64 @@ class Connection(ABC):
     async def _read(self, receive: Receive) -> None:
         frames, spent = 0, 0.0
         while not self.closed.happened:
-            self.writer.look()
+            self.writer.refresh_buffered()
             if self.is_blocked():
-                await self.unblocked()
+                await self.wait_unblocked()
             frame = await receive()
             if frame is None or self.closed.happened:
                 return
             started = monotonic()
-            self.take(frame)
+            self.feed_safely(frame)
             frames += 1
             spent += monotonic() - started
-            if spent > SECONDS_PER_TURN:
+            if spent > SECONDS_PER_SLICE:
                 await give_way()
                 spent = 0.0
-            elif frames % FRAMES_PER_TURN == 0:
+            elif frames % FRAMES_PER_SLICE == 0:
                 await asyncio.sleep(0)
 
     def is_blocked(self) -> bool:
         """Tell whether nothing is to be read: handlers or the client have too much to do."""
         # Without a call of `is_behind`: this is asked before each frame.
-        return self._holding is not None or self.writer.exceeds(self._behind)
+        return self._throttling is not None or self.writer.exceeds(self._behind)
 
-    async def unblocked(self) -> None:
-        """Wait until that is over, or the connection is."""
+    async def wait_unblocked(self) -> None:
+        """Wait until the connection is no longer blocked, or is over."""
         self.writer.pause_reading()
         while self.is_blocked() and not self.closed.happened:
-            if self._holding:
-                self._free = asyncio.Event()
-                await self._free.wait()
-                self._free = None
+            if self._throttling:
+                self._unthrottled = asyncio.Event()
+                await self._unthrottled.wait()
+                self._unthrottled = None
             else:  # its own questions must not fill its outbox
                 await self.drain()
         self.writer.resume_reading()
 
-    def wake(self) -> None:  # noqa: B027
+    def wake(self) -> None:
         """Let the poll that waits answer, with whatever there is. Only polling has one."""
 
-    def hold(self, socket: Socket) -> None:
-        """Read nothing more until `release`: a socket's handlers have too much to do."""
-        if self._holding is None:
-            self._holding = set()
-        self._holding.add(socket)
+    def throttle(self, socket: Socket) -> None:
+        """Read nothing more until `unthrottle`: a socket's handlers have too much to do."""
+        if self._throttling is None:
+            self._throttling = set()
+        self._throttling.add(socket)
 
-    def release(self, socket: Socket) -> None:
+    def unthrottle(self, socket: Socket) -> None:
         """Read again, as far as this socket is concerned."""
-        if self._holding:
-            self._holding.discard(socket)
-            if not self._holding:
-                self._holding = None
-                self._set_free()
+        if self._throttling:
+            self._throttling.discard(socket)
+            if not self._throttling:
+                self._throttling = None
+                self._wake_reader()
 
-    def _set_free(self) -> None:
-        if self._free is not None:
-            self._free.set()
+    def _wake_reader(self) -> None:
+        if self._unthrottled is not None:
+            self._unthrottled.set()
 
     @property
-    def held(self) -> bool:
-        """Whether nothing is read because of handlers: the client's silence is not its fault."""
-        return bool(self._holding)
+    def throttled(self) -> bool:
+        """Whether handlers keep it from being read: the client's silence is not its fault."""
+        return bool(self._throttling)
 
     def refuse_frame(self, error: ProtocolError) -> None:
         """Close on a frame that breaks the protocol."""
@@ -219,62 +219,18 @@ class Connection(ABC):
         )
         self.close("parse error", str(error))
 
-    # Writing
-
-    def send(self, frames: Frames, volatile: bool = False) -> None:
-        """
-        Send frames, unless the client reads too slowly: then volatile ones are dropped, and a
-        client that is further behind than OUTBOX_BYTES is disconnected.
-        """
-        if self.closed.happened:
-            return
-        if self.writer.offer(frames):
-            return
-        if volatile:
-            self.hub.counters.dropped += 1
-        elif self.writer.buffered + frames.size > self.hub.settings.OUTBOX_BYTES:
-            self.overflow()
-        else:
-            self.writer.write(frames)
-
-    def overflow(self) -> None:
-        """Cut a connection whose client does not read what it is sent."""
-        self.hub.counters.cut += 1
-        self.log(
-            logging.WARNING,
-            "slow-client",
-            connection=self.sid[:12],
-            transport=self.transport,
-            buffered=self.writer.buffered,
-        )
-        self.attempt(self.writer.abort)
-        self.close("transport error")
-
-    def is_behind(self) -> bool:
-        """Tell whether so much waits for the client that it is to read before it is heard again."""
-        return self.writer.exceeds(self._behind)
-
-    async def drain(self) -> None:
-        """Wait until the client has kept up, or is gone. A fault of its writer is raised."""
-        if not self.closed.happened:
-            drained = asyncio.ensure_future(self.writer.drain())
-            closed = self.closed.wait()
-            await asyncio.wait({drained, closed}, return_when=asyncio.FIRST_COMPLETED)
-            closed.cancel()
-            if drained.done():
-                drained.result()
-            drained.cancel()
+    # What the client is told
 
     @abstractmethod
-    def confirm(self, socket: Socket) -> None:
-        """Tell the client that it is connected to the socket's namespace."""
+    def send_connect(self, socket: Socket) -> None:
+        """Tell the client that it is connected to the socket's namespace (CONNECT)."""
 
     @abstractmethod
-    def refuse(self, namespace: str, message: str, data: Any) -> None:
-        """Tell the client why it is not connected to a namespace."""
+    def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
+        """Tell the client why it is not connected to a namespace (CONNECT_ERROR)."""
 
-    def turn_away(self, namespace: str, message: str) -> None:
-        """Refuse a namespace that gets no socket, and log that."""
+    def reject(self, namespace: str, message: str) -> None:
+        """Refuse the client a namespace, for which it gets no socket, and log that."""
         self.log(
             logging.INFO,
             "refused",
@@ -283,7 +239,7 @@ class Connection(ABC):
             transport=self.transport,
             message=message,
         )
-        self.refuse(namespace, message, None)
+        self.send_connect_error(namespace, message, None)
 
     def log(
         self,
@@ -304,12 +260,12 @@ class Connection(ABC):
         return False
 
     @abstractmethod
-    def dismiss(self, namespace: str) -> None:
-        """Tell the client that the server disconnects it from a namespace."""
+    def send_disconnect(self, namespace: str) -> None:
+        """Tell the client that the server disconnects it from a namespace (DISCONNECT)."""
 
     # The end
 
-    def note_ending(self, ending: asyncio.Task[None]) -> None:  # noqa: B027
+    def note_ending(self, ending: asyncio.Task[None]) -> None:
         """Learn of the task in which a socket's last hook runs. Only a test's client keeps it."""
 
     def close(self, reason: str, detail: str = "") -> None:
@@ -322,8 +278,8 @@ class Connection(ABC):
         if self.closed.happened:
             return
         self.closed.set()
-        self._holding = None
-        self._set_free()
+        self._throttling = None
+        self._wake_reader()
         self.hub.connections.pop(self.sid, None)
         self._contain(self._leave)
         if not self._contain(self.close_transport, reason, close_text(detail or reason)):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import TooLarge
 from ..logs import describe, log
 from ..sockets import DISCONNECT_GRACE
-from .connection import FRAMES_PER_TURN, MAX_FIRST, Connection
+from .connection import FRAMES_PER_SLICE, MAX_FIRST, Connection
 from .frames import Frames
 from .incoming import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
 from .readers import Reader, Receive
-from .turns import SECONDS_PER_TURN, give_way
+from .turns import SECONDS_PER_SLICE, give_way
 from .writers import HIGH_WATER, TransportWriter
 
 if TYPE_CHECKING:
@@ -133,12 +133,12 @@ class DirectReader(Reader):
             if isinstance(frame, (str, bytes)):
                 return frame
             if frame is not None:
-                if not self._take_other(frame) and self._state is DIRECT:
+                if not self._handle_other(frame) and self._state is DIRECT:
                     return None
                 continue
             if self._lost:
                 return None
-            self._let_go()
+            self._resume()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -155,14 +155,14 @@ class DirectReader(Reader):
             self.adapter.note_misfit(describe(error), error)
             self._hand_back()
         if self._state is DIRECT:
-            connection.attempt(self._let_go)
+            connection.attempt(self._resume)
             self._feed(connection)
         else:
             super()._start(connection)
             if self._lost:
                 self._close_soon(connection)
 
-    def _let_go(self) -> None:
+    def _resume(self) -> None:
         if self._paused:
             self._paused = False
             self.adapter.resume()
@@ -173,25 +173,25 @@ class DirectReader(Reader):
         try:
             while not connection.closed.happened:
                 if connection.is_blocked():
-                    self._hold(connection, connection.unblocked())
+                    self._pause_until(connection, connection.wait_unblocked())
                     return
                 if frames:
                     started = started or monotonic()  # not for the one frame that comes as a rule
-                    if monotonic() - started > SECONDS_PER_TURN:
-                        self._hold(connection, give_way())
+                    if monotonic() - started > SECONDS_PER_SLICE:
+                        self._pause_until(connection, give_way())
                         return
-                    if frames == FRAMES_PER_TURN:
-                        self._hold(connection, asyncio.sleep(0))
+                    if frames == FRAMES_PER_SLICE:
+                        self._pause_until(connection, asyncio.sleep(0))
                         return
                 frame = splitter.next()
                 if frame is None:
                     break
                 if isinstance(frame, (str, bytes)):
                     if len(frame) <= _LARGE:
-                        connection.take(frame)
-                    elif self._take_large(connection, frame):
+                        connection.feed_safely(frame)
+                    elif self._feed_large(connection, frame):
                         return
-                elif not self._take_other(frame):
+                elif not self._handle_other(frame):
                     break
                 frames += 1
                 if splitter.is_empty():
@@ -204,19 +204,19 @@ class DirectReader(Reader):
         if self._lost:
             connection.close("transport close")
 
-    def _take_large(self, connection: Connection, frame: str | bytes) -> bool:
+    def _feed_large(self, connection: Connection, frame: str | bytes) -> bool:
         """
         Take a frame that may take long; tell whether others have their turn before the next.
 
         One may come with each call of the transport, and uvloop calls many times in one turn.
         """
         started = monotonic()
-        connection.take(frame)
+        connection.feed_safely(frame)
         self._spent += monotonic() - started
-        if self._spent <= SECONDS_PER_TURN:
+        if self._spent <= SECONDS_PER_SLICE:
             return False
         self._spent = 0.0
-        self._hold(connection, give_way())
+        self._pause_until(connection, give_way())
         return True
 
     def _exceed(self, connection: Connection, error: TooLarge) -> None:
@@ -227,15 +227,15 @@ class DirectReader(Reader):
         else:
             connection.attempt(self._refuse, connection, error)
 
-    def _hold(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
+    def _pause_until(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         self._paused = True
-        connection.hub.spawn(self._go_on(connection, until))
+        connection.hub.spawn(self._resume_after(connection, until))
         self.adapter.pause()
 
-    async def _go_on(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
+    async def _resume_after(self, connection: Connection, until: Coroutine[Any, Any, None]) -> None:
         try:
             await until
-            self._let_go()
+            self._resume()
         except Exception:
             connection.fail()
         except BaseException:  # cancelled: nobody would read any more
@@ -245,7 +245,7 @@ class DirectReader(Reader):
 
     # All that is neither a text nor bytes
 
-    def _take_other(self, found: ControlFrame | Unusual) -> bool:
+    def _handle_other(self, found: ControlFrame | Unusual) -> bool:
         """Take what is not for the application; tell whether frames go on coming directly."""
         if not isinstance(found, ControlFrame) or found.kind not in (PING, PONG):
             self._leave_to_server(found)
@@ -290,7 +290,7 @@ class DirectReader(Reader):
             self._finder = CloseFinder()
         else:
             self._receive_by(self.adapter.receive)
-        self._let_go()
+        self._resume()
         if rest := self._splitter.rest():
             self._pass_on(rest)
 
@@ -305,7 +305,7 @@ class DirectReader(Reader):
                 return
             if self._may_pass(data):
                 self.adapter.give(data)
-                self._look_at_server()
+                self._check_server()
         except Exception:
             self._fail()
 
@@ -324,12 +324,12 @@ class DirectReader(Reader):
             connection.attempt(self._refuse, connection, error)
         return False
 
-    def _look_at_server(self) -> None:
+    def _check_server(self) -> None:
         """Take note of what came, and of what the server has answered by itself, as pongs."""
         connection = self._connection
         if self._queue is not None:
             self._slow_down(self._queue.qsize())
-        self.writer.look()
+        self.writer.refresh_buffered()
         if connection is None:
             if self.writer.exceeds(HIGH_WATER):
                 self.writer.abort()

@@ -45,12 +45,12 @@ class Frames(msgspec.Struct, gc=False, eq=False):
 
     @property
     def frames(self) -> tuple[str | bytes, ...]:
-        """All of them."""
+        """All frames of the message, in order."""
         return (self.first, *self.rest)
 
     @property
     def size(self) -> int:
-        """About their bytes on the wire."""
+        """About how many bytes the frames take on the wire."""
         return sum(len(each) + 8 for each in self.frames)
 
     def make_wire(self) -> bytes:

@@ -8,7 +8,6 @@ answers to wrong requests are those of the reference server.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ..hub.sids import server_of
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from . import relay
+from .bodies import Body, Disconnected
 from .requests import (
     check_origin,
     cors_headers,
@@ -35,17 +35,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 # After so many packets of a POST decoded in one go, others get their turn.
-PACKETS_PER_TURN = 1000
+PACKETS_PER_SLICE = 1000
 
 TEXT = b"text/plain; charset=UTF-8"
-
-# How long an answered request is read on: a server that closes a connection with bytes unread
-# resets it, and the client may never see the answer.
-LINGER = 5.0
-
-
-class Disconnected(Exception):
-    """The client went away before its request was answered."""
 
 
 class Request:
@@ -71,9 +63,7 @@ class Request:
         self._send = send
         self._find_origin = find_foreign_origin if forwarded else check_origin
         self._cors: Headers = []
-        # Whether there is a body that has not come to its end.
-        self._in_body = _has_body(scope)
-        self.linger = LINGER
+        self.body = Body(scope, receive)
 
     async def serve(self, start: Callable[[dict[str, Any]], Awaitable[Session]]) -> None:
         """Answer the request; `start` makes the session of a handshake from its scope."""
@@ -109,8 +99,7 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session = await start(self.scope)
         session.open()
-        assert session.polling is not None
-        await self._respond(200, TEXT, session.polling.take().encode())
+        await self._respond(200, TEXT, session.require_polling().build_payload().encode())
 
     async def _forward(self, server: str, sid: str) -> None:
         """Let the session's server answer; while this one stops, a poll had better go elsewhere."""
@@ -128,8 +117,9 @@ class Request:
         session = self.hub.connections.get(sid)
         if not isinstance(session, Session):
             raise HandshakeError(HandshakeError.UNKNOWN_SID)
-        if transport != "polling" or session.polling is None:
+        if transport != "polling":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
+        session.require_polling()
         session.prove()
         return session
 
@@ -145,23 +135,17 @@ class Request:
 
     async def _poll(self, session: Session) -> None:
         """Answer with what waits, or wait for it; a client that hangs up has left."""
-        polling = session.polling
-        assert polling is not None
+        polling = session.require_polling()
         if polling.polled:
             session.close("transport error")
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         self.hub.keep_current_task()  # so that a shutdown waits for the answer
-        payload = await polling.poll(self._until_gone)
+        payload = await polling.poll(self.body.until_gone)
         if payload is not None:
             session.end_if_told(polling)
             await self._respond(200, TEXT, payload.encode())
         elif session.polling is polling:
             session.close("transport close")
-
-    async def _until_gone(self) -> None:
-        with contextlib.suppress(Disconnected):
-            while True:
-                await self._read_part()
 
     # POSTs
 
@@ -175,7 +159,7 @@ class Request:
             body = await self._read_for(session)
             if session.closed.happened:
                 raise HandshakeError(HandshakeError.UNKNOWN_SID)
-            await self._take(session, body)
+            await self._feed_inbox(session, body)
         finally:
             session.posting = False
         await self._respond(200, b"text/html", b"ok")
@@ -187,23 +171,23 @@ class Request:
         """
         try:
             async with asyncio.timeout(None) as session.body_timeout:
-                return await self.read_body(session.frame_limit)
+                return await self.body.read(session.frame_limit)
         except TimeoutError:
-            self.linger = 0  # it has had its time
+            self.body.linger = 0  # it has had its time
             raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
         finally:
             session.body_timeout = None
 
-    async def _take(self, session: Session, body: bytes) -> None:
+    async def _feed_inbox(self, session: Session, body: bytes) -> None:
         """Hand a payload to the session, and wait until it has been read."""
         try:
             frames = await self._decode(body)
         except ProtocolError as error:
             session.refuse_frame(error)
             raise HandshakeError(HandshakeError.BAD_REQUEST) from None
-        assert session.inbox is not None
-        session.inbox.put(frames)
-        await session.inbox.taken()
+        inbox = session.require_inbox()
+        inbox.put(frames)
+        await inbox.wait_empty()
 
     async def _decode(self, body: bytes) -> list[str | bytes]:
         """Return a payload's frames. It may have very many: others get their turn meanwhile."""
@@ -212,40 +196,9 @@ class Request:
         frames: list[str | bytes] = []
         for packet in engineio.decode_payload(body):
             frames.append(engineio.encode_packet(packet))
-            if len(frames) % PACKETS_PER_TURN == 0:
+            if len(frames) % PACKETS_PER_SLICE == 0:
                 await asyncio.sleep(0)
         return frames
-
-    async def read_body(
-        self, limit: int, find_limit: Callable[[], Awaitable[int]] | None = None
-    ) -> bytes:
-        """
-        Return the body. Raises TooLarge as soon as it is known to have more bytes than it may.
-
-        Where it has more than `limit`, `find_limit` is asked first whether it may.
-        """
-        declared = header(self.scope, b"content-length") or ""
-        size = int(declared) if declared.isdecimal() else 0
-        body, complete = bytearray(), False
-        while True:
-            if max(size, len(body)) > limit:
-                if find_limit is None:
-                    raise TooLarge
-                limit, find_limit = await find_limit(), None
-            elif complete:
-                return bytes(body)
-            else:
-                body += await self._read_part()
-                complete = not self._in_body
-
-    async def _read_part(self) -> bytes:
-        """Return what has come of the body. Raises Disconnected."""
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        self._in_body = message.get("more_body", False)
-        part: bytes = message.get("body", b"")
-        return part
 
     # Answers
 
@@ -273,35 +226,19 @@ class Request:
             *self._cors,
             *(extra or ()),
         ]
-        if self._in_body:
+        if self.body.unread:
             headers.append((b"connection", b"close"))
         await self.send_response(status, headers, body)
 
     async def send_response(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer the request, and read for a while what its client still sends."""
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        if self._in_body:
+        if self.body.unread:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
-            await self._read_on()
+            await self.body.read_on()
             body = b""
         await self._send({"type": "http.response.body", "body": body})
-
-    async def _read_on(self) -> None:
-        """Read the rest of the body, which nobody keeps; a client that is quick has its answer."""
-        with contextlib.suppress(TimeoutError, Disconnected):
-            async with asyncio.timeout(self.linger):
-                while self._in_body:
-                    await self._read_part()
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""
         await self._respond(503, TEXT, b"", [retry_after(1)])
-
-
-def _has_body(scope: dict[str, Any]) -> bool:
-    """Tell whether a body follows a request's headers, and its client sends it unasked."""
-    if header(scope, b"expect"):
-        return False
-    return header(scope, b"transfer-encoding") is not None or (
-        (header(scope, b"content-length") or "0").strip() != "0"
-    )

@@ -29,7 +29,7 @@ class ControlFrame(NamedTuple):
 
     @property
     def kind(self) -> int:
-        """CLOSE, PING or PONG."""
+        """The kind of the frame: CLOSE, PING or PONG."""
         return self.wire[0]
 
     def make_pong(self) -> bytes:
@@ -143,7 +143,7 @@ class FrameSplitter:
 
 
 class CloseFinder:
-    """Looks for a client's close frame among frames that nobody reads any more, and keeps none."""
+    """Finds a client's close frame among frames that nobody reads any more, and keeps none."""
 
     __slots__ = ("_head", "_skip")
 

@@ -20,8 +20,7 @@ def replaced(kind: type) -> frozenset[str]:
 
 def named_as_base(kind: type) -> type:
     """Let a slim class have the name by which its base is known; return it."""
-    base = kind.__base__
-    assert base is not None
+    base = kind.__bases__[0]
     kind.__module__, kind.__name__ = base.__module__, base.__name__
     kind.__qualname__ = base.__qualname__
     return kind

@@ -46,7 +46,7 @@ class Listener(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Its host and port."""
+        """The host and port that it listens on."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -94,7 +94,7 @@ async def watch(port: int) -> None:
         note_backlog(listener)
     while watched:
         await asyncio.sleep(INTERVAL)
-        watched = [now for each in watched if (now := look_again(each)) is not None]
+        watched = [now for each in watched if (now := check_drops(each)) is not None]
 
 
 def note_backlog(listener: Listener) -> None:
@@ -109,7 +109,7 @@ def note_backlog(listener: Listener) -> None:
         )
 
 
-def look_again(before: Listener) -> Listener | None:
+def check_drops(before: Listener) -> Listener | None:
     """Log what has been dropped since; return what is known now, or None once it is closed."""
     now = examine(before.descriptor)
     if now is None or now.inode != before.inode:

@@ -237,7 +237,7 @@ class WsprotoAdapter(_UvicornAdapter):
         return False
 
     def quieten(self) -> None:
-        """Do nothing: it never asks."""
+        """Do nothing: this protocol never asks whether the client is there."""
 
     def slim(self) -> None:
         """Do nothing: all of it is needed."""

@@ -62,24 +62,24 @@ class PlainConnection(WatchedConnection):
             raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
         packet = plain.decode(frame)
         for socket in tuple(self.sockets.values()):
-            if isinstance(packet, plain.Event):
+            if isinstance(packet, plain.EventFrame):
                 socket.dispatcher.dispatch(Event(packet.event, packet.args, packet.id, frame))
             else:
-                socket.on_ack(packet.id, packet.args)
+                socket.acks.resolve(packet.id, packet.args)
 
     def parse_again(self, source: Source) -> Event:
         assert isinstance(source, str)
         packet = plain.decode(source)
-        assert isinstance(packet, plain.Event)
+        assert isinstance(packet, plain.EventFrame)
         return Event(packet.event, packet.args, packet.id, source)
 
-    def confirm(self, socket: Socket) -> None:
+    def send_connect(self, socket: Socket) -> None:
         self.send(Frames(plain.encode_connected(socket.sid)))
 
-    def refuse(self, namespace: str, message: str, data: Any) -> None:
+    def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         self._end(plain.REFUSED, message)
 
-    def dismiss(self, namespace: str) -> None:
+    def send_disconnect(self, namespace: str) -> None:
         self._end(NORMAL, "server namespace disconnect")
 
     def _end(self, code: int, reason: str) -> None:
@@ -123,15 +123,15 @@ async def serve(
     if reader is None:
         return None
     if not has_namespace(namespace):
-        await reader.turn_away(plain.NOT_FOUND, "Invalid namespace")
+        await reader.reject(plain.NOT_FOUND, "Invalid namespace")
         return None
     try:
         connection = PlainConnection(hub, await complete(hub, scope), reader.writer)
     except HandshakeError as error:
-        await reader.turn_away(error.close_code, error.message)
+        await reader.reject(error.close_code, error.message)
         return None
     if reader.sees_pongs:
         connection.watch()
-    connection.attempt(hub.connect, connection, namespace, parse_params(scope), "")
+    connection.attempt(hub.entrance.enter, connection, namespace, parse_params(scope), "")
     reader.start(connection)
     return reader

@@ -77,7 +77,7 @@ class PollingWriter(Writer):
             self._poll.reschedule(0)
 
     def release(self) -> list[Frames]:
-        """Give up what waits, for another writer."""
+        """Return all frames that wait, for another writer, and forget them."""
         frames = list(self._waiting)
         self._waiting.clear()
         self._buffered = 0
@@ -94,18 +94,18 @@ class PollingWriter(Writer):
         if self._poll is not None:
             raise UnexpectedPacket("a second poll while one waits")
         if self._waiting or self.over or self._hurried:
-            return self.take()
+            return self.build_payload()
         try:
             # To wait for two things in one task, one of them ends the other's time.
             async with asyncio.timeout(None) as self._poll:
                 await until_gone()
             return None
         except TimeoutError:
-            return self.take()
+            return self.build_payload()
         finally:
             self._poll = None
 
-    def take(self) -> str:
+    def build_payload(self) -> str:
         """
         Return a payload of what waits, of at most PACKETS_PER_PAYLOAD packets.
 
@@ -133,25 +133,25 @@ class PollingInbox:
     def __init__(self) -> None:
         self._frames: deque[str | bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._taken = asyncio.Event()
+        self._empty = asyncio.Event()
         self._closed = False
 
     def put(self, frames: list[str | bytes]) -> None:
         """Add frames that a POST brought."""
         self._frames.extend(frames)
         if not self._closed:
-            self._taken.clear()
+            self._empty.clear()
         self._wake()
 
     def close(self) -> None:
         """Let the reader end after what is there."""
         self._closed = True
         self._wake()
-        self._taken.set()
+        self._empty.set()
 
-    async def taken(self) -> None:
-        """Wait until the reader has taken everything, or is gone."""
-        await self._taken.wait()
+    async def wait_empty(self) -> None:
+        """Wait until the reader has read everything, or is gone."""
+        await self._empty.wait()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -160,7 +160,7 @@ class PollingInbox:
     async def receive(self) -> str | bytes | None:
         """Return the next frame, or None after the last one."""
         while not self._frames:
-            self._taken.set()
+            self._empty.set()
             if self._closed:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
@@ -44,7 +45,8 @@ class Reader:
         """Return the next frame, or None when the client is gone. Raises TooLarge."""
         if self._queue is not None:
             self._slow_down(self._queue.qsize())
-        assert self._receive is not None
+        if self._receive is None:
+            raise RuntimeError("Frames come from the transport, and not through ASGI.")
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return None
@@ -77,18 +79,22 @@ class Reader:
 
     def over(self) -> asyncio.Future[None]:
         """Return what is to be awaited until the connection is over."""
-        assert self._connection is not None
-        return self._connection.closed.wait()
+        return self._started().closed.wait()
 
     def end(self) -> None:
         """Take no more frames; the connection is over, if it was not yet."""
-        assert self._connection is not None
         try:
-            self._connection.close("transport close")
+            self._started().close("transport close")
         finally:
             self.stop()
 
-    async def turn_away(self, code: int, reason: str) -> None:
+    def _started(self) -> Connection:
+        """Return the connection. Raises RuntimeError before `start`."""
+        if self._connection is None:
+            raise RuntimeError("No connection takes frames yet: call start() first.")
+        return self._connection
+
+    async def reject(self, code: int, reason: str) -> None:
         """Close the WebSocket, for which there is no connection."""
         self.stop()
         self.writer.close(code, close_text(reason))
@@ -99,22 +105,21 @@ class Reader:
 
     async def _read(self, connection: Connection) -> None:
         try:
-            await connection.read(self._receive_for_connection)
+            await connection.read(partial(self._receive_for, connection))
         finally:  # whatever ended that: nobody would read any more
             connection.close("transport close")
 
     def stop(self) -> None:
         """Take nothing any more: there is no connection, or it is over."""
 
-    async def _receive_for_connection(self) -> str | bytes | None:
-        assert self._connection is not None
+    async def _receive_for(self, connection: Connection) -> str | bytes | None:
         try:
             frame = await Reader.receive(self)
         except TooLarge as error:
-            self._connection.attempt(self._refuse, self._connection, error)
+            connection.attempt(self._refuse, connection, error)
             return None
         if frame is None:
-            self._connection.close("transport close")
+            connection.close("transport close")
         return frame
 
     def _refuse(self, connection: Connection, error: TooLarge) -> None:

@@ -51,7 +51,7 @@ class Log:
     def note(self, **fields: Any) -> None:
         """Take note of a refusal; the next line says how many there were since the last one."""
         self._untold += 1
-        if self._bucket.take(self._clock()):
+        if self._bucket.consume(self._clock()):
             write(logging.WARNING, "forbidden", **fields, times=self._untold)
             self._untold = 0
 

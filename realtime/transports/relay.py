@@ -97,9 +97,9 @@ async def _read_body(request: Request, server: str, sid: str) -> bytes:
 
     try:
         async with asyncio.timeout(hub.settings.PING_INTERVAL + hub.settings.PING_TIMEOUT):
-            return await request.read_body(min(hub.settings.MAX_PAYLOAD, MAX_FIRST), find_limit)
+            return await request.body.read(min(hub.settings.MAX_PAYLOAD, MAX_FIRST), find_limit)
     except TimeoutError:
-        request.linger = 0  # it has had its time
+        request.body.linger = 0  # it has had its time
         raise HandshakeError(HandshakeError.UNKNOWN_SID) from None
 
 

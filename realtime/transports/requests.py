@@ -102,7 +102,9 @@ def check_origin(scope: dict[str, Any], settings: Settings) -> str | None:
 
 @lru_cache(maxsize=256)
 def _judge(secure: bool, host: str, origin: str | None, rules: Rules) -> str | None:
-    """Do what `check_origin` does. Raises Refused, which is not remembered."""
+    """
+    Judge an origin for `check_origin`, once for many. Raises Refused, which is not remembered.
+    """
     if not _is_allowed(host, rules.hosts):
         raise Refused("host")
     if origin is None:

@@ -11,7 +11,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import TooLarge, TooManyConnections, UnexpectedBinary, UnexpectedPacket
+from ..exceptions import (
+    HandshakeError,
+    TooLarge,
+    TooManyConnections,
+    UnexpectedBinary,
+    UnexpectedPacket,
+)
 from ..inbox import Event, Source
 from ..limits import Bucket
 from ..messages import Format, decode_packet, encode
@@ -70,8 +76,8 @@ class Session(WatchedConnection):
         self._decoder = Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
-        # The turn in which the client has to have a socket.
-        self._deadline = hub.heartbeats.after(settings.CONNECT_TIMEOUT)
+        # The slot in which the client has to have a socket.
+        self._deadline = hub.timers.after(settings.CONNECT_TIMEOUT)
         self.watch()
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
@@ -109,6 +115,18 @@ class Session(WatchedConnection):
         """The polling transport while the session is on it."""
         return self.writer if isinstance(self.writer, PollingWriter) else None
 
+    def require_polling(self) -> PollingWriter:
+        """Return the polling transport. Raises HandshakeError where the session is not on it."""
+        if (polling := self.polling) is None:
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        return polling
+
+    def require_inbox(self) -> PollingInbox:
+        """Return what POSTs fill. Raises HandshakeError where it started on a WebSocket."""
+        if self.inbox is None:
+            raise HandshakeError(HandshakeError.BAD_REQUEST)
+        return self.inbox
+
     def open(self) -> None:
         """Send the OPEN packet, the first of all."""
         settings = self.hub.settings
@@ -130,8 +148,7 @@ class Session(WatchedConnection):
 
     def move(self, writer: Writer) -> None:
         """Complete an upgrade: what waits for the next poll goes out on the WebSocket."""
-        polling = self.polling
-        assert polling is not None
+        polling = self.require_polling()
         self.upgrading = False
         self.writer = writer
         for frames in polling.release():
@@ -140,7 +157,7 @@ class Session(WatchedConnection):
         self._close_inbox()
         for socket in self.sockets.values():
             if socket.observed:
-                self.hub.observers.moved(socket)
+                self.hub.observers.transport_changed(socket)
         self.end_if_told(polling)
 
     def _close_inbox(self) -> None:
@@ -155,16 +172,16 @@ class Session(WatchedConnection):
 
     # Heartbeat
 
-    def _next_turn(self) -> int:
+    def _next_slot(self) -> int:
         return min(self._due, self._deadline)
 
-    def _look(self, turn: int) -> None:
-        if turn >= self._deadline:
+    def _on_timer(self, slot: int) -> None:
+        if slot >= self._deadline:
             self._deadline = NEVER
             if not self.sockets:
                 self.close("forced server close")
                 return
-        super()._look(turn)
+        super()._on_timer(slot)
 
     def ping(self) -> None:
         self.send(PING)
@@ -233,7 +250,7 @@ class Session(WatchedConnection):
             pass  # it crossed with a disconnect
         elif kind is socketio.ACK:
             assert packet.id is not None
-            socket.on_ack(packet.id, packet.data)
+            socket.acks.resolve(packet.id, packet.data)
         elif kind is socketio.DISCONNECT:
             socket.disconnect("client namespace disconnect")
         else:
@@ -246,20 +263,20 @@ class Session(WatchedConnection):
         """
         if (older := self.sockets.get(packet.namespace)) is not None:
             older.disconnect("client namespace disconnect")
-        if not self._connects.take(self.hub.loop.time()):
+        if not self._connects.consume(self.hub.loop.time()):
             self.hub.counters.limited += 1
-            self.turn_away(packet.namespace, "Too many connects")
-        elif self.hub.connect(self, packet.namespace, packet.data or {}, packet.query):
+            self.reject(packet.namespace, "Too many connects")
+        elif self.hub.entrance.enter(self, packet.namespace, packet.data or {}, packet.query):
             self._had_sockets = True
 
-    def confirm(self, socket: Socket) -> None:
+    def send_connect(self, socket: Socket) -> None:
         self._send_packet(socketio.CONNECT, socket.namespace, {"sid": socket.sid})
 
-    def refuse(self, namespace: str, message: str, data: Any) -> None:
+    def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         error = {"message": message} if data is None else {"message": message, "data": data}
         self._send_packet(socketio.CONNECT_ERROR, namespace, error)
 
-    def dismiss(self, namespace: str) -> None:
+    def send_disconnect(self, namespace: str) -> None:
         self._send_packet(socketio.DISCONNECT, namespace, None)
 
     def _send_packet(self, kind: socketio.PacketType, namespace: str, data: Any) -> None:

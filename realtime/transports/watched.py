@@ -20,46 +20,46 @@ class WatchedConnection(Connection):
     `pinged` tells whether a pong is awaited.
     """
 
-    __slots__ = ("_due", "_turn", "pinged")
+    __slots__ = ("_due", "_slot", "pinged")
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         super().__init__(hub, scope, writer)
         self.pinged = False
-        # The turns of the hub's heartbeats in which the next ping is due (or the end, where a pong
-        # is), and in which this is looked at next.
-        self._due = self._turn = NEVER
+        # The slots of the hub's timers in which the next ping is due (or the end, where a pong
+        # is), and in which this is called next.
+        self._due = self._slot = NEVER
 
     def watch(self) -> None:
-        """Look from now on whether the client is there."""
-        self._due = self.hub.heartbeats.after(self.hub.settings.PING_INTERVAL)
-        self._wait_for_turn()
+        """Ping the client from now on, and close where no pong comes."""
+        self._due = self.hub.timers.after(self.hub.settings.PING_INTERVAL)
+        self._set_timer()
 
-    def _wait_for_turn(self) -> None:
-        self._turn = self._next_turn()
-        self.hub.heartbeats.add(self, self._turn)
+    def _set_timer(self) -> None:
+        self._slot = self._next_slot()
+        self.hub.timers.add(self, self._slot)
 
-    def _next_turn(self) -> int:
-        """Return the turn in which something is due."""
+    def _next_slot(self) -> int:
+        """Return the slot in which something is due."""
         return self._due
 
-    def look(self, turn: int) -> None:
-        """Do what the clock asks for in a turn of the hub's heartbeats."""
-        self.attempt(self._look, turn)
+    def on_timer(self, slot: int) -> None:
+        """Do what is due in a slot of the hub's timers: a ping, or the end."""
+        self.attempt(self._on_timer, slot)
         if not self.closed.happened:
-            self._wait_for_turn()
+            self._set_timer()
 
-    def _look(self, turn: int) -> None:
-        if turn < self._due:
+    def _on_timer(self, slot: int) -> None:
+        if slot < self._due:
             return
         if not self.pinged:
             self.ping()
             self._await_pong()
-        elif self.held:  # nothing of the client is read meanwhile
-            self._look_unread()
+        elif self.throttled:  # nothing of the client is read meanwhile
+            self._check_unread()
         else:
             self._ping_timeout()
 
-    def _look_unread(self) -> None:
+    def _check_unread(self) -> None:
         """
         Close where the client is gone all the same: it has hung up, or the ping has not reached it.
 
@@ -79,19 +79,19 @@ class WatchedConnection(Connection):
 
     def _await_pong(self) -> None:
         self.pinged = True
-        self._due = self.hub.heartbeats.after(self.hub.settings.PING_TIMEOUT)
+        self._due = self.hub.timers.after(self.hub.settings.PING_TIMEOUT)
 
     def _ping_timeout(self) -> None:
-        """Close: nothing has come."""
+        """Close, since no pong has come in time."""
         self.close("ping timeout")
 
     def pong(self) -> None:
         """Take note that the client is there."""
         self.pinged = False
-        self._due = self.hub.heartbeats.after(self.hub.settings.PING_INTERVAL)
-        if self._due < self._turn:
-            self.hub.heartbeats.remove(self, self._turn)
-            self._wait_for_turn()
+        self._due = self.hub.timers.after(self.hub.settings.PING_INTERVAL)
+        if self._due < self._slot:
+            self.hub.timers.remove(self, self._slot)
+            self._set_timer()
 
     def close_transport(self, reason: str, text: str) -> None:
-        self.hub.heartbeats.remove(self, self._turn)
+        self.hub.timers.remove(self, self._slot)

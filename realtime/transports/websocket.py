@@ -87,7 +87,7 @@ async def serve(
         try:
             session = Session(hub, scope, reader.writer)
         except HandshakeError as error:
-            await reader.turn_away(error.close_code, error.message)
+            await reader.reject(error.close_code, error.message)
             return None
         session.attempt(session.open)
         reader.start(session)
@@ -95,7 +95,7 @@ async def serve(
         reader.start(old)
         _compare_users(old, scope)
     else:
-        await reader.turn_away(POLICY_VIOLATION, "")
+        await reader.reject(POLICY_VIOLATION, "")
         return None
     return reader
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .frames import Frames
-from .turns import current_turn
+from .turns import current_flusher
 from .unread import count_unconfirmed, has_hung_up
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Writer(ABC):
     def abort(self) -> None:
         """Cut the connection, and forget what waits."""
 
-    def look(self) -> None:  # noqa: B027
-        """Take note of what the server itself has written, where `exceeds` would not know of it."""
+    def refresh_buffered(self) -> None:  # noqa: B027
+        """Ask the transport how much it has unsent, which the server itself may have written."""
 
     async def drain(self) -> None:
         """Wait until little waits. Nothing is done meanwhile: `tell_drained` ends it."""
@@ -88,7 +88,7 @@ class Writer(ABC):
         await self._drained.wait()
 
     def tell_drained(self) -> None:
-        """Let those look again who wait in `drain`: less may be waiting, or nothing any more."""
+        """Wake who waits in `drain`: less may be waiting, or nothing any more."""
         if self._drained is not None:
             self._drained.set()
             self._drained = None
@@ -183,12 +183,12 @@ class TransportWriter(Writer):
     The `adapter` knows that transport.
     """
 
-    __slots__ = ("_given", "_size", "_turn", "_waiting", "adapter")
+    __slots__ = ("_flusher", "_given", "_size", "_waiting", "adapter")
 
     def __init__(self, adapter: Adapter) -> None:
         super().__init__()
         self.adapter = adapter
-        self._turn = current_turn()
+        self._flusher = current_flusher()
         self._waiting: list[bytes] = []
         self._size = 0
         # The transport has no more than so much: it is asked only where that may be too much.
@@ -205,10 +205,10 @@ class TransportWriter(Writer):
 
     @property
     def buffered(self) -> int:
-        self.look()
+        self.refresh_buffered()
         return self._size + self._given
 
-    def look(self) -> None:
+    def refresh_buffered(self) -> None:
         self._given = self.adapter.unsent()
 
     def has_hung_up(self) -> bool:
@@ -221,12 +221,12 @@ class TransportWriter(Writer):
         wire = frames.wire or frames.make_wire()
         waiting = self._waiting
         if not waiting:
-            self._turn.add(self)
+            self._flusher.add(self)
         waiting.append(wire)
         self._size += len(wire)
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Give all frames that wait to the transport."""
         waiting = self._waiting
         if waiting:
             self._given += self._size

@@ -18,38 +18,45 @@ from realtime.exceptions import (
     ProtocolError,
 )
 from realtime.protocol.jsontext import dumps
-from realtime.protocol.plain import Ack, Event, decode, encode_ack, encode_connected, encode_event
+from realtime.protocol.plain import (
+    AckFrame,
+    EventFrame,
+    decode,
+    encode_ack,
+    encode_connected,
+    encode_event,
+)
 from realtime.protocol.socketio import MAX_ACK_ID, RESERVED_EVENTS
 
 from . import arguments_with_bytes, attempt, mutations, texts, values
 
-EVENTS: list[tuple[str, Event]] = [
-    ('{"event":"message","args":["hi"]}', Event("message", ["hi"])),
-    ('{"event":"message","args":["hi"],"id":1}', Event("message", ["hi"], 1)),
-    ('{"event":"","args":[],"id":0}', Event("", [], 0)),
-    ('{"event":"№","args":[null],"id":9007199254740991}', Event("№", [None], MAX_ACK_ID)),
-    ('{"event":"a","args":[{"$bytes":"AQIDBA=="}]}', Event("a", [b"\x01\x02\x03\x04"])),
-    ('{"event":"a","args":[{"b":[{"$bytes":""}]}]}', Event("a", [{"b": [b""]}])),
+EVENTS: list[tuple[str, EventFrame]] = [
+    ('{"event":"message","args":["hi"]}', EventFrame("message", ["hi"])),
+    ('{"event":"message","args":["hi"],"id":1}', EventFrame("message", ["hi"], 1)),
+    ('{"event":"","args":[],"id":0}', EventFrame("", [], 0)),
+    ('{"event":"№","args":[null],"id":9007199254740991}', EventFrame("№", [None], MAX_ACK_ID)),
+    ('{"event":"a","args":[{"$bytes":"AQIDBA=="}]}', EventFrame("a", [b"\x01\x02\x03\x04"])),
+    ('{"event":"a","args":[{"b":[{"$bytes":""}]}]}', EventFrame("a", [{"b": [b""]}])),
 ]
 
-ACKS: list[tuple[str, Ack]] = [
-    ('{"ack":1,"args":[]}', Ack(1, [])),
-    ('{"ack":0,"args":[true,{"$bytes":"/w=="}]}', Ack(0, [True, b"\xff"])),
+ACKS: list[tuple[str, AckFrame]] = [
+    ('{"ack":1,"args":[]}', AckFrame(1, [])),
+    ('{"ack":0,"args":[true,{"$bytes":"/w=="}]}', AckFrame(0, [True, b"\xff"])),
 ]
 
-LENIENT: list[tuple[str, Event | Ack]] = [
-    ('{"event":"a"}', Event("a", [])),
-    ('{"ack":7}', Ack(7, [])),
-    (' {"id" : 2, "args" : [ ], "event" : "a"} ', Event("a", [], 2)),
+LENIENT: list[tuple[str, EventFrame | AckFrame]] = [
+    ('{"event":"a"}', EventFrame("a", [])),
+    ('{"ack":7}', AckFrame(7, [])),
+    (' {"id" : 2, "args" : [ ], "event" : "a"} ', EventFrame("a", [], 2)),
     # More than the one key: the client's own data.
     (
         '{"event":"a","args":[{"$bytes":"!","name":"b"}]}',
-        Event("a", [{"$bytes": "!", "name": "b"}]),
+        EventFrame("a", [{"$bytes": "!", "name": "b"}]),
     ),
     # No placeholders in this format.
     (
         '{"event":"a","args":[{"_placeholder":true,"num":0}]}',
-        Event("a", [{"_placeholder": True, "num": 0}]),
+        EventFrame("a", [{"_placeholder": True, "num": 0}]),
     ),
 ]
 
@@ -101,19 +108,19 @@ MALFORMED: list[tuple[str, type[ProtocolError]]] = [
 
 
 @pytest.mark.parametrize(("text", "event"), EVENTS)
-def test_events(text: str, event: Event) -> None:
+def test_events(text: str, event: EventFrame) -> None:
     assert decode(text) == event
     assert encode_event(event.event, event.args, event.id) == text
 
 
 @pytest.mark.parametrize(("text", "ack"), ACKS)
-def test_acks(text: str, ack: Ack) -> None:
+def test_acks(text: str, ack: AckFrame) -> None:
     assert decode(text) == ack
     assert encode_ack(ack.id, ack.args) == text
 
 
 @pytest.mark.parametrize(("text", "frame"), LENIENT)
-def test_what_else_is_accepted(text: str, frame: Event | Ack) -> None:
+def test_what_else_is_accepted(text: str, frame: EventFrame | AckFrame) -> None:
     decoded = decode(text)
     assert decoded == frame
     assert type(decoded) is type(frame)
@@ -148,26 +155,26 @@ def test_encoding_asks_default_for_a_plainer_value() -> None:
 
 names = texts.filter(lambda name: name not in RESERVED_EVENTS)
 ids = st.integers(0, MAX_ACK_ID)
-events = st.builds(Event, names, arguments_with_bytes, st.none() | ids)
-acks = st.builds(Ack, ids, arguments_with_bytes)
+events = st.builds(EventFrame, names, arguments_with_bytes, st.none() | ids)
+acks = st.builds(AckFrame, ids, arguments_with_bytes)
 
 
 @given(events)
-def test_events_round_trip(event: Event) -> None:
+def test_events_round_trip(event: EventFrame) -> None:
     decoded = decode(encode_event(event.event, event.args, event.id))
     assert decoded == event
-    assert isinstance(decoded, Event)
+    assert isinstance(decoded, EventFrame)
 
 
 @given(acks)
-def test_acks_round_trip(ack: Ack) -> None:
+def test_acks_round_trip(ack: AckFrame) -> None:
     decoded = decode(encode_ack(ack.id, ack.args))
     assert decoded == ack
-    assert isinstance(decoded, Ack)
+    assert isinstance(decoded, AckFrame)
 
 
-def encode(frame: Event | Ack) -> str:
-    if isinstance(frame, Event):
+def encode(frame: EventFrame | AckFrame) -> str:
+    if isinstance(frame, EventFrame):
         return encode_event(frame.event, frame.args, frame.id)
     return encode_ack(frame.id, frame.args)
 

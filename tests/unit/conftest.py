@@ -14,10 +14,10 @@ from channels.layers import channel_layers
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer, dispatch, logs, unsent
+from realtime import NamespaceConsumer, logs, unsent
 from realtime.hub import Hub, ensure_hub, process
 from realtime.testing import Client
-from realtime.transports import connection, direct
+from realtime.transports import connection, direct, turns
 from tests.unit import routing
 
 from .probes import Probe, Wire
@@ -40,7 +40,7 @@ def _namespaces(settings: Settings) -> None:
 @pytest.fixture(autouse=True)
 async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Close the loop's hub, if the test started one, and see that nothing of it is left."""
-    monkeypatch.setattr("realtime.hub.hub.FLUSH_TIME", 0.002)  # there is no transport to flush
+    monkeypatch.setattr("realtime.hub.closing.FLUSH_TIME", 0.002)  # there is no transport to flush
     channel_layers.backends.clear()
     yield
     running = process._hubs.get(asyncio.get_running_loop())
@@ -54,8 +54,8 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def _turns_by_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still ends no turn: only tests of that move the clock."""
-    for module in (connection, direct, dispatch):
-        monkeypatch.setattr(module, "SECONDS_PER_TURN", 60)
+    for module in (connection, direct, turns):
+        monkeypatch.setattr(module, "SECONDS_PER_SLICE", 60)
 
 
 @pytest.fixture(autouse=True)

@@ -112,7 +112,7 @@ async def test_those_that_wait_fill_the_inbox(asking: Serve, probe: Probe, new_w
     await wire.connect()
     wire.feed(*(f'42["ask",{n}]' for n in range(30)))
     async with asyncio.timeout(DEADLINE):
-        while not wire.session.held:
+        while not wire.session.throttled:
             await asyncio.sleep(0)
     assert wire.unread() > 0, "nothing more is read"
     wire.session.sockets["/"].consumer.data["answer"].set_result("x")

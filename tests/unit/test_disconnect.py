@@ -240,12 +240,12 @@ async def test_a_thread_that_leaves_a_room_while_its_client_goes(
     client = await connect()
     client.emit("go")
     await entered.wait()
-    await hub.cluster.settled()
+    await hub.cluster.flush_local()
     ready.set()
     assert left.wait(DEADLINE), "the thread has left, and the loop has not heard of it yet"
     await client.disconnect()
     async with asyncio.timeout(DEADLINE):
         while hub.stats()["tasks"] > 2:  # the link to the layer has two
             await asyncio.sleep(0)
-    await hub.cluster.settled()
+    await hub.cluster.flush_local()
     assert get_channel_layer().groups == {}

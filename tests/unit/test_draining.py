@@ -181,7 +181,7 @@ async def test_through_asgi_to_a_client_that_is_gone(hub: Hub) -> None:
     await finished(task)
 
 
-@pytest.mark.parametrize("end", ["take", "release", "abort"])
+@pytest.mark.parametrize("end", ["build_payload", "release", "abort"])
 async def test_polling(hub: Hub, end: str) -> None:
     writer = PollingWriter()
     writer.write(BIG)

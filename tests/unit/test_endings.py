@@ -13,8 +13,8 @@ from realtime import NamespaceConsumer, event
 from realtime.acks import Acks
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports.connection import FRAMES_PER_TURN, Connection
-from realtime.transports.heartbeats import Heartbeats
+from realtime.transports.connection import FRAMES_PER_SLICE, Connection
+from realtime.transports.heartbeats import TimerWheel
 
 from .conftest import Serve
 from .peers import PEERS, Peer, frame, handshake, wire
@@ -94,7 +94,7 @@ async def test_a_transport_that_cannot_be_closed(
 # What a connection's end does, one after the other, and where a test can break it.
 STEPS = {
     "limits": lambda connection: (connection, "_leave"),
-    "heartbeats": lambda connection: (connection.hub.heartbeats, "remove"),
+    "heartbeats": lambda connection: (connection.hub.timers, "remove"),
     "transport": lambda connection: (type(connection), "close_transport"),
     "close frame": lambda connection: (type(connection.writer), "close"),
     "cut": lambda connection: (type(connection.writer), "abort"),
@@ -172,7 +172,7 @@ async def test_pings_that_wait_when_the_client_is_gone(
     """Its turn of frames is over, and its transport too when it is looked at again."""
     hub.loop.set_exception_handler(lambda loop, context: None)
     peer.transport.broken = broken
-    peer.receive((NOTE + PING) * (FRAMES_PER_TURN + 8))
+    peer.receive((NOTE + PING) * (FRAMES_PER_SLICE + 8))
     if not peer.transport.lost:
         peer.transport.fail(ConnectionResetError())
     await peer.until(lambda: not hub.connections)
@@ -185,7 +185,7 @@ async def test_a_heartbeat_that_fails(
     peer: Peer, connection: Connection, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(connection), "ping", fault)
-    connection.look(hub.heartbeats.after(1000))  # type: ignore[attr-defined]
+    connection.on_timer(hub.timers.after(1000))  # type: ignore[attr-defined]
     await gone(peer, hub, "transport error")
 
 
@@ -304,7 +304,7 @@ async def test_pongs_that_the_server_writes_have_their_bounds(peer: Peer, hub: H
 def clock(hub: Hub) -> Clock:
     """A clock by which the hub's connections go, those that come from now on."""
     clock = Clock()
-    hub.heartbeats = Heartbeats(clock, hub.settings)  # type: ignore[arg-type]
+    hub.timers = TimerWheel(clock, hub.settings)  # type: ignore[arg-type]
     return clock
 
 
@@ -346,7 +346,7 @@ async def test_whoever_is_silent_is_gone(clock: Clock, beating: Peer, hub: Hub) 
     assert hub.connections
     clock.go(clock.now + 1)
     await gone(beating, hub, "ping timeout")
-    assert not any(hub.heartbeats._places.values())
+    assert not any(hub.timers._slots.values())
 
 
 async def test_who_waits_for_a_busy_handler_is_not_silent(
@@ -354,11 +354,11 @@ async def test_who_waits_for_a_busy_handler_is_not_silent(
 ) -> None:
     [connection] = hub.connections.values()
     [socket] = connection.sockets.values()
-    connection.hold(socket)
+    connection.throttle(socket)
     for count in range(1, 10):
         clock.go(clock.now + (25.5 if count == 1 else 20.5))
         await beating.until(lambda count=count: pings(beating) == count)
     assert hub.connections
-    connection.release(socket)
+    connection.unthrottle(socket)
     clock.go(clock.now + 50)
     await gone(beating, hub, "ping timeout")

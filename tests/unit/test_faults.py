@@ -321,7 +321,7 @@ async def test_a_refusal_on_the_plain_websocket(serve: Serve, hub: Hub, message:
 
     scope = {"type": "websocket", "headers": [], "user": None, "session": {}}
     connection = PlainConnection(hub, scope, Writer(closes.append))
-    hub.connect(connection, "/", {}, "")
+    hub.entrance.enter(connection, "/", {}, "")
     assert closes[0] == (4403, "server error")
 
 

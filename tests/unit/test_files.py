@@ -19,22 +19,22 @@ def words(records: list[Any]) -> list[str]:
 
 def test_a_process_without_free_descriptors(records: list[Any]) -> None:
     files = Files(lambda: 7)
-    files.look()
+    files.check()
     assert not files.exhausted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     probe = os.open(os.devnull, os.O_RDONLY)
     os.close(probe)
     resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))  # the lowest free one is too high
     try:
-        files.look()
-        files.look()
+        files.check()
+        files.check()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert files.exhausted
     assert words(records) == ["files-exhausted"] * 2
     fields = records[0].realtime
     assert (fields["error"], fields["connections"], fields["limit"]) == ("EMFILE", 7, probe)
-    files.look()
+    files.check()
     assert not files.exhausted
     assert words(records)[2:] == ["files-free"]
 
@@ -48,7 +48,7 @@ def test_a_machine_without_free_files(
 
     monkeypatch.setattr("realtime.hub.files.os.open", fail)
     files = Files(lambda: 0)
-    files.look()
+    files.check()
     assert records[0].realtime["error"] == errno.errorcode[error]
 
 
@@ -58,7 +58,7 @@ def test_other_errors_say_nothing(monkeypatch: pytest.MonkeyPatch, records: list
 
     monkeypatch.setattr("realtime.hub.files.os.open", fail)
     files = Files(lambda: 0)
-    files.look()
+    files.check()
     assert not files.exhausted
     assert not records
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from realtime.conf import get_settings
 from realtime.hub import Hub
-from realtime.transports.heartbeats import TURNS, Heartbeats
+from realtime.transports.heartbeats import SLOTS, TimerWheel
 
 from .conftest import Serve
 from .probes import Timer, Wire
@@ -21,7 +21,7 @@ PING = "2"
 
 
 class Clock:
-    """A loop's clock and timers, as far as heartbeats need them."""
+    """A loop's clock and timers, as far as the wheel needs them."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -54,15 +54,15 @@ class Clock:
 
 
 class Noter:
-    """Notes when it is looked at, and may fail."""
+    """Notes when it is called, and may fail."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.looks: list[float] = []
+        self.calls: list[float] = []
         self.fails = False
 
-    def look(self, turn: int) -> None:
-        self.looks.append(self.clock.now)
+    def on_timer(self, slot: int) -> None:
+        self.calls.append(self.clock.now)
         if self.fails:
             raise ValueError("no")
 
@@ -74,102 +74,100 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def heartbeats(clock: Clock) -> Heartbeats:
-    """Heartbeats by that clock, a hundred turns a second."""
-    return _heartbeats(clock, PING_INTERVAL=3, PING_TIMEOUT=1, CONNECT_TIMEOUT=2)
+def wheel(clock: Clock) -> TimerWheel:
+    """A wheel by that clock, of a hundred slots a second."""
+    return _wheel(clock, PING_INTERVAL=3, PING_TIMEOUT=1, CONNECT_TIMEOUT=2)
 
 
-def _heartbeats(clock: Clock, **times: float) -> Heartbeats:
+def _wheel(clock: Clock, **times: float) -> TimerWheel:
     with override_settings(REALTIME=times):
-        return Heartbeats(clock, get_settings())  # type: ignore[arg-type]
+        return TimerWheel(clock, get_settings())  # type: ignore[arg-type]
 
 
 # The wheel
 
 
 def test_nobody_is_looked_at_early_nor_more_than_a_tick_late(
-    clock: Clock, heartbeats: Heartbeats
+    clock: Clock, wheel: TimerWheel
 ) -> None:
-    assert heartbeats.tick == 1 / TURNS
+    assert wheel.tick == 1 / SLOTS
     chance = random.Random(1)
     expected: list[tuple[Noter, float]] = []
     for _ in range(500):
         seconds = chance.uniform(0.001, 5)
         noter = Noter(clock)
-        heartbeats.add(noter, heartbeats.after(seconds))
+        wheel.add(noter, wheel.after(seconds))
         expected.append((noter, clock.now + seconds))
         clock.go(clock.now + chance.uniform(0, 0.02))
         assert len(clock.waiting()) <= 1, "all share one timer"
     clock.go(clock.now + 6)
     for noter, due in expected:
-        (looked,) = noter.looks
-        assert due - 1e-9 <= looked <= due + heartbeats.tick + 1e-9
+        (looked,) = noter.calls
+        assert due - 1e-9 <= looked <= due + wheel.tick + 1e-9
     assert not clock.waiting()
 
 
-def test_who_comes_one_after_the_other_is_looked_at_so(
-    clock: Clock, heartbeats: Heartbeats
-) -> None:
+def test_who_comes_one_after_the_other_is_looked_at_so(clock: Clock, wheel: TimerWheel) -> None:
     noters = []
     for _ in range(50):
         noters.append(Noter(clock))
-        heartbeats.add(noters[-1], heartbeats.after(1))
+        wheel.add(noters[-1], wheel.after(1))
         clock.go(clock.now + 0.02)
     clock.go(clock.now + 2)
-    assert len({noter.looks[0] for noter in noters}) == 50
+    assert len({noter.calls[0] for noter in noters}) == 50
 
 
-def test_an_earlier_one_moves_the_timer(clock: Clock, heartbeats: Heartbeats) -> None:
+def test_an_earlier_one_moves_the_timer(clock: Clock, wheel: TimerWheel) -> None:
     late, early = Noter(clock), Noter(clock)
-    heartbeats.add(late, heartbeats.after(3))
-    heartbeats.add(early, heartbeats.after(1))
+    wheel.add(late, wheel.after(3))
+    wheel.add(early, wheel.after(1))
     clock.go(clock.now + 1.5)
-    assert (len(early.looks), len(late.looks)) == (1, 0)
+    assert (len(early.calls), len(late.calls)) == (1, 0)
     clock.go(clock.now + 2)
-    assert len(late.looks) == 1
+    assert len(late.calls) == 1
 
 
-def test_a_clock_that_stood_still(clock: Clock, heartbeats: Heartbeats) -> None:
+def test_a_clock_that_stood_still(clock: Clock, wheel: TimerWheel) -> None:
     noters = [Noter(clock) for _ in range(3)]
     for seconds, noter in enumerate(noters, 1):
-        heartbeats.add(noter, heartbeats.after(seconds))
+        wheel.add(noter, wheel.after(seconds))
     (timer,) = clock.waiting()
     clock.now += 10  # as where something has blocked the loop
     timer.cancel()
     timer.call()
-    assert [len(noter.looks) for noter in noters] == [1, 1, 1]
+    assert [len(noter.calls) for noter in noters] == [1, 1, 1]
 
 
-def test_removed_ones(clock: Clock, heartbeats: Heartbeats) -> None:
+def test_removed_ones(clock: Clock, wheel: TimerWheel) -> None:
     gone, stays = Noter(clock), Noter(clock)
-    turn = heartbeats.after(1)
+    slot = wheel.after(1)
     for noter in (gone, stays):
-        heartbeats.add(noter, turn)
-    heartbeats.remove(gone, turn)
-    heartbeats.remove(gone, turn + 1)
+        wheel.add(noter, slot)
+    wheel.remove(gone, slot)
+    wheel.remove(gone, slot + 1)
     clock.go(clock.now + 2)
-    assert (gone.looks, len(stays.looks)) == ([], 1)
-    heartbeats.remove(stays, turn)
+    assert (gone.calls, len(stays.calls)) == ([], 1)
+    wheel.remove(stays, slot)
 
 
-def test_one_that_fails_harms_no_other(clock: Clock, heartbeats: Heartbeats) -> None:
+def test_one_that_fails_harms_no_other(clock: Clock, wheel: TimerWheel) -> None:
     noters = [Noter(clock) for _ in range(4)]
     noters[1].fails = True
     for noter in noters:
-        heartbeats.add(noter, heartbeats.after(1))
-    heartbeats.add(noters[0], heartbeats.after(2))
+        wheel.add(noter, wheel.after(1))
+    wheel.add(noters[0], wheel.after(2))
     clock.go(clock.now + 3)
-    assert [len(noter.looks) for noter in noters] == [2, 1, 1, 1]
+    assert [len(noter.calls) for noter in noters] == [2, 1, 1, 1]
     assert [type(error["exception"]) for error in clock.errors] == [ValueError]
 
 
-def test_closed(clock: Clock, heartbeats: Heartbeats) -> None:
+def test_closed(clock: Clock, wheel: TimerWheel) -> None:
     noter = Noter(clock)
-    heartbeats.add(noter, heartbeats.after(1))
-    heartbeats.close()
+    wheel.add(noter, wheel.after(1))
+    wheel.close()
     assert not clock.waiting()
     clock.go(clock.now + 2)
-    assert not noter.looks
+    assert not noter.calls
 
 
 # Sessions
@@ -178,7 +176,7 @@ def test_closed(clock: Clock, heartbeats: Heartbeats) -> None:
 @pytest.fixture
 def turned(clock: Clock, hub: Hub) -> Clock:
     """That clock, by which the hub's sessions go."""
-    hub.heartbeats = Heartbeats(clock, hub.settings)  # type: ignore[arg-type]
+    hub.timers = TimerWheel(clock, hub.settings)  # type: ignore[arg-type]
     return clock
 
 
@@ -283,4 +281,4 @@ async def test_nothing_is_left_of_those_who_left(turned: Clock, hub: Hub, new_wi
         await fed(wire, "3")
     for wire in wires:
         wire.close()
-    assert not any(hub.heartbeats._places.values())
+    assert not any(hub.timers._slots.values())

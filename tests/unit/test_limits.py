@@ -111,8 +111,8 @@ def test_lines_that_are_left_out_are_counted() -> None:
     clock.now += 1
     assert limiter.admit("a", rate) == 2
     assert limiter.admit("a", rate) is None
-    assert limiter.take_skipped() == {"a": 1}
-    assert limiter.take_skipped() == {}
+    assert limiter.pop_skipped() == {"a": 1}
+    assert limiter.pop_skipped() == {}
 
 
 def test_which_limits_hold() -> None:

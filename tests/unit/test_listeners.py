@@ -88,11 +88,11 @@ def test_those_who_find_no_room_are_counted(stack: ExitStack, records: list[Any]
     first = listeners.examine(listening.fileno())
     assert first is not None
     come(stack, listening, 3)
-    second = listeners.look_again(first)
+    second = listeners.check_drops(first)
     assert second is not None
     assert lines(records, "connections-dropped") == []
     come(stack, listening, 20)
-    third = listeners.look_again(second)
+    third = listeners.check_drops(second)
     assert third is not None
     (line,) = lines(records, "connections-dropped")
     assert line["address"] == third.address
@@ -105,9 +105,9 @@ def test_what_has_another_socket_in_its_place_is_not_watched(stack: ExitStack) -
     listening = listen(stack, 3)
     found = listeners.examine(listening.fileno())
     assert found is not None
-    assert listeners.look_again(found._replace(inode=found.inode + 1)) is None
+    assert listeners.check_drops(found._replace(inode=found.inode + 1)) is None
     listening.close()
-    assert listeners.look_again(found) is None
+    assert listeners.check_drops(found) is None
 
 
 @pytest.mark.parametrize(

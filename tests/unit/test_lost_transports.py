@@ -23,7 +23,7 @@ from websockets.frames import Opcode
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub, ensure_hub
-from realtime.transports.connection import FRAMES_PER_TURN
+from realtime.transports.connection import FRAMES_PER_SLICE
 
 from .conftest import Serve
 from .peers import PEERS, SOON, Peer, frame, wire
@@ -90,7 +90,7 @@ EVENTS = ("nothing", "big", "wait", "boom", "bye")
 USUAL = st.sampled_from(("nothing", "nothing", "big", "wait", "ping"))
 SENT = st.tuples(
     st.lists(USUAL | st.sampled_from((*EVENTS, *CONTROL)), min_size=1, max_size=4),
-    st.sampled_from((1, 1, FRAMES_PER_TURN, 2 * FRAMES_PER_TURN)),
+    st.sampled_from((1, 1, FRAMES_PER_SLICE, 2 * FRAMES_PER_SLICE)),
 )
 
 
@@ -200,9 +200,9 @@ class Conversation(RuleBasedStateMachine):
     def beat(self) -> None:
         def look() -> None:
             for connection in list(self.hub.connections.values()):
-                turn = max(connection._due, self.hub.heartbeats.after(0))
-                self.hub.heartbeats.remove(connection, connection._turn)
-                connection.look(turn)
+                slot = max(connection._due, self.hub.timers.after(0))
+                self.hub.timers.remove(connection, connection._slot)
+                connection.on_timer(slot)
 
         self.run(self._call(look))
 
@@ -228,7 +228,7 @@ class Conversation(RuleBasedStateMachine):
             await self._until(lambda: not self.hub.connections)
             assert not self.hub.registry.sockets
             assert not self.hub.registry.count_rooms()
-            assert not any(self.hub.heartbeats._places.values())
+            assert not any(self.hub.timers._slots.values())
             await self._until(lambda: Talker.closed == Talker.opened)
             await self._until(lambda: self.transport.lost)
             assert not self.transport.misused

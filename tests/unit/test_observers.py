@@ -43,13 +43,13 @@ class Recorder:
     def left(self, socket: Socket, room: str) -> None:
         self.calls.append(("left", socket.sid, room))
 
-    def moved(self, socket: Socket) -> None:
+    def transport_changed(self, socket: Socket) -> None:
         self.calls.append(("moved", socket.sid, socket.connection.transport))
 
     def shared(self, socket: Socket) -> None:
         self.calls.append(("shared", socket.sid, socket.shared))
 
-    async def settled(self) -> None:
+    async def wait_written(self) -> None:
         self.waits += 1
         await self.gate.wait()
 
@@ -244,10 +244,10 @@ class Broken:
 
     opened = closed = joined = left = moved = fail
 
-    async def settled(self) -> None:
+    async def wait_written(self) -> None:
         self.fail()
 
-    close = settled
+    close = wait_written
 
 
 def never_made(hub: Hub) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.hub import Hub
+from realtime.hub.asking import call
 from realtime.hub.targets import Target
 from realtime.messages import Message
 
@@ -21,11 +22,11 @@ CALLS: dict[str, Callable[[Hub, Any], Any]] = {
     "deliver": lambda hub, socket: hub.deliver(TARGET, Message("/", "said", ())),
     "command": lambda hub, socket: hub.command(TARGET, "join", ("a",)),
     "execute": lambda hub, socket: hub.execute(TARGET, "close", ()),
-    "call": lambda hub, socket: asyncio.run(hub.call(TARGET, Message("/", "ask", ()), 1)),
+    "call": lambda hub, socket: asyncio.run(call(hub, TARGET, Message("/", "ask", ()), 1)),
     "add": lambda hub, socket: hub.registry.add(socket),
     "join": lambda hub, socket: hub.registry.join(socket, "a"),
     "leave": lambda hub, socket: hub.registry.leave(socket, "a"),
-    "send": lambda hub, socket: asyncio.run(socket.call(Message("/", "ask", ()), 1)),
+    "send": lambda hub, socket: asyncio.run(socket.acks.call(Message("/", "ask", ()), 1)),
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from realtime import NamespaceConsumer, dispatch
+from realtime import NamespaceConsumer
 from realtime.testing import MemoryWriter
-from realtime.transports import connection
+from realtime.transports import connection, turns
 from realtime.transports.plain import PlainConnection
 from realtime.transports.session import MAX_FIRST
 
@@ -85,14 +85,14 @@ async def test_an_event_that_waits_on_a_plain_websocket(serve: Serve, new_wire: 
     scope = {"type": "websocket", "path": "/ws/", "headers": [], "user": None}
     sent: asyncio.Queue[Any] = asyncio.Queue()
     plain = PlainConnection(hub, scope, MemoryWriter(sent.put_nowait))
-    hub.connect(plain, "/", {}, "")
+    hub.entrance.enter(plain, "/", {}, "")
     assert "connected" in await sent.get()
-    plain.take('{"event":"ask"}')
+    plain.feed_safely('{"event":"ask"}')
     assert json.loads(await sent.get())["event"] == "question"
-    plain.take('{"event":"e","args":[1,{"$bytes":"eA=="},"\\ud83d"]}')
+    plain.feed_safely('{"event":"e","args":[1,{"$bytes":"eA=="},"\\ud83d"]}')
     await settle()
     assert Waits.seen == []
-    plain.take('{"ack":0}')
+    plain.feed_safely('{"ack":0}')
     await settle()
     assert Waits.seen == [(1, b"x", "\ufffd")]
     plain.close("transport close")
@@ -115,7 +115,7 @@ async def count_turns(wire: Wire, count: int) -> list[int]:
 async def test_others_have_their_turn_between_costly_frames(
     serve: Serve, new_wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SECONDS_PER_TURN", -1)
+    monkeypatch.setattr(connection, "SECONDS_PER_SLICE", -1)
     serve(Waits)
     wire: Wire = new_wire()
     await wire.connect()
@@ -126,7 +126,7 @@ async def test_others_have_their_turn_between_costly_frames(
 async def test_others_have_their_turn_between_costly_events_that_waited(
     serve: Serve, new_wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "SECONDS_PER_TURN", -1)
+    monkeypatch.setattr(turns, "SECONDS_PER_SLICE", -1)
     serve(Waits)
     wire: Wire = new_wire()
     await wire.connect()

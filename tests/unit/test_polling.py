@@ -135,7 +135,7 @@ async def test_what_waits_is_given_to_another_writer() -> None:
 async def test_the_inbox_gives_frames_in_order() -> None:
     inbox = PollingInbox()
     inbox.put(["4one", b"two"])
-    taken = asyncio.create_task(inbox.taken())
+    taken = asyncio.create_task(inbox.wait_empty())
     assert [await inbox.receive(), await inbox.receive()] == ["4one", b"two"]
     assert not taken.done(), "the last one may be at work"
     last = asyncio.create_task(inbox.receive())
@@ -145,4 +145,4 @@ async def test_the_inbox_gives_frames_in_order() -> None:
     inbox.put(["4four"])
     inbox.close()
     assert [await inbox.receive(), await inbox.receive()] == ["4four", None]
-    await asyncio.wait_for(inbox.taken(), DEADLINE)
+    await asyncio.wait_for(inbox.wait_empty(), DEADLINE)

@@ -13,7 +13,7 @@ from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports import direct
-from realtime.transports.connection import FRAMES_PER_TURN
+from realtime.transports.connection import FRAMES_PER_SLICE
 from realtime.transports.frames import Frames
 from realtime.transports.on_uvicorn import UvicornReader
 
@@ -75,9 +75,9 @@ async def test_an_event_is_handled_as_its_bytes_come(peer: Peer, main: type[Main
 
 
 async def test_after_many_frames_others_have_their_turn(peer: Peer, main: type[Main]) -> None:
-    count = 3 * FRAMES_PER_TURN + 5
+    count = 3 * FRAMES_PER_SLICE + 5
     peer.receive(*map(note, range(count)))
-    assert len(main.notes) == FRAMES_PER_TURN
+    assert len(main.notes) == FRAMES_PER_SLICE
     assert not peer.transport.reading
     await peer.until(lambda: len(main.notes) == count)
     assert main.notes == list(range(count))
@@ -131,7 +131,7 @@ async def test_pongs_count_as_unread(peer: Peer, main: type[Main], hub: Hub) -> 
 async def test_what_came_before_the_end_is_handled(
     peer: Peer, main: type[Main], held: bool
 ) -> None:
-    count = 2 * FRAMES_PER_TURN if held else FRAMES_PER_TURN
+    count = 2 * FRAMES_PER_SLICE if held else FRAMES_PER_SLICE
     peer.receive(*map(note, range(count)))
     peer.lose()
     await peer.until(lambda: "transport close" in main.notes)
@@ -214,7 +214,7 @@ async def test_a_task_that_a_handler_waits_in_holds_no_frame(peer: Peer, main: t
 async def test_after_a_while_others_have_their_turn(
     peer: Peer, main: type[Main], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "SECONDS_PER_TURN", -1)
+    monkeypatch.setattr(direct, "SECONDS_PER_SLICE", -1)
     peer.receive(*map(note, range(5)))
     assert main.notes == [0]
     assert not peer.transport.reading

@@ -206,7 +206,7 @@ async def test_one_row_remains(told: None, new_wire: Any, hub: Hub) -> None:
             await nothing_runs(hub)
             if not wire.pending():
                 break
-    await hub.observers.settled()
+    await hub.observers.wait_written()
     assert [row.sid async for row in Socket.objects.all()] == [sid]
 
 

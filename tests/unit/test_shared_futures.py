@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from realtime.hub.tasks import Tasks
-from realtime.hub.workers import Workers
+from realtime.hub.workers import JobRunner
 
 from .probes import DEADLINE
 
@@ -64,7 +64,7 @@ class World:
         self.lock, self.semaphore = asyncio.Lock(), asyncio.Semaphore(0)
         await self.lock.acquire()
         self.tasks = Tasks(self.loop)
-        self._workers = Workers(self.loop, self.tasks) if jobs else None
+        self._workers = JobRunner(self.loop, self.tasks) if jobs else None
 
     async def _pass(self) -> Any:
         return await asyncio.shield(self.gate)

@@ -230,9 +230,9 @@ async def test_too_many_waiting_signals_are_lost_and_logged(
 async def test_nothing_is_kept_without_receivers(connect: Connect, hub: Hub) -> None:
     client = await connect(auth={"rooms": ["a"]})
     await client.call("join", "b")
-    (dispatcher,) = (o for o in hub.observers.all if isinstance(o, signals.Dispatcher))
-    assert not dispatcher._waiting
-    assert dispatcher._task is None
+    (sender,) = (o for o in hub.observers.all if isinstance(o, signals.SignalSender))
+    assert not sender._waiting
+    assert sender._task is None
 
 
 async def test_the_last_signals_are_sent_before_the_server_ends(
@@ -373,14 +373,14 @@ async def test_the_sender_goes_on_after_an_error(
     async def receiver(room: str, **arguments: Any) -> None:
         probe.note(room)
 
-    send = signals.Dispatcher._send_in_time
+    send = signals.SignalSender._send_in_time
 
     async def fail(self: Any, event: Any) -> None:
-        monkeypatch.setattr(signals.Dispatcher, "_send_in_time", send)
+        monkeypatch.setattr(signals.SignalSender, "_send_in_time", send)
         raise error
 
     receive(receiver, "joined")
-    monkeypatch.setattr(signals.Dispatcher, "_send_in_time", fail)
+    monkeypatch.setattr(signals.SignalSender, "_send_in_time", fail)
     monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
     client = await connect("/orders/7")
     await client.call("join", "is lost")

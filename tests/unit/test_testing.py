@@ -11,8 +11,16 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.test import Client as Browser
 
-from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event, sockets
+from realtime import (
+    ClientDisconnected,
+    ConnectionRefused,
+    NamespaceConsumer,
+    event,
+    of,
+    sockets,
+)
 from realtime.hub import Hub
+from realtime.sending import Pending
 from realtime.testing import Client
 
 from .conftest import Connect, Serve
@@ -318,3 +326,64 @@ async def test_headers_are_seen(serve: Serve, probe: Probe) -> None:
     serve(Noting)
     async with Client(headers={"User-Agent": "tests"}), asyncio.timeout(DEADLINE):
         assert await probe.next() == b"tests"
+
+
+async def test_a_slow_client_misses_what_is_volatile_and_nothing_else(serve: Serve) -> None:
+    class Greeting(NamespaceConsumer):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            self.emit("first")
+
+    serve(Greeting)
+    async with Client(slow=True) as slow, Client() as quick:
+        of("/").volatile().emit("position", 1)
+        sent = asyncio.ensure_future(_await(of("/").to(slow.sid).emit("second")))
+        assert await quick.receive() == ("first",)
+        assert await quick.receive() == ("position", 1)
+        assert slow.pending() == 0
+        slow.catch_up()
+        assert [await slow.receive(), await slow.receive()] == [("first",), ("second",)]
+        await asyncio.wait_for(sent, DEADLINE)
+        of("/").volatile().emit("position", 2)
+        assert await slow.receive() == ("position", 2)
+
+
+async def test_what_a_slow_client_is_sent_can_be_waited_for(serve: Serve, probe: Probe) -> None:
+    class Filling(NamespaceConsumer):
+        @event
+        async def fill(self) -> None:
+            probe.note("begins")
+            await self.emit("part")
+            probe.note("ends")
+
+    serve(Filling)
+    async with Client(slow=True) as slow:
+        slow.emit("fill")
+        assert await probe.next() == "begins"
+        assert await probe.empty()
+        slow.catch_up()
+        assert await probe.next() == "ends"
+        assert await slow.receive() == ("part",)
+
+
+async def test_a_client_that_is_too_slow_is_disconnected(
+    serve: Serve, hub: Hub, probe: Probe
+) -> None:
+    class Leaving(NamespaceConsumer):
+        async def disconnect(self, reason: str) -> None:
+            probe.note(reason)
+
+    serve(Leaving)
+    async with Client(slow=True) as slow:
+        of("/").emit("much", "x" * hub.settings.OUTBOX_BYTES)
+        await slow.closed()
+        assert await probe.next() == "transport error"
+
+
+async def test_only_a_slow_client_catches_up() -> None:
+    async with Client() as client:
+        with pytest.raises(TypeError, match="reads at once"):
+            client.catch_up()
+
+
+async def _await(pending: Pending) -> None:
+    await pending

@@ -161,8 +161,8 @@ async def test_on_the_plain_websocket(serve: Serve, hub: Hub, new_wire: Any) -> 
     frames: list[Any] = []
     scope = {"type": "websocket", "headers": [], "user": None, "session": {}}
     connection = PlainConnection(hub, scope, MemoryWriter(frames.append))
-    assert hub.connect(connection, "/", {}, "")
-    await hub.settled()
+    assert hub.entrance.enter(connection, "/", {}, "")
+    await hub.flush_local()
     (socket,) = connection.sockets.values()
     socket.dispatcher.dispatch(Event("unknown", [], 1, 10))
     socket.dispatcher.dispatch(Event("last", [], 2, 10))

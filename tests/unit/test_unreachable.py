@@ -38,13 +38,13 @@ class Unavailable:
     command = emit
 
 
-class Unsettled(Unavailable):
+class Unflushed(Unavailable):
     """One whose layer takes what is sent, and fails when it is asked."""
 
     def command(self, *args: Any) -> None:
         """It takes that."""
 
-    async def settled(self) -> None:
+    async def flush_cluster(self) -> None:
         raise NotRunning("No Realtime server has answered")
 
 
@@ -126,7 +126,7 @@ def test_wrong_calls_are_always_errors(settings: Settings) -> None:
 async def test_waiting_for_a_command(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.sending.get_gateway", Unsettled)
+    monkeypatch.setattr("realtime.sending.get_gateway", Unflushed)
     choose(settings, "log")
     await realtime.to("a").join("b")
     assert [fields["call"] for _, fields in unsent_lines(records)] == ["join"]

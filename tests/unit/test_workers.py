@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from realtime.hub.tasks import Tasks
-from realtime.hub.workers import Workers
+from realtime.hub.workers import JobRunner
 
 from .probes import DEADLINE
 
@@ -19,12 +19,12 @@ name: ContextVar[str] = ContextVar("name")
 
 
 class Crew:
-    """Workers on the test's loop, and notes of what their jobs did."""
+    """A JobRunner on the test's loop, and notes of what its jobs did."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.tasks = Tasks(loop)
-        self.workers = Workers(loop, self.tasks)
+        self.workers = JobRunner(loop, self.tasks)
         self.notes: list[Any] = []
 
     def run(self, job: Coroutine[Any, Any, None], context: Context | None = None) -> None:

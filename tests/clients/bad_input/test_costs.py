@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.transports.turns import SECONDS_PER_TURN
+from realtime.transports.turns import SECONDS_PER_SLICE
 from tests.clients.bad_input.conftest import fill
 from tests.clients.wire import Wire, open_socket
 from tests.live import LOOP_KINDS, LiveServer
@@ -69,7 +69,7 @@ async def test_others_are_answered_between_one_clients_costly_frames(
     async with open_socket(server) as (costly, _), open_socket(server) as (other, _):
         once = min([await cost(server, costly, frame) for _ in range(3)])
         assert once < 3 * standard_cost(frame) * CACHES + OVERHEAD
-        most = SECONDS_PER_TURN + 2 * once * CACHES + OVERHEAD
+        most = SECONDS_PER_SLICE + 2 * once * CACHES + OVERHEAD
         count = max(12, int(4 * most / once))
         taking = asyncio.create_task(cost(server, costly, *[frame] * count))
         longest, answered = 0.0, 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from realtime.hub import Hub, process
+from realtime.hub.asking import call
 from realtime.hub.cluster import Cluster
 from realtime.hub.targets import Target
 from realtime.hub.tasks import Tasks
@@ -81,7 +82,7 @@ class Server:
 
     async def call(self, rooms: tuple[str, ...], timeout: float = DEADLINE) -> Any:
         """Ask a room a question, and return the answers."""
-        return await self.hub.call(Target("/", rooms), Message("/", "question", ()), timeout)
+        return await call(self.hub, Target("/", rooms), Message("/", "question", ()), timeout)
 
     def kill(self) -> None:
         """Stop at once, without a word to anybody."""

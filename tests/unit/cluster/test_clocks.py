@@ -29,7 +29,7 @@ class World:
             self.clocks.heard("own", self.now - delay)
             for server, seconds in ahead.items():
                 self.clocks.heard(server, self.now - delay + seconds)
-            self.clocks.look()
+            self.clocks.compare()
         return set(self.clocks.off)
 
 
@@ -92,7 +92,7 @@ def test_beats_that_come_late_all_at_once(world: World, records: list[Any]) -> N
     for late in range(60, 0, -2):
         for server in ("own", "a", "b"):
             world.clocks.heard(server, world.now - late)
-    world.clocks.look()
+    world.clocks.compare()
     assert world.beats(a=0.0, b=0.0) == set()
     assert not records
 
@@ -116,7 +116,7 @@ def test_who_has_left_or_is_gone_does_not_count(world: World, records: list[Any]
 def test_times_that_say_nothing(world: World, sent: float) -> None:
     for _ in range(10):
         world.clocks.heard("a", sent)
-        world.clocks.look()
+        world.clocks.compare()
     assert not world.clocks.off
 
 
@@ -127,7 +127,7 @@ def test_made_up_servers_take_little_room(world: World, monkeypatch: pytest.Monk
     assert len(world.clocks._heard) <= 5
     world.now += MAX_AGE + 1
     assert world.beats(a=0.0) == set()
-    assert not world.clocks._looks
+    assert not world.clocks._doubts
 
 
 @pytest.mark.parametrize("seconds", [DAYS, -DAYS])

@@ -24,8 +24,8 @@ from realtime.hub.envelopes import (
     Command,
     Deliver,
     Emit,
+    Flush,
     HttpRequest,
-    Settle,
     encode,
     group_name,
     open_parcel,
@@ -47,7 +47,7 @@ JSON = st.recursive(
 QUESTIONS = st.one_of(
     st.builds(Call, st.text(), TEXTS, TEXTS, st.text(), BYTES, TIMEOUTS),
     st.builds(Deliver, st.text(), st.none() | st.text(), st.text(), BYTES),
-    st.builds(Settle),
+    st.builds(Flush),
     st.builds(
         HttpRequest,
         st.text(),

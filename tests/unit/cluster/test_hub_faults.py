@@ -297,7 +297,7 @@ async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
         await until(lambda: two.knows(one, three) and three.knows(one, two))
     for client in heard:
         assert await numbers(client, 20) == list(range(20))
-    await one.cluster.settled_everywhere()
+    await one.cluster.flush_cluster()
     assert not any(client.pending() for client in far)
     assert (two.cluster.lost, three.cluster.lost) == (0, 0)
 
@@ -355,7 +355,7 @@ async def test_what_is_sent_while_nobody_is_in_a_room_is_not_lost(two: Two) -> N
         await two[0].cluster.publisher.drain(0)
         if number == 2:
             two[1].command(("a",), "leave", "a")
-    await two[1].cluster.settled()
+    await two[1].cluster.flush_local()
     two[0].emit(("a",), "to nobody")
     await two[0].cluster.publisher.drain(0)
     await keeper.call("join", "a")
@@ -420,13 +420,13 @@ async def test_a_handler_that_fails_does_not_harm_what_arrives_with_it(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     far = await two[1].client("a")
-    deliver = two[1].cluster._actions.deliver
+    deliver = two[1].cluster._receiver._actions.deliver
 
     def fail_once(emit: Any) -> None:
-        monkeypatch.setattr(two[1].cluster._actions, "deliver", deliver)
+        monkeypatch.setattr(two[1].cluster._receiver._actions, "deliver", deliver)
         raise RuntimeError("once")
 
-    monkeypatch.setattr(two[1].cluster._actions, "deliver", fail_once)
+    monkeypatch.setattr(two[1].cluster._receiver._actions, "deliver", fail_once)
     two[0].layer.hang("group_send")
     for number in range(4):
         two[0].emit(("a",), number)

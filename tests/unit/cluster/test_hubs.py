@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from realtime import logs
+from realtime.hub.asking import call, send_to_client
 from realtime.hub.envelopes import (
     HUBS,
     VERSION,
     Answer,
+    AnyEnvelope,
     Ask,
     Beat,
     Call,
     Cancel,
-    Settle,
+    Envelope,
+    Flush,
     encode,
     group_name,
     open_parcel,
@@ -142,7 +145,7 @@ async def test_remote_join_leave_and_close(three: Three) -> None:
     for client in (one, two):
         assert await said(client) == "right after"
     three[0].command((one.sid,), "leave", "b")
-    await three[0].cluster.settled_everywhere()
+    await three[0].cluster.flush_cluster()
     three[0].emit(("b",), "b")
     three[0].emit(("c",), "c")
     assert await said(one) == "c"
@@ -152,12 +155,12 @@ async def test_remote_join_leave_and_close(three: Three) -> None:
     await two.closed(DEADLINE)
 
 
-async def test_settled_everywhere_waits_for_the_others(three: Three, bus: Bus) -> None:
+async def test_flush_cluster_waits_for_the_others(three: Three, bus: Bus) -> None:
     client = await three[1].client("a")
     three[1].layer.hang("group_add")
     asked = three[1].layer.calls["group_add"]
     three[0].command(("a",), "join", "b")
-    settling = asyncio.create_task(three[0].cluster.settled_everywhere())
+    settling = asyncio.create_task(three[0].cluster.flush_cluster())
     await until(lambda: three[1].layer.calls["group_add"] > asked)
     assert not settling.done()
     three[1].layer.resume()
@@ -166,13 +169,13 @@ async def test_settled_everywhere_waits_for_the_others(three: Three, bus: Bus) -
     await client.disconnect()
 
 
-async def test_settled_everywhere_does_not_wait_for_what_was_lost(
+async def test_flush_cluster_does_not_wait_for_what_was_lost(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     monkeypatch.setattr("realtime.hub.cluster.SUBSCRIBE_TIMEOUT", 0.2)
     bus.copies = lambda channel, message: int(not message["number"])  # beats alone arrive
     async with asyncio.timeout(DEADLINE):
-        await three[0].cluster.settled_everywhere()
+        await three[0].cluster.flush_cluster()
     assert any(record.msg == "%s %s" and record.args[0] == "layer-slow" for record in records)
 
 
@@ -217,13 +220,38 @@ async def test_call_to_a_room_that_nobody_is_in_returns_at_once(three: Three) ->
     assert (answers, answers.missing) == ({}, [])
 
 
-async def test_who_asks_no_more_is_asked_no_more(three: Three) -> None:
-    await three[1].client("a")
+def count_services(three: Three) -> int:
+    """Return how many services run, of which those that start a hub end soon."""
+    return sum(len(server.hub.services) for server in three)
+
+
+def watch(bus: Bus) -> list[AnyEnvelope]:
+    """Return a list to which all envelopes are added that hubs send from now on."""
+    sent: list[AnyEnvelope] = []
+
+    def note(channel: str, message: dict[str, Any]) -> int:
+        sent.extend(each for each in unpack(open_parcel(message)) if isinstance(each, Envelope))
+        return 1
+
+    bus.copies = note
+    return sent
+
+
+async def test_who_asks_no_more_is_asked_no_more(three: Three, bus: Bus) -> None:
+    there = await three[1].client("a")
+    tasks = count_services(three)
+    sent = watch(bus)
     asking = asyncio.create_task(three[0].call(("a",), timeout=60))
-    await until(lambda: three[1].cluster._dialogue._answering)
+    await there.receive(DEADLINE)
+
+    def ended() -> bool:
+        finals = [each.server for each in sent if isinstance(each, Answer) and each.final]
+        return three[1].hub.server_id in finals
+
+    assert not ended()
     asking.cancel()
-    await until(lambda: not three[1].cluster._dialogue._answering)
-    assert not three[0].cluster._dialogue._questions._open
+    await until(ended)
+    await until(lambda: count_services(three) <= tasks)
 
 
 async def last_answers(
@@ -249,7 +277,7 @@ async def test_a_question_and_its_cancelling_in_one_message(
 ) -> None:
     clients = [await server.client("a") for server in three]
     ids = [str(number) for number in range(questions)]
-    tasks = [len(server.hub.services) for server in three]
+    tasks = count_services(three)
     call = Call("/", ("a",), (), '2["question"]', (), 60)
     answers = await last_answers(
         three,
@@ -264,11 +292,7 @@ async def test_a_question_and_its_cancelling_in_one_message(
         finals = [answer.server for answer in each if answer.final]
         assert len(finals) == 3
         assert set(finals) == servers
-    await until(
-        lambda: all(
-            len(server.hub.services) <= before for server, before in zip(three, tasks, strict=True)
-        )
-    )
+    await until(lambda: count_services(three) <= tasks)
     for client in clients:
         assert all(event == "question" for event, *_ in await pending(client))
 
@@ -279,13 +303,15 @@ async def pending(client: Client) -> list[Any]:
 
 async def test_only_who_asks_may_cancel(three: Three, bus: Bus) -> None:
     there = await three[1].client("a")
+    sent = watch(bus)
     asking = asyncio.create_task(three[0].call(("a",), timeout=60))
     await there.receive(DEADLINE)
-    open_ids = list(three[0].cluster._dialogue._questions._open)
+    open_ids = {each.id for each in sent if isinstance(each, Ask)}
+    assert open_ids
     stranger = bus.connect()
     bodies = [encode(Cancel(id)) for id in open_ids]
     await stranger.group_send(HUBS, pack("-other", HUBS, 1, 1, bodies))
-    await three[0].cluster.settled_everywhere()
+    await three[0].cluster.flush_cluster()
     assert not asking.done()
     await there.disconnect()
     async with asyncio.timeout(DEADLINE):
@@ -298,9 +324,9 @@ async def test_an_answer_that_cannot_be_sent(
     async def answer(question: Any, tell: Any) -> Any:
         return 2**80
 
-    monkeypatch.setattr(three[1].cluster._actions, "answer", answer)
+    monkeypatch.setattr(three[1].cluster._receiver._actions, "answer", answer)
     async with asyncio.timeout(DEADLINE):
-        assert await three[0].cluster.ask(three[1].hub.server_id, Settle(), 60) is None
+        assert await three[0].cluster.ask(three[1].hub.server_id, Flush(), 60) is None
     assert "layer-error" in [record.args[0] for record in records]
 
 
@@ -329,13 +355,13 @@ async def test_a_hub_that_stops_in_a_call(three: Three) -> None:
 
 async def test_one_client_of_any_server(three: Three) -> None:
     client = await three[1].client()
-    assert await three[0].hub.send_to_client(client.sid, None, "said", ("hi", b"\x00"))
+    assert await send_to_client(three[0].hub, client.sid, None, "said", ("hi", b"\x00"))
     assert await said(client) == ("hi", b"\x00")
-    assert not await three[0].hub.send_to_client(client.sid, "/users", "said", ())
+    assert not await send_to_client(three[0].hub, client.sid, "/users", "said", ())
     await client.disconnect()
     await until(lambda: client.sid not in three[1].hub.registry.sockets)
-    assert not await three[0].hub.send_to_client(client.sid, None, "said", ())
-    assert not await three[0].hub.send_to_client("nobodyAAAAAAAAAAAAAAAAAAAA", None, "said", ())
+    assert not await send_to_client(three[0].hub, client.sid, None, "said", ())
+    assert not await send_to_client(three[0].hub, "nobodyAAAAAAAAAAAAAAAAAAAA", None, "said", ())
 
 
 async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
@@ -355,7 +381,7 @@ async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
     three[0].emit(("new",), "right after the join")
     assert await said(client) == "right after the join"
     client.answer("question", 1, 2)
-    answers = await hub.call(remote, Message("/", "question", ()), DEADLINE)
+    answers = await call(hub, remote, Message("/", "question", ()), DEADLINE)
     assert answers == {client.sid: (1, 2)}
     assert neighbour.pending() == 0
     hub.emit_to_client(remote._replace(namespace="/users"), Message("/users", "said", ("no",)))
@@ -363,7 +389,7 @@ async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
     hub.command(remote, "close", ())
     await client.closed()
     assert client.pending() == 1, "the question"
-    answers = await hub.call(remote, Message("/", "question", ()), DEADLINE)
+    answers = await call(hub, remote, Message("/", "question", ()), DEADLINE)
     assert (answers, answers.missing) == ({}, [client.sid])
 
 
@@ -413,7 +439,7 @@ async def test_a_hub_alone(start: Start) -> None:
     alone.emit(("a",), "hi")
     assert await said(client) == "hi"
     assert await alone.call(("a",), timeout=60) == {client.sid: 1}
-    await alone.cluster.settled_everywhere()
+    await alone.cluster.flush_cluster()
 
 
 # What this version does not understand
@@ -474,7 +500,7 @@ async def test_a_forged_number_silences_nobody(three: Three, bus: Bus, number: i
     await stranger.group_send(HUBS, pack(server, HUBS, 0, 0, [encode(forged)]))
     for text in range(20):
         three[0].emit(("a",), text)
-        await three[0].cluster.settled_everywhere()
+        await three[0].cluster.flush_cluster()
     assert [await said(far) for _ in range(20)] == list(range(20))
     assert [await said(near) for _ in range(21)] == ["before", *range(20)]
     assert three[1].cluster.lost <= MAX_LOST
@@ -491,7 +517,7 @@ async def test_a_forged_goodbye(three: Three, bus: Bus) -> None:
     three[0].emit(("a",), "still here")
     assert await said(client) == "still here"
     await until(lambda: server in three[0].cluster.peers)
-    assert await three[0].hub.send_to_client(client.sid, None, "said", ("again",))
+    assert await send_to_client(three[0].hub, client.sid, None, "said", ("again",))
     assert await said(client) == "again"
 
 
@@ -516,4 +542,4 @@ async def test_names_that_nobody_has(three: Three, bus: Bus, records: list[Any],
     for server, lane in ((name, "a"), ("server", name)):
         await stranger.group_send(HUBS, pack(server, lane, 1, 1, []))
     await until(lambda: len([r for r in records if r.args[0] == "layer-ignored"]) >= 6)
-    assert name not in three[0].cluster._incoming._known.lanes
+    assert name not in three[0].cluster._receiver._incoming._known.lanes

@@ -11,7 +11,7 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from realtime.hub import Hub
-from realtime.hub.alone import Alone
+from realtime.hub.alone import LocalCluster
 from realtime.hub.cluster import Cluster
 from realtime.hub.layers import close_layer, new_layer
 from tests.unit.probes import DEADLINE
@@ -56,7 +56,7 @@ async def test_a_hub_leaves_the_sites_layer_alone(settings: Any, valkey: Valkey)
 async def test_a_hub_with_a_layer_in_its_place(backend: str) -> None:
     channel_layers.set("default", InMemoryChannelLayer())
     hub = Hub()
-    assert isinstance(hub.cluster, Alone)
+    assert isinstance(hub.cluster, LocalCluster)
     await hub.close()
 
 

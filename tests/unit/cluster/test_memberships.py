@@ -53,9 +53,9 @@ class World:
         """The groups that the layer has us in."""
         return {group for group, channels in self.bus.groups.items() if CHANNEL in channels}
 
-    async def settled(self) -> None:
+    async def flush(self) -> None:
         async with asyncio.timeout(DEADLINE):
-            await self.memberships.settled()
+            await self.memberships.flush()
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ def test_whatever_happens_the_layer_knows_what_is_wanted(steps: list[tuple[str, 
                 if step == "turn":
                     await asyncio.sleep(0)
                 elif step == "settle" and not world.layer.troubled:
-                    await world.settled()
+                    await world.flush()
                     if world.link.up.is_set():
                         assert world.joined == wanted
                 elif step == "forget":
@@ -110,7 +110,7 @@ def test_whatever_happens_the_layer_knows_what_is_wanted(steps: list[tuple[str, 
                     getattr(world.layer, step)()
             world.layer.resume()
             await until(lambda: world.link.up.is_set() and world.joined == wanted)
-            await world.settled()
+            await world.flush()
             assert world.joined == wanted
 
     with pytest.MonkeyPatch.context() as patch:
@@ -120,18 +120,18 @@ def test_whatever_happens_the_layer_knows_what_is_wanted(steps: list[tuple[str, 
         asyncio.run(run())
 
 
-async def test_settled_waits_for_what_was_asked_for_before(world: World) -> None:
-    await world.settled()
+async def test_flush_waits_for_what_was_asked_for_before(world: World) -> None:
+    await world.flush()
     world.memberships.add("a")
     assert world.joined == set()
-    await world.settled()
+    await world.flush()
     assert world.joined == {"a"}
     world.layer.hang("group_add")
     world.memberships.add("b")
-    waiting = asyncio.create_task(world.settled())
+    waiting = asyncio.create_task(world.flush())
     await until(lambda: world.layer.calls["group_add"] == 2)
     world.memberships.add("c")
-    later = asyncio.create_task(world.settled())
+    later = asyncio.create_task(world.flush())
     world.layer.hang("group_add", name="c")
     await waiting
     assert world.joined == {"a", "b"}
@@ -147,7 +147,7 @@ async def test_a_slow_layer_delays_for_a_while_only(
     monkeypatch.setattr("realtime.hub.memberships.SUBSCRIBE_TIMEOUT", 0.05)
     world.layer.hang("group_add")
     world.memberships.add("a")
-    await world.settled()
+    await world.flush()
     assert world.joined == set()
     assert [(record.args[0], record.realtime) for record in records] == [
         ("layer-slow", {"waiting": 1})
@@ -157,7 +157,7 @@ async def test_a_slow_layer_delays_for_a_while_only(
 async def test_what_is_wanted_and_unwanted_at_once_costs_nothing(world: World) -> None:
     world.memberships.add("a")
     world.memberships.discard("a")
-    await world.settled()
+    await world.flush()
     assert world.joined == set()
     assert not world.layer.calls
 
@@ -177,14 +177,14 @@ async def test_a_group_that_is_refused(
     world.memberships.add("good")
     await until(lambda: "layer-refused" in [record.args[0] for record in records])
     await until(lambda: "good" in world.joined)
-    await world.settled()
+    await world.flush()
     assert "layer-slow" not in [record.args[0] for record in records]
 
 
 async def test_restoring_tells_of_all_groups_the_hubs_own_last(world: World) -> None:
     for group in (HUBS, *"abcdef"):
         world.memberships.add(group)
-    await world.settled()
+    await world.flush()
     world.bus.forget()
     await world.memberships.restore(anew=False)
     assert world.joined == {HUBS, *"abcdef"}
@@ -197,7 +197,7 @@ async def test_restoring_tells_of_all_groups_the_hubs_own_last(world: World) -> 
 
 async def test_restoring_fails_as_the_layer_does(world: World) -> None:
     world.memberships.add("a")
-    await world.settled()
+    await world.flush()
     world.layer.fail(ConnectionError("down"))
     with pytest.raises(ConnectionError):
         await world.memberships.restore(anew=True)
@@ -206,15 +206,15 @@ async def test_restoring_fails_as_the_layer_does(world: World) -> None:
 async def test_old_memberships_are_renewed(world: World) -> None:
     world.layer.group_expiry = 0.2
     world.memberships.add("any")  # so that the loop looks at the new age
-    await world.settled()
+    await world.flush()
     world.memberships.discard("any")
     world.memberships.add("a")
-    await world.settled()
+    await world.flush()
     for _ in range(3):
         world.bus.forget()
         await until(lambda: world.joined == {"a"})
     world.memberships.discard("a")
-    await world.settled()
+    await world.flush()
     told = world.layer.calls["group_add"]
     await asyncio.sleep(0.2)  # this is what is tested: nothing comes
     assert world.layer.calls["group_add"] == told
@@ -224,7 +224,7 @@ async def test_old_memberships_are_renewed(world: World) -> None:
 async def test_a_group_that_is_left_while_it_is_renewed(world: World, again: bool) -> None:
     world.layer.group_expiry = 0.1
     world.memberships.add("a")
-    await world.settled()
+    await world.flush()
     world.layer.hang("group_add", name="a")
     told = world.layer.calls["group_add"]
     await until(lambda: world.layer.calls["group_add"] > told)
@@ -235,7 +235,7 @@ async def test_a_group_that_is_left_while_it_is_renewed(world: World, again: boo
     await asyncio.sleep(0.02)  # whoever else would speak to the layer has done so
     assert not world.layer.calls["group_discard"]
     world.layer.resume()
-    await world.settled()
+    await world.flush()
     assert world.joined == set()
     told = world.layer.calls["group_add"]
     await asyncio.sleep(0.2)  # this is what is tested: nothing comes
@@ -246,20 +246,20 @@ async def test_renewing_delays_nobody(world: World) -> None:
     world.layer.group_expiry = 0.1
     for number in range(100):
         world.memberships.add(str(number))
-    await world.settled()
+    await world.flush()
     world.layer.hang("group_add")
     told = world.layer.calls["group_add"]
     await until(lambda: world.layer.calls["group_add"] > told)  # one is on its way
     world.memberships.add("new")
     world.layer.resume()
-    await world.settled()
+    await world.flush()
     assert "new" in world.joined
     assert world.layer.calls["group_add"] <= told + 4
 
 
 async def test_restoring_does_not_wait_for_a_call_that_hangs(world: World) -> None:
     world.memberships.add("a")
-    await world.settled()
+    await world.flush()
     world.layer.swallow("group_discard")
     world.memberships.discard("a")
     await until(lambda: world.layer.calls["group_discard"])
@@ -268,13 +268,13 @@ async def test_restoring_does_not_wait_for_a_call_that_hangs(world: World) -> No
     world.layer.resume()
     async with asyncio.timeout(DEADLINE):
         await world.link.up.wait()
-    await world.settled()
+    await world.flush()
     assert world.joined == {"a"}
 
 
 async def test_leaving_all(world: World) -> None:
     for group in "abcdefghij":
         world.memberships.add(group)
-    await world.settled()
+    await world.flush()
     await world.memberships.leave_all()
     assert world.joined == set()

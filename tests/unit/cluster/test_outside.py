@@ -16,7 +16,7 @@ from realtime.exceptions import LayerUnavailable, NotRunning, WouldDeadlock
 from realtime.hub import process
 from realtime.hub.background import Background
 from realtime.hub.envelopes import Command, Emit, group_name, open_parcel, server_group, unpack
-from realtime.hub.outside import Outside
+from realtime.hub.outside import RemoteGateway
 from realtime.hub.targets import Target
 from realtime.messages import Message
 from tests.unit.probes import DEADLINE
@@ -50,13 +50,13 @@ def layer() -> Layer:
 
 
 @pytest.fixture
-def outside(layer: Layer) -> Iterator[Outside]:
-    outside = Outside(lambda: layer)
+def outside(layer: Layer) -> Iterator[RemoteGateway]:
+    outside = RemoteGateway(lambda: layer)
     yield outside
     outside.close()
 
 
-def emit(outside: Outside, text: str, *rooms: str) -> None:
+def emit(outside: RemoteGateway, text: str, *rooms: str) -> None:
     outside.emit(Target("/", rooms), Message("/", "said", (text,)))
 
 
@@ -65,7 +65,7 @@ def said(*texts: str) -> list[Emit]:
     return [Emit("/", ("a",), (), False, f'42["said","{text}"]', ()) for text in texts]
 
 
-def test_what_is_sent(outside: Outside, layer: Layer) -> None:
+def test_what_is_sent(outside: RemoteGateway, layer: Layer) -> None:
     emit(outside, "hi", "a")
     outside.command(Target("/", ("a",)), "join", ("b",))
     emit(outside, "to those who are about to join", "b")
@@ -83,7 +83,7 @@ def test_what_is_sent(outside: Outside, layer: Layer) -> None:
     }
 
 
-def test_what_threads_send_meanwhile_is_gathered(outside: Outside, layer: Layer) -> None:
+def test_what_threads_send_meanwhile_is_gathered(outside: RemoteGateway, layer: Layer) -> None:
     layer.gate.clear()
     with ThreadPoolExecutor(30) as threads:
         sending = [threads.submit(emit, outside, str(number), "a") for number in range(30)]
@@ -99,7 +99,7 @@ def test_what_threads_send_meanwhile_is_gathered(outside: Outside, layer: Layer)
     assert sorted(texts, key=str) == sorted(said(*map(str, range(30))), key=str)
 
 
-def test_each_thread_keeps_its_order(outside: Outside, layer: Layer) -> None:
+def test_each_thread_keeps_its_order(outside: RemoteGateway, layer: Layer) -> None:
     def work(name: int) -> None:
         for number in range(50):
             emit(outside, f"{name} {number}", "a")
@@ -113,7 +113,7 @@ def test_each_thread_keeps_its_order(outside: Outside, layer: Layer) -> None:
 
 
 def test_large_messages_are_not_gathered(
-    outside: Outside, layer: Layer, monkeypatch: pytest.MonkeyPatch
+    outside: RemoteGateway, layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.hub.outside.MESSAGE_BYTES", 10)
     layer.gate.clear()
@@ -126,7 +126,7 @@ def test_large_messages_are_not_gathered(
     assert len(layer.sent) == 10
 
 
-def test_what_is_sent_to_one_client(outside: Outside, layer: Layer) -> None:
+def test_what_is_sent_to_one_client(outside: RemoteGateway, layer: Layer) -> None:
     sid = "anyoneAAAAAAAAAAAAAAAAAAAA"
     for namespace in ("", "/users"):
         remote = Target(namespace, (sid,), client=True)
@@ -154,7 +154,7 @@ def test_what_is_sent_to_one_client(outside: Outside, layer: Layer) -> None:
     ids=["down", "full", "slow"],
 )
 def test_what_the_layer_does_not_take(
-    outside: Outside, layer: Layer, error: Exception, text: str
+    outside: RemoteGateway, layer: Layer, error: Exception, text: str
 ) -> None:
     layer.error = error
     with pytest.raises(LayerUnavailable, match=text) as raised:
@@ -169,7 +169,7 @@ def test_what_the_layer_does_not_take(
 
 
 def test_a_layer_that_hangs(
-    outside: Outside, layer: Layer, monkeypatch: pytest.MonkeyPatch
+    outside: RemoteGateway, layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.hub.outside.PUBLISH_TIMEOUT", 0.05)
     layer.gate.clear()
@@ -185,7 +185,7 @@ def test_a_layer_that_hangs(
 # The thread
 
 
-def test_after_the_end(outside: Outside) -> None:
+def test_after_the_end(outside: RemoteGateway) -> None:
     outside.close()
     with pytest.raises(NotRunning, match="about to end"):
         emit(outside, "hi", "a")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from realtime.exceptions import ServerGone
-from realtime.hub.envelopes import Answer, Ask, Cancel, Settle
-from realtime.hub.questions import OpenQuestions, Questions
+from realtime.hub.envelopes import Answer, Ask, Cancel, Flush
+from realtime.hub.questions import PendingQuestions, Questions
 from tests.unit.probes import DEADLINE
 
 from .conftest import until
@@ -28,13 +28,13 @@ class World:
 
     async def ask_all(self, *servers: str) -> None:
         """Ask these servers, and keep what they answer."""
-        async for answer in self.questions.ask_all(Settle(), servers):
+        async for answer in self.questions.ask_all(Flush(), servers):
             self.answers.append((answer.server, answer.content))
 
     def answer(self, server: str, content: Any = None, *servers: str, final: bool = True) -> None:
         """Let a server answer the question that was asked last."""
         [*_, ask] = [envelope for _, envelope in self.sent if isinstance(envelope, Ask)]
-        self.questions.take(Answer(ask.id, server, final, content, servers))
+        self.questions.add(Answer(ask.id, server, final, content, servers))
 
     async def finished(self, asking: asyncio.Task[Any]) -> Any:
         async with asyncio.timeout(DEADLINE):
@@ -90,7 +90,7 @@ async def test_who_asks_no_more_says_so(world: World) -> None:
 
 
 async def test_one_server(world: World) -> None:
-    asking = asyncio.create_task(world.questions.ask("one", Settle()))
+    asking = asyncio.create_task(world.questions.ask("one", Flush()))
     await until(lambda: world.sent)
     assert world.sent[0][0] == "one"
     world.answer("one", "not yet", final=False)
@@ -101,14 +101,14 @@ async def test_one_server(world: World) -> None:
 async def test_one_server_that_leaves_or_is_silent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking = asyncio.create_task(world.questions.ask("one", Settle()))
+    asking = asyncio.create_task(world.questions.ask("one", Flush()))
     await until(lambda: world.sent)
     world.questions.gone("one")
     with pytest.raises(ServerGone, match="server one is gone"):
         await world.finished(asking)
     monkeypatch.setattr("realtime.hub.questions.ANSWER_TIMEOUT", 0.02)
     with pytest.raises(ServerGone, match="server two does not answer"):
-        await world.finished(asyncio.create_task(world.questions.ask("two", Settle())))
+        await world.finished(asyncio.create_task(world.questions.ask("two", Flush())))
     assert isinstance(world.sent[-1][1], Cancel)
 
 
@@ -116,13 +116,13 @@ async def test_one_server_that_says_it_is_at_work_has_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.hub.questions.ANSWER_TIMEOUT", 0.1)
-    asking = asyncio.create_task(world.questions.ask("one", Settle(), None))
+    asking = asyncio.create_task(world.questions.ask("one", Flush(), None))
     await until(lambda: world.sent)
     world.answer("one", final=False)
     await asyncio.sleep(0.2)  # this is what is tested: time passes
     world.answer("one", "at last")
     assert await world.finished(asking) == "at last"
-    asking = asyncio.create_task(world.questions.ask("one", Settle(), 0.05))
+    asking = asyncio.create_task(world.questions.ask("one", Flush(), 0.05))
     await until(lambda: isinstance(world.sent[-1][1], Ask) and len(world.questions) == 1)
     world.answer("one", final=False)
     with pytest.raises(ServerGone):
@@ -130,11 +130,11 @@ async def test_one_server_that_says_it_is_at_work_has_its_time(
 
 
 async def test_who_knows_nobody_learns_from_the_answers_whom_to_expect() -> None:
-    questions = OpenQuestions()
+    questions = PendingQuestions()
     with questions.open(None) as (ask_id, opened):
 
         def answer(server: str, content: Any, *servers: str) -> None:
-            questions.take(Answer(ask_id, server, True, content, servers))
+            questions.add(Answer(ask_id, server, True, content, servers))
 
         answers = opened.answers()
         answer("one", 1, "one", "two")
@@ -150,7 +150,7 @@ async def test_who_knows_nobody_learns_from_the_answers_whom_to_expect() -> None
 
 async def test_as_many_as_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.hub.questions.MAX_OPEN", 1)
-    questions = OpenQuestions()
+    questions = PendingQuestions()
     with (
         questions.open(None),
         pytest.raises(ServerGone, match="more than 1 questions"),

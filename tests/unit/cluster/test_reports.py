@@ -84,7 +84,7 @@ async def test_what_a_hub_tells_is_believed(start: Start) -> None:
 def beat(server: Server, name: str, report: dict[str, Any]) -> None:
     """Let a hub get a beat."""
     message = pack(name, HUBS, 0, 0, [encode(Beat(name, "channel", report=report))])
-    server.cluster._handle(message)
+    server.cluster._receiver.handle(message)
 
 
 @pytest.mark.parametrize("report", BAD.values(), ids=BAD)

@@ -149,9 +149,9 @@ def breaks(two: Two) -> dict[str, tuple[str, Any, str]]:
         "sending": ("publisher", cluster.publisher, "_transmit"),
         "membership": ("memberships", cluster._memberships, "_apply"),
         "beat": ("beats", cluster.peers, "expire"),
-        "clocks": ("beats", cluster.beats.clocks, "look"),
-        "arrival": ("listener", cluster, "_hear_own"),
-        "files": ("files", two[0].hub.files, "look"),
+        "clocks": ("beats", cluster.beats.clocks, "compare"),
+        "arrival": ("listener", cluster._receiver, "_hear_own"),
+        "files": ("files", two[0].hub.files, "check"),
     }
 
 
@@ -167,7 +167,7 @@ async def test_every_loop_of_a_hub_goes_on(
     what: str,
     error: BaseException,
 ) -> None:
-    monkeypatch.setattr("realtime.hub.files.LOOK", 0.02)
+    monkeypatch.setattr("realtime.hub.files.INTERVAL", 0.02)
     near, far = await two[0].client("a"), await two[1].client("a")
     service, where, name = breaks(two)[what]
     raising_once(monkeypatch, where, name, error)

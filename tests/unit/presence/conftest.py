@@ -19,7 +19,7 @@ from realtime.models import Membership, Server, Socket
 from realtime.presence import writer as writer_module
 from realtime.presence.changes import Changes
 from realtime.presence.store import Beat, Store
-from realtime.presence.writer import Writer
+from realtime.presence.writer import PresenceWriter
 
 Rows = dict[str, tuple[str, frozenset[str]]]
 
@@ -66,9 +66,9 @@ async def rows() -> Rows:
     return dict(await ask(read_rows))
 
 
-def writer_of(hub: Hub) -> Writer:
+def writer_of(hub: Hub) -> PresenceWriter:
     """Return a hub's writer."""
-    (writer,) = (observer for observer in hub.observers.all if isinstance(observer, Writer))
+    (writer,) = (observer for observer in hub.observers.all if isinstance(observer, PresenceWriter))
     return writer
 
 

@@ -56,7 +56,7 @@ async def test_what_came_and_went_between_two_writes_is_never_written(
     await until(lambda: len(read_registry(hub)) == 2)
     interference.gate.set()
     await first.next()
-    await hub.observers.settled()
+    await hub.observers.wait_written()
     assert interference.batches in ([1], [1, 0])
     assert await rows() == read_registry(hub)
 
@@ -72,9 +72,9 @@ async def test_what_is_written_while_it_goes_is_removed(
     await until(interference.entered.is_set)
     wire.close()
     interference.gate.set()
-    await hub.observers.settled()
+    await hub.observers.wait_written()
     await until(lambda: len(read_registry(hub)) == 1)
-    await hub.observers.settled()
+    await hub.observers.wait_written()
     assert await rows() == read_registry(hub)
 
 

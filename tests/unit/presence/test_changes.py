@@ -121,12 +121,12 @@ def test_the_database_follows(steps: list[Any]) -> None:
     sockets = Sockets(changes)
     for step in steps:
         if isinstance(step, int):
-            database.write(changes.take(step))
+            database.write(changes.pop(step))
         else:
             event, number, room = step
             event(sockets, number, room)
     while changes:
-        database.write(changes.take(3))
+        database.write(changes.pop(3))
     assert database.rooms == sockets.rooms
     assert database.transports == {sid: s.transport for sid, s in sockets.sockets.items()}
     assert database.shared == {sid: s.shared for sid, s in sockets.sockets.items()}
@@ -153,10 +153,10 @@ async def test_who_waits_is_told_with_the_last_part() -> None:
         changes.open(socket(str(number)))
     waiter = asyncio.get_running_loop().create_future()
     changes.waiters.append(waiter)
-    first = changes.take(3)
+    first = changes.pop(3)
     first.release()
     assert (len(first.opened), len(changes.opened), waiter.done()) == (3, 2, False)
-    second = changes.take(3)
+    second = changes.pop(3)
     assert not changes
     second.release()
     second.release()

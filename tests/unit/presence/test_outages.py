@@ -124,7 +124,9 @@ async def test_what_other_servers_rows_tell(
         other.complete = others.get("complete", True)
         if "restored" in others:
             other.restored_at = DatabaseNow() - timedelta(seconds=others["restored"])
-        other.save(update_fields=["complete", "restored_at"])
+        # In one statement, which has one time for both.
+        other.seen_at = DatabaseNow() - timedelta(seconds=others["seen"])
+        other.save(update_fields=["complete", "restored_at", "seen_at"])
 
     await ask(add)
     if is_right:

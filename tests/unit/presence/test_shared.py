@@ -113,6 +113,7 @@ async def test_changes_in_one_batch(connect: Connect, hub: Hub, interference: In
     await until(lambda: len(client.shared) == 51)
     interference.gate.set()
     await new
+    await hub.observers.wait_written()
     assert (await Socket.objects.aget(pk=client.sid)).data == client.shared
 
 

@@ -168,8 +168,8 @@ async def test_a_transport_that_changes(new_wire: Any, hub: Hub) -> None:
         transport = "polling"
 
     wire.session.__class__ = Polling
-    hub.observers.moved(socket)
-    await hub.observers.settled()
+    hub.observers.transport_changed(socket)
+    await hub.observers.wait_written()
     assert (await ask(Socket.objects.get)).transport == "polling"
 
 
@@ -197,7 +197,8 @@ async def test_presence_that_is_off_writes_nothing(settings: Settings, connect: 
     settings.REALTIME = {**settings.REALTIME, "PRESENCE": False}
     client = await connect(auth={"rooms": ["a"]})
     assert ensure_hub().observers.all == [] or not any(
-        isinstance(observer, writer_module.Writer) for observer in ensure_hub().observers.all
+        isinstance(observer, writer_module.PresenceWriter)
+        for observer in ensure_hub().observers.all
     )
     assert await client.call("join", "b") == ["a", "b"]
     assert await rows() == {}

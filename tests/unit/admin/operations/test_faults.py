@@ -40,7 +40,7 @@ async def test_servers_that_do_not_confirm(
         await hub.loop.create_future()
 
     monkeypatch.setattr(running, "CONFIRM_TIME", 0.01)
-    monkeypatch.setattr(hub, "settled_everywhere", never)
+    monkeypatch.setattr(hub, "flush_cluster", never)
     response = await do(browser, "leave_room", crowd["ann"].sid, **{"do-room": "a"})
     ((level, text),) = said(response)
     assert level == "warning"

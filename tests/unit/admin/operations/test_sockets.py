@@ -104,11 +104,11 @@ async def test_disconnect(browser: AsyncClient, crowd: Crowd) -> None:
 async def test_what_is_gone_meanwhile(browser: AsyncClient, crowd: Crowd, hub: Hub) -> None:
     sids = [crowd["ann"].sid, crowd["bob"].sid]
     await crowd["ann"].disconnect()
-    await hub.settled()
+    await hub.flush_local()
     response = await do(browser, "send_event", *sids, **NEWS)
     assert said(response) == [("success", "The event “news” was sent to 1 socket.")]
     await crowd["bob"].disconnect()
-    await hub.settled()
+    await hub.flush_local()
     response = await do(browser, "send_event", *sids, **NEWS)
     assert said(response) == [("warning", "What was selected is gone.")]
 

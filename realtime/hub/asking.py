@@ -1,0 +1,78 @@
+"""What a hub asks clients, here and in the whole cluster, for who waits for their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ServerGone
+from ..messages import Message, encode_args
+from .addressing import as_question
+from .calls import Answers, call_sockets, collect
+from .envelopes import Deliver
+from .questions import ANSWER_TIMEOUT
+from .sids import server_of
+from .targets import Target
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+async def call(hub: Hub, target: Target, message: Message, timeout: float | None) -> Answers:
+    """
+    Send an event to a target and return the acknowledgements of the whole cluster.
+
+    After `timeout` seconds the answers name who is missing. One client that is gone is missing
+    at once.
+    """
+    hub.require_own_thread("asking.call")
+    answers = Answers()
+    sockets = hub.select(target)
+    if target.client and sockets:
+        message = message.within(sockets[0].namespace)
+    answers.asked(socket.sid for socket in sockets)
+    local = call_sockets(sockets, message, timeout, answers.answered)
+    try:
+        async with asyncio.timeout(timeout):
+            if hub.is_here(target):
+                await local
+            else:
+                question = as_question(target, message, timeout)
+                await asyncio.gather(local, collect(answers, hub.cluster.ask_all(question)))
+    except TimeoutError:
+        pass
+    answers.note_absent(target)
+    return answers
+
+
+async def send_to_client(
+    hub: Hub, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
+) -> bool:
+    """
+    Send an event to one client, in its sid's namespace or another; tell if it is there.
+
+    Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
+    """
+    server = server_of(sid)
+    if server is None or not await hub.cluster.find(server):
+        return deliver_to_client(hub, sid, namespace, event, args)
+    question = Deliver(sid, namespace, *encode_args([event, *args]))
+    try:
+        return bool(await hub.cluster.ask(server, question, ANSWER_TIMEOUT))
+    except ServerGone:
+        hub.cluster.require_layer()
+        return False
+
+
+def deliver_to_client(
+    hub: Hub, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
+) -> bool:
+    """Send an event to a client of this hub, as `send_to_client` does; tell if it is there."""
+    socket = hub.registry.sockets.get(sid)
+    if socket is not None and namespace is not None:
+        socket = socket.connection.sockets.get(namespace)
+    if socket is None or not socket.connected:
+        return False
+    message = Message(socket.namespace, event, args)
+    socket.emit(message.frames(socket.connection.format))
+    return True

@@ -1,0 +1,57 @@
+"""The end of a hub, step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from ..exceptions import ServerGone
+from ..logs import log, tell_skipped
+from .envelopes import Wake
+from .questions import ANSWER_TIMEOUT
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+# How long the server's own transports get to send what was written to them last.
+FLUSH_TIME = 0.05
+
+# How often polls are woken while a hub is closed: one may not have reached its session yet.
+WAKE_INTERVAL = 0.2
+
+
+async def shut_down(hub: Hub, grace: float) -> None:
+    """
+    Tell receivers and clients that the server stops, wait for last hooks, and end all services.
+
+    What clients' hooks have not done after `grace` seconds is cancelled.
+    """
+    await hub.serving.stop()
+    log(logging.INFO, "shutdown", connections=len(hub.connections))
+    for connection in list(hub.connections.values()):
+        connection.close("server shutting down")
+    hub.spawn(_release_foreign_polls(hub))
+    await hub.tasks.finish(grace)
+    hub.timers.close()
+    await hub.lookups.close()
+    await hub.observers.close()
+    await hub.cluster.close()
+    hub.services.cancel()
+    hub.runner.close()
+    await asyncio.sleep(FLUSH_TIME)
+    hub.signals.remove()
+    tell_skipped()
+
+
+async def _release_foreign_polls(hub: Hub) -> None:
+    """Have other servers' sessions answer the polls that wait here; they go on elsewhere."""
+    while hub.foreign_polls:
+        await asyncio.gather(*(_wake(hub, *poll) for poll in hub.foreign_polls.values()))
+        await asyncio.sleep(WAKE_INTERVAL)
+
+
+async def _wake(hub: Hub, server: str, sid: str) -> None:
+    with contextlib.suppress(ServerGone):
+        await hub.cluster.ask(server, Wake(sid), ANSWER_TIMEOUT)
