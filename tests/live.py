@@ -138,7 +138,7 @@ class LiveServer(LiveProcess):
         options: Sequence[str] = (),
     ) -> None:
         port = port or free_port()
-        self._knows_codes = kind not in PLAIN_ASGI_KINDS and not kind.endswith(INDIRECT)
+        self.known = kind not in PLAIN_ASGI_KINDS and not kind.endswith(INDIRECT)
         if kind.endswith(INDIRECT):
             kind, realtime = kind.removesuffix(INDIRECT), {"DIRECT_IO": False, **(realtime or {})}
         self.database = database or new_database(settings)
@@ -151,4 +151,4 @@ class LiveServer(LiveProcess):
 
     def close_code(self, code: int) -> int:
         """Return what clients see where Realtime closes a WebSocket with a code below 3000."""
-        return code if self._knows_codes else 1000
+        return code if self.known else 1000

@@ -152,7 +152,8 @@ async def test_refused_with_the_reason(server: LiveServer) -> None:
     async with websocket(server, "/ws/refused/") as connection:
         code, reason = await Plain(connection).closed()
     assert code == 4403
-    assert "log in first" in reason
+    if server.known or server.kind != "daphne":  # whose own close frames give no reason
+        assert "log in first" in reason
 
 
 async def test_unknown_route(server: LiveServer) -> None:

@@ -26,9 +26,12 @@ async def test_nothing_is_kept_before_the_first_namespace(
         with suppress(ConnectionClosed):
             await wire.send(fill(head + '["a",', "[],", "0]", size), bytes(size))
         code, _ = await wire.closed()
-        # A server that resets the connection can lose its own close frame.
-        expected = server.close_code(1002 if size <= MAX_FIRST else 1009)
-        assert code in ((expected,) if size <= MAX_FIRST else (expected, 1006))
+        if size > MAX_FIRST:  # a server that resets the connection can lose its own close frame
+            assert code in (server.close_code(1009), 1006)
+        elif server.kind == "uvicorn-wsproto":  # where both frames may come before one is parsed
+            assert code in (1002, 1009)
+        else:
+            assert code == server.close_code(1002)
 
 
 HALF = '"good morning \\ud83d"'

@@ -151,6 +151,8 @@ async def test_many_who_send_most_of_a_large_frame_and_no_more(
     server: LiveServer, opcode: int
 ) -> None:
     """Nobody knows them yet: they cost little, however long they wait."""
+    if not server.known:
+        pytest.skip("what waits for the rest of a frame waits in the server")
     clients: list[DeafClient] = []
 
     async def attack() -> None:

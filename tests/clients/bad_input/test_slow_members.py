@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
 from tests.clients.bad_input.conftest import MEBIBYTE, grows_little
 from tests.clients.wire import DeafClient, Wire, engine_path, eventually, open_socket
 from tests.live import LiveServer
@@ -69,6 +71,8 @@ async def enter_deaf(server: LiveServer) -> tuple[list[DeafClient], list[str]]:
 
 async def test_the_others_lose_nothing(server: LiveServer) -> None:
     """Deaf clients lose volatile messages first, and are cut then, at the cost of their outbox."""
+    if server.kind == "daphne" and not server.known:
+        pytest.skip("daphne's send never waits, and says of nothing that it was not read")
     since = len(server.log)
     async with open_room(server) as room:
         for _ in range(5):  # for what the server makes once
