@@ -14,7 +14,7 @@ from .targets import Target
 
 def reaches_others(layer: Any) -> bool:
     """Tell whether a channel layer leads out of this process."""
-    return layer is not None and type(layer) is not InMemoryChannelLayer
+    return layer is not None and not isinstance(layer, InMemoryChannelLayer)
 
 
 class LocalCluster:

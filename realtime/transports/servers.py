@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from channels.sessions import InstanceSessionWrapper
+from channels import sessions
 
 from ..logs import describe
 from .adapters import Adapter
@@ -58,9 +58,13 @@ def find_adapter(kind: type[Adapter], send: Any, spawn: Spawn) -> Adapter | None
     return adapter
 
 
+# What Channels' session middleware puts around `send`; nothing, should it do that otherwise.
+_WRAPPERS: Any = getattr(sessions, "InstanceSessionWrapper", ())
+
+
 def _servers_own(send: Any) -> Any:
     """Return the server's `send`: Channels' wrapper adds cookies to HTTP responses alone."""
-    while isinstance(wrapper := getattr(send, "__self__", None), InstanceSessionWrapper):
+    while isinstance(wrapper := getattr(send, "__self__", None), _WRAPPERS):
         inner = getattr(wrapper, "real_send", None)
         if inner is None:
             break

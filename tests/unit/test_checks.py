@@ -201,6 +201,15 @@ def test_a_layer_that_loses_messages(
     assert all(message.hint for message in messages)
 
 
+def test_a_layer_that_is_made_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its limits are read from is its own, and no reason for the checks to fail."""
+    monkeypatch.delattr("channels_redis.core.RedisChannelLayer.create_pool")
+    settings.CHANNEL_LAYERS = redis(socket_timeout=5)
+    assert found() == []
+
+
 def test_other_layers_have_no_such_limits(settings: Settings) -> None:
     pubsub = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
     settings.CHANNEL_LAYERS = {"default": pubsub}
