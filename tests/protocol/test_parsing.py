@@ -326,3 +326,11 @@ def test_long_texts_that_are_refused(size: int, filling: str) -> None:
     deep = MAX_DEPTH + 1
     with pytest.raises(InvalidJSON, match=f"more than {MAX_DEPTH} deep"):
         loads("[" * deep + f'"{texts}"' + "]" * deep)
+
+
+@pytest.mark.parametrize("size", [10, 300, 5_000, 40_000])
+def test_one_half_of_a_pair_in_a_text(size: int) -> None:
+    text = "x" * size
+    assert loads(f'["{text}\\ud83d","{text}"]') == [f"{text}\ufffd", text]
+    with pytest.raises(InvalidJSON):
+        loads(f'["{text}\\ud83d","{text}"')
