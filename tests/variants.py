@@ -9,16 +9,25 @@ from __future__ import annotations
 
 # Where the tests are, and what is in the name of the variants.
 EXTRA = (
+    ("tests/benchmarks/test_load.py", "daphne"),
+    ("tests/benchmarks/test_load.py", "pubsub"),
     ("tests/clients/", "wsproto"),
     ("tests/clients/", "-indirect"),
     ("tests/clients/", "granian"),
     ("tests/clients/", "hypercorn"),
+    ("tests/clients/bad_input/test_busy_ghosts.py", "uvloop"),
+    ("tests/clients/bad_input/test_costs.py", "uvloop"),
+    ("tests/clients/bad_input/test_floods_past_frames.py", "uvloop"),
     ("tests/clients/bad_input/test_log_floods.py", "uvloop"),
+    ("tests/clients/bad_input/test_origins.py", "uvloop"),
+    ("tests/clients/bad_input/test_payloads.py", "uvloop"),
     ("tests/clients/browser/test_admin_themes.py", "grappelli"),
     ("tests/clients/browser/test_admin_themes.py", "jazzmin"),
+    ("tests/clients/browser/test_admin_themes.py", "unfold"),
     ("tests/clients/browser/test_admin_themes.py", "-dark"),
     ("tests/clients/test_leaks.py", "daphne"),
     ("tests/clients/test_outages.py", "mariadb"),
+    ("tests/clients/test_outages.py", "uvicorn-postgresql frozen"),
     ("tests/cluster/admin/test_live_page.py", "uvicorn"),
     ("tests/cluster/outside/", "pubsub"),
     ("tests/cluster/test_clocks.py", "pubsub"),
@@ -30,11 +39,14 @@ EXTRA = (
     ("tests/packaging/test_deployment.py", "granian"),
     ("tests/packaging/test_deployment.py", "hypercorn"),
     ("tests/packaging/test_deployment.py", "websocket"),
+    ("tests/packaging/test_pages.py", "runserver-page"),
     ("tests/packaging/test_pages.py", "uvicorn"),
     ("tests/presence/test_databases.py", "mariadb"),
     ("tests/presence/test_databases.py", "admin"),
+    ("tests/presence/test_databases.py", "sessions"),
     ("tests/presence/test_replicas.py", "sqlite"),
     ("tests/presence/test_servers.py", "mariadb"),
+    ("tests/presence/test_servers.py", "postgresql-uvicorn"),
 )
 
 
