@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequen
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -18,6 +19,10 @@ from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
 from tests.valkey import Valkey
 from tests.variants import is_extra
+
+# How long something takes is nothing that a test asserts.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 ServerFactory = Callable[..., LiveServer]
 ClusterFactory = Callable[..., LiveCluster]

@@ -61,6 +61,7 @@ async def test_clients_are_anonymous(
     server = serve(new_server, kind, **env)
     for way in ("websocket", "polling"):
         assert await ask_who(server, way) == [False, None, "AnonymousUser"]
+    await server.logged("all-anonymous")
     assert server.log.count("all-anonymous") == 1
     assert reason in server.log
     assert "Traceback" not in server.log

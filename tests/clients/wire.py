@@ -169,7 +169,9 @@ class Wire:
     async def join_namespace(self, namespace: str = "/", auth: Any = None) -> str:
         """CONNECT to a namespace; return the socket's sid."""
         await self.send(connect_packet(namespace, auth))
-        return sid_of(await self.receive())
+        while (frame := await self.receive()) == "2":  # a ping may come before the answer
+            pass
+        return sid_of(frame)
 
     async def call(self, namespace: str, event: str, *args: Any) -> Any:
         """Emit an event and return its acknowledgement; whatever comes before is dropped."""

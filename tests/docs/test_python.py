@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.docs.registry import EXECUTED, name_of
 from tests.docs.shell import commands
 from tests.packaging.guides import run
 from tests.ports import HOST
+from tests.services import missing
 
 # These ask, or serve until they are stopped, or make files: tests of the guides that need them run
 # them.
@@ -85,6 +87,8 @@ def _curls() -> list[Block]:
 
 @pytest.mark.parametrize("block", _curls(), ids=lambda block: block.id)
 def test_curl(site: Site, block: Block) -> None:
+    if shutil.which("curl") is None:
+        missing("curl", "apt-get install curl")
     script = block.code.replace("127.0.0.1:8000", f"{HOST}:{site.port}")
     env = {**site.env, "SESSION": site.session, "no_proxy": "*"}
     done = subprocess.run(
