@@ -188,7 +188,7 @@ async def test_a_thread_that_fails_is_replaced(make: Make, monkeypatch: pytest.M
 
     some = make(linger=0.001, rest=rest)
     first = await some.run(threading.current_thread)
-    await until(lambda: not some)
+    await until(lambda: failures and not some)
     assert [failure.exc_type for failure in failures] == [OSError]
     assert await some.run(threading.current_thread) is not first
 

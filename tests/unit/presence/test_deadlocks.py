@@ -143,7 +143,10 @@ def test_a_real_one() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(attempts) == (3 if can_deadlock else 2)
+    if can_deadlock:
+        assert len(attempts) >= 3  # one that comes too soon again is ended again
+    else:
+        assert len(attempts) == 2
     (pid,) = set(Server.objects.values_list("pid", flat=True))
     if can_deadlock:
         assert pid == attempts[-1], "the one that was made again came last"
