@@ -42,9 +42,12 @@ def is_logged(level: int) -> bool:
 
 def log(
     level: int, what: str, *, exc_info: bool | BaseException | None = False, **fields: Any
-) -> None:
-    """Write a line that is of no client's connection, unless there are too many of its kind."""
-    _of_process.log(level, what, exc_info=exc_info, **fields)
+) -> bool:
+    """
+    Write a line that is of no client's connection, unless there are too many of its kind; tell
+    whether there were not.
+    """
+    return _of_process.log(level, what, exc_info=exc_info, **fields)
 
 
 def tell_skipped() -> None:

@@ -35,17 +35,16 @@ class Log:
     ) -> None:
         """Note that a client was turned away at a `step`; the next line tells how many were."""
         self._untold += 1
-        if self._limiter.should_log():
-            times, self._untold = self._untold, 0
-            log(
-                logging.ERROR,
-                "lookup-failed",
-                step=step,
-                error=describe(error),
-                times=times,
-                exc_info=exc_info,
-                **fields,
-            )
+        if self._limiter.should_log() and log(
+            logging.ERROR,
+            "lookup-failed",
+            step=step,
+            error=describe(error),
+            times=self._untold,
+            exc_info=exc_info,
+            **fields,
+        ):
+            self._untold = 0
 
 
 lines = Log()

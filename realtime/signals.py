@@ -134,8 +134,7 @@ class SignalSender:
         while self._waiting and task is self._task:
             await self._hub.observers.wait_written()
             await self._send_in_time(self._waiting.popleft())
-            if self._lost:
-                log(logging.ERROR, "signals-lost", lost=self._lost)
+            if self._lost and log(logging.ERROR, "signals-lost", lost=self._lost):
                 self._lost = 0
             if not self._waiting or task is not self._task:
                 await release_thread(threads)  # meanwhile there may be more to send

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import DataError, InterfaceError, OperationalError
 from django.urls import path
 
-from realtime import NamespaceConsumer, outages, running
+from realtime import NamespaceConsumer, logs, outages, running
 from realtime.exceptions import ServerUnavailable
 from realtime.hub import Hub
 from realtime.lookups import LookupGivenUp
@@ -156,3 +156,16 @@ async def test_an_asgiref_without_contexts_of_threads(
     assert await client.call("anything") == 7
     client.answer("question", 3)
     assert await client.receive() == ("question",)
+
+
+def test_who_is_left_out_of_a_line_is_in_a_later_one(
+    clock: Clock, records: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has a limit for its lines, too: what was not told is not forgotten."""
+    monkeypatch.setattr(logs, "_of_process", logs.Lines())
+    for _ in range(12):
+        outages.lines.note(ValueError("odd"), step="lookup", exc_info=True)
+        clock.now += 2
+    written = sum(each["times"] for each in told(records))
+    assert len(told(records)) < 12, "there is such a limit"
+    assert written + outages.lines._untold == 12
