@@ -10,7 +10,7 @@ from .handlers import Handler
 from .running import give_thread
 
 # Where a handler runs here, if it runs beside others.
-current_strand: ContextVar[Strand | None] = ContextVar("realtime_lane", default=None)
+current_strand: ContextVar[Strand | None] = ContextVar("realtime_strand", default=None)
 
 
 class Strand:

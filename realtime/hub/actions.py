@@ -24,8 +24,7 @@ class HubActions:
     def deliver(self, emit: Emit) -> None:
         """Deliver an event to local sockets."""
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        deliver = self._hub.deliver_to_client_of if emit.client else self._hub.deliver
-        deliver(target_of(emit), message)
+        self._hub.deliver(target_of(emit), message)
 
     def execute(self, command: Command) -> None:
         """Let local sockets join or leave rooms, or close them."""

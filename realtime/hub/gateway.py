@@ -50,8 +50,7 @@ class HubGateway:
         self._hub = hub
 
     def emit(self, target: Target, message: Message) -> None:
-        emit = self._hub.emit_to_client if target.client else self._hub.emit
-        self._hub.run(emit, target, message)
+        self._hub.run(self._hub.emit, target, message)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         self._hub.run(self._hub.command, target, action, names)

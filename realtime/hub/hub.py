@@ -171,20 +171,8 @@ class Hub:
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
         self.deliver(target, message)
-        if self.is_here(target):
-            return
-        self.cluster.send(target, as_emit(target, message))
-
-    def emit_to_client(self, target: Target, message: Message) -> None:
-        """Deliver to the one client of a target, or send to the hub that may have it."""
-        self.deliver_to_client_of(target, message)
         if not self.is_here(target):
             self.cluster.send(target, as_emit(target, message))
-
-    def deliver_to_client_of(self, target: Target, message: Message) -> None:
-        """Deliver to the one client of a target, if it is here, in its own namespace."""
-        for socket in self.registry.find_client(target):
-            self.deliver(Target(socket.namespace, (socket.sid,)), message.within(socket.namespace))
 
     def select(self, target: Target) -> list[Socket]:
         """Return the local sockets of any target."""
@@ -201,7 +189,9 @@ class Hub:
             self.require_own_thread("Hub.deliver")
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
-        sockets = self.registry.select(target)
+        sockets = self.select(target)
+        if target.client and sockets:  # which may be in a namespace that the sender does not know
+            message = message.within(sockets[0].namespace)
         self.counters.events_out += len(sockets)
         for socket in sockets:
             connection = socket.connection

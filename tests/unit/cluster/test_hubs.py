@@ -370,7 +370,7 @@ async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
     hub = three[0].hub
     for number in range(0, 30, 3):  # none overtakes another, whatever way it goes
         three[0].emit((), number)
-        hub.emit_to_client(remote, Message("/", "said", (number + 1, b"\x00")))
+        hub.emit(remote, Message("/", "said", (number + 1, b"\x00")))
         three[0].emit((client.sid,), number + 2)
     for number in range(0, 30, 3):
         assert await said(client) == number
@@ -384,7 +384,7 @@ async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
     answers = await call(hub, remote, Message("/", "question", ()), DEADLINE)
     assert answers == {client.sid: (1, 2)}
     assert neighbour.pending() == 0
-    hub.emit_to_client(remote._replace(namespace="/users"), Message("/users", "said", ("no",)))
+    hub.emit(remote._replace(namespace="/users"), Message("/users", "said", ("no",)))
     hub.command(remote._replace(namespace="/users"), "close", ())
     hub.command(remote, "close", ())
     await client.closed()
