@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from daphne.server import Server
@@ -22,6 +23,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
+
+from realtime.asgi import Realtime
+from realtime.hub import Hub
 
 from .probes import DEADLINE
 
@@ -433,3 +437,17 @@ class DaphnePeer(Peer):
 
 
 PEERS = {"daphne": DaphnePeer, "uvicorn": UvicornPeer, "uvicorn-wsproto": WsprotoPeer}
+
+
+@asynccontextmanager
+async def new_peer(kind: str, hub: Hub) -> AsyncIterator[Peer]:
+    """Yield a client of a server, with nothing sent yet; at the end see that nothing is left."""
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+    peer = PEERS[kind](Realtime(nothing))
+    yield peer
+    if not peer.transport.lost:
+        peer.transport.fail(ConnectionResetError())
+    await peer.until(lambda: not hub.connections)
+    await peer.until(lambda: not hub.stats()["tasks"])

@@ -29,7 +29,7 @@ from realtime.transports.servers import ADAPTERS
 from realtime.transports.writers import AsgiWriter, TransportWriter
 
 from .conftest import Serve
-from .peers import PEERS, Peer, frame, wire
+from .peers import PEERS, Peer, frame, new_peer, wire
 
 KINDS: dict[str, type[Adapter]] = {
     "daphne": DaphneAdapter,
@@ -98,15 +98,8 @@ def _nothing_noted(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
 @pytest.fixture
 async def peer(kind: str, hub: Hub) -> AsyncIterator[Peer]:
     """A client that is not connected yet."""
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
-    peer = PEERS[kind](Realtime(nothing))
-    yield peer
-    if not peer.transport.lost:
-        peer.transport.fail(ConnectionResetError())
-    await peer.until(lambda: not hub.connections)
-    await peer.until(lambda: not hub.stats()["tasks"])
+    async with new_peer(kind, hub) as peer:
+        yield peer
 
 
 async def converse(peer: Peer, hub: Hub) -> Connection:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from realtime import NamespaceConsumer
-from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports.connection import Connection
 from realtime.transports.frames import Frames
@@ -17,7 +16,7 @@ from realtime.transports.polling import PollingWriter
 from realtime.transports.writers import HIGH_WATER, AsgiWriter, Writer
 
 from .conftest import Serve
-from .peers import PEERS, Peer
+from .peers import PEERS, Peer, new_peer
 from .probes import DEADLINE
 
 BIG = Frames("6" * 3 * HIGH_WATER)
@@ -30,18 +29,11 @@ class Main(NamespaceConsumer):
 @pytest.fixture(params=PEERS)
 async def peer(request: pytest.FixtureRequest, serve: Serve, hub: Hub) -> AsyncIterator[Peer]:
     """A client of each server, that reads nothing."""
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
     serve(Main)
-    peer = PEERS[request.param](Realtime(nothing))
-    await peer.connect()
-    peer.transport.reads = False
-    yield peer
-    if not peer.transport.lost:
-        peer.transport.fail(ConnectionResetError())
-    await peer.until(lambda: not hub.connections)
-    await peer.until(lambda: not hub.stats()["tasks"])
+    async with new_peer(request.param, hub) as peer:
+        await peer.connect()
+        peer.transport.reads = False
+        yield peer
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from realtime.transports.connection import FRAMES_PER_SLICE, Connection
 from realtime.transports.heartbeats import TimerWheel
 
 from .conftest import Serve
-from .peers import PEERS, Peer, frame, handshake, wire
+from .peers import PEERS, Peer, frame, handshake, new_peer, wire
 from .test_heartbeats import Clock
 
 PING, PONG = frame(Opcode.PING), frame(Opcode.PONG)
@@ -44,18 +44,11 @@ class Main(NamespaceConsumer):
 @pytest.fixture(params=PEERS)
 async def peer(request: pytest.FixtureRequest, serve: Serve, hub: Hub) -> AsyncIterator[Peer]:
     """A plain WebSocket on each server in turn."""
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
     serve(Main)
     Main.notes = []
-    peer = PEERS[request.param](Realtime(nothing))
-    await peer.connect_plain()
-    yield peer
-    if not peer.transport.lost:
-        peer.transport.fail(ConnectionResetError())
-    await peer.until(lambda: not hub.connections)
-    await peer.until(lambda: not hub.stats()["tasks"])
+    async with new_peer(request.param, hub) as peer:
+        await peer.connect_plain()
+        yield peer
 
 
 @pytest.fixture

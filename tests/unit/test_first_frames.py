@@ -17,7 +17,7 @@ from realtime.transports.connection import MAX_FIRST
 from realtime.transports.direct import MOST_PASSED
 
 from .conftest import Serve
-from .peers import ENGINE_PATH, PEERS, Peer, WsprotoPeer, frame, handshake, wire
+from .peers import ENGINE_PATH, PEERS, Peer, WsprotoPeer, frame, handshake, new_peer, wire
 from .probes import Probe
 
 BIG = 5 * MAX_FIRST
@@ -35,16 +35,9 @@ class Main(NamespaceConsumer):
 @pytest.fixture(params=PEERS)
 async def peer(request: pytest.FixtureRequest, serve: Serve, hub: Hub) -> AsyncIterator[Peer]:
     """A client of each server in turn, with nothing sent yet."""
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
     serve(Main)
-    peer = PEERS[request.param](Realtime(nothing))
-    yield peer
-    if not peer.transport.lost:
-        peer.transport.fail(ConnectionResetError())
-    await peer.until(lambda: not hub.connections)
-    await peer.until(lambda: not hub.stats()["tasks"])
+    async with new_peer(request.param, hub) as peer:
+        yield peer
 
 
 async def open_session(peer: Peer) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import cached_property
-from typing import Any
 
 import pytest
 from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
-from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports import on_daphne, on_uvicorn
 from realtime.transports.adapters import find_unknown
@@ -19,7 +17,7 @@ from realtime.transports.lighten import replaced, slim
 from realtime.transports.servers import ADAPTERS
 
 from .conftest import Serve
-from .peers import PEERS, Peer, frame, wire
+from .peers import PEERS, Peer, frame, new_peer, wire
 
 KINDS = {"daphne": on_daphne, "uvicorn": on_uvicorn}
 
@@ -40,18 +38,11 @@ class Main(NamespaceConsumer):
 @pytest.fixture(params=KINDS)
 async def peer(request: pytest.FixtureRequest, serve: Serve, hub: Hub) -> AsyncIterator[Peer]:
     """A client of each server that is read from directly."""
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
-
     serve(Main)
     Main.notes = []
-    peer = PEERS[request.param](Realtime(nothing))
-    await peer.connect()
-    yield peer
-    if not peer.transport.lost:
-        peer.transport.fail(ConnectionResetError())
-    await peer.until(lambda: not hub.connections)
-    await peer.until(lambda: not hub.stats()["tasks"])
+    async with new_peer(request.param, hub) as peer:
+        await peer.connect()
+        yield peer
 
 
 @pytest.fixture
