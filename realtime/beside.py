@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from contextvars import Context, ContextVar
 
 from .handlers import Handler
+from .hub.tasks import have_ended
 from .running import give_thread
 
 # Where a handler runs here, if it runs beside others.
@@ -65,8 +66,7 @@ class Strands:
 
     async def wait(self, timeout: float) -> bool:
         """Wait until all strands have ended; tell whether that came within the time."""
-        tasks = self._tasks()
-        return not tasks or not (await asyncio.wait(tasks, timeout=timeout))[1]
+        return await have_ended(self._tasks(), timeout)
 
     def cancel(self) -> None:
         """Cancel the handlers that run in the strands."""

@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from .executors import DaemonContext
+from .hub.tasks import have_ended
 from .running import give_thread, release_thread, uses_thread
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ class Spawned:
 
     async def wait(self, timeout: float) -> bool:
         """Wait until all tasks have ended; tell whether that came within the time."""
-        if not self._tasks:
-            return True
-        _, late = await asyncio.wait(self._tasks, timeout=timeout)
-        return not late
+        return await have_ended(self._tasks, timeout)
 
 
 async def _run(work: Work, run: Run, threads: DaemonContext) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -21,6 +21,14 @@ STEADY = 10.0
 
 # How long after its last failure a service is told to have failed.
 TOLD_FOR = 60.0
+
+
+async def have_ended(tasks: Collection[asyncio.Task[Any]], timeout: float) -> bool:
+    """Wait until tasks have ended, at most so many seconds; tell whether all have."""
+    if not tasks:
+        return True
+    _, late = await asyncio.wait(tasks, timeout=timeout)
+    return not late
 
 
 class Fault:
