@@ -136,6 +136,7 @@ class Threads:
         self.stop()
         for worker in tuple(self._workers):
             self._give_up(worker)
+        self._open.clear()  # also what a thread is just about to begin: no other is to do it
 
     async def _stop_with_loop(self) -> AsyncGenerator[None]:
         """

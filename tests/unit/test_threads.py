@@ -158,6 +158,31 @@ async def test_those_who_are_abandoned_end_after_their_call(
     await until(lambda: "tested" not in {thread.name for thread in threading.enumerate()})
 
 
+async def test_who_is_abandoned_at_the_start_of_a_call_gets_no_successor(
+    make: Make, gate: threading.Event
+) -> None:
+    """A thread has taken a call, and has not noted that yet."""
+    main, begins = threading.current_thread(), threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread() is not main and begins.is_set():
+            gate.wait()
+        return 0.0
+
+    some = make(size=2, most=2, clock=clock)
+    await asyncio.gather(some.run(int, "1"), some.run(int, "2"))
+    begins.set()
+    late = asyncio.create_task(some.run(int, "3"))
+    await asyncio.sleep(0)
+    await until(lambda: some._queue.qsize() == 0)
+    some.abandon()
+    await until(lambda: [t.name for t in threading.enumerate()].count("tested") <= 1)
+    gate.set()
+    assert await late == 3
+    await until(lambda: "tested" not in {thread.name for thread in threading.enumerate()})
+    assert not some
+
+
 async def test_those_that_are_too_many_end_and_the_others_rest(
     make: Make, gate: threading.Event
 ) -> None:
