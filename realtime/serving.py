@@ -11,8 +11,9 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -28,7 +29,7 @@ from .running import (
     release_thread,
     uses_thread,
 )
-from .signals import serving_started, serving_stopping
+from .signals import Receiver, call_receivers, serving_started, serving_stopping
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -97,15 +98,9 @@ class Serving:
                 await release_thread(self._threads)
 
     async def _send(self, signal: Signal) -> None:
-        """Send a signal. Django logs the failures of receivers; here is what it does not take."""
-        try:
-            await signal.asend_robust(
-                sender=apps.get_app_config("realtime"), server=self._hub.server_id
-            )
-        except BaseException as error:
-            raise_if_cancelled()
-            raise_if_signalled(error)
-            log(logging.ERROR, "error", event="signals", exc_info=True)
+        """Send a signal."""
+        sender, arguments = apps.get_app_config("realtime"), {"server": self._hub.server_id}
+        await call_receivers(signal, sender, arguments, partial(_contained, signal))
 
     def _stop_at_exit(self) -> None:
         loop = self._hub.loop
@@ -113,6 +108,20 @@ class Serving:
             stopping = asyncio.run_coroutine_threadsafe(self.stop(), loop)
             with contextlib.suppress(TimeoutError):
                 stopping.result(STOP_TIMEOUT + 1)
+
+
+@contextlib.contextmanager
+def _contained(signal: Signal, receiver: Receiver) -> Iterator[None]:
+    """Log what a receiver raises; Django does where it is an Exception, if it can."""
+    try:
+        try:
+            yield
+        except Exception as error:
+            signal._log_robust_failure(receiver, error)  # type: ignore[attr-defined]
+    except BaseException as error:
+        raise_if_cancelled()
+        raise_if_signalled(error)
+        log(logging.ERROR, "error", event="signals", exc_info=True)
 
 
 def start_with_daphne(start: Callable[[], object]) -> None:

@@ -14,7 +14,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .executors import DaemonContext
     from .hub import Hub
     from .sockets import Socket
+
+Receiver = Callable[..., Any]
 
 # Each with `sender`, the consumer's class, and sid, namespace and user.
 socket_connected = Signal()
@@ -163,38 +166,19 @@ class SignalSender:
             timer.cancel()
 
     async def _send(self, event: PendingSignal) -> None:
-        """
-        Call the receivers of one signal as `Signal.asend_robust` does: plain ones in the thread,
-        one after the other, coroutine functions side by side.
-
-        That lets SystemExit through, which in a task of its own ends the event loop, and logs each
-        failure, however many a client causes.
-        """
+        """Send one signal. What its receivers raise is the socket's to log."""
         with self._contained(event):  # a user may be one that cannot be asked for
-            sender = type(event.socket.consumer)
             arguments = {
-                "signal": event.signal,
-                "sender": sender,
                 "sid": event.socket.sid,
                 "namespace": event.socket.namespace,
                 "user": event.socket.consumer.user,
                 **event.arguments,
             }
-            plain, others = event.signal._live_receivers(sender)
-            await asyncio.gather(
-                self._call([partial(_in_thread, each) for each in plain], event, arguments),
-                *(self._call([each], event, arguments) for each in others),
-            )
-
-    async def _call(
-        self, receivers: list[Any], event: PendingSignal, arguments: dict[str, Any]
-    ) -> None:
-        for receiver in receivers:
-            with self._contained(event):
-                await receiver(**arguments)
+            contained = partial(self._contained, event)
+            await call_receivers(event.signal, type(event.socket.consumer), arguments, contained)
 
     @contextlib.contextmanager
-    def _contained(self, event: PendingSignal) -> Iterator[None]:
+    def _contained(self, event: PendingSignal, receiver: Receiver | None = None) -> Iterator[None]:
         """Log what fails in the block as the socket's, unless it is the end of the process."""
         try:
             yield
@@ -212,6 +196,35 @@ class SignalSender:
 
 
 _in_thread = sync_to_async(call_for_future)
+
+
+async def call_receivers(
+    signal: Signal,
+    sender: Any,
+    arguments: dict[str, Any],
+    contained: Callable[[Receiver], AbstractContextManager[None]],
+) -> None:
+    """
+    Call the receivers of a signal as `Signal.asend_robust` does: plain ones in the thread, one
+    after the other, coroutine functions side by side; each in a block of `contained(receiver)`.
+
+    Django's own lets SystemExit through, which in a task of its own ends the event loop, tells of a
+    cancellation in some versions only, and logs each failure, however many a client causes.
+    """
+
+    arguments = {"signal": signal, "sender": sender, **arguments}
+
+    async def call(receiver: Receiver) -> None:
+        with contained(receiver):
+            await receiver(**arguments)
+
+    async def call_in_thread(receivers: list[Receiver]) -> None:
+        for receiver in receivers:
+            with contained(receiver):
+                await _in_thread(receiver, **arguments)
+
+    plain, others = signal._live_receivers(sender)
+    await asyncio.gather(call_in_thread(plain), *map(call, others))
 
 
 def observe(hub: Hub) -> SignalSender:
