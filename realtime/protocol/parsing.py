@@ -14,7 +14,6 @@ from ..exceptions import InvalidJSON, ProtocolError
 from .floats import USUAL, Watch, finite, has_easy_floats
 from .nesting import is_deeper_than
 from .surrogates import (
-    has_many_surrogates,
     may_have_halves,
     mend_json,
     mend_value,
@@ -116,15 +115,10 @@ def _parse(text: str, replace: Replace | None) -> Any:
     if (
         (replace is not None and len(text) > LONG_TO_WALK)
         or (len(text) > _LONG_TO_ENCODE and not text.isascii())
-        or ("\\" in text and has_many_surrogates(text))
+        or ("\\" in text and may_have_halves(text))
     ):
         return _scan(text, replace)
-    try:
-        value = (_decode if has_easy_floats(text) else _decode_any_float)(text)
-    except ValueError:
-        if not may_have_halves(text):
-            raise
-        return _scan(text, replace)
+    value = (_decode if has_easy_floats(text) else _decode_any_float)(text)
     if is_deeper_than(text, MAX_DEPTH):
         raise ValueError(_TOO_DEEP)
     return value if replace is None else replace_objects(value, replace)

@@ -1,8 +1,8 @@
 """
 Halves of surrogate pairs: JavaScript cuts texts between them, and UTF-8 has no form for them.
 
-U+FFFD stands for each, as where bytes are no UTF-8. No way to find them is fast for every text:
-each of these takes no longer than twice the parsing of what it is chosen for.
+U+FFFD stands for each, as where bytes are no UTF-8. No way to find them is fast for every text: each
+of these takes about as long as the parsing of what it is chosen for.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ REPLACEMENT = "\ufffd"
 _HIGH, _LOW = r"[89abAB][0-9a-fA-F]{2}", r"[c-fC-F][0-9a-fA-F]{2}"
 _HALF = re.compile(rf"\\u[dD](?:{_HIGH}(?!\\u[dD]{_LOW})|(?<!\\u[dD]{_HIGH}\\u[dD]){_LOW})")
 
-_MENDED = frozenset({str, list, dict})
+# With so many characters for each quotation mark of a text, its value is mended and not the text.
+_FEW_TEXTS = 30
 
-# With fewer characters for each escape, these are unescaped all at once; with more escapes for each
-# text, the value is mended.
-_DENSE, _DENSE_IN_UNICODE, _SPARSE = 20, 10, 3
+# So many bytes beyond ASCII are read as UTF-8 in the time that UTF-16 needs for half a pair.
+_BYTES_PER_HALF = 50
 
 _SHORT = 1000
 
@@ -35,28 +35,15 @@ def may_have_halves(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
-def _count_surrogates(text: str) -> int:
-    return text.count("\\ud") + text.count("\\uD")
-
-
-def has_many_surrogates(text: str) -> bool:
-    """Tell whether there are some in a text of which escapes are much."""
-    return may_have_halves(text) and text.count("\\") * _DENSE > len(text)
-
-
 def mend_json(text: str) -> str | None:
     """
     Return a JSON text with U+FFFD for each escape of half a pair, or None where it takes less time
     to mend its value.
     """
-    count, marks = _count_surrogates(text), text.count('"')
-    if count * 2 > marks * _SPARSE or (
-        count * 8 > marks * _SPARSE and count * 2 > (marks - text.count('\\"')) * _SPARSE
-    ):
+    few = len(text) // _FEW_TEXTS
+    if (marks := text.count('"')) < few or marks - text.count('\\"') < few:
         return None
-    if count * (_DENSE if text.isascii() else _DENSE_IN_UNICODE) > len(text):
-        return _unescape_surrogates(text, count)
-    return replace_halves(text)
+    return _unescape_surrogates(text)
 
 
 def _has_stand_ins(text: str) -> bool:
@@ -76,12 +63,12 @@ def replace_halves(text: str) -> str:
     return text.replace(_BACKSLASHES, "\\") if escaped else text
 
 
-def _unescape_surrogates(text: str, count: int) -> str:
+def _unescape_surrogates(text: str) -> str:
     """Let Python join the pairs of all escapes, and put a question mark for what is left."""
     if _has_stand_ins(text):
         return text
     text = text.replace("\\\\", _BACKSLASHES * 2)
-    if text.count("\\") != count:
+    if text.count("\\") != text.count("\\ud") + text.count("\\uD"):
         text = text.replace("\\", _BACKSLASH)
         text = text.replace(f"{_BACKSLASH}ud", "\\ud").replace(f"{_BACKSLASH}uD", "\\uD")
     text = _unescape('"' + text.replace('"', _QUOTE).replace("?", _QUESTION) + '"')
@@ -90,29 +77,53 @@ def _unescape_surrogates(text: str, count: int) -> str:
 
 
 def mend_value(value: Any) -> Any:
-    """Return a value, of JSON's types, with U+FFFD for each half of a pair in texts and keys."""
+    """
+    Return a value, of JSON's types, with U+FFFD for each half of a pair in texts and keys; lists
+    are changed where they are.
+    """
     kind = type(value)
     if kind is str:
         return value if value.isascii() else mend_text(value)
     if kind is list:
-        return [mend_value(item) if type(item) in _MENDED else item for item in value]
-    if kind is dict and value:
+        _mend_list(value)
+    elif kind is dict:
         return {mend_value(key): mend_value(item) for key, item in value.items()}
     return value
+
+
+def _mend_list(items: list[Any]) -> None:
+    for at, item in enumerate(items):
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
+                items[at] = mend_text(item)
+        elif kind is list:
+            if item:
+                _mend_list(item)
+        elif kind is dict and item:
+            items[at] = mend_value(item)
 
 
 def mend_text(text: str) -> str:
     """Return a text with U+FFFD for each half of a pair."""
     # Python is fast at putting question marks there; those that are meant step aside.
-    if "?" not in text:
-        return text.encode("utf-8", "replace").decode().replace("?", REPLACEMENT)
-    stand_in = _unused(text)
-    marked = text.replace("?", stand_in).encode("utf-8", "replace").decode()
-    return marked.replace("?", REPLACEMENT).replace(stand_in, "?")
+    stand_in = _unused(text) if "?" in text else ""
+    marked = text.replace("?", stand_in) if stand_in else text
+    encoded = marked.encode("utf-8", "replace")
+    halves = encoded.count(b"?")
+    if not halves:
+        return text
+    if len(encoded) - len(marked) > halves * _BYTES_PER_HALF:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    mended = encoded.decode().replace("?", REPLACEMENT)
+    return mended.replace(stand_in, "?") if stand_in else mended
 
 
 def _unused(text: str) -> str:
-    """Return a character that a text has not."""
+    """Return a character that a text has not; a narrow one does not widen it."""
+    for control in map(chr, range(1, 32)):
+        if control not in text:
+            return control
     code = 0x10FFFF
     while chr(code) in text:
         code -= 1

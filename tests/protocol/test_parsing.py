@@ -280,11 +280,11 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
     text = json.dumps(value)
     mended = surrogates.mend_value(json.loads(text))
     assert loads(text) == mended
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surrogates, "_SPARSE", 10**9)
-        for dense in (0, 10**9):
-            patch.setattr(surrogates, "_DENSE", dense)
-            patch.setattr(surrogates, "_DENSE_IN_UNICODE", dense)
+    for few in (0, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(surrogates, "_BYTES_PER_HALF", few)
+            assert surrogates.mend_value(json.loads(text)) == mended
+            patch.setattr(surrogates, "_FEW_TEXTS", 10**9)
             assert json.loads(surrogates.mend_json(text) or "") == mended
 
 
