@@ -1,8 +1,8 @@
 """
 Halves of surrogate pairs: JavaScript cuts texts between them, and UTF-8 has no form for them.
 
-U+FFFD stands for each, as where bytes are no UTF-8. No way to find them is fast for every text: each
-of these takes about as long as the parsing of what it is chosen for.
+U+FFFD stands for each, as where bytes are no UTF-8. No way to find them is fast for every text:
+each of these takes about as long as the parsing of what it is chosen for.
 """
 
 from __future__ import annotations
