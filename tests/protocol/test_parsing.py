@@ -288,6 +288,11 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
             assert json.loads(surrogates.mend_json(text) or "") == mended
 
 
+def test_question_marks_stay_beside_all_that_might_stand_in_for_them() -> None:
+    every = "".join(map(chr, range(1, 32))) + chr(0x10FFFF)
+    assert surrogates.mend_text(f"{every}?\ud83d") == f"{every}?\ufffd"
+
+
 @pytest.mark.parametrize(
     "text", ["[\\ud83d\\ude42]", "[\\ud83d]", '["\\ud83d\x01"]', '["\\ud83d', '["\\ud83d\\']
 )
