@@ -289,7 +289,9 @@ class DeafClient:
         """CONNECT to a namespace; return the socket's sid."""
         await self.read_frame()
         self.send(connect_packet(namespace, auth))
-        return sid_of(await self.read_frame())
+        while (frame := await self.read_frame()) == "2":
+            self.send("3")
+        return sid_of(frame)
 
     async def ended(self) -> None:
         """
