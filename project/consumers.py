@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from realtime import EventError, NamespaceConsumer, event
-from realtime.limits import LineLimiter, Rate
+from realtime.utils.limits import LineLimiter, Rate
 
 logger = logging.getLogger(__name__)
 

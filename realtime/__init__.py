@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         WouldDeadlock,
     )
     from .hub.calls import Answers
-    from .remote import RemoteClient
-    from .sending import Pending
+    from .sending.plain_calls import Pending
+    from .sending.remote import RemoteClient
 
 __version__ = "0.1.0"
 

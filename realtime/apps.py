@@ -16,12 +16,13 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, observers, routing  # noqa: F401, PLC0415
+        from . import routing  # noqa: PLC0415
+        from .hub import observers  # noqa: PLC0415
 
         observers.register("realtime.signals.observe")
         observers.register("realtime.presence.observe")
         if apps.is_installed("django.contrib.admin"):
-            observers.register("realtime.news.observe")
+            observers.register("realtime.admin.activity_feed.observe")
             routing.include("realtime.admin.live.namespaces")
 
 

@@ -11,24 +11,25 @@ from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
 
 from .apps import require_installed
+from .cluster.envelopes import HttpRequest, HttpResponse
 from .conf import get_settings
 from .exceptions import HandshakeError
+from .execution.calls import as_error
 from .hub import Hub, ensure_hub
-from .hub.envelopes import HttpRequest, HttpResponse
-from .logins import find_anonymity, session_store
+from .hub.lifespan import start_with_daphne
+from .identity.logins import find_anonymity, session_store
+from .identity.scopes import follow_sessions, identify
 from .logs import log
-from .mounting import find_routers, has_route
-from .paths import path_info
+from .mounting.applications import find_routers, has_route
+from .mounting.paths import path_info
+from .mounting.staticfiles import serve_static_files
 from .routing import check_routes, has_namespace
-from .running import as_error
-from .scopes import follow_sessions, identify
-from .serving import start_with_daphne
-from .staticfiles import serve_static_files
-from .transports import http, listeners, plain, relay, websocket
+from .transports import http, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
-from .transports.readers import Reader
 from .transports.session import Session
+from .webservers import listeners
+from .webservers.readers import Reader
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import routing
+from .cluster.targets import Target
 from .hub import get_gateway
 from .hub.calls import Answers
-from .hub.targets import Target
-from .names import check_rooms
-from .remote import RemoteClient
-from .sending import DEFAULT_CALL_TIMEOUT, Pending, Sender
+from .protocol.names import check_rooms
+from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending, Sender
+from .sending.remote import RemoteClient
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer
@@ -66,7 +66,7 @@ class Broadcaster(Sender):
         Return them as a QuerySet of `realtime.models.Socket`. Raises PresenceDisabled; evaluating
         it raises PresenceUnavailable.
         """
-        from . import queries  # noqa: PLC0415
+        from .presence import queries  # noqa: PLC0415
 
         self._refuse_modifiers("sockets")
         return queries.find_sockets(self._target)
@@ -76,21 +76,21 @@ class Broadcaster(Sender):
         Return the rooms that they are in as a QuerySet of `realtime.models.Room`, each with the
         number of these sockets in it as `sockets`. Raises the same as `sockets`.
         """
-        from . import queries  # noqa: PLC0415
+        from .presence import queries  # noqa: PLC0415
 
         self._refuse_modifiers("rooms")
         return queries.find_rooms(self._target)
 
     def count(self) -> int:
         """Return how many sockets they are. Raises PresenceDisabled and PresenceUnavailable."""
-        from . import queries  # noqa: PLC0415
+        from .presence import queries  # noqa: PLC0415
 
         self._refuse_modifiers("count")
         return queries.count(self.sockets)
 
     async def acount(self) -> int:
         """Return how many sockets they are, as `count` does, from async code."""
-        from . import queries  # noqa: PLC0415
+        from .presence import queries  # noqa: PLC0415
 
         self._refuse_modifiers("acount")
         return await queries.acount(self.sockets)
@@ -141,13 +141,13 @@ def count_clients() -> int:
 
     Raises PresenceDisabled and PresenceUnavailable.
     """
-    from . import queries  # noqa: PLC0415
+    from .presence import queries  # noqa: PLC0415
 
     return queries.count(queries.find_clients)
 
 
 async def acount_clients() -> int:
     """Return how many clients there are, as `count_clients` does, from async code."""
-    from . import queries  # noqa: PLC0415
+    from .presence import queries  # noqa: PLC0415
 
     return await queries.acount(queries.find_clients)

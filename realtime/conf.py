@@ -17,8 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from .limits import fits_rate, fits_rate_limits
-from .origins import Named, is_named, looks_like_expression
+from .utils.limits import fits_rate, fits_rate_limits
+from .utils.origins import Named, is_named, looks_like_expression
 
 TRANSPORTS = ("polling", "websocket")
 
@@ -155,7 +155,7 @@ OPTIONS: dict[str, Option] = {
         lambda value: value in UNREACHABLE,
         'Give "auto", "raise" or "log".',
     ),
-    "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
+    "ERROR_ACK": _dotted("realtime.sockets.error_answers.acknowledge", required=True),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),

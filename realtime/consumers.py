@@ -12,22 +12,22 @@ from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
 from django.http import QueryDict
 
-from .annotations import check_annotations
 from .broadcast import Broadcaster
-from .contract import check_class, check_initkwargs
-from .handlers import Handler, event, find_handlers
-from .handshake import find_headers, find_query
+from .cluster.targets import Target
+from .execution.calls import call_hook, call_in_thread
 from .hub.calls import as_answer
-from .hub.gateway import HubGateway, on_loop
-from .hub.targets import Target
-from .messages import Message
-from .names import check_rooms
-from .running import call_hook, call_in_thread
-from .sending import DEFAULT_CALL_TIMEOUT, Pending
-from .sessions import open_session
-from .sharing import add_shared, lock, read_shared
-from .sockets import Socket
-from .spawned import check_work
+from .identity.handshake import find_headers, find_query
+from .identity.sessions import open_session
+from .outside.gateway import HubGateway, on_loop
+from .protocol.names import check_rooms
+from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending
+from .sockets.annotations import check_annotations
+from .sockets.contract import check_class, check_initkwargs
+from .sockets.handlers import Handler, event, find_handlers
+from .sockets.messages import Message
+from .sockets.sharing import add_shared, lock, read_shared
+from .sockets.socket import Socket
+from .sockets.spawned import check_work
 
 __all__ = ["NamespaceConsumer", "event"]
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .conf import get_settings
-from .limits import Bucket, LineLimiter, Rate
+from .utils.limits import Bucket, LineLimiter, Rate
 
 logger = logging.getLogger("realtime")
 

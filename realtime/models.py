@@ -20,7 +20,7 @@ from .apps import require_installed
 from .conf import get_settings
 from .exceptions import PresenceDisabled
 from .fields import DatabaseNow, DatabaseTimeField, ExactCharField
-from .names import MAX_LENGTH
+from .protocol.names import MAX_LENGTH
 
 require_installed()  # which says more than Django does of models without their app
 
@@ -142,7 +142,7 @@ class Socket(models.Model):
     address = ExactCharField(_("address"), max_length=ADDRESS_LENGTH, blank=True)
     user_agent = ExactCharField(_("user agent"), max_length=USER_AGENT_LENGTH, blank=True)
     transport = ExactCharField(_("transport"), max_length=16, choices=Transport.choices)
-    # What its consumer shares: see `realtime.sharing`.
+    # What its consumer shares: see `realtime.sockets.sharing`.
     data = models.JSONField(_("data"), default=dict, blank=True)
     connected_at = models.DateTimeField(_("connected"))
 

@@ -14,11 +14,11 @@ from django.urls import NoReverseMatch, Resolver404, URLResolver
 from django.urls.resolvers import RegexPattern
 from django.utils.module_loading import import_string
 
-from .annotations import check_annotations
 from .conf import get_settings
 from .exceptions import UnknownNamespace
-from .names import find_fault
-from .running import raise_if_signalled
+from .execution.calls import raise_if_signalled
+from .protocol.names import find_fault
+from .sockets.annotations import check_annotations
 
 if TYPE_CHECKING:
     from .consumers import NamespaceConsumer

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
+from .execution.calls import call_for_future, give_thread, raise_if_stopping, release_thread
 from .logs import log
-from .running import call_for_future, give_thread, raise_if_stopping, release_thread
 
 if TYPE_CHECKING:
-    from .executors import DaemonContext
+    from .execution.executors import DaemonContext
     from .hub import Hub
-    from .sockets import Socket
+    from .sockets.socket import Socket
 
 Receiver = Callable[..., Any]
 
@@ -40,7 +40,7 @@ room_joined = Signal()  # and room
 room_left = Signal()  # and room
 
 # Once each in a process that serves clients, with `sender`, the app's configuration, and `server`,
-# the id of its row in `realtime.models.Server`. See `realtime.serving`.
+# the id of its row in `realtime.models.Server`. See `realtime.hub.lifespan`.
 serving_started = Signal()
 serving_stopping = Signal()
 

@@ -24,14 +24,14 @@ from django.contrib.sessions.backends.base import SessionBase
 from .exceptions import ClientDisconnected, ConnectionRefused
 from .hub import Hub, ensure_hub
 from .hub.calls import as_answer
+from .identity.scopes import complete_scope
+from .identity.users import find_user
 from .protocol import engineio, socketio
 from .protocol.decoding import Decoder
-from .scopes import complete_scope
-from .sharing import read_shared
-from .transports.frames import Frames
+from .protocol.frames import Frames
+from .sockets.sharing import read_shared
 from .transports.session import Session
-from .transports.writers import HIGH_WATER, Writer
-from .users import find_user
+from .webservers.writers import HIGH_WATER, Writer
 
 DEFAULT_TIMEOUT = 2.0
 

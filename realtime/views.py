@@ -20,7 +20,7 @@ from .conf import get_settings
 from .exceptions import InvalidName, PresenceUnavailable, Unavailable, UnknownNamespace
 from .hub import find_hub, health
 from .protocol.parsing import loads
-from .remote import RemoteClient
+from .sending.remote import RemoteClient
 
 View = Callable[..., HttpResponse]
 
@@ -59,7 +59,7 @@ def while_available(view: View) -> View:
     @never_cache
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        from . import queries  # noqa: PLC0415 (models load with the apps, not with this module)
+        from .presence import queries  # noqa: PLC0415 (models load with the apps, not with this module)
 
         try:
             queries.raise_if_down()

@@ -8,13 +8,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from realtime.sockets.socket.overrides import HOOKS
 
 import realtime
 from realtime import exceptions
 from realtime.conf import OPTIONS
-from realtime.overrides import HOOKS
 from realtime.protocol import plain
-from realtime.transports import writers
+from realtime.webservers import writers
 from tests.docs.blocks import PAGES
 from tests.packaging.guides import fenced
 from tests.processes import ROOT

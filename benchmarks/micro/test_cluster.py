@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from realtime.hub.envelopes import Emit, encode, group_name, open_parcel, pack, unpack
+from realtime.cluster.envelopes import Emit, encode, group_name, open_parcel, pack, unpack
 
 
 def emit(size: int) -> Emit:

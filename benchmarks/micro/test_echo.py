@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from benchmarks.peers.realtime.asgi import application
-from realtime.transports.incoming import FrameSplitter
+from realtime.webservers.frame_parser import FrameSplitter
 
 HANDSHAKE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from realtime.cluster.targets import Target
 from realtime.hub.registry import Registry
-from realtime.hub.targets import Target
-from realtime.transports.frames import Frames
-from realtime.transports.on_daphne import DaphneAdapter
-from realtime.transports.on_uvicorn import UvicornAdapter
-from realtime.transports.writers import TransportWriter, Writer
+from realtime.protocol.frames import Frames
+from realtime.webservers.daphne import DaphneAdapter
+from realtime.webservers.uvicorn import UvicornAdapter
+from realtime.webservers.writers import TransportWriter, Writer
 
 MEMBERS = 500
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from realtime.encoding import default
 from realtime.protocol import decoding, engineio, plain, socketio
-from realtime.transports.frames import Frames, websocket_frame
+from realtime.protocol.encoding import default
+from realtime.protocol.frames import Frames, websocket_frame
 
 TEXT = "x" * 100
 ORDER = {"id": 7, "name": "Ada's order", "paid": True, "lines": [{"n": 1, "price": 9.5}] * 5}

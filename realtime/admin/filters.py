@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Membership, Room, Server
-from ..names import find_fault
+from ..protocol.names import find_fault
 from .counting import MANY
 
 if TYPE_CHECKING:

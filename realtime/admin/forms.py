@@ -11,12 +11,12 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ..cluster.sids import server_of
 from ..conf import get_settings
 from ..exceptions import InvalidEventName
-from ..hub.sids import server_of
-from ..messages import Format, Message
 from ..models import Server
-from ..names import MAX_LENGTH
+from ..protocol.names import MAX_LENGTH
+from ..sockets.messages import Format, Message
 from .counting import Number
 from .selection import Selection
 

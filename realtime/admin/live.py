@@ -19,12 +19,12 @@ from django.urls import path
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from ..cluster.peers import BEAT
 from ..consumers import NamespaceConsumer
 from ..exceptions import ConnectionRefused
+from ..execution.calls import call_apart
 from ..hub import Hub, get_hub
-from ..hub.peers import BEAT
 from ..permissions import VIEW
-from ..running import call_apart
 
 NAMESPACE = "/realtime/live"
 

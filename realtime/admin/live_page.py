@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..conf import get_settings
 from ..models import Socket, Transport
-from ..paths import client_path
+from ..mounting.paths import client_path
 from .live import NAMESPACE
 from .servers import PROBLEMS
 

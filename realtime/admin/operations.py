@@ -16,7 +16,7 @@ from .forms import LeaveForm, OperationForm, RoomForm, SendForm
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-    from realtime.sending import Pending
+    from realtime.sending.plain_calls import Pending
 
     from ..models import SocketQuerySet
     from .selection import Part, Selection

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asgiref.sync import async_to_sync
 
-from ..unreachable import raising
+from ..sending.unreachable import raising
 from .counting import Number
 
 if TYPE_CHECKING:
-    from realtime.sending import Pending
+    from realtime.sending.plain_calls import Pending
 
     from .operations import Operation
     from .selection import Selection

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import realtime
 from realtime import Broadcaster
 
-from ..hub.envelopes import group_name
+from ..cluster.envelopes import group_name
 from ..models import Membership, Room, Socket, SocketQuerySet
 from .counting import MANY
 

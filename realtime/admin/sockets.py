@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ..hub.sids import server_of
+from ..cluster.sids import server_of
 from ..models import Room, Server, Socket
 from .base import NOTHING, ago, online
 from .filters import NamespaceFilter, RoomFilter, ServerFilter

@@ -15,9 +15,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
 from ..asgi import Realtime
-from ..logins import session_store
-from ..mounting import Found, find
-from ..overlaps import find_overlaps
+from ..identity.logins import session_store
+from ..mounting.applications import Found, find
+from ..mounting.overlaps import find_overlaps
 from ..routing import check_routes
 from .settings import usable_settings
 

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections, router
 
-from ..logins import has_user_model
+from ..identity.logins import has_user_model
 from ..models import Socket
 from .settings import usable_settings
 

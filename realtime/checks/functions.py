@@ -10,15 +10,15 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.utils.module_loading import import_string
 
 from ..exceptions import ServerError
-from ..messages import Format, encode_ack
-from ..overrides import signature_of
+from ..sockets.messages import Format, encode_ack
+from ..sockets.overrides import signature_of
 from .settings import usable_settings
 
 HINTS = {
     "PERMISSION": "Write def allowed(request), which returns None, or why it refuses, and give its "
     'dotted path, like "realtime.permissions.staff".',
     "ERROR_ACK": "Write def acknowledge(error), which returns what the client gets, and give its "
-    'dotted path, like "realtime.error_answers.acknowledge".',
+    'dotted path, like "realtime.sockets.error_answers.acknowledge".',
 }
 
 

@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from ..logins import find_anonymity, has_user_model, session_store
+from ..identity.logins import find_anonymity, has_user_model, session_store
 
 
 @register(Tags.compatibility)

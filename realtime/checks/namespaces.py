@@ -9,10 +9,10 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from ..consumers import NamespaceConsumer
-from ..contract import unhandled
 from ..exceptions import InvalidConsumer, InvalidEventName
-from ..handlers import NAME_HINT
 from ..routing import check_routes, consumers
+from ..sockets.contract import unhandled
+from ..sockets.handlers import NAME_HINT
 from .settings import usable_settings
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Tags, Warning, register
 
-from ..origins import Expression, Origins
+from ..utils.origins import Expression, Origins
 from .settings import usable_settings
 
 # Hosts that nobody can mean: the first one is nobody's (RFC 2606), the others are anybody's.

@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 
-from ..transports.adapters import find_unknown
-from ..transports.servers import ADAPTERS
+from ..webservers.adapters import find_unknown
+from ..webservers.detect import ADAPTERS
 from .settings import usable_settings
 
 MIN_DAPHNE = (4, 2, 2)

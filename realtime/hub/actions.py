@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..messages import ForeignMessage, Message, decode_args
-from .addressing import target_of
+from ..cluster.addressing import target_of
+from ..cluster.envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
+from ..sockets.messages import ForeignMessage, Message, decode_args
 from .asking import deliver_to_client
 from .calls import answer_call
-from .envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 
 if TYPE_CHECKING:
     from .hub import Hub

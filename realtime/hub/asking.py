@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.addressing import as_question
+from ..cluster.envelopes import Deliver
+from ..cluster.requests import ANSWER_TIMEOUT
+from ..cluster.sids import server_of
+from ..cluster.targets import Target
 from ..exceptions import ServerGone
-from ..messages import Message, encode_args
-from .addressing import as_question
+from ..sockets.messages import Message, encode_args
 from .calls import Answers, call_sockets, collect
-from .envelopes import Deliver
-from .questions import ANSWER_TIMEOUT
-from .sids import server_of
-from .targets import Target
 
 if TYPE_CHECKING:
     from .hub import Hub

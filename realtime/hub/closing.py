@@ -7,10 +7,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from ..cluster.envelopes import Wake
+from ..cluster.requests import ANSWER_TIMEOUT
 from ..exceptions import ServerGone
 from ..logs import log, tell_skipped
-from .envelopes import Wake
-from .questions import ANSWER_TIMEOUT
 
 if TYPE_CHECKING:
     from .hub import Hub

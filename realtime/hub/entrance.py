@@ -6,12 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import UnknownNamespace
-from ..limits import LogLimiter
+from ..execution.calls import raise_if_signalled
 from ..logs import write
-from ..overrides import path_of
 from ..routing import resolve
-from ..running import raise_if_signalled
-from ..sockets import Socket
+from ..sockets.overrides import path_of
+from ..sockets.socket import Socket
+from ..utils.limits import LogLimiter
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection

@@ -12,33 +12,33 @@ from functools import partial
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.addressing import as_command, as_emit
+from ..cluster.cluster import Cluster
+from ..cluster.envelopes import HttpRequest, HttpResponse
+from ..cluster.layers import new_layer
+from ..cluster.sids import new_server_id, new_sid, server_of
+from ..cluster.standalone import LocalCluster, reaches_others
+from ..cluster.targets import Target
 from ..conf import get_settings
-from ..limits import ConnectionLimits, parse_rate
-from ..lookups import Lookups
-from ..messages import Format, Message
-from ..observers import Observers
-from ..serving import Serving
-from ..sockets import CONNECTED, Socket
-from ..transports.frames import Frames
+from ..execution.tasks import Tasks
+from ..execution.workers import JobRunner
+from ..identity.lookups import Lookups
+from ..protocol.frames import Frames
+from ..sockets.messages import Format, Message
+from ..sockets.socket import CONNECTED, Socket
 from ..transports.heartbeats import TimerWheel
+from ..utils.limits import ConnectionLimits, parse_rate
 from .actions import HubActions
-from .addressing import as_command, as_emit
-from .alone import LocalCluster, reaches_others
 from .closing import shut_down
-from .cluster import Cluster
 from .counters import Counters
 from .entrance import Entrance
-from .envelopes import HttpRequest, HttpResponse
 from .files import Files
 from .health import problems
-from .layers import new_layer
+from .lifespan import Serving
+from .observers import Observers
 from .ownership import require_own_thread
 from .registry import Registry
 from .shutdown import SignalGuard
-from .sids import new_server_id, new_sid, server_of
-from .targets import Target
-from .tasks import Tasks
-from .workers import JobRunner
 
 if TYPE_CHECKING:
     from ..transports.connection import Connection

@@ -8,13 +8,13 @@ import os
 import threading
 from functools import partial
 
+from ..cluster.layers import new_layer
+from ..cluster.standalone import reaches_others
 from ..conf import get_settings
 from ..exceptions import NotRunning
-from .alone import reaches_others
-from .gateway import Gateway, HubGateway
+from ..outside.gateway import Gateway, HubGateway
+from ..outside.sender import RemoteGateway
 from .hub import Hub
-from .layers import new_layer
-from .outside import RemoteGateway
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

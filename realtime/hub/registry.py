@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from threading import get_ident
 from typing import TYPE_CHECKING
 
+from ..cluster.targets import Target
 from .ownership import require_own_thread
-from .targets import Target
 
 if TYPE_CHECKING:
-    from ..sockets import Socket
+    from ..sockets.socket import Socket
 
 
 class Namespace:

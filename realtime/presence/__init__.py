@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..logins import has_user_model
+from ..identity.logins import has_user_model
 
 if TYPE_CHECKING:
     from ..hub import Hub

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ..sockets import Socket
+    from ..sockets.socket import Socket
 
 
 class Room(NamedTuple):

@@ -11,10 +11,10 @@ from django.db import connections, router, transaction
 from django.db.models import F
 
 from .. import models
+from ..cluster.envelopes import group_name
 from ..fields import DatabaseNow
-from ..hub.envelopes import group_name
 from ..models import Membership, Server, ServerQuerySet, lifetime, recovery
-from ..sockets import Socket
+from ..sockets.socket import Socket
 from ..transports.requests import header
 from .changes import Changes
 from .deadlocks import made_again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..threads import Result, Threads, with_connections
+from ..execution.threads import Result, Threads, with_connections
 
 
 class DatabaseThread(Threads):

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Field
 
-from ..logins import user_key
+from ..identity.logins import user_key
 
 
 class UserKeys:

@@ -22,7 +22,7 @@ from .thread import DatabaseThread
 
 if TYPE_CHECKING:
     from ..hub import Hub
-    from ..sockets import Socket
+    from ..sockets.socket import Socket
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from ..paths import client_path
+from ..mounting.paths import client_path
 
 register = template.Library()
 

@@ -14,18 +14,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ProtocolError
-from ..logins import user_key
+from ..identity.logins import user_key
 from ..logs import Lines, is_logged
-from ..messages import Format
-from .alike import share
+from ..sockets.messages import Format
+from ..webservers.interning import share
+from ..webservers.write_coalescing import SECONDS_PER_SLICE, give_way
+from ..webservers.writers import Writer
 from .outbox import Outbox
-from .turns import SECONDS_PER_SLICE, give_way
-from .writers import Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
-    from ..inbox import Event, Source
-    from ..sockets import Socket
+    from ..sockets.inbox import Event, Source
+    from ..sockets.socket import Socket
 
 # After so many frames read in one go, others get their turn.
 FRAMES_PER_SLICE = 32

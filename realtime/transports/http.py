@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.sids import server_of
 from ..exceptions import HandshakeError, ProtocolError, TooLarge, UnexpectedPacket
-from ..hub.sids import server_of
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from . import relay

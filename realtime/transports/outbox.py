@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..latch import Latch
-from .frames import Frames
-from .writers import Writer
+from ..protocol.frames import Frames
+from ..utils.oneshot import Latch
+from ..webservers.writers import Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub

@@ -14,22 +14,22 @@ from ..exceptions import (
     HandshakeError,
     InvalidPayload,
 )
-from ..inbox import Event, Source
-from ..messages import Format
 from ..protocol import plain
+from ..protocol.frames import Frames
 from ..routing import has_namespace
+from ..sockets.inbox import Event, Source
+from ..sockets.messages import Format
+from ..webservers.detect import complete_scheme
+from ..webservers.writers import GOING_AWAY, NORMAL, Send
 from .connection import close_text
-from .frames import Frames
 from .requests import check_origin, parse_params
-from .servers import complete_scheme
 from .watched import WatchedConnection
 from .websocket import accept, reject
-from .writers import GOING_AWAY, NORMAL, Send
 
 if TYPE_CHECKING:
     from ..hub import Hub
-    from ..sockets import Socket
-    from .readers import Reader, Receive
+    from ..sockets.socket import Socket
+    from ..webservers.readers import Reader, Receive
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 

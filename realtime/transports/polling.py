@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from ..exceptions import UnexpectedPacket
 from ..protocol import engineio
-from .frames import Frames
-from .writers import GOING_AWAY, Writer
+from ..protocol.frames import Frames
+from ..webservers.writers import GOING_AWAY, Writer
 
 CLOSE = Frames(engineio.PacketType.CLOSE)
 NOOP = Frames(engineio.PacketType.NOOP)

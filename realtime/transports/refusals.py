@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from django.conf import settings as django_settings
 
-from ..limits import Bucket, Rate
 from ..logs import write
-from ..origins import Origin, parse_origin
+from ..utils.limits import Bucket, Rate
+from ..utils.origins import Origin, parse_origin
 
 Cause = Literal["host", "origin", "foreign fetch"]
 

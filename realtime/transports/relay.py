@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.envelopes import Allowance, HttpRequest, HttpResponse
+from ..cluster.requests import ANSWER_TIMEOUT
 from ..exceptions import HandshakeError, ServerGone
-from ..hub.envelopes import Allowance, HttpRequest, HttpResponse
-from ..hub.questions import ANSWER_TIMEOUT
 from .connection import MAX_FIRST
 from .session import Session
 

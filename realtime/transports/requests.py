@@ -11,8 +11,8 @@ from django.http.request import split_domain_port, validate_host
 
 from ..conf import Settings
 from ..exceptions import HandshakeError
-from ..origins import Named, named_origins, parse_origin
 from ..protocol.engineio import PROTOCOL_VERSION
+from ..utils.origins import Named, named_origins, parse_origin
 from .refusals import Refused, Site, explain, sent_name
 
 _NO_SSL_HEADER = b"", ""

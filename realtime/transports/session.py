@@ -18,21 +18,21 @@ from ..exceptions import (
     UnexpectedBinary,
     UnexpectedPacket,
 )
-from ..inbox import Event, Source
-from ..limits import Bucket
-from ..messages import Format, decode_packet, encode
 from ..protocol import engineio, socketio
 from ..protocol.decoding import Decoder
+from ..protocol.frames import Frames
+from ..sockets.inbox import Event, Source
+from ..sockets.messages import Format, decode_packet, encode
+from ..utils.limits import Bucket
+from ..webservers.writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 from .connection import MAX_FIRST, count_key
-from .frames import Frames
 from .heartbeats import NEVER
 from .polling import PollingInbox, PollingWriter
 from .watched import WatchedConnection
-from .writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub
-    from ..sockets import Socket
+    from ..sockets.socket import Socket
 
 PING = Frames(engineio.PacketType.PING)
 

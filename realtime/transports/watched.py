@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from ..webservers.writers import Writer
 from .connection import Connection
 from .heartbeats import NEVER
-from .writers import Writer
 
 if TYPE_CHECKING:
     from ..hub import Hub

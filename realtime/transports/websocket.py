@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HandshakeError, TooLarge
-from ..logins import user_key
+from ..identity.logins import user_key
 from ..logs import log
 from ..protocol import engineio
+from ..protocol.frames import Frames
 from ..protocol.jsontext import dumps
-from .frames import Frames
-from .readers import Reader, Receive
+from ..webservers.detect import complete_scheme, open_reader
+from ..webservers.readers import Reader, Receive
+from ..webservers.writers import POLICY_VIOLATION, Send
 from .requests import check_origin, parse_query, retry_after
-from .servers import complete_scheme, open_reader
 from .session import Session
-from .writers import POLICY_VIOLATION, Send
 
 if TYPE_CHECKING:
     from ..hub import Hub

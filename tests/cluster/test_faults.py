@@ -14,7 +14,7 @@ import channels_redis.core
 import channels_redis.pubsub
 import pytest
 
-from realtime.hub.envelopes import (
+from realtime.cluster.envelopes import (
     HUBS,
     LAYER_MESSAGE,
     VERSION,

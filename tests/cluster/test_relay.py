@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from realtime.hub.questions import ANSWER_TIMEOUT
+from realtime.cluster.requests import ANSWER_TIMEOUT
 from tests.clients.wire import (
     DEADLINE,
     PATH,

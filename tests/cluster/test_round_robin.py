@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from realtime.hub.questions import ANSWER_TIMEOUT
+from realtime.cluster.requests import ANSWER_TIMEOUT
 from tests.clients.javascript import OPTIONS, Node, NodeSocket
 from tests.clients.python import TRANSPORTS, Client, connected
 from tests.clients.wire import DEADLINE, eventually

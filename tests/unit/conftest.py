@@ -14,10 +14,13 @@ from channels.layers import channel_layers
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer, logs, unsent
+from realtime import NamespaceConsumer, logs
 from realtime.hub import Hub, ensure_hub, process
+from realtime.sending.plain_calls import unsent
 from realtime.testing import Client
-from realtime.transports import connection, direct, turns
+from realtime.transports import connection
+from realtime.webservers import direct
+from realtime.webservers import write_coalescing as turns
 from tests.unit import routing
 
 from .probes import Probe, Wire

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 
-from realtime import lookups
 from realtime.hub import Hub
-from realtime.scopes import complete_scope
+from realtime.identity import lookups
+from realtime.identity.scopes import complete_scope
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 

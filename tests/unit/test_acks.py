@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from realtime.sockets.socket.acks import MAX_PENDING
 
 import realtime
 from realtime import AckTimeout, ClientDisconnected, NamespaceConsumer, event
-from realtime.acks import MAX_PENDING
 from realtime.exceptions import WouldDeadlock
 from realtime.hub import Hub
 from realtime.testing import Client

@@ -18,15 +18,17 @@ from zope.interface import directlyProvides
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports import adapters, on_daphne, on_uvicorn
-from realtime.transports.adapters import Adapter, Package, find_unknown
 from realtime.transports.connection import Connection
-from realtime.transports.direct import DirectReader
-from realtime.transports.lighten import replaced
-from realtime.transports.on_daphne import DaphneAdapter
-from realtime.transports.on_uvicorn import UvicornAdapter, WsprotoAdapter
-from realtime.transports.servers import ADAPTERS
-from realtime.transports.writers import AsgiWriter, TransportWriter
+from realtime.webservers import adapters
+from realtime.webservers import daphne as on_daphne
+from realtime.webservers import uvicorn as on_uvicorn
+from realtime.webservers.adapters import Adapter, Package, find_unknown
+from realtime.webservers.daphne import DaphneAdapter
+from realtime.webservers.detect import ADAPTERS
+from realtime.webservers.direct import DirectReader
+from realtime.webservers.slimming import replaced
+from realtime.webservers.uvicorn import UvicornAdapter, WsprotoAdapter
+from realtime.webservers.writers import AsgiWriter, TransportWriter
 
 from .conftest import Serve
 from .peers import PEERS, Peer, frame, new_peer, wire

@@ -9,8 +9,8 @@ import pytest
 
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports.alike import share
 from realtime.transports.connection import Connection
+from realtime.webservers.interning import share
 
 from .peers import PEERS, Peer
 

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from realtime import bounded
-from realtime.bounded import BoundedCalls, NoAnswer
+from realtime.presence import bounded
+from realtime.presence.bounded import BoundedCalls, NoAnswer
 
 from .probes import DEADLINE
 

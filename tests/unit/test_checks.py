@@ -21,7 +21,7 @@ from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
 from realtime.checks.installation import check_logins
-from realtime.transports import adapters
+from realtime.webservers import adapters
 
 from .conftest import NAMESPACES, Serve
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from realtime import EventError, NamespaceConsumer, event, sockets
+from realtime import EventError, NamespaceConsumer, event
 from realtime.exceptions import InvalidConsumer
+from realtime.sockets.socket import socket as sockets
 
 from .conftest import Connect, Serve
 from .probes import DEADLINE, Probe, Wire

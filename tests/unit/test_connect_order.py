@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from django.urls import path
+from realtime.sockets.socket.messages import Message
 
 import realtime
-from realtime import ConnectionRefused, NamespaceConsumer, sockets
+from realtime import ConnectionRefused, NamespaceConsumer
+from realtime.cluster.targets import Target
 from realtime.hub import Hub
-from realtime.hub.targets import Target
-from realtime.messages import Message
+from realtime.sockets.socket import socket as sockets
 
 from .conftest import Connect, Serve
 from .probes import DEADLINE, Probe, Wire

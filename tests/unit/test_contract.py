@@ -9,10 +9,10 @@ from typing import Any, Generic, Protocol, TypeVar  # noqa: F401
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async  # noqa: F401
 from channels.db import database_sync_to_async  # noqa: F401
+from realtime.sockets.socket.overrides import own_names
 
 from realtime import EventError, NamespaceConsumer, event
 from realtime.exceptions import InvalidConsumer, InvalidEventName
-from realtime.overrides import own_names
 
 from .conftest import Connect, Serve
 

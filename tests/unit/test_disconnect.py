@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from channels.layers import get_channel_layer
 
-from realtime import NamespaceConsumer, event, sockets
+from realtime import NamespaceConsumer, event
 from realtime.hub import Hub
+from realtime.sockets.socket import socket as sockets
 
 from .conftest import Connect, Serve
 from .consumers import Noting

@@ -10,10 +10,10 @@ import pytest
 
 from realtime import NamespaceConsumer
 from realtime.hub import Hub
+from realtime.protocol.frames import Frames
 from realtime.transports.connection import Connection
-from realtime.transports.frames import Frames
 from realtime.transports.polling import PollingWriter
-from realtime.transports.writers import HIGH_WATER, AsgiWriter, Writer
+from realtime.webservers.writers import HIGH_WATER, AsgiWriter, Writer
 
 from .conftest import Serve
 from .peers import PEERS, Peer, new_peer

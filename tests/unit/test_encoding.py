@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from django.utils.translation import gettext_lazy
 
-from realtime.encoding import default
 from realtime.protocol import socketio
+from realtime.protocol.encoding import default
 
 
 @dataclass

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from realtime.sockets.socket.acks import Acks
 from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
-from realtime.acks import Acks
 from realtime.asgi import Realtime
 from realtime.hub import Hub
 from realtime.transports.connection import FRAMES_PER_SLICE, Connection
@@ -213,7 +213,7 @@ async def test_a_client_that_ends_and_reads_nothing(
 ) -> None:
     for module in ("adapters", "on_uvicorn"):
         monkeypatch.setattr(f"realtime.transports.{module}.CLOSE_TIMEOUT", 0.01)
-    monkeypatch.setattr("realtime.transports.direct.DISCONNECT_GRACE", 0.01)
+    monkeypatch.setattr("realtime.webservers.direct.DISCONNECT_GRACE", 0.01)
     peer.transport.reads = False
     for socket in connection.sockets.values():
         socket.consumer.emit("news", "x" * 1000)

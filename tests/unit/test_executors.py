@@ -13,8 +13,8 @@ from contextvars import copy_context
 import pytest
 from asgiref.sync import SyncToAsync, sync_to_async
 
-from realtime.executors import DaemonExecutor
-from realtime.running import give_thread, release_thread, uses_thread
+from realtime.execution.calls import give_thread, release_thread, uses_thread
+from realtime.execution.executors import DaemonExecutor
 
 DEADLINE = 10.0
 
@@ -113,7 +113,7 @@ import asyncio, contextvars, time
 from asgiref.sync import sync_to_async
 import django.conf
 django.conf.settings.configure()
-from realtime.running import give_thread
+from realtime.execution.calls import give_thread
 
 async def main():
     context = contextvars.copy_context()

@@ -11,8 +11,8 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from realtime.cluster.envelopes import group_name
 from realtime.fields import DatabaseNow
-from realtime.hub.envelopes import group_name
 from realtime.models import Membership, Room, Server, Socket
 
 # Texts that some databases take for one another.

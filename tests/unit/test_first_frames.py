@@ -14,7 +14,7 @@ from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub, ensure_hub
 from realtime.transports.connection import MAX_FIRST
-from realtime.transports.direct import MOST_PASSED
+from realtime.webservers.direct import MOST_PASSED
 
 from .conftest import Serve
 from .peers import ENGINE_PATH, PEERS, Peer, WsprotoPeer, frame, handshake, new_peer, wire

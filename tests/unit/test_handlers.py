@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Optional
 
 import msgspec
 import pytest
+from realtime.sockets.socket.handlers import Handler, Mark, find_handlers
 
 from realtime import NamespaceConsumer, event
 from realtime.exceptions import InvalidArguments, InvalidEventName
-from realtime.handlers import Handler, Mark, find_handlers
 
 from .conftest import Connect, Serve
 

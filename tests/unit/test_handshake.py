@@ -9,7 +9,7 @@ from django.http import QueryDict
 from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
-from realtime.handshake import find_headers, find_query
+from realtime.identity.handshake import find_headers, find_query
 
 from .conftest import Connect, Serve
 

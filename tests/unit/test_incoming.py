@@ -13,8 +13,8 @@ from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
 from realtime.exceptions import TooLarge
-from realtime.transports.incoming import CloseFinder, ControlFrame, FrameSplitter, Unusual
-from realtime.transports.masking import choose, unmask, unmask_in_python
+from realtime.webservers.frame_parser import CloseFinder, ControlFrame, FrameSplitter, Unusual
+from realtime.webservers.masking import choose, unmask, unmask_in_python
 
 LIMIT = 70_000
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from realtime.latch import Latch
+from realtime.utils.oneshot import Latch
 
 
 async def test_all_who_wait_go_on() -> None:

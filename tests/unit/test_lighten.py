@@ -11,10 +11,11 @@ from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.hub import Hub
-from realtime.transports import on_daphne, on_uvicorn
-from realtime.transports.adapters import find_unknown
-from realtime.transports.lighten import replaced, slim
-from realtime.transports.servers import ADAPTERS
+from realtime.webservers import daphne as on_daphne
+from realtime.webservers import uvicorn as on_uvicorn
+from realtime.webservers.adapters import find_unknown
+from realtime.webservers.detect import ADAPTERS
+from realtime.webservers.slimming import replaced, slim
 
 from .conftest import Serve
 from .peers import PEERS, Peer, frame, new_peer, wire

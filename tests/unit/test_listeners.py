@@ -16,7 +16,7 @@ from twisted.internet.address import IPv4Address
 
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports import listeners
+from realtime.webservers import listeners
 
 from .peers import PEERS, Transport, TwistedTransport
 from .probes import DEADLINE

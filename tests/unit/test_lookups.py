@@ -18,9 +18,9 @@ from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
-from realtime import lookups
 from realtime.hub import Hub
-from realtime.scopes import complete_scope
+from realtime.identity import lookups
+from realtime.identity.scopes import complete_scope
 
 from .logins import find, log_in, new_session, no_free_thread, request
 from .probes import DEADLINE

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from realtime.sockets.socket.messages import Message
 
 import realtime
 from realtime import Broadcaster, RemoteClient
-from realtime.hub.targets import Target
-from realtime.messages import Message
+from realtime.cluster.targets import Target
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path, re_path
 
-from realtime.mounting import find, find_routers, has_route
+from realtime.mounting.applications import find, find_routers, has_route
 
 
 async def consumer(scope: Any, receive: Any, send: Any) -> None:

@@ -9,7 +9,7 @@ from django.urls import re_path
 
 import realtime
 from realtime import NamespaceConsumer, UnknownNamespace, event
-from realtime.names import MAX_LENGTH, check_rooms
+from realtime.protocol.names import MAX_LENGTH, check_rooms
 
 from .conftest import Connect
 from .consumers import RoomsConsumer

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime import ConnectionRefused, NamespaceConsumer, event, observers
-from realtime.hub import Hub, ensure_hub
+from realtime import ConnectionRefused, NamespaceConsumer, event
+from realtime.hub import Hub, ensure_hub, observers
 from realtime.signals import socket_connected
-from realtime.sockets import Socket
+from realtime.sockets.socket import Socket
 from realtime.testing import Client
 
 from .conftest import Connect

@@ -210,7 +210,7 @@ ERRORS = [
 @pytest.fixture(params=ERRORS, ids=lambda error: type(error).__name__)
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Exception:
     """An error of everything that is sent."""
-    monkeypatch.setattr("realtime.sending.get_gateway", lambda: Broken(request.param))
+    monkeypatch.setattr("realtime.sending.plain_calls.get_gateway", lambda: Broken(request.param))
     return request.param  # type: ignore[no-any-return]
 
 
@@ -250,7 +250,9 @@ def test_the_same_in_a_test_that_captures_the_hooks(broken: Exception, records: 
 
 
 def test_what_is_no_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.sending.get_gateway", lambda: Broken(KeyboardInterrupt()))
+    monkeypatch.setattr(
+        "realtime.sending.plain_calls.get_gateway", lambda: Broken(KeyboardInterrupt())
+    )
     with pytest.raises(KeyboardInterrupt):
         realtime.of("/").on_commit().emit("x")
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from realtime.origins import (
+from realtime.utils.origins import (
     Origin,
     Origins,
     is_named,

@@ -13,11 +13,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import DataError, InterfaceError, OperationalError
 from django.urls import path
 
-from realtime import NamespaceConsumer, logs, outages, running
+from realtime import NamespaceConsumer, logs
 from realtime.exceptions import ServerUnavailable
+from realtime.execution import calls as running
 from realtime.hub import Hub
-from realtime.lookups import LookupGivenUp
-from realtime.scopes import identify
+from realtime.identity import outages
+from realtime.identity.lookups import LookupGivenUp
+from realtime.identity.scopes import identify
 
 from .conftest import Connect, Serve
 from .logins import request

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from realtime.sockets.socket.messages import Message
 
+from realtime.cluster.targets import Target
 from realtime.hub import Hub
 from realtime.hub.asking import call
-from realtime.hub.targets import Target
-from realtime.messages import Message
 
 from .conftest import Connect
 

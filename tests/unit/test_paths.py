@@ -9,9 +9,9 @@ import pytest
 from django.core.handlers.asgi import ASGIRequest
 from django.urls import get_script_prefix, set_script_prefix
 from pytest_django import Settings
+from realtime.mounting.applications.paths import client_path, path_info
 
 from realtime.asgi import Realtime, get_application
-from realtime.paths import client_path, path_info
 
 from .conftest import Serve
 from .test_asgi import CLOSE, CONNECT, HANDSHAKE, Site, ask, request, websocket

@@ -11,9 +11,10 @@ import pytest
 
 from realtime import NamespaceConsumer
 from realtime.testing import MemoryWriter
-from realtime.transports import connection, turns
+from realtime.transports import connection
 from realtime.transports.plain import PlainConnection
 from realtime.transports.session import MAX_FIRST
+from realtime.webservers import write_coalescing as turns
 
 from .conftest import Serve
 from .probes import DEADLINE, Probe, Wire

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from realtime.exceptions import UnexpectedPacket
 from realtime.protocol import engineio
-from realtime.transports.frames import Frames
+from realtime.protocol.frames import Frames
 from realtime.transports.polling import PollingInbox, PollingWriter
-from realtime.transports.writers import GOING_AWAY, NORMAL
+from realtime.webservers.writers import GOING_AWAY, NORMAL
 
 from .probes import DEADLINE
 

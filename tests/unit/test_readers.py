@@ -12,10 +12,10 @@ from websockets.frames import Frame, Opcode
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.transports import direct
+from realtime.protocol.frames import Frames
 from realtime.transports.connection import FRAMES_PER_SLICE
-from realtime.transports.frames import Frames
-from realtime.transports.on_uvicorn import UvicornReader
+from realtime.webservers import direct
+from realtime.webservers.uvicorn import UvicornReader
 
 from .conftest import Serve
 from .peers import UvicornPeer as Peer

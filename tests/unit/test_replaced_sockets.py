@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.urls import path
 
-from realtime import ClientDisconnected, ConnectionRefused, EventError, NamespaceConsumer, sockets
+from realtime import ClientDisconnected, ConnectionRefused, EventError, NamespaceConsumer
 from realtime.hub import Hub
 from realtime.models import Socket
+from realtime.sockets.socket import socket as sockets
 
 from .conftest import Serve
 from .probes import DEADLINE, Probe, Wire

@@ -13,9 +13,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
-from realtime import serving
 from realtime.asgi import Realtime
 from realtime.hub import Hub, find_hub
+from realtime.hub import lifespan as serving
 from realtime.signals import serving_started, serving_stopping
 
 from .conftest import Connect

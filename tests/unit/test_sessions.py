@@ -17,10 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from pytest_django import Settings
 
-from realtime import NamespaceConsumer, event, sessions
+from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub import Hub
-from realtime.sessions import find_new_key, note_moved, open_session
+from realtime.identity import sessions
+from realtime.identity.sessions import find_new_key, note_moved, open_session
 from realtime.testing import Client
 
 from .conftest import Serve

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from realtime.hub.tasks import Tasks
-from realtime.hub.workers import JobRunner
+from realtime.execution.tasks import Tasks
+from realtime.execution.workers import JobRunner
 
 from .probes import DEADLINE
 

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 from django.utils.translation import gettext_lazy
+from realtime.sockets.socket.sharing import MAX_BYTES, MAX_DEPTH, NOTHING, add_shared, read_shared
 
 from realtime import NamespaceConsumer, event
-from realtime.sharing import MAX_BYTES, MAX_DEPTH, NOTHING, add_shared, read_shared
 
 from .conftest import Connect, Serve
 

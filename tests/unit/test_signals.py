@@ -381,7 +381,7 @@ async def test_the_sender_goes_on_after_an_error(
 
     receive(receiver, "joined")
     monkeypatch.setattr(signals.SignalSender, "_send_in_time", fail)
-    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
+    monkeypatch.setattr("realtime.execution.tasks.MIN_PAUSE", 0.01)
     client = await connect("/orders/7")
     await client.call("join", "is lost")
     await client.call("join", "a")

@@ -11,16 +11,10 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.test import Client as Browser
 
-from realtime import (
-    ClientDisconnected,
-    ConnectionRefused,
-    NamespaceConsumer,
-    event,
-    of,
-    sockets,
-)
+from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event, of
 from realtime.hub import Hub
-from realtime.sending import Pending
+from realtime.sending.plain_calls import Pending
+from realtime.sockets.socket import socket as sockets
 from realtime.testing import Client
 
 from .conftest import Connect, Serve

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime.threads import Threads
+from realtime.execution.threads import Threads
 
 from .probes import DEADLINE
 

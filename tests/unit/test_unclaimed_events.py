@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from django.urls import path
+from realtime.sockets.socket.inbox import Event
 
 from realtime import NamespaceConsumer, event
 from realtime.hub import Hub
-from realtime.inbox import Event
 from realtime.testing import MemoryWriter
 from realtime.transports.plain import PlainConnection
 

@@ -15,8 +15,9 @@ from django.core.management.commands import runserver, shell
 from pytest_django import Settings
 
 import realtime
-from realtime import LayerUnavailable, NotRunning, UnknownNamespace, surroundings, unreachable
+from realtime import LayerUnavailable, NotRunning, UnknownNamespace
 from realtime.hub import process
+from realtime.sending.plain_calls import surroundings, unreachable
 
 from .conftest import DEFAULTS
 from .probes import unsent_lines
@@ -58,7 +59,7 @@ def error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ty
     """Each way in which nobody can be reached."""
     if request.param == "no server":
         return NotRunning
-    monkeypatch.setattr("realtime.sending.get_gateway", Unavailable)
+    monkeypatch.setattr("realtime.sending.plain_calls.get_gateway", Unavailable)
     return LayerUnavailable
 
 
@@ -126,7 +127,7 @@ def test_wrong_calls_are_always_errors(settings: Settings) -> None:
 async def test_waiting_for_a_command(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.sending.get_gateway", Unflushed)
+    monkeypatch.setattr("realtime.sending.plain_calls.get_gateway", Unflushed)
     choose(settings, "log")
     await realtime.to("a").join("b")
     assert [fields["call"] for _, fields in unsent_lines(records)] == ["join"]

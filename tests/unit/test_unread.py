@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from realtime.transports.unread import count_unconfirmed, has_hung_up
+from realtime.webservers.unread import count_unconfirmed, has_hung_up
 from tests.unit.probes import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows")

@@ -22,11 +22,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime import lookups
-from realtime import users as users_module
 from realtime.hub import Hub, ensure_hub
-from realtime.lookups import LookupGivenUp, Lookups
-from realtime.scopes import complete_scope
+from realtime.identity import lookups
+from realtime.identity import users as users_module
+from realtime.identity.lookups import LookupGivenUp, Lookups
+from realtime.identity.scopes import complete_scope
 
 from .logins import find, log_in, new_session, no_free_thread, request
 from .probes import DEADLINE

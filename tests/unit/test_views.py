@@ -79,7 +79,7 @@ async def test_readiness(http: AsyncClient, hub: Hub, monkeypatch: pytest.Monkey
             hub.files.exhausted = False
         raise RuntimeError("a secret of this process")
 
-    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.001)
+    monkeypatch.setattr("realtime.execution.tasks.MIN_PAUSE", 0.001)
     hub.services.supervise(fail, "some service")
     async with asyncio.timeout(DEADLINE):
         while (response := await http.get(url)).status_code == 200:

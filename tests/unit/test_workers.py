@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub.tasks import Tasks
-from realtime.hub.workers import JobRunner
+from realtime.execution.tasks import Tasks
+from realtime.execution.workers import JobRunner
 
 from .probes import DEADLINE
 

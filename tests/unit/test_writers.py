@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from realtime.hub import Hub
-from realtime.transports import on_uvicorn
-from realtime.transports.frames import Frames
-from realtime.transports.on_daphne import DaphneAdapter
-from realtime.transports.on_uvicorn import WsprotoAdapter
-from realtime.transports.writers import GOING_AWAY, HIGH_WATER, AsgiWriter, TransportWriter
+from realtime.protocol.frames import Frames
+from realtime.webservers import uvicorn as on_uvicorn
+from realtime.webservers.daphne import DaphneAdapter
+from realtime.webservers.uvicorn import WsprotoAdapter
+from realtime.webservers.writers import GOING_AWAY, HIGH_WATER, AsgiWriter, TransportWriter
 
 from .probes import DEADLINE
 

@@ -12,8 +12,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from realtime.hub.envelopes import group_name
-from realtime.hub.sids import new_server_id, new_sid
+from realtime.cluster.envelopes import group_name
+from realtime.cluster.sids import new_server_id, new_sid
 from realtime.models import Membership, Server, Socket
 
 VERSIONS = {"realtime": "0.1.0", "python": "3.12.1"}

@@ -15,8 +15,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from realtime.hub.envelopes import group_name
-from realtime.hub.sids import new_sid
+from realtime.cluster.envelopes import group_name
+from realtime.cluster.sids import new_sid
 from realtime.models import Membership, Socket
 
 from .conftest import make_server, new_membership, new_socket

@@ -9,7 +9,7 @@ import pytest
 from realtime.admin.counting import Number
 from realtime.admin.forms import LeaveForm, OperationForm, RoomForm, SendForm
 from realtime.admin.selection import ChosenSockets
-from realtime.hub.sids import new_sid
+from realtime.cluster.sids import new_sid
 
 from .conftest import make_server, make_socket
 

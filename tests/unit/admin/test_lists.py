@@ -13,7 +13,7 @@ from django.utils.html import escape
 from pytest_django import Settings
 
 from realtime.admin import servers
-from realtime.hub.envelopes import group_name
+from realtime.cluster.envelopes import group_name
 from realtime.models import Socket
 
 from ..conftest import NAMESPACES

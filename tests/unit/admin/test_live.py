@@ -15,9 +15,11 @@ from django.db import OperationalError
 from django.test import AsyncClient
 from django.urls import path
 
-from realtime import ConnectionRefused, NamespaceConsumer, news, routing, sockets
+from realtime import ConnectionRefused, NamespaceConsumer, routing
+from realtime.admin import activity_feed as news
 from realtime.admin import live
 from realtime.hub import Hub
+from realtime.sockets.socket import socket as sockets
 from realtime.testing import Client
 
 from ..conftest import Connect, Serve

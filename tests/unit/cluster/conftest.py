@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from realtime.sockets.socket.messages import Message
 
+from realtime.cluster.cluster import Cluster
+from realtime.cluster.targets import Target
+from realtime.execution.tasks import Tasks
 from realtime.hub import Hub, process
 from realtime.hub.asking import call
-from realtime.hub.cluster import Cluster
-from realtime.hub.targets import Target
-from realtime.hub.tasks import Tasks
-from realtime.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -110,8 +110,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"realtime.hub.{module}.BEAT", BEAT)
     for module in ("peers", "beats"):
         monkeypatch.setattr(f"realtime.hub.{module}.EXPIRY", EXPIRY)
-    monkeypatch.setattr("realtime.hub.link.MAX_PAUSE", 0.2)
-    monkeypatch.setattr("realtime.hub.listener.MAX_PAUSE", BEAT)
+    monkeypatch.setattr("realtime.cluster.layer_connection.MAX_PAUSE", 0.2)
+    monkeypatch.setattr("realtime.cluster.listener.MAX_PAUSE", BEAT)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from realtime.hub.beats import Beats
-from realtime.hub.envelopes import HUBS, Beat, open_parcel, unpack
-from realtime.hub.lanes import Outgoing
-from realtime.hub.link import Link
-from realtime.hub.peers import Peers
+from realtime.cluster.envelopes import HUBS, Beat, open_parcel, unpack
+from realtime.cluster.heartbeats import Beats
+from realtime.cluster.layer_connection import Link
+from realtime.cluster.peers import Peers
+from realtime.cluster.sequences import Outgoing
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks, until

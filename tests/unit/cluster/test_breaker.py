@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub import breaker
-from realtime.hub.breaker import Breaker
+from realtime.cluster import circuit_breaker as breaker
+from realtime.cluster.circuit_breaker import Breaker
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks

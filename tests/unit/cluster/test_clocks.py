@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub import clocks
-from realtime.hub.clocks import BEATS, MAX_AGE, SURE, Clocks
+from realtime.cluster import clocks
+from realtime.cluster.clocks import BEATS, MAX_AGE, SURE, Clocks
 
 from .conftest import BEAT, Start, until
 

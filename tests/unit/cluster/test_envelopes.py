@@ -12,7 +12,7 @@ from channels.layers import BaseChannelLayer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.hub.envelopes import (
+from realtime.cluster.envelopes import (
     LAYER_MESSAGE,
     VERSION,
     Answer,
@@ -33,7 +33,7 @@ from realtime.hub.envelopes import (
     server_group,
     unpack,
 )
-from realtime.hub.sids import new_server_id
+from realtime.cluster.sids import new_server_id
 
 TEXTS = st.tuples(st.text(), st.text())
 BYTES = st.tuples(st.binary())

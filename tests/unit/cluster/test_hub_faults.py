@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from realtime.sockets.socket.messages import Message
 
-from realtime.hub.envelopes import HUBS, group_name
-from realtime.hub.targets import Target
-from realtime.messages import Message
+from realtime.cluster.envelopes import HUBS, group_name
+from realtime.cluster.targets import Target
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -232,8 +232,8 @@ async def test_old_memberships_are_renewed_while_beats_go_on(start: Start, bus: 
 async def test_lost_messages_are_counted_and_logged(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.limits.LOG_INTERVAL", 60)
-    monkeypatch.setattr("realtime.hub.losses.LOG_INTERVAL", 60)
+    monkeypatch.setattr("realtime.utils.limits.LOG_INTERVAL", 60)
+    monkeypatch.setattr("realtime.cluster.loss_log.LOG_INTERVAL", 60)
     far = await two[1].client("a")
     lost(bus, 2, 3, 5)
     for number in range(1, 7):
@@ -367,8 +367,8 @@ async def test_what_is_sent_while_nobody_is_in_a_room_is_not_lost(two: Two) -> N
 async def test_full_queues(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.limits.LOG_INTERVAL", 60)
-    monkeypatch.setattr("realtime.hub.losses.LOG_INTERVAL", 60)
+    monkeypatch.setattr("realtime.utils.limits.LOG_INTERVAL", 60)
+    monkeypatch.setattr("realtime.cluster.loss_log.LOG_INTERVAL", 60)
     far = await two[1].client("a")
     two[0].emit(("a",), 0)
     assert await numbers(far, 1) == [0]
@@ -400,7 +400,7 @@ async def test_full_queues(
 async def test_a_full_backlog(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.hub.publisher.BACKLOG_BYTES", 10_000)
+    monkeypatch.setattr("realtime.cluster.publisher.BACKLOG_BYTES", 10_000)
     near, far = await two[0].client("a"), await two[1].client("a")
     two[0].layer.hang("group_send")
     for number in range(20):

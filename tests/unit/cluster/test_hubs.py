@@ -7,10 +7,10 @@ import logging
 from typing import Any
 
 import pytest
+from realtime.sockets.socket.messages import Message
 
 from realtime import logs
-from realtime.hub.asking import call, send_to_client
-from realtime.hub.envelopes import (
+from realtime.cluster.envelopes import (
     HUBS,
     VERSION,
     Answer,
@@ -27,11 +27,11 @@ from realtime.hub.envelopes import (
     pack,
     unpack,
 )
-from realtime.hub.incoming import MAX_LOST
-from realtime.hub.targets import Target
-from realtime.limits import Rate
-from realtime.messages import Message
+from realtime.cluster.sequence_tracking import MAX_LOST
+from realtime.cluster.targets import Target
+from realtime.hub.asking import call, send_to_client
 from realtime.testing import Client
+from realtime.utils.limits import Rate
 from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Start, until
@@ -172,7 +172,7 @@ async def test_flush_cluster_waits_for_the_others(three: Three, bus: Bus) -> Non
 async def test_flush_cluster_does_not_wait_for_what_was_lost(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.hub.cluster.SUBSCRIBE_TIMEOUT", 0.2)
+    monkeypatch.setattr("realtime.cluster.cluster.SUBSCRIBE_TIMEOUT", 0.2)
     bus.copies = lambda channel, message: int(not message["number"])  # beats alone arrive
     async with asyncio.timeout(DEADLINE):
         await three[0].cluster.flush_cluster()

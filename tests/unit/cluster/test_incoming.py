@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.hub.incoming import MAX_GAP, MAX_LOST, Incoming
-from realtime.hub.lanes import MAX_NUMBER, Outgoing, Position
+from realtime.cluster.sequence_tracking import MAX_GAP, MAX_LOST, Incoming
+from realtime.cluster.sequences import MAX_NUMBER, Outgoing, Position
 
 LANES = st.sampled_from(["a", "b", "c"])
 COPIES = st.sampled_from([0, 1, 1, 1, 2])
@@ -115,8 +115,8 @@ def test_what_is_kept_is_bounded_in_bytes(
     monkeypatch: pytest.MonkeyPatch, leave: bool, name: str, senders: int
 ) -> None:
     for limit in ("MAX_BYTES", "MAX_BYTES_LEFT"):
-        monkeypatch.setattr(f"realtime.hub.incoming.{limit}", LIMIT)
-    monkeypatch.setattr("realtime.hub.incoming.MAX_DOUBTS", 10)
+        monkeypatch.setattr(f"realtime.cluster.sequence_tracking.{limit}", LIMIT)
+    monkeypatch.setattr("realtime.cluster.sequence_tracking.MAX_DOUBTS", 10)
     tracemalloc.start()
     try:
         incoming = Incoming()
@@ -137,7 +137,7 @@ def test_what_is_kept_is_bounded_in_bytes(
 
 
 def test_a_lane_in_use_is_not_forgotten_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.incoming.MAX_BYTES", 50_000)
+    monkeypatch.setattr("realtime.cluster.sequence_tracking.MAX_BYTES", 50_000)
     outgoing, incoming = Outgoing(), Incoming()
     speak(incoming, outgoing, 3)
     for lane in range(1_000):
@@ -150,7 +150,7 @@ def test_a_lane_in_use_is_not_forgotten_for_others(monkeypatch: pytest.MonkeyPat
 def test_a_sender_in_use_is_not_forgotten_for_made_up_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("realtime.hub.positions.MAX_SENDERS", 10)
+    monkeypatch.setattr("realtime.cluster.positions.MAX_SENDERS", 10)
     outgoing, incoming = Outgoing(), Incoming()
     speak(incoming, outgoing, 3)
     for sender in range(1_000):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.hub.lanes import Outgoing
+from realtime.cluster.sequences import Outgoing
 
 
 def test_numbers_of_all_lanes_and_places_of_each() -> None:
@@ -27,7 +27,7 @@ def test_tails_leave_out_what_was_sent_lately_or_is_on_its_way() -> None:
 
 
 def test_as_many_tails_as_a_beat_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.lanes.MAX_TAILS", 3)
+    monkeypatch.setattr("realtime.cluster.sequences.MAX_TAILS", 3)
     outgoing = Outgoing()
     for lane in "abcdea":
         outgoing.sent(lane, outgoing.next(lane))
@@ -36,6 +36,6 @@ def test_as_many_tails_as_a_beat_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lanes_that_are_used_least_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.lanes.MAX_LANES", 2)
+    monkeypatch.setattr("realtime.cluster.sequences.MAX_LANES", 2)
     outgoing = Outgoing()
     assert [outgoing.next(lane).place for lane in "abacbab"] == [1, 1, 2, 1, 1, 1, 2]

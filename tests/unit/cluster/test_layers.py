@@ -10,10 +10,10 @@ from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_la
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from realtime.cluster.cluster import Cluster
+from realtime.cluster.layers import close_layer, new_layer
+from realtime.cluster.standalone import LocalCluster
 from realtime.hub import Hub
-from realtime.hub.alone import LocalCluster
-from realtime.hub.cluster import Cluster
-from realtime.hub.layers import close_layer, new_layer
 from tests.unit.probes import DEADLINE
 from tests.valkey import Valkey
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from channels.exceptions import ChannelFull
 
-from realtime.hub.link import MAX_ATTEMPTS, LayerRefused, Link
+from realtime.cluster.layer_connection import MAX_ATTEMPTS, LayerRefused, Link
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks
@@ -59,8 +59,8 @@ class World:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("realtime.hub.link.MIN_PAUSE", 0.01)
-    monkeypatch.setattr("realtime.hub.link.MAX_PAUSE", 0.04)
+    monkeypatch.setattr("realtime.cluster.layer_connection.MIN_PAUSE", 0.01)
+    monkeypatch.setattr("realtime.cluster.layer_connection.MAX_PAUSE", 0.04)
     world = World()
     yield world
     for task in world.tasks:
@@ -102,7 +102,7 @@ async def test_calls_wait_for_the_end_of_an_outage(world: World) -> None:
 
 
 async def test_a_call_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.link.CALL_TIMEOUT", 0.05)
+    monkeypatch.setattr("realtime.cluster.layer_connection.CALL_TIMEOUT", 0.05)
     world.calls = ["hang", "answer"]
     world.probes = [down()]
     assert await world.call() == "answer"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub.losses import LossReporter
-from realtime.limits import LOG_INTERVAL
+from realtime.cluster.loss_log import LossReporter
+from realtime.utils.limits import LOG_INTERVAL
 
 from ..probes import Timer
 

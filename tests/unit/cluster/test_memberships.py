@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.hub.envelopes import HUBS
-from realtime.hub.link import Link
-from realtime.hub.memberships import Memberships
+from realtime.cluster.envelopes import HUBS
+from realtime.cluster.layer_connection import Link
+from realtime.cluster.memberships import Memberships
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks, until
@@ -114,9 +114,9 @@ def test_whatever_happens_the_layer_knows_what_is_wanted(steps: list[tuple[str, 
             assert world.joined == wanted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime.hub.link.MIN_PAUSE", 0.001)
-        patch.setattr("realtime.hub.link.MAX_PAUSE", 0.002)
-        patch.setattr("realtime.hub.memberships.SUBSCRIBE_TIMEOUT", 0.01)
+        patch.setattr("realtime.cluster.layer_connection.MIN_PAUSE", 0.001)
+        patch.setattr("realtime.cluster.layer_connection.MAX_PAUSE", 0.002)
+        patch.setattr("realtime.cluster.memberships.SUBSCRIBE_TIMEOUT", 0.01)
         asyncio.run(run())
 
 
@@ -144,7 +144,7 @@ async def test_flush_waits_for_what_was_asked_for_before(world: World) -> None:
 async def test_a_slow_layer_delays_for_a_while_only(
     world: World, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.hub.memberships.SUBSCRIBE_TIMEOUT", 0.05)
+    monkeypatch.setattr("realtime.cluster.memberships.SUBSCRIBE_TIMEOUT", 0.05)
     world.layer.hang("group_add")
     world.memberships.add("a")
     await world.flush()

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
+from realtime.sockets.socket.messages import Message
 
+from realtime.cluster.envelopes import Command, Emit, group_name, open_parcel, server_group, unpack
+from realtime.cluster.targets import Target
 from realtime.exceptions import LayerUnavailable, NotRunning, WouldDeadlock
 from realtime.hub import process
-from realtime.hub.background import Background
-from realtime.hub.envelopes import Command, Emit, group_name, open_parcel, server_group, unpack
-from realtime.hub.outside import RemoteGateway
-from realtime.hub.targets import Target
-from realtime.messages import Message
+from realtime.outside.background import Background
+from realtime.outside.sender import RemoteGateway
 from tests.unit.probes import DEADLINE
 
 
@@ -115,7 +115,7 @@ def test_each_thread_keeps_its_order(outside: RemoteGateway, layer: Layer) -> No
 def test_large_messages_are_not_gathered(
     outside: RemoteGateway, layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.hub.outside.MESSAGE_BYTES", 10)
+    monkeypatch.setattr("realtime.outside.sender.MESSAGE_BYTES", 10)
     layer.gate.clear()
     with ThreadPoolExecutor(10) as threads:
         sending = [threads.submit(emit, outside, str(number), "a") for number in range(10)]
@@ -171,7 +171,7 @@ def test_what_the_layer_does_not_take(
 def test_a_layer_that_hangs(
     outside: RemoteGateway, layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.hub.outside.PUBLISH_TIMEOUT", 0.05)
+    monkeypatch.setattr("realtime.outside.sender.PUBLISH_TIMEOUT", 0.05)
     layer.gate.clear()
     with ThreadPoolExecutor(10) as threads:  # some of them wait for the others
         for future in [threads.submit(emit, outside, "hi", "a") for _ in range(10)]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub.envelopes import Beat
-from realtime.hub.peers import Peers
+from realtime.cluster.envelopes import Beat
+from realtime.cluster.peers import Peers
 
 from .conftest import BEAT, EXPIRY
 
@@ -88,8 +88,8 @@ def test_who_goes_on_has_not_left(world: World) -> None:
 def test_made_up_servers_are_few_and_displace_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.hub.peers.MAX_PEERS", 4)
-    monkeypatch.setattr("realtime.hub.peers.MAX_KNOWN", 6)
+    monkeypatch.setattr("realtime.cluster.peers.MAX_PEERS", 4)
+    monkeypatch.setattr("realtime.cluster.peers.MAX_KNOWN", 6)
     world.beat("one", "two")
     for number in range(50):
         world.beat("one", "two", f"forged {number}")
@@ -125,6 +125,6 @@ def test_after_a_standstill_all_have_their_time_anew(world: World) -> None:
 
 
 def test_as_many_as_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.peers.MAX_KNOWN", 2)
+    monkeypatch.setattr("realtime.cluster.peers.MAX_KNOWN", 2)
     world.beat("one", "two", "three")
     assert [world.peers.knew(server) for server in ("one", "two", "three")] == [False, True, True]

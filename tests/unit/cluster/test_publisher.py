@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.hub.lanes import Lane
-from realtime.hub.link import PARALLEL
-from realtime.hub.publisher import Publisher
+from realtime.cluster.layer_connection import PARALLEL
+from realtime.cluster.publisher import Publisher
+from realtime.cluster.sequences import Lane
 from tests.unit.probes import DEADLINE
 
 from .conftest import until
@@ -147,7 +147,7 @@ async def test_what_comes_meanwhile_is_gathered(gate: Gate) -> None:
 
 
 async def test_large_messages_leave_in_parts(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.publisher.MESSAGE_BYTES", 10)
+    monkeypatch.setattr("realtime.cluster.publisher.MESSAGE_BYTES", 10)
     publisher = Publisher("server", gate.transmit)
     for body in (b"1234", b"567", b"890", b"1", b"larger than any part", b"2", b"3"):
         publisher.put(ROOMS[0], body)
@@ -161,7 +161,7 @@ async def test_large_messages_leave_in_parts(gate: Gate, monkeypatch: pytest.Mon
 async def test_the_backlog_is_bounded(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.hub.publisher.BACKLOG_BYTES", 100)
+    monkeypatch.setattr("realtime.cluster.publisher.BACKLOG_BYTES", 100)
     publisher = Publisher("server", gate.transmit)
     running = asyncio.create_task(publisher.run())
     assert [publisher.put(ROOMS[0], b"x" * 30) for _ in range(6)] == [True] * 3 + [False] * 3

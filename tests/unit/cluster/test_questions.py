@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from realtime.cluster.envelopes import Answer, Ask, Cancel, Flush
+from realtime.cluster.requests import PendingQuestions, Questions
 from realtime.exceptions import ServerGone
-from realtime.hub.envelopes import Answer, Ask, Cancel, Flush
-from realtime.hub.questions import PendingQuestions, Questions
 from tests.unit.probes import DEADLINE
 
 from .conftest import until
@@ -106,7 +106,7 @@ async def test_one_server_that_leaves_or_is_silent(
     world.questions.gone("one")
     with pytest.raises(ServerGone, match="server one is gone"):
         await world.finished(asking)
-    monkeypatch.setattr("realtime.hub.questions.ANSWER_TIMEOUT", 0.02)
+    monkeypatch.setattr("realtime.cluster.requests.ANSWER_TIMEOUT", 0.02)
     with pytest.raises(ServerGone, match="server two does not answer"):
         await world.finished(asyncio.create_task(world.questions.ask("two", Flush())))
     assert isinstance(world.sent[-1][1], Cancel)
@@ -115,7 +115,7 @@ async def test_one_server_that_leaves_or_is_silent(
 async def test_one_server_that_says_it_is_at_work_has_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.hub.questions.ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr("realtime.cluster.requests.ANSWER_TIMEOUT", 0.1)
     asking = asyncio.create_task(world.questions.ask("one", Flush(), None))
     await until(lambda: world.sent)
     world.answer("one", final=False)
@@ -149,7 +149,7 @@ async def test_who_knows_nobody_learns_from_the_answers_whom_to_expect() -> None
 
 
 async def test_as_many_as_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.questions.MAX_OPEN", 1)
+    monkeypatch.setattr("realtime.cluster.requests.MAX_OPEN", 1)
     questions = PendingQuestions()
     with (
         questions.open(None),

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from realtime.admin import live
-from realtime.hub.envelopes import HUBS, Beat, encode, pack
-from realtime.hub.reports import MAX_ITEMS, check_report
+from realtime.cluster.envelopes import HUBS, Beat, encode, pack
+from realtime.cluster.reports import MAX_ITEMS, check_report
 
 from .conftest import Server, Start
 

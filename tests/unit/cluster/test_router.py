@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from realtime.hub.envelopes import group_name, server_group
-from realtime.hub.lanes import Lane
-from realtime.hub.router import JOIN_TIME, Router
-from realtime.hub.targets import Target
+from realtime.cluster.envelopes import group_name, server_group
+from realtime.cluster.router import JOIN_TIME, Router
+from realtime.cluster.sequences import Lane
+from realtime.cluster.targets import Target
 
 SID = "serverAAAAAAAAAAAAAAAAAAAA"
 WIDE = Lane(group_name("/a"), namespace="/a", wide=True)
@@ -30,7 +30,7 @@ def router() -> Router:
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A function that lets seconds pass."""
     now = [1000.0]
-    monkeypatch.setattr("realtime.hub.router.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("realtime.cluster.router.time.monotonic", lambda: now[0])
 
     def pass_time(seconds: float) -> None:
         now[0] += seconds
@@ -77,7 +77,7 @@ def test_a_room_that_others_may_be_joining(
 def test_what_is_remembered_is_bounded(
     router: Router, pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.hub.router.MAX_JOINED", 3)
+    monkeypatch.setattr("realtime.cluster.router.MAX_JOINED", 3)
     router.note_join("/a", ("b", "c", "d", "e", "f"))
     assert len(router._joined) == 3
     pass_time(JOIN_TIME + 1)

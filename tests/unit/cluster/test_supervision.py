@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from realtime.cluster.envelopes import group_name
+from realtime.execution.tasks import Tasks
 from realtime.hub import health
-from realtime.hub.envelopes import group_name
-from realtime.hub.tasks import Tasks
 from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Start, until
@@ -24,8 +24,8 @@ ERRORS = [RuntimeError("unexpected"), asyncio.CancelledError()]
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
-    monkeypatch.setattr("realtime.hub.tasks.MAX_PAUSE", 0.05)
+    monkeypatch.setattr("realtime.execution.tasks.MIN_PAUSE", 0.01)
+    monkeypatch.setattr("realtime.execution.tasks.MAX_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_what_a_service_awaits_may_be_cancelled_by_others(records: list[An
 async def test_pauses_grow_and_steadiness_ends_them(
     monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr("realtime.hub.tasks.STEADY", 0.1)
+    monkeypatch.setattr("realtime.execution.tasks.STEADY", 0.1)
     tasks = Tasks(asyncio.get_running_loop())
     runs = 0
 
@@ -134,7 +134,7 @@ async def test_pauses_grow_and_steadiness_ends_them(
     assert [times for _, times in failed(records)] == [1, 2, 3, 4, 1, 2]
     pauses = [record.realtime["retry_in"] for record in records]
     assert pauses == [0.01, 0.02, 0.04, 0.05, 0.01, 0.02]
-    monkeypatch.setattr("realtime.hub.tasks.TOLD_FOR", 0)
+    monkeypatch.setattr("realtime.execution.tasks.TOLD_FOR", 0)
     assert not tasks.faults()
 
 
@@ -226,7 +226,7 @@ async def test_a_hub_whose_loop_fails_again_and_again_is_not_ready(
     await until(lambda: not health.is_ready(two[0].hub))
     assert health.is_ready(two[1].hub)
     monkeypatch.setattr(two[0].cluster.peers, "expire", real)
-    monkeypatch.setattr("realtime.hub.tasks.TOLD_FOR", 0.2)
+    monkeypatch.setattr("realtime.execution.tasks.TOLD_FOR", 0.2)
     await until(lambda: health.is_ready(two[0].hub))
     reports = two[1].cluster.reports
     await until(lambda: reports()[two[0].hub.server_id]["problems"] == [])
@@ -320,7 +320,7 @@ async def test_what_cannot_be_received_is_no_outage(
     far, layer = await two[1].client("a"), two[1].layer
     receive, asked = layer.receive, layer.calls["group_add"]
     bad = iter(range(1))
-    monkeypatch.setattr("realtime.hub.listener.MIN_PAUSE", 0.001)
+    monkeypatch.setattr("realtime.cluster.listener.MIN_PAUSE", 0.001)
 
     async def garble(channel: str) -> Any:
         message = await receive(channel)

@@ -384,7 +384,7 @@ async def test_the_writer_goes_on_after_an_error_in_its_own_care(
         await fail(reason)
         raise error
 
-    monkeypatch.setattr("realtime.hub.tasks.MIN_PAUSE", 0.01)
+    monkeypatch.setattr("realtime.execution.tasks.MIN_PAUSE", 0.01)
     monkeypatch.setattr(writer, "_fail", fail_once)
     interference.error = OperationalError("the database is away")
     second = await connect(auth={"rooms": ["b"]})

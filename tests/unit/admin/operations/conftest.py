@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 from django.test import AsyncClient
 
-from realtime.hub.envelopes import group_name
+from realtime.cluster.envelopes import group_name
 from realtime.testing import Client
 
 URL = "/admin/realtime/"

@@ -1,0 +1,276 @@
+"""The hub's place among the other hubs: one channel for the process, one group for each room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any
+
+from channels.exceptions import ChannelFull
+
+from ..exceptions import LayerUnavailable
+from ..execution.tasks import Tasks
+from ..logs import log
+from ..utils.limits import LogLimiter
+from .envelopes import (
+    HUBS,
+    Answer,
+    Command,
+    Emit,
+    Flush,
+    Question,
+    encode,
+    group_name,
+    server_group,
+)
+from .heartbeats import Beats, Deaf
+from .layer_connection import CALL_TIMEOUT, LayerRefused, Link
+from .layers import close_layer
+from .listener import Listener
+from .loss_log import LossReporter
+from .memberships import SUBSCRIBE_TIMEOUT, Memberships
+from .peers import BEAT, Peers
+from .publisher import Publisher
+from .receiver import Receiver
+from .router import Router
+from .rpc import Actions, Dialogue
+from .sequences import Lane
+from .sids import server_of
+from .targets import Target
+
+# How long after its first client's handshake a hub may be unheard of, in seconds.
+ARRIVAL = 1.0
+
+
+class Cluster:
+    """
+    Keeps this process in its groups, sends to other hubs, and hands over what arrives.
+
+    `new_layer()` makes a channel layer for it alone.
+    """
+
+    def __init__(
+        self, server: str, new_layer: Callable[[], Any], tasks: Tasks, actions: Actions
+    ) -> None:
+        self.server = server
+        self._new_layer = new_layer
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
+        self.link = Link(new_layer(), tasks, self._probe, self._restore, self._layer_down)
+        self.peers = Peers(self._loop.time, self._peer_gone)
+        self.router = Router(self.peers.channel)
+        self.publisher = Publisher(server, self._transmit)
+        self._dialogue = Dialogue(server, self.peers, self.publisher, actions, tasks)
+        self._memberships = Memberships(self.link)
+        self._refused = LossReporter(self._loop)
+        self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
+        self._receiver = Receiver(server, self.peers, self.beats, self._dialogue, actions)
+        self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
+        self._silences = 0
+        self._memberships.add(server_group(server))
+        self._memberships.add(HUBS)
+        self._ignored = LogLimiter()
+        tasks.supervise(self._start, "start")
+
+    async def _start(self) -> None:
+        try:
+            await self._restore()
+        except Exception as error:
+            self.link.failed(error)
+            await self.link.up.wait()
+        self._tasks.supervise(self._memberships.run, "memberships")
+        self._tasks.supervise(self.publisher.run, "publisher")
+        self._tasks.supervise(self.beats.run, "beats")
+
+    # Membership
+
+    def subscribe(self, namespace: str, room: str | None) -> None:
+        """Ask for a room's messages from now on; `flush_local` waits until that is in effect."""
+        group = group_name(namespace, room)
+        self._receiver.leave_lane(group)
+        self._memberships.add(group)
+
+    def unsubscribe(self, namespace: str, room: str | None) -> None:
+        """Ask for a room's messages no more."""
+        group = group_name(namespace, room)
+        self._memberships.discard(group)
+        self._receiver.leave_lane(group)
+
+    async def flush_local(self) -> None:
+        """Wait until the memberships asked for so far are in effect, but not on a layer's end."""
+        await self._memberships.flush()
+
+    # Sending
+
+    def send(self, target: Target, envelope: Emit | Command) -> None:
+        """Send to the other hubs that may hold a target, in order, without waiting."""
+        if not self.peers.met and self._loop.time() > self._all_heard_by:
+            return  # whoever comes greets this hub before it has a client
+        if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
+            return
+        body = encode(envelope)
+        for lane in self.router.lanes(target):
+            self.publisher.put(lane, body)
+        if isinstance(envelope, Command) and envelope.action == "join":
+            self.router.note_join(target.namespace, envelope.names)
+
+    async def find(self, server: str) -> bool:
+        """
+        Tell whether there is another hub of this id.
+
+        That takes a while only for one that was never heard of: it has started just now, or this
+        hub has, or there is none.
+        """
+        if server in self.peers:
+            return True
+        if server == self.server or self.peers.knew(server):
+            return False
+        until = max(self._all_heard_by, self._loop.time() + ARRIVAL)
+        return await self.peers.meet(server, until)
+
+    def require_layer(self) -> None:
+        """Raise LayerUnavailable while the layer is down."""
+        if not self.link.up.is_set():
+            raise LayerUnavailable("The channel layer is down: other servers cannot be asked.")
+
+    def is_sid_elsewhere(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that another hub has, or had."""
+        server = server_of(name)
+        return server is not None and self.peers.knew(server)
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Return every other hub's last report, by its server's id."""
+        return self.peers.reports()
+
+    async def drain(self) -> None:
+        """Wait until little waits for the layer."""
+        await self.publisher.drain()
+
+    async def _transmit(self, lane: Lane, message: dict[str, Any]) -> None:
+        layer = self.link.layer
+        make = partial(layer.send if lane.direct else layer.group_send, lane.name, message)
+        try:
+            await self.link.call(make)
+        except (ChannelFull, LayerRefused) as error:
+            lost = len(message["bodies"])
+            self.publisher.lost += lost
+            self._refused.note(lost, lane=lane.name, error=repr(error))
+
+    # Questions
+
+    async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
+        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
+        return await self._dialogue.ask(server, question, timeout)
+
+    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each has given its last."""
+        return self._dialogue.ask_all(question)
+
+    async def flush_cluster(self) -> None:
+        """Wait until what was sent so far is in effect in the whole cluster, but not for ever."""
+        await self.flush_local()
+        try:
+            async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
+                async for _ in self.ask_all(Flush()):
+                    pass
+        except TimeoutError:
+            log(logging.WARNING, "layer-slow", backlog=self.publisher.backlog)
+
+    def _peer_gone(self, server: str, left: bool) -> None:
+        if left:
+            log(logging.INFO, "server-left", server=server)
+        else:
+            log(logging.WARNING, "server-gone", server=server)
+        self._dialogue.gone(server)
+        self._receiver.forget_server(server, left)
+
+    # Receiving
+
+    def _receive_failed(self, error: Exception, again: bool) -> None:
+        self._tasks.spawn(self._examine(error))
+
+    async def _examine(self, error: Exception) -> None:
+        """Log what could not be received, such as what has no key, where that is no outage."""
+        if await self.link.examine(error) and self._ignored.should_log():
+            log(logging.WARNING, "layer-ignored", error=repr(error))
+
+    def problems(self) -> list[dict[str, Any]]:
+        """Return what is wrong with the layer or with clocks (see `health.problems`)."""
+        found: list[dict[str, Any]] = [
+            {"problem": "clock-off", "server": server, "ahead": round(seconds, 1)}
+            for server, seconds in tuple(self.beats.clocks.off.items())
+        ]
+        if not self.link.up.is_set():
+            found.append({"problem": "layer-down"})
+        return found
+
+    @property
+    def lost(self) -> int:
+        """How many layer messages to or from this hub are known to be lost."""
+        return self._receiver.lost + self.publisher.lost
+
+    # An outage and its end
+
+    async def _probe(self) -> None:
+        await self.beats.probe()
+
+    def _layer_down(self) -> None:
+        self._memberships.release()
+
+    async def _restore(self) -> None:
+        """
+        Put back what the layer has forgotten, then wait until the other hubs have done the same:
+        what is published before that would not reach them.
+        """
+        if not self._memberships.channel:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                channel = await self.link.layer.new_channel()
+            self._memberships.channel = self._dialogue.channel = self.beats.channel = channel
+        anew, received = self.peers.deaf, self._listener.received
+        if anew:
+            self._listener.stop()
+        self._listener.listen(self.link.layer, self._memberships.channel)
+        await self._memberships.restore(anew=anew)
+        try:
+            await self.beats.greet()
+        except Deaf:
+            if self._listener.received == received:
+                self._note_silence()
+            raise
+        self._silences = 0
+
+    def _note_silence(self) -> None:
+        """
+        Take another layer object: the layer takes what is sent, and nothing at all comes back.
+
+        An object may be beyond help, as one of channels_redis' pubsub layer whose own reader has
+        ended. Where a new one does not help either, it takes twice as long to the next.
+        """
+        self._silences += 1
+        if self._silences & (self._silences - 1):
+            return
+        log(logging.WARNING, "layer-replaced")
+        old, self.link.layer = self.link.layer, self._new_layer()
+        self._listener.stop()
+        self._memberships.move()
+        if self.link.layer is not old:
+            self._tasks.spawn(close_layer(old))
+
+    async def close(self) -> None:
+        """
+        Send what waits, say goodbye and leave all groups, as far as the layer answers at once.
+        """
+        try:
+            async with asyncio.timeout(1):
+                if self.link.up.is_set():
+                    await self.publisher.drain(0)
+                if self._memberships.channel:
+                    await self.beats.say(leaving=True)
+                    await self._memberships.leave_all()
+        except Exception as error:
+            log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)
+        self._refused.tell()
+        self._receiver.close()

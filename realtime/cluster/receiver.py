@@ -1,0 +1,143 @@
+"""What arrives of other hubs: parcels are opened, and each envelope is led to whom it is for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from ..logs import log
+from .envelopes import HUBS, AnyEnvelope, Beat, Command, Emit, Parcel, open_parcel, unpack
+from .heartbeats import Beats
+from .loss_log import LossReporter
+from .peers import Peers
+from .reports import check_report
+from .rpc import Actions, Dialogue
+from .sequence_tracking import Incoming
+from .sequences import Position
+
+
+class Receiver:
+    """
+    Takes what the layer brings the hub `server`.
+
+    `actions` do what other hubs ask for with sockets, `beats` and `dialogue` have the rest.
+    """
+
+    def __init__(
+        self, server: str, peers: Peers, beats: Beats, dialogue: Dialogue, actions: Actions
+    ) -> None:
+        self._server = server
+        self._peers = peers
+        self._beats = beats
+        self._dialogue = dialogue
+        self._actions = actions
+        self._incoming = Incoming()
+        loop = asyncio.get_running_loop()
+        self._unheard = defaultdict[str, LossReporter](partial(LossReporter, loop))
+
+    @property
+    def lost(self) -> int:
+        """How many messages to this hub are known to be lost."""
+        return self._incoming.lost
+
+    def leave_lane(self, group: str) -> None:
+        """Take note that the hub joins or leaves a group, where counting starts anew."""
+        self._incoming.leave_lane(group)
+
+    def forget_server(self, server: str, left: bool) -> None:
+        """
+        Take note that a hub is gone, and log what is known to be lost of it.
+
+        One that did not say goodbye (`left`) may come back, and send again what it got no answer
+        for.
+        """
+        if left:
+            self._incoming.forget_server(server)
+        if server in self._unheard:
+            self._unheard.pop(server).tell()
+
+    def close(self) -> None:
+        """Log what is lost and was not told yet."""
+        for losses in self._unheard.values():
+            losses.tell()
+
+    def handle(self, message: Any) -> None:
+        """Take a message of the layer: a parcel of another hub, or this hub's own beat."""
+        try:
+            parcel = open_parcel(message)
+        except msgspec.ValidationError as error:
+            log(logging.WARNING, "layer-ignored", error=error)
+            return
+        if parcel.server == self._server:
+            if parcel.lane == HUBS and not parcel.number:
+                self._hear_own(parcel)
+            return
+        if parcel.number:
+            position = Position(parcel.number, parcel.place)
+            if not position.plausible:
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=parcel.server,
+                    error=f"nobody counts to {position}",
+                )
+                return
+            accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
+            self._log_lost(parcel.server, lost)
+            if not accepted:
+                return
+        for envelope in unpack(parcel):
+            if isinstance(envelope, Exception):
+                log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
+                continue
+            try:
+                self._dispatch(parcel.server, envelope)
+            except Exception:  # the others in this message are as good as without it
+                log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    def _hear_own(self, parcel: Parcel) -> None:
+        for envelope in unpack(parcel):
+            if isinstance(envelope, Beat) and envelope.server == self._server:
+                self._beats.heard_own(envelope)
+
+    def _dispatch(self, server: str, envelope: AnyEnvelope) -> None:
+        """Lead an envelope to whom it is for."""
+        if isinstance(envelope, Emit):
+            self._actions.deliver(envelope)
+        elif isinstance(envelope, Command):
+            self._actions.execute(envelope)
+        elif isinstance(envelope, Beat):
+            if envelope.server != server:
+                log(
+                    logging.WARNING,
+                    "layer-ignored",
+                    server=server,
+                    error=f"a beat of {envelope.server}",
+                )
+                return
+            self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
+            self._check_report(envelope)
+            self._beats.heard(envelope)
+        else:
+            self._dialogue.handle(server, envelope)
+
+    def _check_report(self, beat: Beat) -> None:
+        """Leave out of a beat what it cannot truly report: it is a sign of life all the same."""
+        if not beat.report:
+            return
+        try:
+            beat.report = check_report(beat.report)
+        except msgspec.ValidationError as error:
+            log(logging.WARNING, "layer-ignored", server=beat.server, error=f"a report: {error}")
+            beat.report = {}
+
+    def _log_lost(self, server: str, lost: int) -> None:
+        if lost:
+            # One for all who are no peers: their names may be made up.
+            cause = server if server in self._peers else ""
+            self._unheard[cause].note(lost, server=server)

@@ -1,0 +1,90 @@
+"""Which lanes of the layer lead to a target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .envelopes import HUBS, group_name, server_group
+from .sequences import Lane
+from .sids import server_of
+from .targets import Target
+
+# After a remote join, how long messages to that room go to the whole namespace: a server that has
+# just got its first member is in the room's group a little later.
+JOIN_TIME = 5.0
+
+# Rooms that are remembered for that.
+MAX_JOINED = 10_000
+
+EVERYBODY = Lane(HUBS, exclusive=True)
+
+
+class Router:
+    """Finds lanes. `channel(server)` is a peer's channel, or None where it is not known."""
+
+    def __init__(self, channel: Callable[[str], str | None]) -> None:
+        self._channel = channel
+        self._joined: dict[tuple[str, str], float] = {}
+
+    def lanes(self, target: Target) -> list[Lane]:
+        """
+        Return the lanes to a target: one for most.
+
+        A room whose name may be a sid of a server that is not known is looked for both ways.
+        """
+        namespace = target.namespace
+        if target.client:
+            return self._lanes_to_client(target)
+        if len(target.rooms) != 1:
+            return [self._wide(namespace)]
+        room = target.rooms[0]
+        group = Lane(group_name(namespace, room), namespace=namespace)
+        if self._joined and self._joined_lately(namespace, room):
+            return [self._wide(namespace)]
+        if (server := server_of(room)) is None:
+            return [group]
+        if channel := self._channel(server):
+            return [Lane(channel, direct=True, namespace=namespace)]
+        return [Lane(server_group(server), namespace=namespace), group]
+
+    def _lanes_to_client(self, target: Target) -> list[Lane]:
+        """Return the lane to a client's server. Nothing overtakes what is for any namespace."""
+        if (server := server_of(target.rooms[0])) is None:
+            return []
+        channel = self._channel(server)
+        namespace = target.namespace or None
+        return [
+            Lane(
+                channel or server_group(server),
+                direct=channel is not None,
+                namespace=namespace,
+                exclusive=namespace is None,
+            )
+        ]
+
+    def _wide(self, namespace: str) -> Lane:
+        return Lane(group_name(namespace), namespace=namespace, wide=True)
+
+    def note_join(self, namespace: str, rooms: tuple[str, ...]) -> None:
+        """Take note that sockets of other servers are about to join rooms."""
+        now = time.monotonic()
+        for room in rooms:
+            self._joined[namespace, room] = now + JOIN_TIME
+        while self._joined and (
+            len(self._joined) > MAX_JOINED or next(iter(self._joined.values())) < now
+        ):
+            del self._joined[next(iter(self._joined))]
+
+    def _joined_lately(self, namespace: str, room: str) -> bool:
+        # A client in whatever namespace may have joined a room of any.
+        return any(self._is_recent(key) for key in ((namespace, room), ("", room)))
+
+    def _is_recent(self, key: tuple[str, str]) -> bool:
+        until = self._joined.get(key)
+        if until is None:
+            return False
+        if until > time.monotonic():
+            return True
+        del self._joined[key]
+        return False

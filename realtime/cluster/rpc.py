@@ -1,0 +1,118 @@
+"""Questions between hubs: asking them, and answering those of others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from ..exceptions import ServerGone
+from ..execution.tasks import Tasks
+from ..logs import log
+from .envelopes import Answer, Ask, Cancel, Command, Emit, Question, encode, server_group
+from .peers import Peers
+from .publisher import Publisher
+from .requests import Questions
+from .router import EVERYBODY
+from .sequences import Lane
+
+
+class Actions(Protocol):
+    """What the hub does for other hubs."""
+
+    def deliver(self, emit: Emit) -> None:
+        """Deliver an event to local sockets."""
+
+    def execute(self, command: Command) -> None:
+        """Let local sockets join or leave rooms, or close them."""
+
+    async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
+        """Return the last answer to a question; `tell` gives earlier ones."""
+
+    def report(self) -> dict[str, Any]:
+        """Return what this hub counts, for all others to know."""
+
+
+class Dialogue:
+    """What this hub asks and is asked. `channel` is where its answers arrive."""
+
+    def __init__(
+        self, server: str, peers: Peers, publisher: Publisher, actions: Actions, tasks: Tasks
+    ) -> None:
+        self._server = server
+        self._peers = peers
+        self._publisher = publisher
+        self._actions = actions
+        self._tasks = tasks
+        self._questions = Questions("", self._send)
+        # What is being answered, by who asks and the question's id.
+        self._answering: dict[tuple[str, str], asyncio.Task[Any]] = {}
+
+    @property
+    def channel(self) -> str:
+        """The channel of this process, on which its answers arrive."""
+        return self._questions.channel
+
+    @channel.setter
+    def channel(self, channel: str) -> None:
+        self._questions.channel = channel
+
+    def _send(self, server: str | None, envelope: Ask | Cancel) -> None:
+        lane = EVERYBODY
+        if server is not None:
+            lane = Lane(self._peers.channel(server) or server_group(server), server in self._peers)
+        self._publisher.put(lane, encode(envelope))
+
+    async def ask(self, server: str, question: Question, timeout: float | None) -> Any:
+        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
+        if server not in self._peers:
+            raise ServerGone(f"there is no server {server}")
+        return await self._questions.ask(server, question, timeout)
+
+    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each has given its last."""
+        return self._questions.ask_all(question, self._peers.names())
+
+    def gone(self, server: str) -> None:
+        """Expect nothing more of a server."""
+        self._questions.gone(server)
+
+    def handle(self, server: str, envelope: Ask | Answer | Cancel) -> None:
+        """Take what another process asks, answers, or does not want to know any more."""
+        if isinstance(envelope, Ask):
+            self._begin(server, envelope)
+        elif isinstance(envelope, Answer):
+            self._questions.add(envelope)
+        elif (task := self._answering.get((server, envelope.id))) is not None:
+            task.cancel()
+
+    def _begin(self, server: str, ask: Ask) -> None:
+        """
+        Answer a question in a task.
+
+        Its end is told by a callback: who is cancelled before its first step has no `finally`.
+        """
+        if (server, ask.id) in self._answering:
+            return
+        tell = partial(self._tell, server, ask)
+        task = self._tasks.spawn(self._actions.answer(ask.question, tell))
+        self._answering[server, ask.id] = task
+        task.add_done_callback(partial(self._end, server, ask))
+
+    def _end(self, server: str, ask: Ask, task: asyncio.Task[Any]) -> None:
+        """Give the last answer: None where there is no better one."""
+        del self._answering[server, ask.id]
+        failed = task.cancelled() or task.exception() is not None  # which has been logged
+        try:
+            self._tell(server, ask, None if failed else task.result(), final=True)
+        except Exception:  # it cannot be encoded
+            log(logging.ERROR, "layer-error", server=server, exc_info=True)
+            self._tell(server, ask, None, final=True)
+
+    def _tell(self, server: str, ask: Ask, content: Any, final: bool = False) -> None:
+        # Who is no hub learns from us whom to expect answers of.
+        servers = () if server in self._peers else (self._server, *self._peers.names())
+        answer = Answer(ask.id, self._server, final, content, servers)
+        self._publisher.put(Lane(ask.reply_to, direct=True), encode(answer))

@@ -1,0 +1,137 @@
+"""Who is told what happens to the sockets of a hub, such as presence and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.utils.module_loading import import_string
+
+from ..execution.calls import raise_if_cancelled, raise_if_signalled
+from ..logs import write
+from ..utils.limits import LogLimiter
+
+if TYPE_CHECKING:
+    from ..sockets.socket import Socket
+    from . import Hub
+
+
+class Observer(Protocol):
+    """
+    Told about the sockets that `connect()` accepted, on the hub's event loop, in order.
+
+    Its methods return at once. What they raise is logged, and concerns nobody else.
+    """
+
+    def opened(self, socket: Socket) -> None:
+        """A client is let in, and not told so yet. `socket.rooms` holds what it has joined."""
+
+    def closed(self, socket: Socket, reason: str) -> None:
+        """A socket is gone, from all its rooms too. `socket.rooms` still holds them."""
+
+    def joined(self, socket: Socket, room: str) -> None:
+        """An open socket is in a room now."""
+
+    def left(self, socket: Socket, room: str) -> None:
+        """An open socket is in a room no more."""
+
+    def transport_changed(self, socket: Socket) -> None:
+        """An open socket's connection changed its transport."""
+
+    def shared(self, socket: Socket) -> None:
+        """An open socket shares something else with others."""
+
+    async def wait_written(self) -> None:
+        """Wait, but not for long, until what the observer was told so far is written."""
+
+    async def close(self) -> None:
+        """Finish: the last hook of the last socket has run."""
+
+
+# Returns None where there is nothing to tell.
+Factory = Callable[["Hub"], Observer | None]
+
+_factories: list[str] = []
+
+
+def register(factory: str) -> None:
+    """Let every hub that starts from now on have an observer: the dotted path of its `Factory`."""
+    if factory not in _factories:
+        _factories.append(factory)
+
+
+class Observers:
+    """All observers of a hub, told as one: what one of them raises, neither others nor clients."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.all: list[Observer] = []
+        # When it was logged last that one has failed, by its name.
+        self._failures: dict[str, LogLimiter] = {}
+        for factory in _factories:
+            with self.contained(factory, "start"):
+                observer = import_string(factory)(hub)
+                if observer is not None:
+                    self.all.append(observer)
+
+    def opened(self, socket: Socket) -> None:
+        self._tell("opened", socket)
+
+    def closed(self, socket: Socket, reason: str) -> None:
+        self._tell("closed", socket, reason)
+
+    def joined(self, socket: Socket, room: str) -> None:
+        self._tell("joined", socket, room)
+
+    def left(self, socket: Socket, room: str) -> None:
+        self._tell("left", socket, room)
+
+    def transport_changed(self, socket: Socket) -> None:
+        self._tell("transport_changed", socket)
+
+    def shared(self, socket: Socket) -> None:
+        self._tell("shared", socket)
+
+    async def wait_written(self) -> None:
+        await self._ask("wait_written")
+
+    async def close(self) -> None:
+        await self._ask("close")
+
+    def _tell(self, what: str, *args: Any) -> None:
+        for observer in self.all:
+            try:
+                getattr(observer, what)(*args)
+            except BaseException as error:
+                self._fail(_name(observer), what, error)
+
+    async def _ask(self, what: str) -> None:
+        for observer in self.all:
+            try:
+                await getattr(observer, what)()
+            except BaseException as error:
+                if isinstance(error, GeneratorExit):
+                    raise
+                if isinstance(error, asyncio.CancelledError):
+                    raise_if_cancelled()
+                self._fail(_name(observer), what, error)
+
+    @contextlib.contextmanager
+    def contained(self, name: str, what: str) -> Iterator[None]:
+        """Log what an observer raises in the block, and go on."""
+        try:
+            yield
+        except BaseException as error:
+            self._fail(name, what, error)
+
+    def _fail(self, name: str, what: str, error: BaseException) -> None:
+        """Log a failure, but not each of many."""
+        raise_if_signalled(error)
+        if self._failures.setdefault(name, LogLimiter()).should_log():
+            write(logging.ERROR, "observer-failed", observer=name, call=what, exc_info=error)
+
+
+def _name(observer: Observer) -> str:
+    return f"{type(observer).__module__}.{type(observer).__qualname__}"

@@ -1,0 +1,340 @@
+"""One socket: a connection in one namespace, its acknowledgements and its events in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from ..exceptions import (
+    ClientDisconnected,
+    ClientError,
+    ConnectionRefused,
+    EventError,
+    ServerError,
+)
+from ..execution.calls import call_apart, raise_if_stopping
+from ..identity import outages
+from ..utils.oneshot import Latch
+from .acks import Acks
+from .backlog import Backlog
+from .dispatch import Dispatcher
+from .error_answers import connect_data
+from .log import SocketLog
+from .overrides import path_of
+from .sharing import NOTHING
+from .spawned import Spawned, Work
+
+if TYPE_CHECKING:
+    from ..consumers import NamespaceConsumer
+    from ..hub import Hub
+    from ..protocol.frames import Frames
+    from ..routing import Route
+    from ..transports.connection import Connection
+
+# How long a socket's last hook waits for the handlers that are at work when the client goes away,
+# and then for those that it has cancelled.
+DISCONNECT_GRACE = 2.0
+
+
+# The socket whose hook or handler runs here.
+_handling: ContextVar[Socket | None] = ContextVar("realtime_socket", default=None)
+
+
+class State(Enum):
+    """Where a socket is in its life."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+
+
+CONNECTING, CONNECTED, CLOSED = State
+
+
+class Socket(SocketLog):
+    """
+    The machinery behind one consumer instance.
+
+    Events are handled in order, one at a time, but for handlers that run beside the others.
+    Acknowledgements and disconnects are taken at once, whatever a handler is doing.
+    """
+
+    __slots__ = (
+        *("_accepted", "_backlog", "_entering", "_spawned", "acks", "connection"),
+        *("consumer", "context"),
+        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "state"),
+        "unflushed",
+    )
+
+    def __init__(
+        self, hub: Hub, connection: Connection, namespace: str, route: Route, query: str
+    ) -> None:
+        self.hub = hub
+        self.connection = connection
+        self.namespace = namespace
+        self.sid = hub.new_sid()
+        self.rooms: set[str] = set()
+        # What others see of it, as JSON.
+        self.shared = NOTHING
+        self.state = CONNECTING
+        self.context = copy_context()
+        # What is for the client once it is connected: nothing, as a rule.
+        self._backlog: Backlog | None = None
+        # What the consumer has spawned: nothing, as a rule.
+        self._spawned: Spawned | None = None
+        self.acks = Acks(self)
+        # While `connect()` runs, and whether it let the client in.
+        self._entering: Latch | None = Latch()
+        self._accepted = False
+        # When the hub's observers came to know this socket.
+        self.opened_at: datetime | None = None
+        # Whether it may have joined or left since an answer waited for that to be in effect.
+        self.unflushed = False
+        super().__init__()
+        self.context.run(_handling.set, self)
+        self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
+        self.consumer._attach(self, route.kwargs, query)
+        self.dispatcher = Dispatcher(self)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client was told that it is connected, and still is."""
+        return self.state is CONNECTED
+
+    @property
+    def observed(self) -> bool:
+        """Whether the hub's observers know this socket."""
+        return self.opened_at is not None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client left or was disconnected."""
+        return self.state is CLOSED
+
+    # Life
+
+    def open(self, auth: dict[str, Any]) -> None:
+        """Run `connect()` and answer the client."""
+        self.hub.registry.add(self)
+        self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
+
+    async def _connect(self, auth: dict[str, Any]) -> None:
+        await self._enter(auth)
+        if self._accepted:
+            await self._accept()
+
+    async def _enter(self, auth: dict[str, Any]) -> None:
+        """Run the first hook, and refuse the client where it does."""
+        try:
+            await self.dispatcher.call(self.consumer.connect, auth)
+        except (ConnectionRefused, EventError) as refusal:
+            self._refuse(refusal)
+        except outages.ERRORS as error:
+            outages.lines.note(error, step="connect", consumer=path_of(type(self.consumer)))
+            self._refuse(ConnectionRefused(outages.MESSAGE, outages.DATA))
+        except BaseException as error:
+            raise_if_stopping(error, self.hub)
+            if isinstance(error, ClientDisconnected) and self.gone:
+                self.log(logging.INFO, "unanswered", event="connect")  # no fault of the hook
+            else:
+                self.log_error("connect")
+            self._refuse(ConnectionRefused(ServerError.default_message))
+        else:
+            self._accepted = True
+        finally:
+            if self._entering is not None:
+                self._entering.set()
+                self._entering = None
+
+    async def _accept(self) -> None:
+        """Tell the cluster, and then the client, unless it went away meanwhile."""
+        if self.gone:
+            return
+        self.opened_at = timezone.now()
+        self.unflushed = False
+        self.hub.observers.opened(self)
+        await self.hub.flush_local()
+        if self.gone:
+            return
+        self.state = CONNECTED
+        self.connection.send_connect(self)
+        self.log_connect()
+        backlog, self._backlog = self._backlog, None
+        for frames in backlog or ():
+            self.connection.send(frames)
+
+    def _refuse(self, error: ClientError) -> None:
+        self.log(logging.INFO, "refused", message=error.message)
+        self.dispatcher.drop()
+        if self.gone:
+            return
+        self._close()
+        without_data = ClientError(error.message, code=error.code)
+        for told in (error, without_data):
+            try:
+                self.connection.send_connect_error(self.namespace, told.message, connect_data(told))
+                return
+            except Exception:  # of the site's own objects, too, which cannot be sent
+                self.log_error("connect")
+        self.connection.send_connect_error(self.namespace, ServerError.default_message, None)
+
+    def disconnect(self, reason: str) -> None:
+        """
+        Take the socket out of everything at once; its `disconnect(reason)` hook follows.
+
+        The client is not told here: see `close`.
+        """
+        if self.gone:
+            return
+        try:
+            self._close()
+        finally:  # whatever raised: the rows go, and the hook runs
+            try:
+                if self.observed:
+                    self.hub.observers.closed(self, reason)
+            finally:
+                self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
+
+    def close(self) -> None:
+        """Tell the client that the server disconnects it from this namespace."""
+        if self.gone:
+            return
+        was_connected = self.connected
+        self.disconnect("server namespace disconnect")
+        if was_connected:
+            self.connection.send_disconnect(self.namespace)
+        else:
+            self.dispatcher.drop()
+            self.connection.send_connect_error(self.namespace, "Connection refused", None)
+
+    def _close(self) -> None:
+        self.state = CLOSED
+        self.connection.sockets.pop(self.namespace, None)
+        self.connection.last_ack_id = max(self.connection.last_ack_id, self.acks.last_id)
+        self.connection.unthrottle(self)
+        self._backlog = None
+        try:
+            self.hub.registry.remove(self)
+        finally:
+            self.acks.give_up()
+            if self._spawned is not None:
+                self._spawned.cancel()
+
+    async def _finish(self, reason: str) -> None:
+        """
+        Run the last hook: after the first one, however long that takes; then after what was
+        spawned, and the events that had arrived, or the grace, whichever is first.
+        """
+        if (entering := self._entering) is not None:
+            await self._wait_entered(entering)
+        if not self._accepted:
+            return
+        if self._spawned is not None and not await self._spawned.wait(DISCONNECT_GRACE):
+            self.log(logging.WARNING, "task-outlives-client")
+        await self.dispatcher.wait_idle(DISCONNECT_GRACE)
+        if self.observed:
+            await self.hub.observers.wait_written()
+        self.log_end(reason)
+        try:
+            await self.dispatcher.call(self.consumer.disconnect, reason)
+        except BaseException as error:
+            self.log_failure("disconnect", error)
+
+    async def _wait_entered(self, entering: Latch) -> None:
+        """Wait until `connect()` has ended: what it acquires is freed after that."""
+        try:
+            async with asyncio.timeout(DISCONNECT_GRACE):
+                await entering.wait()
+        except TimeoutError:
+            self.log(logging.WARNING, "connect-outlives-client")
+            await entering.wait()
+
+    def spawn(self, work: Work) -> asyncio.Task[None]:
+        """Run work in a task that is cancelled when the socket ends; at once, where it has."""
+        if self._spawned is None:
+            self._spawned = Spawned()
+        task = self._spawned.start(work, self._run_spawned, self.hub, self.context.copy())
+        if self.gone:
+            task.cancel()
+        return task
+
+    async def _run_spawned(self, work: Work) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.log_failure("spawn", error)
+
+    # Messages to the client
+
+    def deliver(self, frames: Frames, volatile: bool = False) -> None:
+        """
+        Send frames to the client; where that was not told yet that it is connected, once it is.
+
+        What `connect()` sends to rooms with this client in them keeps its place among what it sends
+        to the client alone, and goes before what others send meanwhile.
+        """
+        if self.state is CONNECTED:
+            self.connection.send(frames, volatile)
+        elif self.state is CONNECTING:
+            self._put_off(frames, own=_handling.get() is self)
+
+    def emit(self, frames: Frames) -> None:
+        """Send the frames of an event for this client alone, in the same way."""
+        self.hub.counters.events_out += 1
+        if self.state is CONNECTED:
+            self.connection.send(frames)
+        elif self.state is CONNECTING:
+            self._put_off(frames, own=True)
+
+    def _put_off(self, frames: Frames, *, own: bool) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.add(frames, own=own)
+        if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
+            self.connection.overflow()
+
+    async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
+        """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
+        try:
+            await call_apart(callback, *args, slots=self.hub.sync_handlers)
+        except BaseException as error:
+            self.log_failure("callback", error)
+
+    # Rooms
+
+    def join(self, room: str) -> None:
+        """Join a room, in this process at once."""
+        self.rooms.add(room)
+        if self.hub.registry.join(self, room):
+            self.unflushed = True
+            if self.observed:
+                self.hub.observers.joined(self, room)
+
+    def leave(self, room: str) -> None:
+        """Leave a room, in this process at once."""
+        self.rooms.discard(room)
+        if self.hub.registry.leave(self, room):
+            self.unflushed = True
+            if self.observed:
+                self.hub.observers.left(self, room)
+
+    def note_shared(self) -> None:
+        """Take note that others are to see something else of this socket."""
+        if self.observed and not self.gone:
+            self.unflushed = True
+            self.hub.observers.shared(self)
+
+
+def note_unflushed() -> None:
+    """Let the answer of the handler that runs here wait until what it changed is in effect."""
+    if (socket := _handling.get()) is not None:
+        socket.unflushed = True

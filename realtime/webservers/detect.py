@@ -1,0 +1,78 @@
+"""The fastest way to read from the server that a WebSocket is on, and to write to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from channels import sessions
+
+from ..logs import describe
+from .adapters import Adapter
+from .daphne import DaphneAdapter, find_scheme, with_empty_frames
+from .readers import Reader
+from .uvicorn import UvicornAdapter, WsprotoAdapter
+from .writers import AsgiWriter, Spawn
+
+if TYPE_CHECKING:
+    from ..hub import Hub
+    from .readers import Receive
+
+ADAPTERS: tuple[type[Adapter], ...] = (UvicornAdapter, WsprotoAdapter, DaphneAdapter)
+
+
+def open_reader(hub: Hub, receive: Receive, send: Any) -> Reader:
+    """
+    Return what reads from a WebSocket that was just accepted; its `writer` writes to it.
+
+    That is the server's own transport, where the server is known and ``DIRECT_IO`` allows it.
+    """
+    send = _servers_own(send)
+    if hub.settings.DIRECT_IO:
+        for kind in ADAPTERS:
+            if (reader := _attach(kind, hub, receive, send)) is not None:
+                return reader
+    return Reader(hub, receive, AsgiWriter(with_empty_frames(send), hub.spawn))
+
+
+def _attach(kind: type[Adapter], hub: Hub, receive: Receive, send: Any) -> Reader | None:
+    """Return what reads from a server's transport, or None for one that does not fit."""
+    try:
+        adapter = find_adapter(kind, send, hub.spawn)
+        if adapter is None:
+            return None
+        return kind.reader(hub, receive, adapter)
+    except Exception as error:  # of whatever the server has become
+        kind.note_misfit(describe(error), error)
+        return None
+
+
+def find_adapter(kind: type[Adapter], send: Any, spawn: Spawn) -> Adapter | None:
+    """Return an adapter of that kind for the server behind `send`, if it fits as a whole."""
+    protocol = kind.find_protocol(send)
+    if protocol is None:
+        return None
+    adapter = kind(protocol, spawn)
+    if misfit := adapter.find_misfit():
+        kind.note_misfit(misfit)
+        return None
+    return adapter
+
+
+# What Channels' session middleware puts around `send`; nothing, should it do that otherwise.
+_WRAPPERS: Any = getattr(sessions, "InstanceSessionWrapper", ())
+
+
+def _servers_own(send: Any) -> Any:
+    """Return the server's `send`: Channels' wrapper adds cookies to HTTP responses alone."""
+    while isinstance(wrapper := getattr(send, "__self__", None), _WRAPPERS):
+        inner = getattr(wrapper, "real_send", None)
+        if inner is None:
+            break
+        send = inner
+    return send
+
+
+def complete_scheme(scope: dict[str, Any], send: Any) -> None:
+    """Add a WebSocket's scheme to its scope where the server has left it out, as daphne does."""
+    if "scheme" not in scope:
+        scope["scheme"] = find_scheme(_servers_own(send))
