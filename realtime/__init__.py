@@ -72,8 +72,8 @@ _HOMES = {
         "WouldDeadlock",
     ),
     "hub.calls": ("Answers",),
-    "remote": ("RemoteClient",),
-    "sending": ("Pending",),
+    "sending.remote": ("RemoteClient",),
+    "sending.plain_calls": ("Pending",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

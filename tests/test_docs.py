@@ -8,12 +8,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from realtime.sockets.socket.overrides import HOOKS
 
 import realtime
 from realtime import exceptions
 from realtime.conf import OPTIONS
 from realtime.protocol import plain
+from realtime.sockets.overrides import HOOKS
 from realtime.webservers import writers
 from tests.docs.blocks import PAGES
 from tests.packaging.guides import fenced

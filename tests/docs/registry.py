@@ -34,7 +34,7 @@ EXECUTED_BLOCKS = {
 TEXTS = {
     "docs/explanation/how-it-works.md": "a picture",
     "docs/how-to/serve-other-origins.md": (
-        "tests/unit/test_refusals.py::test_the_line_that_the_documentation_shows"
+        "tests/unit/transports/test_refusals.py::test_the_line_that_the_documentation_shows"
     ),
     "docs/reference/errors.md": "tests/test_docs.py::test_the_tree_of_errors",
     "docs/reference/logging.md": "tests/test_docs.py::test_the_example_of_log_lines",

@@ -22,7 +22,11 @@ OPTIONS = ["-q", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
     [
         ["tests/unit/presence"],
         ["tests/unit/admin", "-k", "not 100_000"],
-        ["tests/unit/test_lookups.py", "tests/unit/test_users.py", "tests/unit/test_fields.py"],
+        [
+            "tests/unit/identity/test_lookups.py",
+            "tests/unit/identity/test_users.py",
+            "tests/unit/test_fields.py",
+        ],
     ],
     ids=["presence", "admin", "sessions"],
 )

@@ -19,18 +19,18 @@ CONNECTION, PROCESS = "connection", "process"
 
 # The only lines that are given to `write`, where nothing else limits them, and what does.
 WRITTEN = {
-    ("socket_log.py", "disconnect"): "as its `connect`",
-    ("unsent.py", "unsent"): "one a second",
-    ("observers.py", "observer-failed"): "one a second for each",
-    ("hub/tasks.py", "service-failed"): "one for each start anew",
-    ("hub/losses.py", "layer-lost"): "one a second for each",
+    ("sockets/log.py", "disconnect"): "as its `connect`",
+    ("sending/unsent.py", "unsent"): "one a second",
+    ("hub/observers.py", "observer-failed"): "one a second for each",
+    ("execution/tasks.py", "service-failed"): "one for each start anew",
+    ("cluster/loss_log.py", "layer-lost"): "one a second for each",
     ("hub/entrance.py", "error"): "one a second for each class that cannot be made",
     ("transports/refusals.py", "forbidden"): "ten, then one a second",
     ("logs.py", "unlogged"): "one a connection",
 }
 
 # Words that a call has in a variable.
-VARIABLE = {"hub/link.py": ("layer-down", "layer-deaf")}
+VARIABLE = {"cluster/layer_connection.py": ("layer-down", "layer-deaf")}
 
 
 class Call(NamedTuple):
@@ -71,7 +71,7 @@ def _as_log(module: str, node: ast.Call) -> Iterator[Call]:
         case ast.Name(id="what") if module in VARIABLE:
             yield Call(module, way, VARIABLE[module])
         case ast.Name(id="what"):  # it is handed on
-            assert module in ("logs.py", "socket_log.py", "transports/connection.py"), module
+            assert module in ("logs.py", "sockets/log.py", "transports/connection.py"), module
         case _:
             raise AssertionError(f"{module}: a word that is no constant: {ast.unparse(node)}")
 

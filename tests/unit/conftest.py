@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from realtime import NamespaceConsumer, logs
 from realtime.hub import Hub, ensure_hub, process
-from realtime.sending.plain_calls import unsent
+from realtime.sending import unsent
 from realtime.testing import Client
 from realtime.transports import connection
 from realtime.webservers import direct

@@ -20,8 +20,8 @@ from realtime.testing import Client
 
 from .conftest import Connect
 from .consumers import OrderConsumer
+from .execution.test_faults import FAULTS, NAMES
 from .probes import DEADLINE, Probe
-from .test_faults import FAULTS, NAMES
 
 ALL = {
     "connected": signals.socket_connected,

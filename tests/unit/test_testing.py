@@ -14,7 +14,7 @@ from django.test import Client as Browser
 from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event, of
 from realtime.hub import Hub
 from realtime.sending.plain_calls import Pending
-from realtime.sockets.socket import socket as sockets
+from realtime.sockets import socket as sockets
 from realtime.testing import Client
 
 from .conftest import Connect, Serve

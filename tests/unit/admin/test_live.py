@@ -19,7 +19,7 @@ from realtime import ConnectionRefused, NamespaceConsumer, routing
 from realtime.admin import activity_feed as news
 from realtime.admin import live
 from realtime.hub import Hub
-from realtime.sockets.socket import socket as sockets
+from realtime.sockets import socket as sockets
 from realtime.testing import Client
 
 from ..conftest import Connect, Serve

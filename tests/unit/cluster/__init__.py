@@ -1,0 +1,1 @@
+"""Several hubs, and the channel layer between them."""

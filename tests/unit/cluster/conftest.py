@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from realtime.sockets.socket.messages import Message
 
 from realtime.cluster.cluster import Cluster
 from realtime.cluster.targets import Target
 from realtime.execution.tasks import Tasks
 from realtime.hub import Hub, process
 from realtime.hub.asking import call
+from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -106,10 +106,10 @@ def bus() -> Bus:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("peers", "beats", "cluster"):
-        monkeypatch.setattr(f"realtime.hub.{module}.BEAT", BEAT)
-    for module in ("peers", "beats"):
-        monkeypatch.setattr(f"realtime.hub.{module}.EXPIRY", EXPIRY)
+    for module in ("peers", "heartbeats", "cluster"):
+        monkeypatch.setattr(f"realtime.cluster.{module}.BEAT", BEAT)
+    for module in ("peers", "heartbeats"):
+        monkeypatch.setattr(f"realtime.cluster.{module}.EXPIRY", EXPIRY)
     monkeypatch.setattr("realtime.cluster.layer_connection.MAX_PAUSE", 0.2)
     monkeypatch.setattr("realtime.cluster.listener.MAX_PAUSE", BEAT)
 

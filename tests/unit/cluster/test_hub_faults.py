@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from realtime.sockets.socket.messages import Message
 
 from realtime.cluster.envelopes import HUBS, group_name
 from realtime.cluster.targets import Target
+from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -125,8 +125,8 @@ async def _do_not_wait(condition: Any) -> None:
 async def test_a_layer_that_swallows_calls(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    for module in ("link", "beats", "memberships", "cluster"):
-        monkeypatch.setattr(f"realtime.hub.{module}.CALL_TIMEOUT", 0.2)
+    for module in ("layer_connection", "heartbeats", "memberships", "cluster"):
+        monkeypatch.setattr(f"realtime.cluster.{module}.CALL_TIMEOUT", 0.2)
     near, far = await two[0].client("a"), await two[1].client("a")
     two[0].layer.swallow("group_send")  # as a network does that drops packets
     for number in range(10):

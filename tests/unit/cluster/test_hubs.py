@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-from realtime.sockets.socket.messages import Message
 
 from realtime import logs
 from realtime.cluster.envelopes import (
@@ -30,6 +29,7 @@ from realtime.cluster.envelopes import (
 from realtime.cluster.sequence_tracking import MAX_LOST
 from realtime.cluster.targets import Target
 from realtime.hub.asking import call, send_to_client
+from realtime.sockets.messages import Message
 from realtime.testing import Client
 from realtime.utils.limits import Rate
 from tests.unit.probes import DEADLINE
@@ -237,7 +237,11 @@ def watch(bus: Bus) -> list[AnyEnvelope]:
     return sent
 
 
-async def test_who_asks_no_more_is_asked_no_more(three: Three, bus: Bus) -> None:
+async def test_who_asks_no_more_is_asked_no_more(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever is taken for dead is told nothing any more.
+    monkeypatch.setattr("realtime.cluster.peers.EXPIRY", DEADLINE)
     there = await three[1].client("a")
     tasks = count_services(three)
     sent = watch(bus)

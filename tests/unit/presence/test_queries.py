@@ -21,8 +21,8 @@ from realtime.models import Membership, Room, Server, Socket
 from realtime.testing import Client
 
 from ..conftest import Connect
+from ..hub.test_observers import Serve
 from ..probes import Probe, Wire
-from ..test_observers import Serve
 from .conftest import add_server, add_socket, ask
 
 Crowd = dict[str, Client]

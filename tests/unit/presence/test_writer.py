@@ -20,8 +20,8 @@ from realtime.presence import writer as writer_module
 from realtime.testing import Client
 
 from ..conftest import Connect
+from ..hub.test_observers import Serve
 from ..probes import Probe, Wire
-from ..test_observers import Serve
 from .conftest import (
     add_server,
     add_socket,

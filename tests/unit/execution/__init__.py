@@ -1,0 +1,1 @@
+"""How a site's code runs: in this loop, in tasks, in threads."""

@@ -1,0 +1,1 @@
+"""One process: what it serves, and its end."""

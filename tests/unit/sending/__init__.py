@@ -1,0 +1,1 @@
+"""Plain calls to clients, and what becomes of them."""
