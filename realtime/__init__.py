@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .utils.version import VERSION
+
 if TYPE_CHECKING:
     from .broadcast import Broadcaster, acount_clients, count_clients, emit, of, to, to_client
     from .consumers import NamespaceConsumer, event
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from .sending.plain_calls import Pending
     from .sending.remote import RemoteClient
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "broadcast": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.apps import AppConfig, apps
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -16,7 +15,7 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import routing  # noqa: PLC0415
+        from . import checks, routing  # noqa: F401, PLC0415
         from .hub import observers  # noqa: PLC0415
 
         observers.register("realtime.signals.observe")
@@ -24,9 +23,3 @@ class RealtimeConfig(AppConfig):
         if apps.is_installed("django.contrib.admin"):
             observers.register("realtime.admin.activity_feed.observe")
             routing.include("realtime.admin.live.namespaces")
-
-
-def require_installed() -> None:
-    """Raise ImproperlyConfigured where ``INSTALLED_APPS`` does not have this app."""
-    if not apps.is_installed("realtime"):
-        raise ImproperlyConfigured('Realtime is not installed. Add "realtime" to INSTALLED_APPS.')

@@ -10,12 +10,11 @@ from typing import Any, cast
 from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
 
-from .apps import require_installed
 from .cluster.envelopes import HttpRequest, HttpResponse
 from .conf import get_settings
 from .exceptions import HandshakeError
 from .execution.calls import as_error
-from .hub import Hub, ensure_hub
+from .hub.hub import Hub
 from .hub.lifespan import start_with_daphne
 from .identity.logins import find_anonymity, session_store
 from .identity.scopes import follow_sessions, identify
@@ -23,11 +22,13 @@ from .logs import log
 from .mounting.applications import find_routers, has_route
 from .mounting.paths import path_info
 from .mounting.staticfiles import serve_static_files
+from .outside.process import ensure_hub
 from .routing import check_routes, has_namespace
 from .transports import http, plain, relay, websocket
 from .transports.access_logs import hide_session_ids
 from .transports.polling import PollingWriter
 from .transports.session import Session
+from .utils.installed import require_installed
 from .webservers import listeners
 from .webservers.readers import Reader
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import routing
 from .cluster.targets import Target
-from .hub import get_gateway
 from .hub.calls import Answers
+from .outside.process import get_gateway
 from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending, Sender
 from .sending.remote import RemoteClient
 
 if TYPE_CHECKING:
-    from .consumers import NamespaceConsumer
     from .models import RoomQuerySet, SocketQuerySet
 
 
@@ -96,7 +95,7 @@ class Broadcaster(Sender):
         return await queries.acount(self.sockets)
 
 
-def of(namespace: str | type[NamespaceConsumer] = "/", **kwargs: Any) -> Broadcaster:
+def of(namespace: str | type[Any] = "/", **kwargs: Any) -> Broadcaster:
     """
     Return all sockets of a namespace: its name, or its consumer's class and its route's kwargs.
 
@@ -110,9 +109,7 @@ def to(*rooms: str) -> Broadcaster:
     return of().to(*rooms)
 
 
-def to_client(
-    sid: str, namespace: str | type[NamespaceConsumer] | None = None, **kwargs: Any
-) -> RemoteClient:
+def to_client(sid: str, namespace: str | type[Any] | None = None, **kwargs: Any) -> RemoteClient:
     """
     Return the client with this sid, in whatever namespace that is.
 
@@ -123,7 +120,7 @@ def to_client(
     return RemoteClient(Target(name, check_rooms((sid,)), client=True))
 
 
-def _name_of(namespace: str | type[NamespaceConsumer], kwargs: dict[str, Any]) -> str:
+def _name_of(namespace: str | type[Any], kwargs: dict[str, Any]) -> str:
     if isinstance(namespace, str):
         routing.check(namespace)
         return namespace

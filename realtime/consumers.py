@@ -16,9 +16,9 @@ from .broadcast import Broadcaster
 from .cluster.targets import Target
 from .execution.calls import call_hook, call_in_thread
 from .hub.calls import as_answer
+from .hub.gateway import on_loop, wait_on
 from .identity.handshake import find_headers, find_query
 from .identity.sessions import open_session
-from .outside.gateway import HubGateway, on_loop
 from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending
 from .sockets.annotations import check_annotations
@@ -283,8 +283,7 @@ class NamespaceConsumer:
 
     def call(self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT) -> Any:
         """Send an event and return its acknowledgement, as `acall` does, from a plain handler."""
-        gateway = HubGateway(self._socket.hub)
-        return gateway.wait(lambda: self.acall(event, *args, timeout=timeout))
+        return wait_on(self._socket.hub, lambda: self.acall(event, *args, timeout=timeout))
 
     @property
     def everyone(self) -> Broadcaster:

@@ -16,11 +16,11 @@ from django.db import models
 from django.db.models import Count
 from django.utils.translation import gettext_lazy as _
 
-from .apps import require_installed
 from .conf import get_settings
 from .exceptions import PresenceDisabled
 from .fields import DatabaseNow, DatabaseTimeField, ExactCharField
 from .protocol.names import MAX_LENGTH
+from .utils.installed import require_installed
 
 require_installed()  # which says more than Django does of models without their app
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,14 +20,11 @@ from .execution.calls import raise_if_signalled
 from .protocol.names import find_fault
 from .sockets.annotations import check_annotations
 
-if TYPE_CHECKING:
-    from .consumers import NamespaceConsumer
-
 
 class Route(NamedTuple):
     """What serves a namespace: the consumer's class, how to make one, and the route's kwargs."""
 
-    consumer_class: type[NamespaceConsumer]
+    consumer_class: type[Any]
     initkwargs: dict[str, Any]
     kwargs: dict[str, Any]
 
@@ -86,7 +83,7 @@ def check(namespace: str) -> None:
     resolve(namespace)
 
 
-def reverse(consumer_class: type[NamespaceConsumer], **kwargs: Any) -> str:
+def reverse(consumer_class: type[Any], **kwargs: Any) -> str:
     """
     Return the namespace that a consumer's class serves, with these kwargs in its route.
 
@@ -157,7 +154,7 @@ def check_routes() -> None:
     _resolver()
 
 
-def consumers() -> Iterator[tuple[type[NamespaceConsumer], dict[str, Any]]]:
+def consumers() -> Iterator[tuple[type[Any], dict[str, Any]]]:
     """Yield the classes that the routes lead to, with what ``as_asgi()`` was given for them."""
     for callback in _callbacks(_resolver()):
         yield callback.consumer_class, callback.consumer_initkwargs

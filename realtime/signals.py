@@ -14,22 +14,21 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
+from .execution import calls
 from .execution.calls import call_for_future, give_thread, raise_if_stopping, release_thread
+from .execution.executors import DaemonContext
+from .execution.tasks import Tasks
 from .logs import log
-
-if TYPE_CHECKING:
-    from .execution.executors import DaemonContext
-    from .hub import Hub
-    from .sockets.socket import Socket
+from .sockets.socket import Socket
 
 Receiver = Callable[..., Any]
 
@@ -77,6 +76,34 @@ class PendingSignal(NamedTuple):
     def name(self) -> str:
         """The signal's name, for the log."""
         return _NAMES[self.signal]
+
+
+class Registry(Protocol):
+    """The sockets and rooms of a process."""
+
+    def rooms_of(self, socket: Socket) -> Iterable[str]:
+        """Return the rooms that a socket is in."""
+
+
+class Observers(Protocol):
+    """Who is told what happens to sockets."""
+
+    async def wait_written(self) -> None:
+        """Wait, but not for long, until what they were told is written."""
+
+
+class Hub(calls.Hub, Protocol):
+    """The hub whose signals are sent."""
+
+    services: Tasks
+
+    @property
+    def registry(self) -> Registry:
+        """The sockets and rooms of this process."""
+
+    @property
+    def observers(self) -> Observers:
+        """Who is told what happens to its sockets."""
 
 
 class SignalSender:

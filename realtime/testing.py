@@ -22,10 +22,11 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 
 from .exceptions import ClientDisconnected, ConnectionRefused
-from .hub import Hub, ensure_hub
 from .hub.calls import as_answer
+from .hub.hub import Hub
 from .identity.scopes import complete_scope
 from .identity.users import find_user
+from .outside.process import ensure_hub
 from .protocol import engineio, socketio
 from .protocol.decoding import Decoder
 from .protocol.frames import Frames

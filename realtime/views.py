@@ -18,7 +18,8 @@ from django.views.decorators.http import require_GET, require_POST
 from . import broadcast
 from .conf import get_settings
 from .exceptions import InvalidName, PresenceUnavailable, Unavailable, UnknownNamespace
-from .hub import find_hub, health
+from .hub import health
+from .outside.process import find_hub
 from .protocol.parsing import loads
 from .sending.remote import RemoteClient
 

@@ -10,7 +10,7 @@ from ..cluster.peers import BEAT
 from ..cluster.reports import MAX_ITEMS, MAX_TEXT, Item
 
 if TYPE_CHECKING:
-    from ..hub import Hub
+    from ..hub.hub import Hub
     from ..sockets.socket import Socket
 
 # How long each is told, in seconds: in more than one beat, since one may be lost.

@@ -23,7 +23,8 @@ from ..cluster.peers import BEAT
 from ..consumers import NamespaceConsumer
 from ..exceptions import ConnectionRefused
 from ..execution.calls import call_apart
-from ..hub import Hub, get_hub
+from ..hub.hub import Hub
+from ..outside.process import get_hub
 from ..permissions import VIEW
 
 NAMESPACE = "/realtime/live"

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import get_settings
 from ..fields import DatabaseNow
-from ..hub import find_hub
 from ..hub.health import problems
 from ..models import Server, Socket, lifetime
+from ..outside.process import find_hub
 from .base import NOTHING, PresenceAdmin, span
 from .counting import MANY_OF_A_SERVER, Number, count_each
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
 from ..sockets.messages import ForeignMessage, Message, decode_args
 from .asking import deliver_to_client
 from .calls import answer_call
-
-if TYPE_CHECKING:
-    from .hub import Hub
+from .interfaces import Hub
 
 
 class HubActions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.addressing import as_question
 from ..cluster.envelopes import Deliver
@@ -13,9 +13,7 @@ from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.messages import Message, encode_args
 from .calls import Answers, call_sockets, collect
-
-if TYPE_CHECKING:
-    from .hub import Hub
+from .interfaces import Hub
 
 
 async def call(hub: Hub, target: Target, message: Message, timeout: float | None) -> Answers:

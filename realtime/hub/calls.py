@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.envelopes import Answer
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import AckTimeout, ClientDisconnected
 from ..sockets.messages import Message, decode_args, encode_args
-
-if TYPE_CHECKING:
-    from ..sockets.socket import Socket
+from ..sockets.socket import Socket
 
 # What a server tells of a call: the sids that it asked, and acknowledgements as (sid, text,
 # attachments).

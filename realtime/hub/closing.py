@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from ..cluster.envelopes import Wake
 from ..cluster.requests import ANSWER_TIMEOUT
 from ..exceptions import ServerGone
 from ..logs import log, tell_skipped
-
-if TYPE_CHECKING:
-    from .hub import Hub
+from .interfaces import Hub
 
 # How long the server's own transports get to send what was written to them last.
 FLUSH_TIME = 0.05

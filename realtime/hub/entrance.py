@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import UnknownNamespace
 from ..execution.calls import raise_if_signalled
@@ -11,11 +11,9 @@ from ..logs import write
 from ..routing import resolve
 from ..sockets.overrides import path_of
 from ..sockets.socket import Socket
+from ..transports.connection import Connection
 from ..utils.limits import LogLimiter
-
-if TYPE_CHECKING:
-    from ..transports.connection import Connection
-    from .hub import Hub
+from .interfaces import Hub
 
 
 class Entrance:

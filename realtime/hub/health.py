@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .hub import Hub
+from .interfaces import Hub
 
 # A service that failed so often in a row does not work.
 TOO_OFTEN = 3

@@ -10,7 +10,7 @@ from contextvars import Context
 from dataclasses import asdict
 from functools import partial
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
@@ -26,6 +26,7 @@ from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..sockets.messages import Format, Message
 from ..sockets.socket import CONNECTED, Socket
+from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
 from ..utils.limits import ConnectionLimits, parse_rate
 from .actions import HubActions
@@ -39,9 +40,6 @@ from .observers import Observers
 from .ownership import require_own_thread
 from .registry import Registry
 from .shutdown import SignalGuard
-
-if TYPE_CHECKING:
-    from ..transports.connection import Connection
 
 AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
@@ -70,7 +68,7 @@ class Hub:
         # What runs for it: `tasks` are clients', and end with them; `services` are its own, and end
         # last. `timers` has the heartbeats of all connections, `runner` begins handlers at once.
         self.tasks = Tasks(self.loop)
-        self.services = Tasks(self.loop)
+        self.services: Tasks = Tasks(self.loop)
         self.timers = TimerWheel(self.loop, self.settings)
         self.runner = JobRunner(self.loop, self.tasks)
 

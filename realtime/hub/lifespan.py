@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -28,15 +28,21 @@ from ..execution.calls import (
     release_thread,
     uses_thread,
 )
+from ..execution.tasks import Tasks
 from ..logs import log
 from ..signals import Receiver, call_receivers, serving_started, serving_stopping
-
-if TYPE_CHECKING:
-    from . import Hub
 
 # How long a server that starts, and one that stops, waits for receivers.
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 2.0
+
+
+class Hub(Protocol):
+    """The hub of a process that serves clients."""
+
+    server_id: str
+    services: Tasks
+    loop: asyncio.AbstractEventLoop
 
 
 class Serving:

@@ -6,17 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from django.utils.module_loading import import_string
 
 from ..execution.calls import raise_if_cancelled, raise_if_signalled
 from ..logs import write
+from ..sockets.socket import Socket
 from ..utils.limits import LogLimiter
-
-if TYPE_CHECKING:
-    from ..sockets.socket import Socket
-    from . import Hub
 
 
 class Observer(Protocol):
@@ -52,7 +49,7 @@ class Observer(Protocol):
 
 
 # Returns None where there is nothing to tell.
-Factory = Callable[["Hub"], Observer | None]
+Factory = Callable[[Any], Observer | None]
 
 _factories: list[str] = []
 
@@ -66,7 +63,7 @@ def register(factory: str) -> None:
 class Observers:
     """All observers of a hub, told as one: what one of them raises, neither others nor clients."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: object) -> None:
         self.all: list[Observer] = []
         # When it was logged last that one has failed, by its name.
         self._failures: dict[str, LogLimiter] = {}

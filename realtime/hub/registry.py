@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from threading import get_ident
-from typing import TYPE_CHECKING
 
 from ..cluster.targets import Target
+from ..sockets.socket import Socket
 from .ownership import require_own_thread
-
-if TYPE_CHECKING:
-    from ..sockets.socket import Socket
 
 
 class Namespace:

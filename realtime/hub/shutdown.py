@@ -9,10 +9,9 @@ import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .hub import Hub
+from .interfaces import Hub
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

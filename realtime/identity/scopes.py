@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.http import parse_cookie
 
+from ..conf import Settings
 from ..exceptions import ServerUnavailable
 from ..execution.calls import raise_if_cancelled, raise_if_signalled
 from ..logs import describe, log
-from ..transports.requests import header
+from ..utils.headers import header
 from . import outages, sessions
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
-from .lookups import LookupGivenUp
-
-if TYPE_CHECKING:
-    from ..hub import Hub
+from .lookups import LookupGivenUp, Lookups
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Hub(Protocol):
+    """The hub that a client comes to."""
+
+    settings: Settings
+    lookups: Lookups
 
 
 async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:

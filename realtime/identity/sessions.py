@@ -26,7 +26,7 @@ from django.utils.asyncio import async_unsafe
 from django.utils.crypto import salted_hmac
 
 from ..exceptions import NoSession
-from ..transports.requests import header
+from ..utils.headers import header
 from .logins import session_store, user_key
 
 # Where a session's new key is kept, in the place of a session.

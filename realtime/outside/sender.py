@@ -45,10 +45,10 @@ from ..conf import get_settings
 from ..exceptions import LayerUnavailable, NotRunning
 from ..execution.tasks import Tasks
 from ..hub.calls import Answers, collect
+from ..hub.gateway import on_loop
 from ..logs import log
 from ..sockets.messages import Message, encode_args
 from .background import Background
-from .gateway import on_loop
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..identity.logins import has_user_model
 
 if TYPE_CHECKING:
-    from ..hub import Hub
+    from ..hub.hub import Hub
     from .writer import PresenceWriter
 
 
@@ -22,7 +22,7 @@ def observe(hub: Hub) -> PresenceWriter | None:
 
 def find_writer() -> PresenceWriter | None:
     """Return the writer of this process's hub, from any thread; None where there is none."""
-    from ..hub import find_hub  # noqa: PLC0415 (the hub loads this package)
+    from ..outside.process import find_hub  # noqa: PLC0415 (the hub loads this package)
     from .writer import PresenceWriter  # noqa: PLC0415
 
     hub = find_hub()

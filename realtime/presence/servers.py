@@ -13,7 +13,7 @@ import channels
 import django
 from django.utils import timezone
 
-import realtime
+from ..utils.version import VERSION
 
 # Modules that only the server's own process has, and what they belong to. daphne comes last:
 # its app is loaded in every process of a site.
@@ -42,7 +42,7 @@ class Description:
             "pid": pid,
             "software": _software()[:64],
             "versions": {
-                "realtime": realtime.__version__,
+                "realtime": VERSION,
                 "django": django.__version__,
                 "channels": channels.__version__,
                 "python": platform.python_version(),

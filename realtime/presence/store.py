@@ -15,7 +15,7 @@ from ..cluster.envelopes import group_name
 from ..fields import DatabaseNow
 from ..models import Membership, Server, ServerQuerySet, lifetime, recovery
 from ..sockets.socket import Socket
-from ..transports.requests import header
+from ..utils.headers import header
 from .changes import Changes
 from .deadlocks import made_again
 from .servers import Description

@@ -21,7 +21,7 @@ from .store import Beat, Lost, Store
 from .thread import DatabaseThread
 
 if TYPE_CHECKING:
-    from ..hub import Hub
+    from ..hub.hub import Hub
     from ..sockets.socket import Socket
 
 Result = TypeVar("Result")

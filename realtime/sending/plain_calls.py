@@ -12,8 +12,8 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from ..cluster.targets import Target
 from ..exceptions import NotRunning
-from ..hub import get_gateway
-from ..outside.gateway import Gateway
+from ..hub.gateway import Gateway
+from ..outside.process import get_gateway
 from ..protocol.names import check_rooms
 from ..sockets.messages import Format, Message
 from ..sockets.socket import note_unflushed

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from ..exceptions import AckTimeout, ClientDisconnected
-from ..hub import get_gateway
+from ..outside.process import get_gateway
 from .plain_calls import DEFAULT_CALL_TIMEOUT, Sender
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..exceptions import RealtimeError
-from ..hub import find_hub
 from ..logs import write
+from ..outside.process import find_hub
 from ..utils.limits import LOG_INTERVAL, LogLimiter
 
 

@@ -6,13 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import AckTimeout, ClientDisconnected
-
-if TYPE_CHECKING:
-    from .messages import Message
-    from .socket import Socket
+from .interfaces import Socket
+from .messages import Message
 
 # What is called once with the arguments of an acknowledgement, or with None where none will come.
 Resolve = Callable[[list[Any] | None], None]

@@ -9,22 +9,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import getweakrefcount
 
 from ..exceptions import ClientDisconnected, EventError, RateLimited, ServerError
 from ..execution.calls import call_hook, give_thread, raise_if_stopping, release_thread, uses_thread
+from ..execution.pacing import Pace
+from ..protocol.frames import Frames
 from ..utils.limits import EventLimiter, find_limits
-from ..webservers.write_coalescing import Pace
 from .concurrent import Strand, Strands, current_strand
 from .error_answers import acknowledge, find_shape
 from .handlers import find_concurrent
 from .inbox import Event, Inbox, InboxFull
+from .interfaces import Socket
 from .messages import encode_ack
-
-if TYPE_CHECKING:
-    from ..protocol.frames import Frames
-    from .socket import Socket
 
 
 class Dispatcher:
@@ -39,7 +37,7 @@ class Dispatcher:
         self._threads = give_thread(socket.context)
         limits = find_limits(settings.RATE_LIMITS, socket.namespace, socket.consumer.rate_limits)
         self._limiter = EventLimiter(limits) if limits else None
-        concurrent = find_concurrent(type(socket.consumer))  # type: ignore[arg-type]
+        concurrent = find_concurrent(type(socket.consumer))
         self._strands = Strands(concurrent, settings.CONCURRENT_EVENTS) if concurrent else None
         # In which strands nobody has claimed the event that the consumer's `handle` was given last:
         # None is where handlers run one at a time.

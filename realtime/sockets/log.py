@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import EventError
 from ..execution.calls import raise_if_stopping
 from ..identity.logins import user_key
 from ..logs import is_logged, write
+from .interfaces import Connection, Consumer, Hub
 from .overrides import path_of
-
-if TYPE_CHECKING:
-    from ..consumers import NamespaceConsumer
-    from ..hub import Hub
-    from ..transports.connection import Connection
 
 
 class SocketLog:
@@ -24,7 +20,7 @@ class SocketLog:
 
     hub: Hub
     connection: Connection
-    consumer: NamespaceConsumer
+    consumer: Consumer
     namespace: str
     sid: str
 

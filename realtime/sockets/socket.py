@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 
@@ -21,22 +21,17 @@ from ..exceptions import (
 )
 from ..execution.calls import call_apart, raise_if_stopping
 from ..identity import outages
+from ..protocol.frames import Frames
 from ..utils.oneshot import Latch
 from .acks import Acks
 from .backlog import Backlog
 from .dispatch import Dispatcher
 from .error_answers import connect_data
+from .interfaces import Connection, Consumer, Hub, Route
 from .log import SocketLog
 from .overrides import path_of
 from .sharing import NOTHING
 from .spawned import Spawned, Work
-
-if TYPE_CHECKING:
-    from ..consumers import NamespaceConsumer
-    from ..hub import Hub
-    from ..protocol.frames import Frames
-    from ..routing import Route
-    from ..transports.connection import Connection
 
 # How long a socket's last hook waits for the handlers that are at work when the client goes away,
 # and then for those that it has cancelled.
@@ -99,7 +94,7 @@ class Socket(SocketLog):
         self.unflushed = False
         super().__init__()
         self.context.run(_handling.set, self)
-        self.consumer: NamespaceConsumer = route.consumer_class(**route.initkwargs)
+        self.consumer: Consumer = route.consumer_class(**route.initkwargs)
         self.consumer._attach(self, route.kwargs, query)
         self.dispatcher = Dispatcher(self)
 

@@ -6,14 +6,12 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..execution.calls import give_thread, release_thread, uses_thread
 from ..execution.executors import DaemonContext
 from ..execution.tasks import have_ended
-
-if TYPE_CHECKING:
-    from ..hub import Hub
+from .interfaces import Hub
 
 Work = Coroutine[Any, Any, Any]
 Run = Callable[[Work], Awaitable[None]]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..exceptions import TooLarge
-from .requests import header
+from ..utils.headers import header
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -11,28 +11,20 @@ import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import ProtocolError
+from ..execution.pacing import FRAMES_PER_SLICE, SECONDS_PER_SLICE, give_way
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
+from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format
+from ..sockets.socket import Socket
 from ..webservers.interning import share
-from ..webservers.write_coalescing import SECONDS_PER_SLICE, give_way
-from ..webservers.writers import Writer
+from ..webservers.readers import MAX_FIRST
+from ..webservers.writers import Writer, close_text
+from .interfaces import Hub
 from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from ..sockets.inbox import Event, Source
-    from ..sockets.socket import Socket
-
-# After so many frames read in one go, others get their turn.
-FRAMES_PER_SLICE = 32
-
-# How many bytes a client's frame or body may have before its first namespace: enough for any token
-# in `auth`.
-MAX_FIRST = 65_536
 
 Receive = Callable[[], Awaitable[str | bytes | None]]
 
@@ -315,11 +307,6 @@ class Connection(Outbox):
     @abstractmethod
     def close_transport(self, reason: str, text: str) -> None:
         """Release what the transport holds, and tell the client if it can be told."""
-
-
-def close_text(text: str) -> str:
-    """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
-    return text.encode()[:123].decode(errors="ignore")
 
 
 def count_key(scope: dict[str, Any]) -> str | None:

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.sids import server_of
 from ..exceptions import HandshakeError, ProtocolError, TooLarge, UnexpectedPacket
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
+from ..utils.headers import header
 from . import relay
 from .bodies import Body, Disconnected
+from .interfaces import Hub
 from .requests import (
     check_origin,
     cors_headers,
     find_foreign_origin,
-    header,
     parse_query,
     retry_after,
 )
 from .session import Session
-
-if TYPE_CHECKING:
-    from ..hub import Hub
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -6,14 +6,12 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..protocol.frames import Frames
 from ..utils.oneshot import Latch
 from ..webservers.writers import Writer
-
-if TYPE_CHECKING:
-    from ..hub import Hub
+from .interfaces import Hub
 
 
 class Outbox(ABC):

@@ -6,8 +6,7 @@ Specification: docs/reference/wire-formats.md, section "Plain WebSocket".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..conf import get_settings
 from ..exceptions import (
@@ -19,17 +18,15 @@ from ..protocol.frames import Frames
 from ..routing import has_namespace
 from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format
+from ..sockets.socket import Socket
+from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme
-from ..webservers.writers import GOING_AWAY, NORMAL, Send
-from .connection import close_text
+from ..webservers.readers import Reader
+from ..webservers.writers import GOING_AWAY, NORMAL, Send, close_text
+from .interfaces import Hub
 from .requests import check_origin, parse_params
 from .watched import WatchedConnection
-from .websocket import accept, reject
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from ..sockets.socket import Socket
-    from ..webservers.readers import Reader, Receive
+from .websocket import Complete, accept, reject
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 
@@ -106,7 +103,7 @@ async def serve(
     receive: Receive,
     send: Send,
     *,
-    complete: Callable[[Hub, dict[str, Any]], Awaitable[dict[str, Any]]],
+    complete: Complete,
 ) -> Reader | None:
     """
     Serve a plain WebSocket; `complete` adds session and user to a scope.

@@ -8,17 +8,14 @@ gives its answer to the client.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cluster.envelopes import Allowance, HttpRequest, HttpResponse
 from ..cluster.requests import ANSWER_TIMEOUT
 from ..exceptions import HandshakeError, ServerGone
-from .connection import MAX_FIRST
+from ..webservers.readers import MAX_FIRST
+from .interfaces import Hub, Request
 from .session import Session
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from .http import Request
 
 # Seconds that a poll may take beyond its session's next ping.
 SPARE_TIME = 5.0

@@ -55,14 +55,6 @@ def parse_query(scope: dict[str, Any], settings: Settings) -> Query:
     return Query(transport, sid)
 
 
-def header(scope: dict[str, Any], name: bytes) -> str | None:
-    """Return a request's header, the first of several, or None."""
-    for key, value in scope["headers"]:
-        if key.lower() == name:
-            return str(value.decode("latin-1"))
-    return None
-
-
 def retry_after(seconds: int) -> tuple[bytes, bytes]:
     """Return the header that says when a client may try again."""
     return b"retry-after", str(seconds).encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import (
     HandshakeError,
@@ -23,16 +23,15 @@ from ..protocol.decoding import Decoder
 from ..protocol.frames import Frames
 from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format, decode_packet, encode
+from ..sockets.socket import Socket
 from ..utils.limits import Bucket
+from ..webservers.readers import MAX_FIRST
 from ..webservers.writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
-from .connection import MAX_FIRST, count_key
+from .connection import count_key
 from .heartbeats import NEVER
+from .interfaces import Hub
 from .polling import PollingInbox, PollingWriter
 from .watched import WatchedConnection
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from ..sockets.socket import Socket
 
 PING = Frames(engineio.PacketType.PING)
 

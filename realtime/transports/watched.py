@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..webservers.writers import Writer
 from .connection import Connection
 from .heartbeats import NEVER
-
-if TYPE_CHECKING:
-    from ..hub import Hub
+from .interfaces import Hub
 
 
 class WatchedConnection(Connection):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import HandshakeError, TooLarge
 from ..identity.logins import user_key
@@ -17,16 +17,15 @@ from ..logs import log
 from ..protocol import engineio
 from ..protocol.frames import Frames
 from ..protocol.jsontext import dumps
+from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme, open_reader
-from ..webservers.readers import Reader, Receive
+from ..webservers.readers import Reader
 from ..webservers.writers import POLICY_VIOLATION, Send
+from .interfaces import Hub
 from .requests import check_origin, parse_query, retry_after
 from .session import Session
 
-if TYPE_CHECKING:
-    from ..hub import Hub
-
-Complete = Callable[["Hub", dict[str, Any]], Awaitable[dict[str, Any]]]
+Complete = Callable[[Any, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 PROBE = engineio.PacketType.PING + "probe"
 PROBE_ANSWER = engineio.PacketType.PONG + "probe"

@@ -11,20 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from django.utils.version import get_version_tuple
 
 from ..logs import log
-from .writers import CLOSE_TIMEOUT, Spawn
 
-if TYPE_CHECKING:
-    from .direct import DirectReader
-    from .readers import Receive
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
+# How long a closing handshake may take before the connection is cut.
+CLOSE_TIMEOUT = 5.0
 
 # The servers of which it was logged that they are used through ASGI.
 _noted: set[str] = set()
@@ -62,6 +62,16 @@ def find_unknown(packages: tuple[Package, ...]) -> Package | None:
     return None
 
 
+class TakesBytes(Protocol):
+    """What a transport gives its bytes to."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+
+    def connection_lost(self, error: Any) -> None:
+        """Learn that the transport is gone."""
+
+
 class Adapter(ABC):
     """
     One WebSocket's server: its `protocol`, and the `transport` under that.
@@ -75,7 +85,7 @@ class Adapter(ABC):
     server: ClassVar[str]
     packages: ClassVar[tuple[Package, ...]]
     names: ClassVar[Mapping[str, tuple[str, ...]]]
-    reader: ClassVar[type[DirectReader]]
+    reader: ClassVar[Callable[..., Any]]
 
     def __init__(self, protocol: Any, spawn: Spawn) -> None:
         self.protocol = protocol
@@ -132,7 +142,7 @@ class Adapter(ABC):
     # Reading
 
     @abstractmethod
-    def take_over(self, reader: DirectReader) -> None:
+    def take_over(self, reader: TakesBytes) -> None:
         """Let the transport give to the reader what it gave to the server's protocol."""
 
     @abstractmethod

@@ -9,15 +9,11 @@ from collections import deque
 from functools import cache, cached_property, partial
 from math import inf
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .adapters import Adapter, Package
+from .adapters import Adapter, Package, Receive, Spawn, TakesBytes
 from .direct import DirectReader
 from .slimming import named_as_base, slim
-from .writers import Spawn
-
-if TYPE_CHECKING:
-    from .readers import Receive
 
 
 class DaphneReader(DirectReader):
@@ -94,7 +90,7 @@ class DaphneAdapter(Adapter):
     def receive(self) -> Receive:
         return self.protocol.application_queue.get  # type: ignore[no-any-return]
 
-    def take_over(self, reader: DirectReader) -> None:
+    def take_over(self, reader: TakesBytes) -> None:
         transport = self.transport
         if transport.producer is not None:
             transport.unregisterProducer()  # the HTTP channel, with the request

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from channels import sessions
 
 from ..logs import describe
-from .adapters import Adapter
+from .adapters import Adapter, Receive, Spawn
 from .daphne import DaphneAdapter, find_scheme, with_empty_frames
+from .interfaces import Hub
 from .readers import Reader
 from .uvicorn import UvicornAdapter, WsprotoAdapter
-from .writers import AsgiWriter, Spawn
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from .readers import Receive
+from .writers import AsgiWriter
 
 ADAPTERS: tuple[type[Adapter], ...] = (UvicornAdapter, WsprotoAdapter, DaphneAdapter)
 
@@ -40,7 +37,8 @@ def _attach(kind: type[Adapter], hub: Hub, receive: Receive, send: Any) -> Reade
         adapter = find_adapter(kind, send, hub.spawn)
         if adapter is None:
             return None
-        return kind.reader(hub, receive, adapter)
+        reader: Reader = kind.reader(hub, receive, adapter)
+        return reader
     except Exception as error:  # of whatever the server has become
         kind.note_misfit(describe(error), error)
         return None

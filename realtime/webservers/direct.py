@@ -11,21 +11,18 @@ import logging
 from collections.abc import Coroutine
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import TooLarge
+from ..execution.pacing import FRAMES_PER_SLICE, SECONDS_PER_SLICE, give_way
 from ..logs import describe, log
 from ..protocol.frames import Frames
 from ..sockets.socket import DISCONNECT_GRACE
-from ..transports.connection import FRAMES_PER_SLICE, MAX_FIRST, Connection
+from .adapters import Adapter, Receive
 from .frame_parser import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
-from .readers import Reader, Receive
-from .write_coalescing import SECONDS_PER_SLICE, give_way
+from .interfaces import Connection, Hub
+from .readers import MAX_FIRST, Reader
 from .writers import HIGH_WATER, TransportWriter
-
-if TYPE_CHECKING:
-    from ..hub import Hub
-    from .adapters import Adapter
 
 # The time that a frame of more characters takes is counted.
 _LARGE = 4096

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from ..exceptions import TooLarge
-from ..transports.connection import MAX_FIRST, Connection, close_text
-from .writers import TOO_BIG, Writer
+from .adapters import Receive
+from .interfaces import Connection, Hub
+from .writers import TOO_BIG, Writer, close_text
 
-if TYPE_CHECKING:
-    from ..hub import Hub
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+# How many bytes a client's frame or body may have before its first namespace: enough for any token
+# in `auth`.
+MAX_FIRST = 65_536
 
 # Frames that may wait in daphne's queue before its socket is paused.
 MAX_QUEUE = 64

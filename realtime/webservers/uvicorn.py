@@ -7,15 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .adapters import Adapter, Package
+from .adapters import CLOSE_TIMEOUT, Adapter, Package, Receive, Spawn, TakesBytes
 from .direct import DirectReader
 from .slimming import named_as_base, slim
-from .writers import CLOSE_TIMEOUT, HIGH_WATER, Spawn, finished
-
-if TYPE_CHECKING:
-    from .readers import Receive
+from .writers import HIGH_WATER, finished
 
 UVICORN = Package("uvicorn", (0, 50), (0, 54))
 
@@ -73,7 +70,7 @@ class _UvicornAdapter(Adapter):
     def receive(self) -> Receive:
         return self.protocol.receive  # type: ignore[no-any-return]
 
-    def take_over(self, reader: DirectReader) -> None:
+    def take_over(self, reader: TakesBytes) -> None:
         self.transport.set_protocol(reader)
 
     def mute(self) -> None:

@@ -1,48 +1,10 @@
-"""
-Turns of the event loop: what is written in one leaves soon after, together; and who has worked for
-long lets others have some.
-"""
+"""Write coalescing: what is written in one turn of the event loop leaves soon after, together."""
 
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import Protocol
 from weakref import WeakKeyDictionary
-
-# After so many seconds of work for one connection, others get their turns.
-SECONDS_PER_SLICE = 0.02
-# From somebody's bytes to the answer to them it takes so many turns.
-_TURNS_OF_AN_ANSWER = 5
-
-
-# After so many waiting events handled in one go, others get their turn.
-EVENTS_PER_SLICE = 32
-
-
-async def give_way() -> None:
-    """Wait for a few turns of the loop, in which others are answered."""
-    for _ in range(_TURNS_OF_AN_ANSWER):
-        await asyncio.sleep(0)
-
-
-class Pace:
-    """Lets others have their turn while many events are handled in one go."""
-
-    __slots__ = ("_handled", "_started")
-
-    def __init__(self) -> None:
-        self._handled = 0
-        self._started = monotonic()
-
-    async def keep(self) -> None:
-        """Count an event that was handled, and give way where it is time."""
-        self._handled += 1
-        if monotonic() - self._started > SECONDS_PER_SLICE:
-            await give_way()
-            self._started = monotonic()
-        elif self._handled % EVENTS_PER_SLICE == 0:
-            await asyncio.sleep(0)
 
 
 class Flushable(Protocol):

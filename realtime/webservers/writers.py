@@ -12,18 +12,15 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ..protocol.frames import Frames
+from .adapters import CLOSE_TIMEOUT, Adapter, Spawn
 from .unread import count_unconfirmed, has_hung_up
 from .write_coalescing import current_flusher
 
-if TYPE_CHECKING:
-    from .adapters import Adapter
-
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 # A transport with more than this in its buffer is behind: volatile messages are dropped, and
 # producers that await their messages wait.
@@ -32,9 +29,6 @@ HIGH_WATER = 64 * 1024
 # WebSocket close codes (RFC 6455, section 7.4).
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG = 1000, 1001, 1002, 1008, 1009
 FIRST_LIBRARY_CODE = 3000
-
-# How long a closing handshake may take before the connection is cut.
-CLOSE_TIMEOUT = 5.0
 
 
 class Writer(ABC):
@@ -267,3 +261,8 @@ async def finished(task: asyncio.Task[Any] | None) -> None:
     """Wait until a task is done, as long as a closing handshake may take."""
     if task is not None:
         await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+
+
+def close_text(text: str) -> str:
+    """Return a text cut to the 123 bytes that a close frame has for it (RFC 6455, section 5.5)."""
+    return text.encode()[:123].decode(errors="ignore")

@@ -7,7 +7,7 @@ from typing import Any
 
 import realtime
 from realtime import Broadcaster, NamespaceConsumer, event
-from realtime.hub import get_hub
+from realtime.outside.process import get_hub
 
 
 def choose(rooms: list[str], excluded: list[str]) -> Broadcaster:

@@ -14,7 +14,7 @@ import psutil
 from asgiref.sync import sync_to_async
 
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
-from realtime.hub import get_hub
+from realtime.outside.process import get_hub
 
 logger = logging.getLogger("realtime.lab")
 

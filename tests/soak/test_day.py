@@ -18,7 +18,8 @@ from pytest_django import Settings
 
 import realtime
 from realtime.asgi import Application, get_application
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
+from realtime.outside.process import ensure_hub
 
 from .clients import Line
 from .clock import SimulatedLoop

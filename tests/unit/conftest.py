@@ -15,12 +15,14 @@ from django.urls import path
 from pytest_django import Settings
 
 from realtime import NamespaceConsumer, logs
-from realtime.hub import Hub, ensure_hub, process
+from realtime.execution import pacing
+from realtime.hub.hub import Hub
+from realtime.outside import process
+from realtime.outside.process import ensure_hub
 from realtime.sending import unsent
 from realtime.testing import Client
 from realtime.transports import connection
 from realtime.webservers import direct
-from realtime.webservers import write_coalescing as turns
 from tests.unit import routing
 
 from .probes import Probe, Wire
@@ -57,7 +59,7 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def _turns_by_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still ends no turn: only tests of that move the clock."""
-    for module in (connection, direct, turns):
+    for module in (connection, direct, pacing):
         monkeypatch.setattr(module, "SECONDS_PER_SLICE", 60)
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.identity import lookups
 from realtime.identity.scopes import complete_scope
 

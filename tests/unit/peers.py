@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from .probes import DEADLINE
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
-from realtime.hub import ensure_hub
+from realtime.outside.process import ensure_hub
 from realtime.testing import MemoryWriter
 from realtime.transports.session import Session
 

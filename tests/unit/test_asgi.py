@@ -13,7 +13,7 @@ from django.urls import path
 
 from realtime import NamespaceConsumer
 from realtime.asgi import Realtime, get_application
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from .conftest import Serve
 

@@ -14,7 +14,7 @@ from django.dispatch import Signal
 
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, signals
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.models import Socket
 from realtime.testing import Client
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.test import Client as Browser
 
 from realtime import ClientDisconnected, ConnectionRefused, NamespaceConsumer, event, of
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sending.plain_calls import Pending
 from realtime.sockets import socket as sockets
 from realtime.testing import Client

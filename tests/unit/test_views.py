@@ -16,7 +16,8 @@ from django.test import AsyncClient
 from django.urls import reverse
 from pytest_django import Settings
 
-from realtime.hub import Hub, process
+from realtime.hub.hub import Hub
+from realtime.outside import process
 from realtime.testing import Client
 
 from .conftest import DEFAULTS, Connect

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.webservers.write_coalescing import SECONDS_PER_SLICE
+from realtime.execution.pacing import SECONDS_PER_SLICE
 from tests.clients.bad_input.conftest import fill
 from tests.clients.wire import Wire, open_socket
 from tests.live import LOOP_KINDS, LiveServer

@@ -174,7 +174,7 @@ async def test_questions_of_a_process_that_hears_nothing(
 ) -> None:
     """Its layer object is beyond help: whoever asks after the one who finds that out is heard."""
     code = """
-from realtime.hub.process import get_outside
+from realtime.outside.process import get_outside
 async def break_layer():
     layer = get_outside()._layer
     if hasattr(layer, "receive_single"):

@@ -14,7 +14,8 @@ from django.urls import path
 from mysite import routing
 from pytest_django import Settings
 from realtime import NamespaceConsumer
-from realtime.hub import ensure_hub, process
+from realtime.outside.process import ensure_hub
+from realtime.outside import process
 from realtime.testing import Client
 
 Mount = Callable[..., None]

@@ -18,7 +18,7 @@ from django.urls import path
 from realtime import ConnectionRefused, NamespaceConsumer, routing
 from realtime.admin import activity_feed as news
 from realtime.admin import live
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets import socket as sockets
 from realtime.testing import Client
 

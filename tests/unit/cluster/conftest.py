@@ -12,8 +12,9 @@ import pytest
 from realtime.cluster.cluster import Cluster
 from realtime.cluster.targets import Target
 from realtime.execution.tasks import Tasks
-from realtime.hub import Hub, process
 from realtime.hub.asking import call
+from realtime.hub.hub import Hub
+from realtime.outside import process
 from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE

@@ -13,7 +13,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from realtime.cluster.cluster import Cluster
 from realtime.cluster.layers import close_layer, new_layer
 from realtime.cluster.standalone import LocalCluster
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from tests.unit.probes import DEADLINE
 from tests.valkey import Valkey
 

@@ -18,7 +18,8 @@ from django.urls import path, register_converter
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.execution.calls import raise_if_signalled, raise_if_stopping
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
+from realtime.outside.process import ensure_hub
 from realtime.testing import MemoryWriter
 from realtime.transports.plain import PlainConnection
 

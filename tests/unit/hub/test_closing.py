@@ -12,7 +12,7 @@ from django.urls import path
 
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.transports.polling import PollingWriter
 
 from ..conftest import Connect, Serve

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from realtime.hub import ensure_hub
 from realtime.hub.files import Files
+from realtime.outside.process import ensure_hub
 
 
 def words(records: list[Any]) -> list[str]:

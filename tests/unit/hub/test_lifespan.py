@@ -14,8 +14,9 @@ from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
 from realtime.asgi import Realtime
-from realtime.hub import Hub, find_hub
 from realtime.hub import lifespan as serving
+from realtime.hub.hub import Hub
+from realtime.outside.process import find_hub
 from realtime.signals import serving_started, serving_stopping
 
 from ..conftest import Connect

@@ -10,7 +10,9 @@ import pytest
 
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
-from realtime.hub import Hub, ensure_hub, observers
+from realtime.hub import observers
+from realtime.hub.hub import Hub
+from realtime.outside.process import ensure_hub
 from realtime.signals import socket_connected
 from realtime.sockets.socket import Socket
 from realtime.testing import Client

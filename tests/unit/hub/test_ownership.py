@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from realtime.cluster.targets import Target
-from realtime.hub import Hub
 from realtime.hub.asking import call
+from realtime.hub.hub import Hub
 from realtime.sockets.messages import Message
 
 from ..conftest import Connect

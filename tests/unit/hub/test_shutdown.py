@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.hub.shutdown import SIGNALS, SignalGuard
 
 DEADLINE = 10

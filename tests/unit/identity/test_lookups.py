@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.identity import lookups
 from realtime.identity.scopes import complete_scope
 

@@ -16,7 +16,7 @@ from django.urls import path
 from realtime import NamespaceConsumer, logs
 from realtime.exceptions import ServerUnavailable
 from realtime.execution import calls as running
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.identity import outages
 from realtime.identity.lookups import LookupGivenUp
 from realtime.identity.scopes import identify

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.identity import sessions
 from realtime.identity.sessions import find_new_key, note_moved, open_session
 from realtime.testing import Client

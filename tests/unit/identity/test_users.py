@@ -22,11 +22,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
 from realtime.identity import lookups
 from realtime.identity import users as users_module
 from realtime.identity.lookups import LookupGivenUp, Lookups
 from realtime.identity.scopes import complete_scope
+from realtime.outside.process import ensure_hub
 
 from ..logins import find, log_in, new_session, no_free_thread, request
 from ..probes import DEADLINE

@@ -15,7 +15,7 @@ from channels.layers import channel_layers
 from realtime.cluster.envelopes import Command, Emit, group_name, open_parcel, server_group, unpack
 from realtime.cluster.targets import Target
 from realtime.exceptions import LayerUnavailable, NotRunning, WouldDeadlock
-from realtime.hub import process
+from realtime.outside import process
 from realtime.outside.background import Background
 from realtime.outside.sender import RemoteGateway
 from realtime.sockets.messages import Message

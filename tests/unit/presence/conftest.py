@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from realtime.cluster.envelopes import group_name
 from realtime.fields import DatabaseNow
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.models import Membership, Server, Socket
 from realtime.presence import writer as writer_module
 from realtime.presence.changes import Changes

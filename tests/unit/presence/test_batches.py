@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.testing import Client
 
 from ..conftest import Connect

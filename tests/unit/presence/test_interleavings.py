@@ -12,8 +12,8 @@ from django.db import DataError, IntegrityError, OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realtime.hub import ensure_hub
 from realtime.models import Server
+from realtime.outside.process import ensure_hub
 from realtime.presence import writer as writer_module
 from realtime.presence.store import Lost, Store
 from realtime.testing import Client

@@ -16,8 +16,9 @@ from pytest_django import Settings
 import realtime
 from realtime.exceptions import PresenceUnavailable
 from realtime.fields import DatabaseNow
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
 from realtime.models import Membership, Server
+from realtime.outside.process import ensure_hub
 from realtime.presence import writer as writer_module
 from realtime.presence.changes import Changes
 from realtime.presence.servers import Description

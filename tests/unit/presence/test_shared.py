@@ -11,7 +11,7 @@ from django.urls import path
 
 import realtime
 from realtime import NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.models import Socket
 
 from ..conftest import Connect, Serve

@@ -14,8 +14,9 @@ from pytest_django import Settings
 
 import realtime
 from realtime import NamespaceConsumer
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
 from realtime.models import Membership, Server, Socket
+from realtime.outside.process import ensure_hub
 from realtime.presence import writer as writer_module
 from realtime.testing import Client
 

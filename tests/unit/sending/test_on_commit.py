@@ -19,7 +19,8 @@ from pytest_django import Settings
 
 import realtime
 from realtime import LayerUnavailable, NamespaceConsumer, NotRunning, event
-from realtime.hub import Hub, process
+from realtime.hub.hub import Hub
+from realtime.outside import process
 
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE, unsent_lines

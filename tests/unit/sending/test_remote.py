@@ -16,7 +16,7 @@ from realtime import (
     UnknownNamespace,
     event,
 )
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from ..conftest import Connect, Serve
 from ..consumers import OrderConsumer

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 import realtime
 from realtime import LayerUnavailable, NotRunning, UnknownNamespace
-from realtime.hub import process
+from realtime.outside import process
 from realtime.sending import surroundings, unreachable
 
 from ..conftest import DEFAULTS

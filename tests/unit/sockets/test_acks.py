@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 import realtime
 from realtime import AckTimeout, ClientDisconnected, NamespaceConsumer, event
 from realtime.exceptions import WouldDeadlock
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets.acks import MAX_PENDING
 from realtime.testing import Client
 

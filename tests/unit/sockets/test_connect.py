@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from ..conftest import Connect, Serve
 from ..consumers import Noting

@@ -12,7 +12,7 @@ from django.urls import path
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer
 from realtime.cluster.targets import Target
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets import socket as sockets
 from realtime.sockets.messages import Message
 

@@ -10,7 +10,7 @@ import pytest
 from channels.layers import get_channel_layer
 
 from realtime import NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets import socket as sockets
 
 from ..conftest import Connect, Serve

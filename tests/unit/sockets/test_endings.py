@@ -11,7 +11,7 @@ from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets.acks import Acks
 from realtime.transports.connection import FRAMES_PER_SLICE, Connection
 from realtime.transports.heartbeats import TimerWheel

@@ -11,7 +11,7 @@ import pytest
 from django.urls import path
 
 from realtime import ClientDisconnected, NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE, Probe, Wire

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from realtime import NamespaceConsumer
+from realtime.execution import pacing
 from realtime.testing import MemoryWriter
 from realtime.transports import connection
 from realtime.transports.plain import PlainConnection
 from realtime.transports.session import MAX_FIRST
-from realtime.webservers import write_coalescing as turns
 
 from ..conftest import Serve
 from ..probes import DEADLINE, Probe, Wire
@@ -127,7 +127,7 @@ async def test_others_have_their_turn_between_costly_frames(
 async def test_others_have_their_turn_between_costly_events_that_waited(
     serve: Serve, new_wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "SECONDS_PER_SLICE", -1)
+    monkeypatch.setattr(pacing, "SECONDS_PER_SLICE", -1)
     serve(Waits)
     wire: Wire = new_wire()
     await wire.connect()

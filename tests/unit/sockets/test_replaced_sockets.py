@@ -10,7 +10,7 @@ import pytest
 from django.urls import path
 
 from realtime import ClientDisconnected, ConnectionRefused, EventError, NamespaceConsumer
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.models import Socket
 from realtime.sockets import socket as sockets
 

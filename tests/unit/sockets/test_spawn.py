@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE, Probe, Wire

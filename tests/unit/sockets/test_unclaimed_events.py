@@ -9,7 +9,7 @@ import pytest
 from django.urls import path
 
 from realtime import NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.sockets.inbox import Event
 from realtime.testing import MemoryWriter
 from realtime.transports.plain import PlainConnection

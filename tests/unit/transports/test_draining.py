@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime import NamespaceConsumer
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.protocol.frames import Frames
 from realtime.transports.connection import Connection
 from realtime.transports.polling import PollingWriter

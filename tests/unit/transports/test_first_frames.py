@@ -12,7 +12,8 @@ from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
-from realtime.hub import Hub, ensure_hub
+from realtime.hub.hub import Hub
+from realtime.outside.process import ensure_hub
 from realtime.transports.connection import MAX_FIRST
 from realtime.webservers.direct import MOST_PASSED
 

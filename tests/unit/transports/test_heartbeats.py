@@ -11,7 +11,7 @@ import pytest
 from django.test import override_settings
 
 from realtime.conf import get_settings
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.transports.heartbeats import SLOTS, TimerWheel
 
 from ..conftest import Serve

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from realtime import NamespaceConsumer, event
 from realtime.exceptions import RateLimited, TooManyConnections
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.utils.limits import (
     ConnectionLimits,
     EventLimiter,

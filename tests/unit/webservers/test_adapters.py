@@ -17,7 +17,7 @@ from zope.interface import directlyProvides
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.transports.connection import Connection
 from realtime.webservers import adapters
 from realtime.webservers import daphne as on_daphne

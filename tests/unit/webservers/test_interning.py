@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.transports.connection import Connection
 from realtime.webservers.interning import share
 

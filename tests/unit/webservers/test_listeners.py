@@ -15,7 +15,7 @@ from pytest_django import Settings
 from twisted.internet.address import IPv4Address
 
 from realtime.asgi import Realtime
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.webservers import listeners
 
 from ..peers import PEERS, Transport, TwistedTransport

@@ -10,7 +10,7 @@ import pytest
 from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.webservers import daphne as on_daphne
 from realtime.webservers import uvicorn as on_uvicorn
 from realtime.webservers.adapters import find_unknown

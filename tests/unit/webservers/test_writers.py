@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 from realtime.protocol.frames import Frames
 from realtime.webservers import uvicorn as on_uvicorn
 from realtime.webservers.daphne import DaphneAdapter

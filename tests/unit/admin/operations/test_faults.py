@@ -9,7 +9,7 @@ from django.test import AsyncClient
 
 from realtime.admin import running
 from realtime.exceptions import LayerUnavailable
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from .conftest import (
     NEWS,

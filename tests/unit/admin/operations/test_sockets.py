@@ -9,7 +9,7 @@ from django.test import AsyncClient
 from django.utils.translation import override
 
 from realtime.admin import forms, selection, steering
-from realtime.hub import Hub
+from realtime.hub.hub import Hub
 
 from ...conftest import Connect
 from .conftest import (

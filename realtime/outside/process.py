@@ -12,9 +12,9 @@ from ..cluster.layers import new_layer
 from ..cluster.standalone import reaches_others
 from ..conf import get_settings
 from ..exceptions import NotRunning
-from ..outside.gateway import Gateway, HubGateway
-from ..outside.sender import RemoteGateway
-from .hub import Hub
+from ..hub.gateway import Gateway, HubGateway
+from ..hub.hub import Hub
+from .sender import RemoteGateway
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

@@ -8,10 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from ..cluster.targets import Target
 from ..exceptions import WouldDeadlock
-from ..hub.asking import call, send_to_client
-from ..hub.calls import Answers
-from ..hub.hub import Hub
+from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
+from .asking import call, send_to_client
+from .calls import Answers
+from .interfaces import Hub
 
 Result = TypeVar("Result")
 
@@ -72,11 +73,14 @@ class HubGateway:
         )
 
     def wait(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        if self._hub.on_loop():
-            raise WouldDeadlock(
-                "This blocks the event loop. Use the twin whose name starts with a."
-            )
-        return asyncio.run_coroutine_threadsafe(work(), self._hub.loop).result()
+        return wait_on(self._hub, work)
+
+
+def wait_on(hub: sockets.Hub, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run async work on a hub's loop, from another thread, and wait for it."""
+    if hub.on_loop():
+        raise WouldDeadlock("This blocks the event loop. Use the twin whose name starts with a.")
+    return asyncio.run_coroutine_threadsafe(work(), hub.loop).result()
 
 
 async def on_loop(

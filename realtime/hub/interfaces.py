@@ -1,0 +1,102 @@
+"""What the parts of a hub see of the whole, which imports them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from ..cluster.cluster import Cluster
+from ..cluster.envelopes import HttpRequest, HttpResponse
+from ..cluster.standalone import LocalCluster
+from ..cluster.targets import Target
+from ..execution.tasks import Tasks
+from ..identity.lookups import Lookups
+from ..sockets.messages import Message
+from ..sockets.socket import Socket
+from ..transports import interfaces as transports
+from ..transports.connection import Connection
+from .files import Files
+from .registry import Registry
+
+
+class Removable(Protocol):
+    """What has been installed in the process."""
+
+    def remove(self) -> None:
+        """Take it out again."""
+
+
+class Stoppable(Protocol):
+    """What is told of the start and the end of serving."""
+
+    async def stop(self) -> None:
+        """Tell the end."""
+
+
+class Observers(transports.Observers, Protocol):
+    """Who is told what happens to the hub's sockets."""
+
+    async def close(self) -> None:
+        """Let them finish."""
+
+
+class Hub(transports.Hub, Protocol):
+    """The hub, as its parts use it."""
+
+    server_id: str
+    tasks: Tasks
+    services: Tasks
+    lookups: Lookups
+    files: Files
+    answer_http: Callable[[HttpRequest], Awaitable[HttpResponse]] | None
+
+    @property
+    def connections(self) -> dict[str, Connection]:
+        """Its connections, by their secret ids."""
+
+    @property
+    def cluster(self) -> Cluster | LocalCluster:
+        """The other servers."""
+
+    @property
+    def registry(self) -> Registry:
+        """The sockets and rooms of this process."""
+
+    @property
+    def observers(self) -> Observers:
+        """Who is told what happens to its sockets."""
+
+    @property
+    def signals(self) -> Removable:
+        """What waits for SIGTERM and SIGINT."""
+
+    @property
+    def serving(self) -> Stoppable:
+        """What tells a site's receivers that clients are served."""
+
+    def select(self, target: Target) -> list[Socket]:
+        """Return the local sockets of any target."""
+
+    def is_here(self, target: Target) -> bool:
+        """Tell whether a target is one client of this hub."""
+
+    def deliver(self, target: Target, message: Message) -> None:
+        """Deliver to the local sockets of a target."""
+
+    def emit(self, target: Target, message: Message) -> None:
+        """Deliver to the sockets of a target, in the whole cluster."""
+
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the local sockets of a target do something."""
+
+    def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the sockets of a target do something, in the whole cluster."""
+
+    async def flush_cluster(self) -> None:
+        """Wait until all hubs have done what this one has asked for so far."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what this hub is and counts."""
+
+    async def close(self, grace: float = 4.0) -> None:
+        """Close every connection, and wait for their last hooks."""
