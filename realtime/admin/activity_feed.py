@@ -1,4 +1,4 @@
-"""The newest connects and disconnects of a hub, for the admin's live page: an observer."""
+"""The activity feed: the newest connects and disconnects of a hub, for the live page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOLD_FOR = 3 * BEAT
 
 
-class News:
+class ActivityFeed:
     """The newest connects and disconnects: a hub with more of them leaves out the older ones."""
 
     def __init__(self) -> None:
@@ -81,8 +81,8 @@ def _name(user: Any) -> str:
     return str(name or getattr(user, "pk", ""))
 
 
-def observe(hub: Hub) -> News:
+def observe(hub: Hub) -> ActivityFeed:
     """Return an observer of a hub that adds to what the hub tells the others."""
-    news = News()
+    news = ActivityFeed()
     hub.news["news"] = news.recent
     return news

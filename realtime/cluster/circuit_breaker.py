@@ -1,4 +1,4 @@
-"""A channel layer that is down is waited for once, not by everybody who sends."""
+"""A circuit breaker: a channel layer that is down is waited for once, not by all who send."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 0.5
 MIN_PAUSE, MAX_PAUSE = 0.1, 1.0
 
 
-class Breaker:
+class CircuitBreaker:
     """
     Knows whether the layer is down: `error` is what it failed with then, and None otherwise.
 

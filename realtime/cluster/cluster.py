@@ -25,17 +25,17 @@ from .envelopes import (
     group_name,
     server_group,
 )
-from .heartbeats import Beats, Deaf
-from .layer_connection import CALL_TIMEOUT, LayerRefused, Link
+from .heartbeats import Deaf, Heartbeats
+from .layer_connection import CALL_TIMEOUT, LayerConnection, LayerRefused
 from .layers import close_layer
 from .listener import Listener
-from .loss_log import LossReporter
+from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .receiver import Receiver
 from .router import Router
-from .rpc import Actions, Dialogue
+from .rpc import Actions, PeerRequests
 from .sequences import Lane
 from .sids import server_of
 from .targets import Target
@@ -59,15 +59,19 @@ class Cluster:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._all_heard_by = self._loop.time() + BEAT + ARRIVAL
-        self.link = Link(new_layer(), tasks, self._probe, self._restore, self._layer_down)
+        self.link = LayerConnection(
+            new_layer(), tasks, self._probe, self._restore, self._layer_down
+        )
         self.peers = Peers(self._loop.time, self._peer_gone)
         self.router = Router(self.peers.channel)
         self.publisher = Publisher(server, self._transmit)
-        self._dialogue = Dialogue(server, self.peers, self.publisher, actions, tasks)
+        self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self._memberships = Memberships(self.link)
-        self._refused = LossReporter(self._loop)
-        self.beats = Beats(server, self.link, self.peers, self.publisher.outgoing, actions.report)
-        self._receiver = Receiver(server, self.peers, self.beats, self._dialogue, actions)
+        self._refused = LossLog(self._loop)
+        self.beats = Heartbeats(
+            server, self.link, self.peers, self.publisher.outgoing, actions.report
+        )
+        self._receiver = Receiver(server, self.peers, self.beats, self._requests, actions)
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._silences = 0
         self._memberships.add(server_group(server))
@@ -162,12 +166,12 @@ class Cluster:
     # Questions
 
     async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
-        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
-        return await self._dialogue.ask(server, question, timeout)
+        """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
+        return await self._requests.ask(server, question, timeout)
 
     def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
         """Ask all peers; yield their answers until each has given its last."""
-        return self._dialogue.ask_all(question)
+        return self._requests.ask_all(question)
 
     async def flush_cluster(self) -> None:
         """Wait until what was sent so far is in effect in the whole cluster, but not for ever."""
@@ -184,7 +188,7 @@ class Cluster:
             log(logging.INFO, "server-left", server=server)
         else:
             log(logging.WARNING, "server-gone", server=server)
-        self._dialogue.gone(server)
+        self._requests.gone(server)
         self._receiver.forget_server(server, left)
 
     # Receiving
@@ -228,7 +232,7 @@ class Cluster:
         if not self._memberships.channel:
             async with asyncio.timeout(CALL_TIMEOUT):
                 channel = await self.link.layer.new_channel()
-            self._memberships.channel = self._dialogue.channel = self.beats.channel = channel
+            self._memberships.channel = self._requests.channel = self.beats.channel = channel
         anew, received = self.peers.deaf, self._listener.received
         if anew:
             self._listener.stop()

@@ -1,4 +1,4 @@
-"""Signs of life: every hub says regularly that it is there, and hears itself and the others."""
+"""Heartbeats: every hub says regularly that it is there, and hears itself and the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..logs import log
 from ..utils.limits import LogLimiter
 from .clocks import Clocks
 from .envelopes import HUBS, Beat, decode, encode, pack
-from .layer_connection import CALL_TIMEOUT, Link
+from .layer_connection import CALL_TIMEOUT, LayerConnection
 from .peers import BEAT, EXPIRY, Peers
 from .sequences import Outgoing
 
@@ -28,7 +28,7 @@ class Deaf(ConnectionError):
         super().__init__("what this process sends to its own group does not come back")
 
 
-class Beats:
+class Heartbeats:
     """
     Beats on the group of all hubs, past the publisher's queue.
 
@@ -38,7 +38,7 @@ class Beats:
     def __init__(
         self,
         server: str,
-        link: Link,
+        link: LayerConnection,
         peers: Peers,
         outgoing: Outgoing,
         report: Callable[[], dict[str, Any]],

@@ -1,5 +1,5 @@
 """
-The channel layer, and what to do while it fails.
+The connection to the channel layer, and what to do while it fails.
 
 A call that fails says little: the layer may be down, or may not want this one message. So it is
 asked by a probe, and only one that fails is an outage. Other calls wait for the answer, which takes
@@ -38,7 +38,7 @@ class LayerRefused(Exception):
     """The layer works, but not for this call."""
 
 
-class Link:
+class LayerConnection:
     """
     A channel layer that comes back after an outage.
 

@@ -1,4 +1,4 @@
-"""What the log tells of lost messages: not a line for each of them."""
+"""The log of lost messages: not a line for each of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..logs import write
 from ..utils.limits import LOG_INTERVAL, LogLimiter
 
 
-class LossReporter:
+class LossLog:
     """
     Losses that have one cause, such as one server that was not heard.
 

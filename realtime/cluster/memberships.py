@@ -16,7 +16,7 @@ from functools import partial
 
 from ..logs import log
 from .envelopes import HUBS
-from .layer_connection import CALL_TIMEOUT, PARALLEL, LayerRefused, Link
+from .layer_connection import CALL_TIMEOUT, PARALLEL, LayerConnection, LayerRefused
 
 # How long a socket's start waits for its groups.
 SUBSCRIBE_TIMEOUT = 5.0
@@ -28,7 +28,7 @@ MAX_AGE = 3600.0
 class Memberships:
     """Brings the layer's groups to what is wanted, in the order of the wishes."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: LayerConnection) -> None:
         self.channel = ""  # set before anything is carried out
         self._past: list[str] = []
         self._speaking = asyncio.Lock()

@@ -12,11 +12,11 @@ import msgspec
 
 from ..logs import log
 from .envelopes import HUBS, AnyEnvelope, Beat, Command, Emit, Parcel, open_parcel, unpack
-from .heartbeats import Beats
-from .loss_log import LossReporter
+from .heartbeats import Heartbeats
+from .loss_log import LossLog
 from .peers import Peers
 from .reports import check_report
-from .rpc import Actions, Dialogue
+from .rpc import Actions, PeerRequests
 from .sequence_tracking import Incoming
 from .sequences import Position
 
@@ -25,20 +25,20 @@ class Receiver:
     """
     Takes what the layer brings the hub `server`.
 
-    `actions` do what other hubs ask for with sockets, `beats` and `dialogue` have the rest.
+    `actions` do what other hubs ask for with sockets, `beats` and `requests` have the rest.
     """
 
     def __init__(
-        self, server: str, peers: Peers, beats: Beats, dialogue: Dialogue, actions: Actions
+        self, server: str, peers: Peers, beats: Heartbeats, requests: PeerRequests, actions: Actions
     ) -> None:
         self._server = server
         self._peers = peers
         self._beats = beats
-        self._dialogue = dialogue
+        self._requests = requests
         self._actions = actions
         self._incoming = Incoming()
         loop = asyncio.get_running_loop()
-        self._unheard = defaultdict[str, LossReporter](partial(LossReporter, loop))
+        self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
 
     @property
     def lost(self) -> int:
@@ -124,7 +124,7 @@ class Receiver:
             self._check_report(envelope)
             self._beats.heard(envelope)
         else:
-            self._dialogue.handle(server, envelope)
+            self._requests.handle(server, envelope)
 
     def _check_report(self, beat: Beat) -> None:
         """Leave out of a beat what it cannot truly report: it is a sign of life all the same."""

@@ -1,4 +1,4 @@
-"""Questions to other hubs, and the answers that come back."""
+"""Pending requests to other hubs: the questions, and the answers that come back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWER_TIMEOUT = 3.0
 MAX_OPEN = 100_000
 
 
-class PendingQuestion:
+class PendingRequest:
     """
     One open question: the servers whose last answer is due, and the answers that have come.
 
@@ -62,22 +62,22 @@ class PendingQuestion:
             yield answer
 
 
-class PendingQuestions:
+class PendingRequests:
     """The open questions of one process, by their ids."""
 
     def __init__(self) -> None:
-        self._open: dict[str, PendingQuestion] = {}
+        self._open: dict[str, PendingRequest] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def open(self, asked: Iterable[str] | None) -> Iterator[tuple[str, PendingQuestion]]:
+    def open(self, asked: Iterable[str] | None) -> Iterator[tuple[str, PendingRequest]]:
         """Give a new question and its id, which takes answers until the end of the block."""
         if len(self._open) >= MAX_OPEN:
             raise ServerGone(f"more than {MAX_OPEN} questions to other servers are open")
         ask_id = secrets.token_urlsafe(12)
-        self._open[ask_id] = PendingQuestion(asked)
+        self._open[ask_id] = PendingRequest(asked)
         try:
             yield ask_id, self._open[ask_id]
         finally:
@@ -94,7 +94,7 @@ class PendingQuestions:
             question.gone(server)
 
 
-class Questions(PendingQuestions):
+class Requests(PendingRequests):
     """
     The questions that a hub asks, and to which it gets answers on `channel`.
 

@@ -1,4 +1,4 @@
-"""Questions between hubs: asking them, and answering those of others."""
+"""Requests between hubs (RPC): asking questions, and answering those of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..logs import log
 from .envelopes import Answer, Ask, Cancel, Command, Emit, Question, encode, server_group
 from .peers import Peers
 from .publisher import Publisher
-from .requests import Questions
+from .requests import Requests
 from .router import EVERYBODY
 from .sequences import Lane
 
@@ -35,7 +35,7 @@ class Actions(Protocol):
         """Return what this hub counts, for all others to know."""
 
 
-class Dialogue:
+class PeerRequests:
     """What this hub asks and is asked. `channel` is where its answers arrive."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Dialogue:
         self._publisher = publisher
         self._actions = actions
         self._tasks = tasks
-        self._questions = Questions("", self._send)
+        self._questions = Requests("", self._send)
         # What is being answered, by who asks and the question's id.
         self._answering: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
@@ -66,7 +66,7 @@ class Dialogue:
         self._publisher.put(lane, encode(envelope))
 
     async def ask(self, server: str, question: Question, timeout: float | None) -> Any:
-        """Ask one peer and return its answer (see `Questions.ask`). Raises ServerGone."""
+        """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
         if server not in self._peers:
             raise ServerGone(f"there is no server {server}")
         return await self._questions.ask(server, question, timeout)

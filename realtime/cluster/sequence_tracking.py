@@ -1,5 +1,5 @@
 """
-The numbers of the messages that arrive: which were lost on their way, and which came before.
+Sequence tracking: which of the messages that arrive were lost on their way, or came before.
 
 A sender that was cut off sends again what it got no answer for, and however long it was away: so
 its numbers outlive it, and the memberships of this process. What is believed of them is bounded:

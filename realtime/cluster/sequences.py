@@ -1,8 +1,8 @@
 """
-The order of messages on their way through the layer.
+Sequence numbers: the order of messages on their way through the layer.
 
 A lane is a group, or one process's channel. Messages of one sender in one lane are numbered, so
-that they arrive in order or not at all, and once: `incoming` looks at the numbers.
+that they arrive in order or not at all, and once: `sequence_tracking` looks at the numbers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-How a site's hooks and handlers run: here where they are coroutine functions, in a thread where they
-are plain ones.
+Calls of a site's hooks and handlers: here where they are coroutine functions, in a thread where
+they are plain ones.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..cluster.addressing import as_command, as_emit, as_question
-from ..cluster.circuit_breaker import Breaker
+from ..cluster.circuit_breaker import CircuitBreaker
 from ..cluster.envelopes import (
     HUBS,
     Answer,
@@ -37,7 +37,7 @@ from ..cluster.layer_connection import PARALLEL
 from ..cluster.layers import close_layer
 from ..cluster.listener import Listener
 from ..cluster.publisher import MESSAGE_BYTES
-from ..cluster.requests import ANSWER_TIMEOUT, PendingQuestions
+from ..cluster.requests import ANSWER_TIMEOUT, PendingRequests
 from ..cluster.router import Router
 from ..cluster.sids import new_server_id
 from ..cluster.targets import Target
@@ -92,14 +92,14 @@ class RemoteGateway:
         self._router = Router(lambda server: None)
         self._slots = asyncio.Semaphore(PARALLEL)
         self._batches: dict[str, SharedSend] = {}
-        self._questions = PendingQuestions()
+        self._questions = PendingRequests()
         self._opening = asyncio.Lock()
         self._channel = ""
         self._background = Background("realtime-outside")
         self._loop = self._background.loop
         self._tasks = Tasks(self._loop)
         self._listener = Listener(self._tasks, self._handle, self._receive_failed)
-        self._breaker = Breaker(self._tasks, self._reach_layer)
+        self._breaker = CircuitBreaker(self._tasks, self._reach_layer)
 
     @property
     def process(self) -> int:

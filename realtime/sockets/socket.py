@@ -22,7 +22,7 @@ from ..exceptions import (
 from ..execution.calls import call_apart, raise_if_stopping
 from ..identity import outages
 from ..protocol.frames import Frames
-from ..utils.oneshot import Latch
+from ..utils.oneshot import OneShotEvent
 from .acks import Acks
 from .backlog import Backlog
 from .dispatch import Dispatcher
@@ -86,7 +86,7 @@ class Socket(SocketLog):
         self._spawned: Spawned | None = None
         self.acks = Acks(self)
         # While `connect()` runs, and whether it let the client in.
-        self._entering: Latch | None = Latch()
+        self._entering: OneShotEvent | None = OneShotEvent()
         self._accepted = False
         # When the hub's observers came to know this socket.
         self.opened_at: datetime | None = None
@@ -242,7 +242,7 @@ class Socket(SocketLog):
         except BaseException as error:
             self.log_failure("disconnect", error)
 
-    async def _wait_entered(self, entering: Latch) -> None:
+    async def _wait_entered(self, entering: OneShotEvent) -> None:
         """Wait until `connect()` has ended: what it acquires is freed after that."""
         try:
             async with asyncio.timeout(DISCONNECT_GRACE):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..protocol.frames import Frames
-from ..utils.oneshot import Latch
+from ..utils.oneshot import OneShotEvent
 from ..webservers.writers import Writer
 from .interfaces import Hub
 
@@ -28,7 +28,7 @@ class Outbox(ABC):
     def __init__(self, hub: Hub, writer: Writer) -> None:
         self.hub = hub
         self.writer = writer
-        self.closed = Latch()
+        self.closed = OneShotEvent()
         # So many bytes may wait while the client is still read from.
         self._behind = hub.settings.OUTBOX_BYTES // 2
 

@@ -1,11 +1,11 @@
-"""An event that happens once."""
+"""A one-shot event: it happens once."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Latch:
+class OneShotEvent:
     """
     Like `asyncio.Event`, but it is never cleared, and small: there is one for each connection.
     `happened` tells whether it has.

@@ -1,5 +1,5 @@
 """
-The bytes of a client's WebSocket, taken apart.
+A parser of WebSocket frames: the bytes that come from a client, taken apart.
 
 Specification: RFC 6455, section 5.2.
 """

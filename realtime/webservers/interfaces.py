@@ -8,7 +8,7 @@ from contextvars import Context
 from typing import Any, Protocol
 
 from ..conf import Settings
-from ..utils.oneshot import Latch
+from ..utils.oneshot import OneShotEvent
 from .writers import Writer
 
 
@@ -28,7 +28,7 @@ class Connection(Protocol):
     """The connection that takes the frames of a client."""
 
     writer: Writer
-    closed: Latch
+    closed: OneShotEvent
 
     @property
     def hub(self) -> Hub:

@@ -1,5 +1,6 @@
 """
-What the requests of many clients have alike, kept once: headers, which nobody can write into.
+Interning: what the requests of many clients have alike is kept once, and that is headers, which
+nobody can write into.
 
 Nothing else of a scope is shared. What one client's code writes into `scope["extensions"]` must be
 in no other's.

@@ -1,5 +1,5 @@
 """
-The objects that a server keeps for each connection, made to take less memory.
+Slimming: the objects that a server keeps for each connection, made to take less memory.
 
 Most of what is in them serves the handshake, or what hardly ever comes once frames are read and
 written past them. A server's adapter has a subclass of the server's own class for that: attributes

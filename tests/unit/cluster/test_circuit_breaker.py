@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.cluster import circuit_breaker as breaker
-from realtime.cluster.circuit_breaker import Breaker
+from realtime.cluster.circuit_breaker import CircuitBreaker
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks
@@ -20,7 +20,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._kept = KeptTasks()
-        self.breaker = Breaker(self._kept, self._ask)
+        self.breaker = CircuitBreaker(self._kept, self._ask)
         self.now = 0.0
         self.cost = 0.0
         self.error: Exception | None = None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from realtime.cluster.envelopes import HUBS, Beat, open_parcel, unpack
-from realtime.cluster.heartbeats import Beats
-from realtime.cluster.layer_connection import Link
+from realtime.cluster.heartbeats import Heartbeats
+from realtime.cluster.layer_connection import LayerConnection
 from realtime.cluster.peers import Peers
 from realtime.cluster.sequences import Outgoing
 from tests.unit.probes import DEADLINE
@@ -28,10 +28,12 @@ class Station:
         kept = KeptTasks()
         self.tasks = kept.all
         self.spawn = kept.spawn
-        self.link = Link(self.layer, kept, self._probe, self._restore, lambda: None)
+        self.link = LayerConnection(self.layer, kept, self._probe, self._restore, lambda: None)
         self.peers = Peers(asyncio.get_running_loop().time, lambda server, left: None)
         self.outgoing = Outgoing()
-        self.beats = Beats(server, self.link, self.peers, self.outgoing, lambda: {"sockets": 1})
+        self.beats = Heartbeats(
+            server, self.link, self.peers, self.outgoing, lambda: {"sockets": 1}
+        )
         self.beats.channel = self.channel
         self.heard: list[Beat] = []
         bus.groups.setdefault(HUBS, set()).add(self.channel)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from channels.exceptions import ChannelFull
 
-from realtime.cluster.layer_connection import MAX_ATTEMPTS, LayerRefused, Link
+from realtime.cluster.layer_connection import MAX_ATTEMPTS, LayerConnection, LayerRefused
 from tests.unit.probes import DEADLINE
 
 from .conftest import KeptTasks
@@ -21,7 +21,7 @@ class World:
     def __init__(self) -> None:
         tasks = KeptTasks()
         self.tasks = tasks.all
-        self.link = Link(None, tasks, self._probe, self._restore, self._note_down)
+        self.link = LayerConnection(None, tasks, self._probe, self._restore, self._note_down)
         self.probes: list[Exception | None] = []
         self.probed = 0
         self.calls: list[Exception | str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.cluster.loss_log import LossReporter
+from realtime.cluster.loss_log import LossLog
 from realtime.utils.limits import LOG_INTERVAL
 
 from ..probes import Timer
@@ -43,8 +43,8 @@ def loop() -> Loop:
 
 
 @pytest.fixture
-def losses(loop: Loop) -> LossReporter:
-    return LossReporter(loop)  # type: ignore[arg-type]
+def losses(loop: Loop) -> LossLog:
+    return LossLog(loop)  # type: ignore[arg-type]
 
 
 def told(records: list[Any]) -> list[int]:
@@ -53,9 +53,7 @@ def told(records: list[Any]) -> list[int]:
     return [record.realtime["lost"] for record in records]
 
 
-def test_a_flood_takes_a_line_a_second(
-    loop: Loop, losses: LossReporter, records: list[Any]
-) -> None:
+def test_a_flood_takes_a_line_a_second(loop: Loop, losses: LossLog, records: list[Any]) -> None:
     for number in range(1000):
         losses.note(1, lane=f"lane {number}")
         loop.pass_time(LOG_INTERVAL / 100)
@@ -67,7 +65,7 @@ def test_a_flood_takes_a_line_a_second(
 
 
 def test_the_last_ones_are_told_though_nothing_follows(
-    loop: Loop, losses: LossReporter, records: list[Any]
+    loop: Loop, losses: LossLog, records: list[Any]
 ) -> None:
     for lost in (3, 2, 1):
         losses.note(lost)
@@ -83,7 +81,7 @@ def test_the_last_ones_are_told_though_nothing_follows(
     assert told(records) == [3, 3, 5, 1]
 
 
-def test_the_rest_at_the_end(loop: Loop, losses: LossReporter, records: list[Any]) -> None:
+def test_the_rest_at_the_end(loop: Loop, losses: LossLog, records: list[Any]) -> None:
     losses.note(1)
     losses.note(2)
     losses.tell()

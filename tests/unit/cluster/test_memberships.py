@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.cluster.envelopes import HUBS
-from realtime.cluster.layer_connection import Link
+from realtime.cluster.layer_connection import LayerConnection
 from realtime.cluster.memberships import Memberships
 from tests.unit.probes import DEADLINE
 
@@ -31,7 +31,7 @@ class World:
         self._kept = KeptTasks()
         self.tasks = self._kept.all
         self.spawn = self._kept.spawn
-        self.link = Link(self.layer, self._kept, self._probe, self._restore, self._down)
+        self.link = LayerConnection(self.layer, self._kept, self._probe, self._restore, self._down)
         self.memberships = Memberships(self.link)
         self.memberships.channel = CHANNEL
         self.restoring = False

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.cluster.envelopes import Answer, Ask, Cancel, Flush
-from realtime.cluster.requests import PendingQuestions, Questions
+from realtime.cluster.requests import PendingRequests, Requests
 from realtime.exceptions import ServerGone
 from tests.unit.probes import DEADLINE
 
@@ -20,7 +20,7 @@ class World:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str | None, Ask | Cancel]] = []
-        self.questions = Questions("my channel", self._send)
+        self.questions = Requests("my channel", self._send)
         self.answers: list[Any] = []
 
     def _send(self, server: str | None, envelope: Ask | Cancel) -> None:
@@ -130,7 +130,7 @@ async def test_one_server_that_says_it_is_at_work_has_its_time(
 
 
 async def test_who_knows_nobody_learns_from_the_answers_whom_to_expect() -> None:
-    questions = PendingQuestions()
+    questions = PendingRequests()
     with questions.open(None) as (ask_id, opened):
 
         def answer(server: str, content: Any, *servers: str) -> None:
@@ -150,7 +150,7 @@ async def test_who_knows_nobody_learns_from_the_answers_whom_to_expect() -> None
 
 async def test_as_many_as_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.cluster.requests.MAX_OPEN", 1)
-    questions = PendingQuestions()
+    questions = PendingRequests()
     with (
         questions.open(None),
         pytest.raises(ServerGone, match="more than 1 questions"),

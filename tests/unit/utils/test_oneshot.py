@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from realtime.utils.oneshot import Latch
+from realtime.utils.oneshot import OneShotEvent
 
 
 async def test_all_who_wait_go_on() -> None:
-    latch = Latch()
+    latch = OneShotEvent()
     waiters = [latch.wait() for _ in range(3)]
     assert not latch.happened
     latch.set()
@@ -19,13 +19,13 @@ async def test_all_who_wait_go_on() -> None:
 
 
 async def test_nobody_waits_for_what_has_happened() -> None:
-    latch = Latch()
+    latch = OneShotEvent()
     latch.set()
     assert latch.wait().done()
 
 
 async def test_one_who_gives_up_keeps_nobody_waiting() -> None:
-    latch = Latch()
+    latch = OneShotEvent()
     first, second = latch.wait(), latch.wait()
     first.cancel()
     latch.set()
@@ -35,7 +35,7 @@ async def test_one_who_gives_up_keeps_nobody_waiting() -> None:
 
 
 async def test_those_who_gave_up_are_not_kept() -> None:
-    latch = Latch()
+    latch = OneShotEvent()
     for _ in range(5):
         latch.wait().cancel()
     waiter = latch.wait()
