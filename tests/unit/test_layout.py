@@ -38,13 +38,13 @@ ORDER = """
     broadcast
     consumers
     realtime
-    apps
     permissions
     mounting
     asgi
     checks
     views
     admin
+    apps
     testing urls templatetags management
 """
 RANKS = {unit: rank for rank, line in enumerate(ORDER.split("\n")) for unit in line.split()}
