@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run cluster test test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
+.PHONY: help run cluster test test-quick test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: test-tools ## run the tests; on Debian and Ubuntu, install what they need
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+
+test-quick: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## the tests that need no browser, server or database server, for the edit loop
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q --hypothesis-profile quick tests/protocol \
+		tests/unit tests/project tests/test_docs.py
 
 test-tools: $(VENV)/dev.stamp $(VENV)/cluster.stamp
 	@.ci/packages

@@ -22,6 +22,7 @@ from tests.variants import is_extra
 
 # How long something takes is nothing that a test asserts.
 hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("tests")
 
 ServerFactory = Callable[..., LiveServer]
