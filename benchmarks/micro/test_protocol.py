@@ -8,8 +8,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from realtime.protocol import decoding, engineio, plain, socketio
-from realtime.protocol.encoding import default
 from realtime.protocol.frames import Frames, websocket_frame
+from realtime.sockets.encoding import default
 
 TEXT = "x" * 100
 ORDER = {"id": 7, "name": "Ada's order", "paid": True, "lines": [{"n": 1, "price": 9.5}] * 5}

@@ -9,9 +9,9 @@ from typing import Any
 from ..exceptions import MissingBinary
 from ..protocol import plain, socketio
 from ..protocol.decoding import Decoder
-from ..protocol.encoding import default, explain
 from ..protocol.engineio import MESSAGE
 from ..protocol.frames import Frames
+from .encoding import default, explain
 
 
 class Format(Enum):

@@ -9,10 +9,10 @@ import json
 import threading
 from typing import Any
 
-from ..protocol.encoding import default
 from ..protocol.jsontext import dumps, replace_bytes
 from ..protocol.nesting import is_deeper_than
 from ..protocol.surrogates import REPLACEMENT, mend_value
+from .encoding import default
 
 NOTHING = "{}"
 

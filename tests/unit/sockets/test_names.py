@@ -1,4 +1,4 @@
-"""What namespaces and rooms may be called."""
+"""Names that clients and sites give to namespaces and rooms."""
 
 from __future__ import annotations
 
@@ -9,36 +9,12 @@ from django.urls import re_path
 
 import realtime
 from realtime import NamespaceConsumer, UnknownNamespace, event
-from realtime.protocol.names import MAX_LENGTH, check_rooms
+from tests.protocol.test_names import BAD
 
 from ..conftest import Connect
 from ..consumers import RoomsConsumer
 from ..hub.test_observers import Serve
 from ..probes import Probe
-
-GOOD = ["", "a", "Room №1", "🚀" * MAX_LENGTH, "x" * MAX_LENGTH, "a/b c\n\x01", " "]
-BAD = {
-    "x" * (MAX_LENGTH + 1): "has 256 characters",
-    "a\0b": "NUL",
-    "\ud800": "surrogate",
-    "a\udfffb": "surrogate",
-}
-
-
-def test_good_names() -> None:
-    assert check_rooms(tuple(GOOD)) == tuple(GOOD)
-
-
-@pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))
-def test_bad_names_say_what_is_wrong(name: str) -> None:
-    with pytest.raises(ValueError, match=BAD[name]):
-        check_rooms(("good", name))
-
-
-@pytest.mark.parametrize("name", [None, b"a", 1, ["a"]])
-def test_a_name_is_a_text(name: Any) -> None:
-    with pytest.raises(TypeError, match="is a text, not"):
-        check_rooms((name,))
 
 
 @pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
 
-from .jsontext import dumps, replace_bytes
+from ..protocol.jsontext import dumps, replace_bytes
 
 _django = DjangoJSONEncoder()
 

@@ -14,7 +14,7 @@ import pytest
 from django.utils.translation import gettext_lazy
 
 from realtime.protocol import socketio
-from realtime.protocol.encoding import default
+from realtime.sockets.encoding import default
 
 
 @dataclass

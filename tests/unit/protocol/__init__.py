@@ -1,1 +1,0 @@
-"""Names and values, as they travel."""
