@@ -9,38 +9,30 @@ import asyncio
 import contextlib
 import logging
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from time import monotonic
+from collections.abc import Callable
 from typing import Any
 
 from ..exceptions import ProtocolError
-from ..execution.pacing import FRAMES_PER_SLICE, SECONDS_PER_SLICE, give_way
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
-from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format
 from ..sockets.socket import Socket
 from ..webservers.interning import share
-from ..webservers.readers import MAX_FIRST
 from ..webservers.writers import Writer, close_text
+from .intake import Intake
 from .interfaces import Hub
-from .outbox import Outbox
-
-Receive = Callable[[], Awaitable[str | bytes | None]]
 
 
-class Connection(Outbox):
+class Connection(Intake):
     """
-    What Engine.IO sessions and plain WebSockets share: the sockets, the outbox and the reader.
+    What Engine.IO sessions and plain WebSockets share: their sockets, what clients are told, and
+    the end.
 
     `sid` is its secret id in the hub. Raises TooManyConnections where the user or the address has
     as many as it may.
     """
 
-    __slots__ = (
-        *("_unthrottled", "_throttling", "_leave", "_lines"),
-        *("last_ack_id", "scope", "sid", "sockets"),
-    )
+    __slots__ = (*("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets"),)
 
     format: Format
 
@@ -60,11 +52,6 @@ class Connection(Outbox):
         self.sockets: dict[str, Socket] = {}
         self.last_ack_id = -1
 
-        # Reading: the sockets whose handlers have so much to do that nothing more is read, which
-        # are seldom any, and what the reader waits for then.
-        self._throttling: set[Socket] | None = None
-        self._unthrottled: asyncio.Event | None = None
-
         # What the log tells of this client, once there is anything.
         self._lines: Lines | None = None
 
@@ -79,38 +66,19 @@ class Connection(Outbox):
         """Whether at least one namespace has accepted the client."""
         return any(socket.connected for socket in self.sockets.values())
 
-    # Reading
+    # Faults
 
-    @property
-    def entered(self) -> bool:
-        """Whether the client has asked for any namespace that there is."""
-        return True
-
-    @property
-    def frame_limit(self) -> int:
-        """How many bytes the client's next frame or body may have."""
-        limit = self.hub.settings.MAX_PAYLOAD
-        return limit if self.entered else min(limit, MAX_FIRST)
-
-    @abstractmethod
-    def feed(self, frame: str | bytes) -> None:
-        """Feed in one frame, and do what it asks for until that waits. Raises ProtocolError."""
-
-    @abstractmethod
-    def parse_again(self, source: Source) -> Event:
-        """Return the event of a frame that was fed in, and had to wait as it came."""
-
-    def feed_safely(self, frame: str | bytes) -> None:
-        """
-        Feed in one frame. One that breaks the protocol ends the connection, and so does a fault of
-        our own: nothing is raised.
-        """
-        try:
-            self.feed(frame)
-        except ProtocolError as error:
-            self.refuse_frame(error)
-        except Exception:
-            self.fail()
+    def refuse_frame(self, error: ProtocolError) -> None:
+        """Close on a frame that breaks the protocol."""
+        self.log(
+            logging.WARNING,
+            "parse-error",
+            connection=self.sid[:12],
+            transport=self.transport,
+            error=type(error).__name__,
+            message=error,
+        )
+        self.close("parse error", str(error))
 
     def fail(self) -> None:
         """Log the exception that is handled, a fault of our own or the server's, and close."""
@@ -127,91 +95,10 @@ class Connection(Outbox):
         except Exception:
             self.fail()
 
-    def hear(self) -> None:
-        """Take note of a sign of life that is no frame."""
-
-    async def read(self, receive: Receive) -> None:
-        """Take frames until `receive` returns None or the connection is over."""
-        try:
-            await self._read(receive)
-        except Exception:
-            self.fail()
-
-    async def _read(self, receive: Receive) -> None:
-        frames, spent = 0, 0.0
-        while not self.closed.happened:
-            self.writer.refresh_buffered()
-            if self.is_blocked():
-                await self.wait_unblocked()
-            frame = await receive()
-            if frame is None or self.closed.happened:
-                return
-            started = monotonic()
-            self.feed_safely(frame)
-            frames += 1
-            spent += monotonic() - started
-            if spent > SECONDS_PER_SLICE:
-                await give_way()
-                spent = 0.0
-            elif frames % FRAMES_PER_SLICE == 0:
-                await asyncio.sleep(0)
-
-    def is_blocked(self) -> bool:
-        """Tell whether nothing is to be read: handlers or the client have too much to do."""
-        # Without a call of `is_behind`: this is asked before each frame.
-        return self._throttling is not None or self.writer.exceeds(self._behind)
-
-    async def wait_unblocked(self) -> None:
-        """Wait until the connection is no longer blocked, or is over."""
-        self.writer.pause_reading()
-        while self.is_blocked() and not self.closed.happened:
-            if self._throttling:
-                self._unthrottled = asyncio.Event()
-                await self._unthrottled.wait()
-                self._unthrottled = None
-            else:  # its own questions must not fill its outbox
-                await self.drain()
-        self.writer.resume_reading()
+    # What the client is told
 
     def wake(self) -> None:
         """Let the poll that waits answer, with whatever there is. Only polling has one."""
-
-    def throttle(self, socket: Socket) -> None:
-        """Read nothing more until `unthrottle`: a socket's handlers have too much to do."""
-        if self._throttling is None:
-            self._throttling = set()
-        self._throttling.add(socket)
-
-    def unthrottle(self, socket: Socket) -> None:
-        """Read again, as far as this socket is concerned."""
-        if self._throttling:
-            self._throttling.discard(socket)
-            if not self._throttling:
-                self._throttling = None
-                self._wake_reader()
-
-    def _wake_reader(self) -> None:
-        if self._unthrottled is not None:
-            self._unthrottled.set()
-
-    @property
-    def throttled(self) -> bool:
-        """Whether handlers keep it from being read: the client's silence is not its fault."""
-        return bool(self._throttling)
-
-    def refuse_frame(self, error: ProtocolError) -> None:
-        """Close on a frame that breaks the protocol."""
-        self.log(
-            logging.WARNING,
-            "parse-error",
-            connection=self.sid[:12],
-            transport=self.transport,
-            error=type(error).__name__,
-            message=error,
-        )
-        self.close("parse error", str(error))
-
-    # What the client is told
 
     @abstractmethod
     def send_connect(self, socket: Socket) -> None:
@@ -270,8 +157,7 @@ class Connection(Outbox):
         if self.closed.happened:
             return
         self.closed.set()
-        self._throttling = None
-        self._wake_reader()
+        self.stop_reading()
         self.hub.connections.pop(self.sid, None)
         self._contain(self._leave)
         if not self._contain(self.close_transport, reason, close_text(detail or reason)):

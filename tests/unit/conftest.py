@@ -21,7 +21,7 @@ from realtime.outside import process
 from realtime.outside.process import ensure_hub
 from realtime.sending import unsent
 from realtime.testing import Client
-from realtime.transports import connection
+from realtime.transports import intake
 from realtime.webservers import direct
 from tests.unit import routing
 
@@ -59,7 +59,7 @@ async def _hub_closes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def _turns_by_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still ends no turn: only tests of that move the clock."""
-    for module in (connection, direct, pacing):
+    for module in (intake, direct, pacing):
         monkeypatch.setattr(module, "SECONDS_PER_SLICE", 60)
 
 

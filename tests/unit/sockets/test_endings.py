@@ -11,9 +11,10 @@ from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
+from realtime.execution.pacing import FRAMES_PER_SLICE
 from realtime.hub.hub import Hub
 from realtime.sockets.acks import Acks
-from realtime.transports.connection import FRAMES_PER_SLICE, Connection
+from realtime.transports.connection import Connection
 from realtime.transports.heartbeats import TimerWheel
 
 from ..conftest import Serve

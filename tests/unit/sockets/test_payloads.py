@@ -12,7 +12,7 @@ import pytest
 from realtime import NamespaceConsumer
 from realtime.execution import pacing
 from realtime.testing import MemoryWriter
-from realtime.transports import connection
+from realtime.transports import intake
 from realtime.transports.plain import PlainConnection
 from realtime.transports.session import MAX_FIRST
 
@@ -116,7 +116,7 @@ async def count_turns(wire: Wire, count: int) -> list[int]:
 async def test_others_have_their_turn_between_costly_frames(
     serve: Serve, new_wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SECONDS_PER_SLICE", -1)
+    monkeypatch.setattr(intake, "SECONDS_PER_SLICE", -1)
     serve(Waits)
     wire: Wire = new_wire()
     await wire.connect()

@@ -14,7 +14,7 @@ from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub.hub import Hub
 from realtime.outside.process import ensure_hub
-from realtime.transports.connection import MAX_FIRST
+from realtime.webservers.readers import MAX_FIRST
 from realtime.webservers.direct import MOST_PASSED
 
 from ..conftest import Serve

@@ -22,9 +22,9 @@ from websockets.frames import Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
+from realtime.execution.pacing import FRAMES_PER_SLICE
 from realtime.hub.hub import Hub
 from realtime.outside.process import ensure_hub
-from realtime.transports.connection import FRAMES_PER_SLICE
 
 from ..conftest import Serve
 from ..peers import PEERS, SOON, Peer, frame, wire

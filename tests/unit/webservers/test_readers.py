@@ -11,9 +11,9 @@ from websockets.frames import Frame, Opcode
 
 from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
+from realtime.execution.pacing import FRAMES_PER_SLICE
 from realtime.hub.hub import Hub
 from realtime.protocol.frames import Frames
-from realtime.transports.connection import FRAMES_PER_SLICE
 from realtime.webservers import direct
 from realtime.webservers.uvicorn import UvicornReader
 
