@@ -97,6 +97,7 @@ class Server:
 
 
 Start = Callable[[], Awaitable[Server]]
+Two = tuple[Server, Server]
 
 
 @pytest.fixture
@@ -136,6 +137,12 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
     if left:
         _, left = await asyncio.wait(left, timeout=DEADLINE)
     assert not left
+
+
+@pytest.fixture
+async def two(start: Start) -> Two:
+    """Two hubs that know each other."""
+    return await start(), await start()
 
 
 @pytest.fixture

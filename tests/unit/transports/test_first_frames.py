@@ -14,8 +14,8 @@ from realtime import NamespaceConsumer, event
 from realtime.asgi import Realtime
 from realtime.hub.hub import Hub
 from realtime.outside.process import ensure_hub
-from realtime.webservers.readers import MAX_FIRST
 from realtime.webservers.direct import MOST_PASSED
+from realtime.webservers.readers import MAX_FIRST
 
 from ..conftest import Serve
 from ..peers import ENGINE_PATH, PEERS, Peer, WsprotoPeer, frame, handshake, new_peer, wire
