@@ -155,7 +155,7 @@ OPTIONS: dict[str, Option] = {
         lambda value: value in UNREACHABLE,
         'Give "auto", "raise" or "log".',
     ),
-    "ERROR_ACK": _dotted("realtime.sockets.error_answers.acknowledge", required=True),
+    "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),

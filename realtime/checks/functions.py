@@ -18,7 +18,7 @@ HINTS = {
     "PERMISSION": "Write def allowed(request), which returns None, or why it refuses, and give its "
     'dotted path, like "realtime.permissions.staff".',
     "ERROR_ACK": "Write def acknowledge(error), which returns what the client gets, and give its "
-    'dotted path, like "realtime.sockets.error_answers.acknowledge".',
+    'dotted path, like "realtime.error_answers.acknowledge".',
 }
 
 

@@ -12,13 +12,13 @@ from time import monotonic
 from typing import Any
 from weakref import getweakrefcount
 
+from ..error_answers import acknowledge, find_shape
 from ..exceptions import ClientDisconnected, EventError, RateLimited, ServerError
 from ..execution.calls import call_hook, give_thread, raise_if_stopping, release_thread, uses_thread
 from ..execution.pacing import Pace
 from ..protocol.frames import Frames
 from ..utils.limits import EventLimiter, find_limits
 from .concurrent import Strand, Strands, current_strand
-from .error_answers import acknowledge, find_shape
 from .handlers import find_concurrent
 from .inbox import Event, Inbox, InboxFull
 from .interfaces import Socket

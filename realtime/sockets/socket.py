@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..error_answers import connect_data
 from ..exceptions import (
     ClientDisconnected,
     ClientError,
@@ -26,7 +27,6 @@ from ..utils.oneshot import OneShotEvent
 from .acks import Acks
 from .backlog import Backlog
 from .dispatch import Dispatcher
-from .error_answers import connect_data
 from .interfaces import Connection, Consumer, Hub, Route
 from .log import SocketLog
 from .overrides import path_of

@@ -19,7 +19,7 @@ ORDER = """
     exceptions
     utils
     conf
-    logs
+    logs error_answers
     protocol
     execution
     identity

@@ -17,7 +17,7 @@ from realtime.cluster.envelopes import (
     pack,
 )
 from realtime.cluster.sequence_tracking import MAX_LOST
-from realtime.hub.asking import send_to_client
+from realtime.hub import asking
 from realtime.utils.limits import Rate
 from tests.unit.cluster.test_hubs import Three, said
 
@@ -97,7 +97,7 @@ async def test_a_forged_goodbye(three: Three, bus: Bus) -> None:
     three[0].emit(("a",), "still here")
     assert await said(client) == "still here"
     await until(lambda: server in three[0].cluster.peers)
-    assert await send_to_client(three[0].hub, client.sid, None, "said", ("again",))
+    assert await asking.send_to_client(three[0].hub, client.sid, None, "said", ("again",))
     assert await said(client) == "again"
 
 

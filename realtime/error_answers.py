@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from ..conf import get_settings
-from ..exceptions import ClientError, EventError
+from .conf import get_settings
+from .exceptions import ClientError, EventError
 
 
 def acknowledge(error: EventError) -> Any:
