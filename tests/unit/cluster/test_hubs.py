@@ -237,7 +237,11 @@ def watch(bus: Bus) -> list[AnyEnvelope]:
     return sent
 
 
-async def test_who_asks_no_more_is_asked_no_more(three: Three, bus: Bus) -> None:
+async def test_who_asks_no_more_is_asked_no_more(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever is taken for dead is told nothing any more.
+    monkeypatch.setattr("realtime.hub.peers.EXPIRY", DEADLINE)
     there = await three[1].client("a")
     tasks = count_services(three)
     sent = watch(bus)
