@@ -62,7 +62,7 @@ class World:
         self.narrow.put_nowait(0)
         self.event, self.condition = asyncio.Event(), asyncio.Condition()
         self.lock, self.semaphore = asyncio.Lock(), asyncio.Semaphore(0)
-        await self.lock.acquire()
+        self.holds_lock = await self.lock.acquire()
         self.tasks = Tasks(self.loop)
         self._workers = JobRunner(self.loop, self.tasks) if jobs else None
 
@@ -129,7 +129,8 @@ class World:
                 self.narrow.get_nowait()
             elif what == "event":
                 self.event.set()
-            elif what == "release" and self.lock.locked():
+            elif what == "release" and self.holds_lock:  # and not that of an actor
+                self.holds_lock = False
                 self.lock.release()
             elif what == "permit":
                 self.semaphore.release()
