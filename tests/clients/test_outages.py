@@ -115,7 +115,8 @@ async def test_clients_are_refused_and_come_back(
             assert "Traceback" not in server.log[since:]
         for theirs, ours in both.values():
             await theirs.happened("connect")
-            await eventually(lambda ours=ours: ours.io.connected)
+            # Its client pauses longer after each attempt that fails.
+            await eventually(lambda ours=ours: ours.io.connected, timeout=60)
 
 
 async def handshake(http: httpx.AsyncClient) -> httpx.Response:

@@ -68,6 +68,8 @@ class Layer:
         self._swallows = False
         self._unanswered: set[str] = set()
         self.calls: Counter[str] = Counter()
+        # How many calls wait for `resume`.
+        self.held = 0
 
     # Faults
 
@@ -117,7 +119,11 @@ class Layer:
         self.calls[method] += 1
         await asyncio.sleep(0)  # a network is never at once
         while self._holds(method, name):
-            await self._wait()
+            self.held += 1
+            try:
+                await self._wait()
+            finally:
+                self.held -= 1
         if self.error is not None:
             raise self.error
 
