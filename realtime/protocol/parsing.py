@@ -115,7 +115,7 @@ def _parse(text: str, replace: Replace | None) -> Any:
     if (
         (replace is not None and len(text) > LONG_TO_WALK)
         or (len(text) > _LONG_TO_ENCODE and not text.isascii())
-        or ("\\" in text and may_have_halves(text))
+        or may_have_halves(text)
     ):
         return _scan(text, replace)
     value = (_decode if has_easy_floats(text) else _decode_any_float)(text)

@@ -19,10 +19,8 @@ _HALF = re.compile(rf"\\u[dD](?:{_HIGH}(?!\\u[dD]{_LOW})|(?<!\\u[dD]{_HIGH}\\u[d
 # With so many characters for each quotation mark of a text, its value is mended and not the text.
 _FEW_TEXTS = 30
 
-# So many bytes beyond ASCII are read as UTF-8 in the time that UTF-16 needs for half a pair.
+# So many bytes beyond ASCII are read as UTF-8 in the time that UTF-32 needs for half a pair.
 _BYTES_PER_HALF = 50
-
-_SHORT = 1000
 
 # Control characters stand for what must step aside: no JSON text has them.
 _QUOTE, _BACKSLASH, _BACKSLASHES, _QUESTION = "\x01\x02\x03\x04"
@@ -32,7 +30,7 @@ _unescape = json.JSONDecoder(strict=False).decode
 
 def may_have_halves(text: str) -> bool:
     """Tell whether a JSON text has escapes for surrogates."""
-    return "\\ud" in text or "\\uD" in text
+    return "\\" in text and ("\\ud" in text or "\\uD" in text)  # one character is found faster
 
 
 def mend_json(text: str) -> str | None:
@@ -58,8 +56,7 @@ def replace_halves(text: str) -> str:
         return text
     if escaped:  # now each backslash begins another escape
         text = text.replace("\\\\", _BACKSLASHES * 2)
-    # An escape leaves a long text as narrow as it is; to make one takes longer where that is short.
-    text = _HALF.sub(REPLACEMENT if len(text) <= _SHORT or not text.isascii() else r"\\ufffd", text)
+    text = _HALF.sub(REPLACEMENT, text)
     return text.replace(_BACKSLASHES, "\\") if escaped else text
 
 
@@ -114,7 +111,7 @@ def mend_text(text: str) -> str:
     if not halves:
         return text
     if len(encoded) - len(marked) > halves * _BYTES_PER_HALF:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return text.encode("utf-32-le", "surrogatepass").decode("utf-32-le", "replace")
     mended = encoded.decode().replace("?", REPLACEMENT)
     return mended.replace(stand_in, "?") if stand_in else mended
 

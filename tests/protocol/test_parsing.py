@@ -288,6 +288,18 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
             assert json.loads(surrogates.mend_json(text) or "") == mended
 
 
+@given(
+    st.text(st.sampled_from(["\ud83d", "\ude42", "?", "é", "🙂"])),
+    st.sampled_from(["", "é", "№", "🙂"]),
+)
+def test_halves_side_by_side_are_two_however_long_their_text_is(text: str, more: str) -> None:
+    """Only a site's own texts have such: in JSON they are a pair."""
+    mended = "".join(
+        surrogates.REPLACEMENT if "\ud800" <= each <= "\udfff" else each for each in text
+    )
+    assert surrogates.mend_text(text + more * 200) == mended + more * 200
+
+
 def test_question_marks_stay_beside_all_that_might_stand_in_for_them() -> None:
     every = "".join(map(chr, range(1, 32))) + chr(0x10FFFF)
     assert surrogates.mend_text(f"{every}?\ud83d") == f"{every}?\ufffd"
