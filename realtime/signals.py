@@ -23,11 +23,11 @@ from typing import Any, NamedTuple, Protocol
 from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
-from .execution import calls
 from .execution.calls import call_for_future, give_thread, raise_if_stopping, release_thread
 from .execution.executors import DaemonContext
 from .execution.tasks import Tasks
 from .logs import log
+from .sockets import interfaces
 from .sockets.socket import Socket
 
 Receiver = Callable[..., Any]
@@ -78,21 +78,14 @@ class PendingSignal(NamedTuple):
         return _NAMES[self.signal]
 
 
-class Registry(Protocol):
+class Registry(interfaces.Registry, Protocol):
     """The sockets and rooms of a process."""
 
     def rooms_of(self, socket: Socket) -> Iterable[str]:
         """Return the rooms that a socket is in."""
 
 
-class Observers(Protocol):
-    """Who is told what happens to sockets."""
-
-    async def wait_written(self) -> None:
-        """Wait, but not for long, until what they were told is written."""
-
-
-class Hub(calls.Hub, Protocol):
+class Hub(interfaces.Hub, Protocol):
     """The hub whose signals are sent."""
 
     services: Tasks
@@ -100,10 +93,6 @@ class Hub(calls.Hub, Protocol):
     @property
     def registry(self) -> Registry:
         """The sockets and rooms of this process."""
-
-    @property
-    def observers(self) -> Observers:
-        """Who is told what happens to its sockets."""
 
 
 class SignalSender:

@@ -11,6 +11,7 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
+from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
 from ..transports import interfaces as transports
@@ -33,6 +34,13 @@ class Stoppable(Protocol):
         """Tell the end."""
 
 
+class Runner(sockets.Runner, Protocol):
+    """What runs handlers."""
+
+    def close(self) -> None:
+        """Begin no more."""
+
+
 class Observers(transports.Observers, Protocol):
     """Who is told what happens to the hub's sockets."""
 
@@ -49,6 +57,10 @@ class Hub(transports.Hub, Protocol):
     lookups: Lookups
     files: Files
     answer_http: Callable[[HttpRequest], Awaitable[HttpResponse]] | None
+
+    @property
+    def runner(self) -> Runner:
+        """What runs handlers."""
 
     @property
     def connections(self) -> dict[str, Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..identity.logins import has_user_model
+from ..outside.process import find_hub
 
 if TYPE_CHECKING:
     from ..hub.hub import Hub
@@ -22,7 +23,6 @@ def observe(hub: Hub) -> PresenceWriter | None:
 
 def find_writer() -> PresenceWriter | None:
     """Return the writer of this process's hub, from any thread; None where there is none."""
-    from ..outside.process import find_hub  # noqa: PLC0415 (the hub loads this package)
     from .writer import PresenceWriter  # noqa: PLC0415
 
     hub = find_hub()

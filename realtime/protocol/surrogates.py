@@ -16,8 +16,9 @@ REPLACEMENT = "\ufffd"
 _HIGH, _LOW = r"[89abAB][0-9a-fA-F]{2}", r"[c-fC-F][0-9a-fA-F]{2}"
 _HALF = re.compile(rf"\\u[dD](?:{_HIGH}(?!\\u[dD]{_LOW})|(?<!\\u[dD]{_HIGH}\\u[dD]){_LOW})")
 
-# With so many characters for each quotation mark of a text, its value is mended and not the text.
-_FEW_TEXTS = 30
+# With so many characters for each quotation mark of a text, its value is mended and not the text:
+# each look at that takes longer where a character of it needs more than a byte.
+_FEW_TEXTS, _FEW_IN_UNICODE = 30, 18
 
 # So many bytes beyond ASCII are read as UTF-8 in the time that UTF-32 needs for half a pair.
 _BYTES_PER_HALF = 50
@@ -38,7 +39,7 @@ def mend_json(text: str) -> str | None:
     Return a JSON text with U+FFFD for each escape of half a pair, or None where it takes less time
     to mend its value.
     """
-    few = len(text) // _FEW_TEXTS
+    few = len(text) // (_FEW_TEXTS if text.isascii() else _FEW_IN_UNICODE)
     if (marks := text.count('"')) < few or marks - text.count('\\"') < few:
         return None
     return _unescape_surrogates(text)

@@ -20,9 +20,6 @@ class Runner(Protocol):
     def run(self, job: Coroutine[Any, Any, None], context: Context) -> None:
         """Begin a job at once."""
 
-    def close(self) -> None:
-        """Begin no more."""
-
 
 class Registry(Protocol):
     """The sockets and rooms of a process."""

@@ -32,7 +32,7 @@ class Connection(Intake):
     as many as it may.
     """
 
-    __slots__ = (*("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets"),)
+    __slots__ = ("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets")
 
     format: Format
 

@@ -7,9 +7,9 @@ from typing import Any
 from channels import sessions
 
 from ..logs import describe
+from ..sockets.interfaces import Hub
 from .adapters import Adapter, Receive, Spawn
 from .daphne import DaphneAdapter, find_scheme, with_empty_frames
-from .interfaces import Hub
 from .readers import Reader
 from .uvicorn import UvicornAdapter, WsprotoAdapter
 from .writers import AsgiWriter

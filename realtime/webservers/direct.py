@@ -17,10 +17,11 @@ from ..exceptions import TooLarge
 from ..execution.pacing import FRAMES_PER_SLICE, SECONDS_PER_SLICE, give_way
 from ..logs import describe, log
 from ..protocol.frames import Frames
+from ..sockets.interfaces import Hub
 from ..sockets.socket import DISCONNECT_GRACE
 from .adapters import Adapter, Receive
 from .frame_parser import PING, PONG, CloseFinder, ControlFrame, FrameSplitter, Unusual
-from .interfaces import Connection, Hub
+from .interfaces import Connection
 from .readers import MAX_FIRST, Reader
 from .writers import HIGH_WATER, TransportWriter
 

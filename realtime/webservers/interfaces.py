@@ -1,27 +1,13 @@
-"""What web servers' readers need of the hub and of connections, which are above them."""
+"""What web servers' readers need of connections, which are above them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from ..conf import Settings
+from ..sockets.interfaces import Hub
 from ..utils.oneshot import OneShotEvent
 from .writers import Writer
-
-
-class Hub(Protocol):
-    """The hub whose clients' frames are read."""
-
-    settings: Settings
-    loop: asyncio.AbstractEventLoop
-
-    def spawn(
-        self, work: Coroutine[Any, Any, Any], context: Context | None = None
-    ) -> asyncio.Task[Any]:
-        """Run `work` in a task that is kept."""
 
 
 class Connection(Protocol):

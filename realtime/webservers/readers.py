@@ -6,8 +6,9 @@ import asyncio
 from functools import partial
 
 from ..exceptions import TooLarge
+from ..sockets.interfaces import Hub
 from .adapters import Receive
-from .interfaces import Connection, Hub
+from .interfaces import Connection
 from .writers import TOO_BIG, Writer, close_text
 
 # How many bytes a client's frame or body may have before its first namespace: enough for any token

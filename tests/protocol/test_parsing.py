@@ -285,6 +285,7 @@ def test_every_way_to_mend_gives_the_same_answer(value: Any) -> None:
             patch.setattr(surrogates, "_BYTES_PER_HALF", few)
             assert surrogates.mend_value(json.loads(text)) == mended
             patch.setattr(surrogates, "_FEW_TEXTS", 10**9)
+            patch.setattr(surrogates, "_FEW_IN_UNICODE", 10**9)
             assert json.loads(surrogates.mend_json(text) or "") == mended
 
 

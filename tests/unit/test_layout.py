@@ -45,7 +45,7 @@ ORDER = """
     views
     admin
     apps
-    testing urls templatetags management
+    testing urls templatetags
 """
 RANKS = {unit: rank for rank, line in enumerate(ORDER.split("\n")) for unit in line.split()}
 
@@ -90,8 +90,7 @@ def unit_of(module: str) -> str:
 
 
 def test_every_unit_has_its_place() -> None:
-    units = {unit_of(module) for module in modules()}
-    assert units == RANKS.keys() - ({"management"} - units)
+    assert {unit_of(module) for module in modules()} == RANKS.keys()
 
 
 def test_the_graph_is_whole() -> None:
