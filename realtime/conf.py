@@ -19,6 +19,7 @@ from django.dispatch import receiver
 
 from .utils.limits import fits_rate, fits_rate_limits
 from .utils.origins import Named, is_named, looks_like_expression
+from .utils.recovery import explain_recovery
 
 TRANSPORTS = ("polling", "websocket")
 
@@ -156,6 +157,7 @@ OPTIONS: dict[str, Option] = {
         'Give "auto", "raise" or "log".',
     ),
     "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
+    "RECOVERY": Option(None, lambda value: not explain_recovery(value), explain_recovery),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
@@ -192,6 +194,7 @@ class Settings(SimpleNamespace):
     CHANNEL_LAYER: str
     UNREACHABLE: str
     ERROR_ACK: str
+    RECOVERY: dict[str, Any] | None
     PRESENCE: bool
     SERVER_HEARTBEAT: float
     PERMISSION: str
