@@ -23,6 +23,7 @@ from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending
 from .sockets.annotations import check_annotations
 from .sockets.contract import check_class, check_initkwargs
+from .sockets.data import RecoverableData, load_data
 from .sockets.handlers import Handler, event, find_handlers
 from .sockets.messages import Message
 from .sockets.sharing import add_shared, lock, read_shared
@@ -105,10 +106,31 @@ class NamespaceConsumer:
         self._query = query
         self._session = None
 
+    def _restore(self, data: str) -> None:
+        """Have the data again that the client had before."""
+        self.data = load_data(data)
+
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What the site's code keeps about this client, as long as it is here."""
-        return {}
+        """
+        What the site's code keeps about this client, as long as it is here; and where clients come
+        back (``REALTIME["RECOVERY"]``) when it does: there it takes what JSON can hold, 16 KiB at
+        most, and raises TypeError or ValueError for other things.
+        """
+        return {} if self._socket.hub.recovery is None else RecoverableData()
+
+    @property
+    def recovered(self) -> bool:
+        """
+        Whether the client has come back: it has its sid, rooms and data again, and gets what it has
+        missed.
+        """
+        return self._socket.recovered
+
+    @property
+    def lost(self) -> bool:
+        """Whether the client wanted to come back, and could not: it may have missed something."""
+        return self._socket.lost
 
     @cached_property
     def scope(self) -> dict[str, Any]:
@@ -259,7 +281,7 @@ class NamespaceConsumer:
         message = Message(socket.namespace, event, args)
         frames = message.frames(socket.connection.format)
         if callback is None:
-            socket.hub.run(socket.emit, frames)
+            socket.hub.run(socket.emit, message, frames)
         else:
             socket.hub.run(socket.acks.send, message, partial(self._call_back, callback))
         return Pending(self._drain)

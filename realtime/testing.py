@@ -121,6 +121,9 @@ class Client:
 
     A `slow` client reads nothing from its connect on, until `catch_up`: it misses volatile events,
     who awaits what it is sent waits, and more than OUTBOX_BYTES for it disconnects it.
+
+    With ``REALTIME["RECOVERY"]`` it comes back, after a `drop`, by another `connect`, as browsers
+    do: `recovered` tells whether it is who it was. Offsets are kept from what `receive` returns.
     """
 
     def __init__(
@@ -136,6 +139,8 @@ class Client:
     ) -> None:
         self.namespace = namespace
         self.sid = ""
+        self.recovered = False
+        self._pid, self._offset = "", ""
         self._auth = auth
         self._scope: dict[str, Any] = {
             "type": "websocket",
@@ -180,22 +185,36 @@ class Client:
 
     async def connect(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         """
-        Connect. Raises ConnectionRefused with the server's message, data and code, and TimeoutError
-        where no answer comes within `timeout` seconds.
+        Connect, or connect again. Raises ConnectionRefused with the server's message, data and
+        code, and TimeoutError where no answer comes within `timeout` seconds.
         """
         hub = ensure_hub()
+        self._closed.clear()
+        self._sent = asyncio.Queue()
         self._answered = hub.loop.create_future()
         try:
             async with asyncio.timeout(timeout):
                 scope = await _complete(hub, self._scope)
                 self._session = TestSession(hub, scope, self._writer)
                 self._reading = hub.spawn(self._session.read(self._sent.get))
-                self._send(socketio.Packet(socketio.CONNECT, self.namespace, self._auth))
+                self._send(socketio.Packet(socketio.CONNECT, self.namespace, self._credentials()))
                 self.sid = await self._answered
         except BaseException:
             if self._session is not None:
                 self._session.close("transport close")
             raise
+
+    def _credentials(self) -> dict[str, Any] | None:
+        """Return what `connect` gets, and by what a client comes back."""
+        if not self._pid:
+            return self._auth
+        back = {"pid": self._pid, "offset": self._offset} if self._offset else {"pid": self._pid}
+        return back | (self._auth or {})
+
+    def drop(self) -> None:
+        """Lose the connection without a word, as where the network fails."""
+        if self._session is not None:
+            self._session.close("transport close")
 
     async def disconnect(self, timeout: float = DISCONNECT_TIMEOUT) -> None:
         """
@@ -295,6 +314,8 @@ class Client:
     def _receive_packet(self, packet: socketio.Packet) -> None:
         assert self._answered is not None
         if packet.type is socketio.EVENT:
+            if packet.id is None and ensure_hub().recovery is not None:
+                self._offset = packet.data.pop()
             self._events.put_nowait(tuple(packet.data))
             if packet.id is not None and packet.data[0] in self._questions:
                 answer = self._questions[packet.data[0]]
@@ -302,6 +323,8 @@ class Client:
         elif packet.type is socketio.ACK and packet.id in self._acks:
             self._acks.pop(packet.id).set_result(packet.data)
         elif packet.type is socketio.CONNECT:
+            pid = packet.data.get("pid", "")
+            self.recovered, self._pid = bool(pid) and pid == self._pid, pid
             self._answered.set_result(packet.data["sid"])
             if isinstance(self._writer, SlowWriter):
                 self._writer.stall()

@@ -7,11 +7,11 @@ from .envelopes import Call, Command, Emit
 from .targets import Target
 
 
-def as_emit(target: Target, message: Message) -> Emit:
+def as_emit(target: Target, message: Message, event_id: str = "") -> Emit:
     """Return what sends an event to other servers' sockets."""
     namespace, rooms, excluded, client = target
     text, attachments = _packet(message)
-    return Emit(namespace, rooms, excluded, message.volatile, text, attachments, client)
+    return Emit(namespace, rooms, excluded, message.volatile, text, attachments, client, event_id)
 
 
 def as_command(target: Target, action: str, names: tuple[str, ...]) -> Command:

@@ -47,7 +47,10 @@ class Envelope(msgspec.Struct, array_like=True):
 
 
 class Emit(Envelope, tag="emit"):
-    """An event for sockets. `text` and `attachments` are its Socket.IO packet, encoded."""
+    """
+    An event for sockets. `text` and `attachments` are its Socket.IO packet, encoded. `id` is its
+    own in the whole cluster, where it may be kept for clients that are away.
+    """
 
     namespace: str
     rooms: tuple[str, ...]
@@ -56,6 +59,7 @@ class Emit(Envelope, tag="emit"):
     text: str
     attachments: tuple[bytes, ...]
     client: bool = False
+    id: str = ""
 
 
 class Command(Envelope, tag="command"):

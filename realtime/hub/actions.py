@@ -22,7 +22,7 @@ class HubActions:
     def deliver(self, emit: Emit) -> None:
         """Deliver an event to local sockets."""
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        self._hub.deliver(target_of(emit), message)
+        self._hub.deliver(target_of(emit), message, emit.id)
 
     def execute(self, command: Command) -> None:
         """Let local sockets join or leave rooms, or close them."""

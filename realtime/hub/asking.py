@@ -72,5 +72,5 @@ def deliver_to_client(
     if socket is None or not socket.connected:
         return False
     message = Message(socket.namespace, event, args)
-    socket.emit(message.frames(socket.connection.format))
+    socket.emit(message, message.frames(socket.connection.format))
     return True

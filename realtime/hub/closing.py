@@ -33,6 +33,8 @@ async def shut_down(hub: Hub, grace: float) -> None:
     await hub.tasks.finish(grace)
     hub.timers.close()
     await hub.lookups.close()
+    if hub.recovery is not None:
+        hub.recovery.close()
     await hub.observers.close()
     await hub.cluster.close()
     hub.services.cancel()

@@ -24,11 +24,14 @@ from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
-from ..sockets.messages import Format, Message
-from ..sockets.socket import CONNECTED, Socket
+from ..recovery.recovery import Recovery
+from ..sockets.delivery import CONNECTED
+from ..sockets.messages import Format, Message, with_offset
+from ..sockets.socket import Socket
 from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
 from ..utils.limits import ConnectionLimits, parse_rate
+from ..utils.recovery import parse_recovery
 from .actions import HubActions
 from .closing import shut_down
 from .counters import Counters
@@ -100,7 +103,10 @@ class Hub:
 
         # The other hubs, the sockets and rooms of this one, and who is told of them.
         self.cluster = self._join_cluster()
-        self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
+        options = parse_recovery(self.settings.RECOVERY)
+        self.recovery = None if options is None else Recovery(self, options)
+        rooms = self.cluster if self.recovery is None else self.recovery.holds
+        self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
         self.observers = Observers(self)
         self.serving = Serving(self)
 
@@ -168,9 +174,9 @@ class Hub:
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
-        self.deliver(target, message)
+        event_id = self.deliver(target, message)
         if not self.is_here(target):
-            self.cluster.send(target, as_emit(target, message))
+            self.cluster.send(target, as_emit(target, message, event_id))
 
     def select(self, target: Target) -> list[Socket]:
         """Return the local sockets of any target."""
@@ -181,26 +187,49 @@ class Hub:
         """Tell whether a target is one client of this hub."""
         return len(target.rooms) == 1 and self.is_own_sid(target.rooms[0])
 
-    def deliver(self, target: Target, message: Message) -> None:
-        """Deliver to the local sockets of a target."""
+    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+        """
+        Deliver to the local sockets of a target. `event_id` is the event's own in the cluster.
+
+        Returns its offset, where clients may come back and ask for what came after that.
+        """
         if threading.get_ident() != self._thread:  # no call more for each event
             self.require_own_thread("Hub.deliver")
         frames: dict[Format, Frames] = {}
         volatile = message.volatile
         sockets = self.select(target)
-        if target.client and sockets:  # which may be in a namespace that the sender does not know
-            message = message.within(sockets[0].namespace)
+        recovery = self.recovery
+        if target.client:  # which may be in a namespace that the sender does not know
+            target, message = self._aim(target, message, sockets)
+        offset = "" if recovery is None else recovery.note(target, message, event_id)
         self.counters.events_out += len(sockets)
         for socket in sockets:
             connection = socket.connection
             wire_format = connection.format
             encoded = frames.get(wire_format)
             if encoded is None:
-                encoded = frames[wire_format] = message.frames(wire_format)
+                encoded = message.frames(wire_format)
+                if offset:
+                    encoded = with_offset(encoded, wire_format, offset)
+                frames[wire_format] = encoded
             if socket.state is CONNECTED:
                 connection.send(encoded, volatile)
+            elif offset:
+                socket.deliver_later(encoded, message, event_id or offset)
             else:
                 socket.deliver(encoded, volatile)
+        return offset
+
+    def _aim(
+        self, target: Target, message: Message, sockets: list[Socket]
+    ) -> tuple[Target, Message]:
+        """Return whom the one client's target really means, and the message in that namespace."""
+        found: Any = sockets[0] if sockets else None
+        if found is None and self.recovery is not None:
+            found = self.recovery.sessions.find_client(target)
+        if found is None:
+            return target, message
+        return Target(found.namespace, (found.sid,)), message.within(found.namespace)
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do `action` everywhere (see `Command`)."""
@@ -211,6 +240,8 @@ class Hub:
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the local sockets of a target do `action` (see `Command`)."""
         self.require_own_thread("Hub.execute")
+        if self.recovery is not None:
+            self.recovery.sessions.execute(target, action, names)
         for socket in self.select(target):
             if action == "close":
                 socket.close()
@@ -227,6 +258,7 @@ class Hub:
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
+            "away": 0 if self.recovery is None else len(self.recovery.sessions),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self.tasks),

@@ -11,6 +11,7 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
+from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
@@ -92,8 +93,12 @@ class Hub(transports.Hub, Protocol):
     def is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
 
-    def deliver(self, target: Target, message: Message) -> None:
-        """Deliver to the local sockets of a target."""
+    @property
+    def recovery(self) -> Recovery | None:
+        """What lets clients come back, where the site wants that."""
+
+    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+        """Deliver to the local sockets of a target; return the event's offset, if it has one."""
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""

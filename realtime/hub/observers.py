@@ -79,6 +79,12 @@ class Observers:
     def closed(self, socket: Socket, reason: str) -> None:
         self._tell("closed", socket, reason)
 
+    def away(self, socket: Socket) -> None:
+        self._tell("away", socket)
+
+    def back(self, socket: Socket) -> None:
+        self._tell("back", socket)
+
     def joined(self, socket: Socket, room: str) -> None:
         self._tell("joined", socket, room)
 

@@ -55,8 +55,9 @@ class Registry:
 
     def remove(self, socket: Socket) -> None:
         """Forget a socket and its place in its rooms. `socket.rooms` stays for its last hook."""
-        if self.sockets.pop(socket.sid, None) is None:
+        if self.sockets.get(socket.sid) is not socket:
             return
+        del self.sockets[socket.sid]
         namespace = self.namespaces[socket.namespace]
         del namespace.sockets[socket.sid]
         with ExitStack() as stack:  # what one room's end raises keeps no other's from happening
@@ -67,7 +68,7 @@ class Registry:
     def join(self, socket: Socket, room: str) -> bool:
         """Put a registered socket into a room; tell if it is new there. One that is gone is not."""
         require_own_thread(self._thread, "Registry.join")
-        if socket.sid not in self.sockets:
+        if self.sockets.get(socket.sid) is not socket:
             return False
         rooms = self.namespaces[socket.namespace].rooms
         members = rooms.get(room)

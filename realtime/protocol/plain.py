@@ -58,9 +58,9 @@ def encode_ack(ack_id: int, args: list[Any], default: Callable[[Any], Any] = uns
     return dumps({"ack": ack_id, "args": _without_bytes(args, default)})
 
 
-def encode_connected(sid: str) -> str:
-    """Return the first frame that the server sends."""
-    return dumps({"connected": sid})
+def encode_connected(sid: str, pid: str = "") -> str:
+    """Return the first frame that the server sends; `pid` is what the client comes back with."""
+    return dumps({"connected": sid, "pid": pid} if pid else {"connected": sid})
 
 
 def decode(text: str) -> EventFrame | AckFrame:

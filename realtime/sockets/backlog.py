@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ..protocol.frames import Frames
+from .messages import Message
+
+
+class Postponed(NamedTuple):
+    """An event that gets its place among all others when it is sent; `id` is its own, if any."""
+
+    message: Message
+    id: str
 
 
 class Backlog:
     """
-    Keeps frames while `connect()` runs: what it sends to its own client goes first, and then what
-    others have sent meanwhile.
+    Keeps frames, and events, while `connect()` runs: what it sends to its own client goes first,
+    and then what others have sent meanwhile.
     """
 
     __slots__ = ("_of_others", "_own", "bytes")
 
     def __init__(self) -> None:
-        self._own: list[Frames] = []
-        self._of_others: list[Frames] = []
+        self._own: list[Frames | Postponed] = []
+        self._of_others: list[Frames | Postponed] = []
         self.bytes = 0
 
-    def add(self, frames: Frames, *, own: bool) -> None:
-        """Keep frames until the client is connected."""
-        (self._own if own else self._of_others).append(frames)
-        self.bytes += frames.size
+    def add(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
+        """Keep something of so many bytes until the client is connected."""
+        (self._own if own else self._of_others).append(item)
+        self.bytes += size
 
-    def __iter__(self) -> Iterator[Frames]:
+    def __iter__(self) -> Iterator[Frames | Postponed]:
         yield from self._own
         yield from self._of_others

@@ -11,7 +11,7 @@ from ..conf import Settings
 from ..execution import calls
 from ..protocol.frames import Frames
 from .inbox import Event, Source
-from .messages import Format
+from .messages import Format, Message
 
 
 class Runner(Protocol):
@@ -46,6 +46,12 @@ class Observers(Protocol):
     def closed(self, socket: Any, reason: str) -> None:
         """Tell that a socket is gone."""
 
+    def away(self, socket: Any) -> None:
+        """Tell that a socket is gone, and may come back."""
+
+    def back(self, socket: Any) -> None:
+        """Tell that one that was away is back, with a new socket."""
+
     def joined(self, socket: Any, room: str) -> None:
         """Tell that an open socket is in a room now."""
 
@@ -67,6 +73,58 @@ class Counters(Protocol):
     limited: int
 
 
+class Claim(Protocol):
+    """What a client that has come back gets again."""
+
+    @property
+    def session(self) -> Any:
+        """What it had before."""
+
+    @property
+    def offset(self) -> str | None:
+        """The last offset that it had."""
+
+    async def finish(self) -> list[Any]:
+        """Return what it has missed."""
+
+    def count(self) -> bool:
+        """Tell whether it has counted as there all the time."""
+
+    def release(self, socket: Any) -> bool:
+        """Leave all as it was: the client is gone again."""
+
+    def refuse(self) -> None:
+        """End what it had before."""
+
+
+class Recovery(Protocol):
+    """What lets clients come back."""
+
+    async def restore(self, socket: Any, auth: dict[str, Any]) -> dict[str, Any]:
+        """Let a new socket be what its client had before; return what is left of `auth`."""
+
+    def begin(self, socket: Any, missed: list[Any], base: str | None) -> list[Frames]:
+        """Count what is sent to a socket from now on; return the frames of what it has missed."""
+
+    def keep(self, socket: Any, reason: str) -> bool:
+        """Keep what a client comes back to; tell whether that still counts as there."""
+
+    def mark(self) -> int:
+        """Return how far all that was sent is counted."""
+
+    def joined(self, socket: Any, room: str) -> None:
+        """Take note that a socket is in a room now."""
+
+    def left(self, socket: Any, room: str) -> None:
+        """Take note that a socket is in a room no more."""
+
+    def to_socket(self, socket: Any, message: Message, event_id: str = "") -> Frames:
+        """Log an event for one client; return its frames."""
+
+    def emit_to_left(self, socket: Any, message: Message) -> None:
+        """Send an event to the client of a socket that has ended, wherever that is now."""
+
+
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
 
@@ -84,6 +142,10 @@ class Hub(calls.Hub, Protocol):
     @property
     def observers(self) -> Observers:
         """Who is told what happens to sockets."""
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What lets clients come back, where the site wants that."""
 
     @property
     def counters(self) -> Counters:
@@ -195,6 +257,9 @@ class Consumer(Protocol):
 
     def _has_own_handle(self) -> bool:
         """Tell whether a class has a `handle` of its own."""
+
+    def _restore(self, data: str) -> None:
+        """Have the data again that the client had before."""
 
     def _attach(self, socket: Any, kwargs: dict[str, Any], query: str) -> None:
         """Learn which socket it is for."""

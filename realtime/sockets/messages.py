@@ -96,6 +96,15 @@ def encode(
     return Frames(MESSAGE + text, attachments)
 
 
+def with_offset(frames: Frames, wire_format: Format, offset: str) -> Frames:
+    """Return the frames of an event with an offset: the last argument, or a key of plain ones."""
+    text = frames.first
+    assert isinstance(text, str)
+    if wire_format is _PLAIN:
+        return Frames(f'{text[:-1]},"offset":"{offset}"}}', frames.rest)
+    return Frames(f'{text[:-1]},"{offset}"]', frames.rest)
+
+
 def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]) -> Frames:
     """Return the frames of an acknowledgement."""
     try:

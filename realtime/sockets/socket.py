@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
 from django.utils import timezone
@@ -22,13 +21,11 @@ from ..exceptions import (
 )
 from ..execution.calls import call_apart, raise_if_stopping
 from ..identity import outages
-from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
-from .backlog import Backlog
+from .delivery import CLOSED, CONNECTED, Delivery, handling
 from .dispatch import Dispatcher
-from .interfaces import Connection, Consumer, Hub, Route
-from .log import SocketLog
+from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
 from .overrides import path_of
 from .sharing import NOTHING
 from .spawned import Spawned, Work
@@ -38,22 +35,7 @@ from .spawned import Spawned, Work
 DISCONNECT_GRACE = 2.0
 
 
-# The socket whose hook or handler runs here.
-_handling: ContextVar[Socket | None] = ContextVar("realtime_socket", default=None)
-
-
-class State(Enum):
-    """Where a socket is in its life."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    CLOSED = "closed"
-
-
-CONNECTING, CONNECTED, CLOSED = State
-
-
-class Socket(SocketLog):
+class Socket(Delivery):
     """
     The machinery behind one consumer instance.
 
@@ -62,10 +44,8 @@ class Socket(SocketLog):
     """
 
     __slots__ = (
-        *("_accepted", "_backlog", "_entering", "_spawned", "acks", "connection"),
-        *("consumer", "context"),
-        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "state"),
-        "unflushed",
+        *("_accepted", "_entering", "_spawned", "acks", "connection", "consumer", "context"),
+        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
     )
 
     def __init__(
@@ -78,10 +58,7 @@ class Socket(SocketLog):
         self.rooms: set[str] = set()
         # What others see of it, as JSON.
         self.shared = NOTHING
-        self.state = CONNECTING
         self.context = copy_context()
-        # What is for the client once it is connected: nothing, as a rule.
-        self._backlog: Backlog | None = None
         # What the consumer has spawned: nothing, as a rule.
         self._spawned: Spawned | None = None
         self.acks = Acks(self)
@@ -93,7 +70,7 @@ class Socket(SocketLog):
         # Whether it may have joined or left since an answer waited for that to be in effect.
         self.unflushed = False
         super().__init__()
-        self.context.run(_handling.set, self)
+        self.context.run(handling.set, self)
         self.consumer: Consumer = route.consumer_class(**route.initkwargs)
         self.consumer._attach(self, route.kwargs, query)
         self.dispatcher = Dispatcher(self)
@@ -108,22 +85,40 @@ class Socket(SocketLog):
         """Whether the hub's observers know this socket."""
         return self.opened_at is not None
 
-    @property
-    def gone(self) -> bool:
-        """Whether the client left or was disconnected."""
-        return self.state is CLOSED
-
     # Life
 
     def open(self, auth: dict[str, Any]) -> None:
         """Run `connect()` and answer the client."""
-        self.hub.registry.add(self)
+        if self.hub.recovery is None:
+            self.hub.registry.add(self)
         self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
-        await self._enter(auth)
+        if self.hub.recovery is not None:
+            auth = await self._come_back(self.hub.recovery, auth)
+        if not self.gone:
+            await self._enter(auth)
         if self._accepted:
             await self._accept()
+
+    async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
+        """Be what the client was before, if it was; return what is left of `auth`."""
+        auth = await recovery.restore(self, auth)
+        if self.gone:
+            self._set_entered()
+        else:
+            self.hub.registry.add(self)
+            for room in self.rooms:
+                self.hub.registry.join(self, room)
+        return auth
+
+    def resume(self, claim: Claim) -> None:
+        """Take what the client had before, to which it has a claim."""
+        session = claim.session
+        self.claim, self.recovered = claim, True
+        self.sid, self.pid = session.sid, session.trail.pid
+        self.rooms, self.shared = set(session.rooms), session.shared
+        self.consumer._restore(session.data)
 
     async def _enter(self, auth: dict[str, Any]) -> None:
         """Run the first hook, and refuse the client where it does."""
@@ -144,9 +139,12 @@ class Socket(SocketLog):
         else:
             self._accepted = True
         finally:
-            if self._entering is not None:
-                self._entering.set()
-                self._entering = None
+            self._set_entered()
+
+    def _set_entered(self) -> None:
+        if self._entering is not None:
+            self._entering.set()
+            self._entering = None
 
     async def _accept(self) -> None:
         """Tell the cluster, and then the client, unless it went away meanwhile."""
@@ -154,22 +152,21 @@ class Socket(SocketLog):
             return
         self.opened_at = timezone.now()
         self.unflushed = False
-        self.hub.observers.opened(self)
+        if self.claim is not None and self.claim.count():
+            self.hub.observers.back(self)
+        else:
+            self.hub.observers.opened(self)
         await self.hub.flush_local()
-        if self.gone:
-            return
-        self.state = CONNECTED
-        self.connection.send_connect(self)
-        self.log_connect()
-        backlog, self._backlog = self._backlog, None
-        for frames in backlog or ():
-            self.connection.send(frames)
+        if not self.gone:
+            await self._let_in()
 
     def _refuse(self, error: ClientError) -> None:
         self.log(logging.INFO, "refused", message=error.message)
         self.dispatcher.drop()
         if self.gone:
             return
+        if self.claim is not None:
+            self.claim.refuse()
         self._close()
         without_data = ClientError(error.message, code=error.code)
         for told in (error, without_data):
@@ -188,11 +185,13 @@ class Socket(SocketLog):
         """
         if self.gone:
             return
+        recovery = self.hub.recovery
+        counts = recovery is not None and recovery.keep(self, reason)
         try:
             self._close()
         finally:  # whatever raised: the rows go, and the hook runs
             try:
-                if self.observed:
+                if self.observed and not counts:
                     self.hub.observers.closed(self, reason)
             finally:
                 self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
@@ -268,35 +267,6 @@ class Socket(SocketLog):
         except BaseException as error:
             self.log_failure("spawn", error)
 
-    # Messages to the client
-
-    def deliver(self, frames: Frames, volatile: bool = False) -> None:
-        """
-        Send frames to the client; where that was not told yet that it is connected, once it is.
-
-        What `connect()` sends to rooms with this client in them keeps its place among what it sends
-        to the client alone, and goes before what others send meanwhile.
-        """
-        if self.state is CONNECTED:
-            self.connection.send(frames, volatile)
-        elif self.state is CONNECTING:
-            self._put_off(frames, own=_handling.get() is self)
-
-    def emit(self, frames: Frames) -> None:
-        """Send the frames of an event for this client alone, in the same way."""
-        self.hub.counters.events_out += 1
-        if self.state is CONNECTED:
-            self.connection.send(frames)
-        elif self.state is CONNECTING:
-            self._put_off(frames, own=True)
-
-    def _put_off(self, frames: Frames, *, own: bool) -> None:
-        if self._backlog is None:
-            self._backlog = Backlog()
-        self._backlog.add(frames, own=own)
-        if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
-            self.connection.overflow()
-
     async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
         """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
         try:
@@ -311,6 +281,8 @@ class Socket(SocketLog):
         self.rooms.add(room)
         if self.hub.registry.join(self, room):
             self.unflushed = True
+            if self.trail is not None and self.hub.recovery is not None:
+                self.hub.recovery.joined(self, room)
             if self.observed:
                 self.hub.observers.joined(self, room)
 
@@ -319,6 +291,8 @@ class Socket(SocketLog):
         self.rooms.discard(room)
         if self.hub.registry.leave(self, room):
             self.unflushed = True
+            if self.trail is not None and self.hub.recovery is not None:
+                self.hub.recovery.left(self, room)
             if self.observed:
                 self.hub.observers.left(self, room)
 
@@ -331,5 +305,5 @@ class Socket(SocketLog):
 
 def note_unflushed() -> None:
     """Let the answer of the handler that runs here wait until what it changed is in effect."""
-    if (socket := _handling.get()) is not None:
+    if (socket := handling.get()) is not None:
         socket.unflushed = True

@@ -71,7 +71,7 @@ class PlainConnection(WatchedConnection):
         return Event(packet.event, packet.args, packet.id, source)
 
     def send_connect(self, socket: Socket) -> None:
-        self.send(Frames(plain.encode_connected(socket.sid)))
+        self.send(Frames(plain.encode_connected(socket.sid, socket.pid)))
 
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         self._end(plain.REFUSED, message)

@@ -54,7 +54,7 @@ class Session(WatchedConnection):
     """
 
     __slots__ = (
-        *("_connects", "_deadline", "_decoder", "_had_sockets", "_heard"),
+        *("_connects", "_deadline", "_decoder", "_had_sockets", "_heard", "_mark"),
         *("body_timeout", "inbox", "posting", "proven", "upgrading"),
     )
 
@@ -72,6 +72,8 @@ class Session(WatchedConnection):
         self._connects = Bucket(hub.connect_rate, hub.loop.time())
         # Whether the client has sent anything since it was last looked at whether it answers.
         self._heard = False
+        # How far the log of recovery was at the last ping; what comes with the pong is known then.
+        self._mark = 0
         self._decoder = Decoder(
             max_attachments=settings.MAX_ATTACHMENTS, max_bytes=settings.INBOX_BYTES
         )
@@ -183,7 +185,18 @@ class Session(WatchedConnection):
         super()._on_timer(slot)
 
     def ping(self) -> None:
+        if (recovery := self.hub.recovery) is not None:
+            replaying = not all(socket.connected for socket in self.sockets.values())
+            self._mark = 0 if replaying else recovery.mark()
         self.send(PING)
+
+    def pong(self) -> None:
+        super().pong()
+        if self._mark:
+            for socket in self.sockets.values():
+                if socket.trail is not None and socket.trail.since < self._mark:
+                    socket.trail.confirm(self._mark)
+            self._mark = 0
 
     def hear(self) -> None:
         self._heard = True
@@ -269,7 +282,8 @@ class Session(WatchedConnection):
             self._had_sockets = True
 
     def send_connect(self, socket: Socket) -> None:
-        self._send_packet(socketio.CONNECT, socket.namespace, {"sid": socket.sid})
+        told = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
+        self._send_packet(socketio.CONNECT, socket.namespace, told)
 
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         error = {"message": message} if data is None else {"message": message, "data": data}

@@ -27,6 +27,7 @@ ORDER = """
     routing
     signals
     cluster
+    recovery
     webservers
     transports
     hub

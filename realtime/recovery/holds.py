@@ -1,0 +1,39 @@
+"""Who holds which rooms: while anybody does, this hub hears what is sent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Subscribe = Callable[[str, str | None], None]
+
+
+class Holds:
+    """
+    Counts who needs a room (None: all of the namespace): its members here together, and each client
+    that is away. `subscribe` is called for the first one, `unsubscribe` after the last.
+    """
+
+    def __init__(self, subscribe: Subscribe, unsubscribe: Subscribe) -> None:
+        self._subscribe = subscribe
+        self._unsubscribe = unsubscribe
+        self._counts: dict[tuple[str, str | None], int] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._counts
+
+    def subscribe(self, namespace: str, room: str | None) -> None:
+        """Need a room, until `unsubscribe`."""
+        key = namespace, room
+        count = self._counts.get(key, 0)
+        self._counts[key] = count + 1
+        if not count:
+            self._subscribe(namespace, room)
+
+    def unsubscribe(self, namespace: str, room: str | None) -> None:
+        """Need a room no more."""
+        key = namespace, room
+        count = self._counts.pop(key) - 1
+        if count:
+            self._counts[key] = count
+        else:
+            self._unsubscribe(namespace, room)

@@ -1,0 +1,196 @@
+"""
+The log of a hub: which events it has delivered, in which order, and to whom.
+
+Each event that can be recovered gets a number, one higher than the one before. All sockets of the
+hub get their events in the order of these numbers, so one number says what a client has got.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from sys import getsizeof
+from typing import NamedTuple
+
+from ..sockets.trail import NOW, Stay, Trail
+from ..utils.recovery import RecoveryOptions
+from .offsets import format_offset
+
+# What the process keeps of all streams together, as a multiple of what it keeps of one.
+STREAMS = 16
+
+# About what an entry takes beside its packet.
+ENTRY_BYTES = 300
+
+# The namespace and a room, a sid, or None for all of the namespace.
+Key = tuple[str, str | None]
+
+
+class Lost(Exception):
+    """Something that a client needs is not kept any more."""
+
+
+class Packet(NamedTuple):
+    """An event, encoded for Socket.IO; `id` is its own in the whole cluster."""
+
+    id: str
+    text: str
+    attachments: tuple[bytes, ...]
+
+
+class Entry(NamedTuple):
+    """An event in the log. `excluded` has the rooms and sids that it was not for."""
+
+    number: int
+    at: float
+    packet: Packet
+    excluded: tuple[str, ...]
+    size: int
+
+
+class Stream:
+    """The entries of one room. `dropped` is the highest number that had to go before its time."""
+
+    __slots__ = ("bytes", "dropped", "dropped_at", "entries")
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque()
+        self.bytes = 0
+        self.dropped = 0
+        self.dropped_at = 0.0
+
+    def pop(self) -> Entry:
+        """Take the oldest entry out."""
+        entry = self.entries.popleft()
+        self.bytes -= entry.size
+        return entry
+
+    def drop(self, now: float) -> Entry:
+        """Take the oldest entry out before its time."""
+        entry = self.pop()
+        self.dropped, self.dropped_at = entry.number, now
+        return entry
+
+
+class EventLog:
+    """
+    Keeps events for `lifetime` seconds, within the bounds of the options.
+
+    `clock` tells the time, in seconds from anywhere.
+    """
+
+    def __init__(
+        self, server: str, options: RecoveryOptions, lifetime: float, clock: Callable[[], float]
+    ) -> None:
+        self.server = server
+        self.number = 0
+        self.bytes = 0
+        self._options = options
+        self._lifetime = lifetime
+        self._clock = clock
+        self._streams: dict[Key, Stream] = {}
+
+    @property
+    def offset(self) -> str:
+        """The offset of the newest event."""
+        return format_offset(self.server, self.number)
+
+    def offset_of(self, number: int) -> str:
+        """Return the offset of an event."""
+        return format_offset(self.server, number)
+
+    def add(self, keys: Iterable[Key], packet: Packet, excluded: tuple[str, ...] = ()) -> str:
+        """Keep an event for each key, under the next number; return its offset."""
+        self.number += 1
+        now = self._clock()
+        size = ENTRY_BYTES + getsizeof(packet.text) + sum(map(getsizeof, packet.attachments))
+        entry = Entry(self.number, now, packet, excluded, size)
+        for key in keys:
+            self._append(key, entry, now)
+        return self.offset
+
+    def _append(self, key: Key, entry: Entry, now: float) -> None:
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = Stream()
+        self._expire(stream, now)
+        stream.entries.append(entry)
+        stream.bytes += entry.size
+        self.bytes += entry.size
+        events, most = self._options.events, self._options.bytes
+        while len(stream.entries) > events or stream.bytes > most:
+            self.bytes -= stream.drop(now).size
+        if self.bytes > most * STREAMS:
+            self._shrink(now)
+
+    def _shrink(self, now: float) -> None:
+        """Halve the largest stream: a noisy room pays for its noise."""
+        largest = max(self._streams.values(), key=lambda stream: stream.bytes)
+        goal = largest.bytes // 2
+        while largest.bytes > goal:
+            self.bytes -= largest.drop(now).size
+
+    def _expire(self, stream: Stream, now: float) -> None:
+        until = now - self._lifetime
+        while stream.entries and stream.entries[0].at < until:
+            self.bytes -= stream.pop().size
+
+    def sweep(self) -> None:
+        """Forget what is too old for anybody to need."""
+        now = self._clock()
+        for key, stream in list(self._streams.items()):
+            self._expire(stream, now)
+            if not stream.entries and stream.dropped_at < now - self._lifetime:
+                del self._streams[key]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._streams.clear()
+        self.bytes = 0
+
+    def missed(
+        self, namespace: str, sid: str, trail: Trail, rooms: set[str], position: int
+    ) -> list[Entry]:
+        """
+        Return what is numbered above `position` and for a socket, in order.
+
+        `rooms` are those that it is in. Raises Lost where some of that is gone.
+        """
+        position = max(position, trail.confirmed)
+        if position < trail.floor:
+            raise Lost("it has left too many rooms since")
+        found: dict[int, Entry] = {}
+        stays = trail.stays(rooms)
+        for room, after, until in (Stay(sid, trail.since, NOW), *stays):
+            self._find((namespace, room), max(position, after), until, found)
+        self._find((namespace, None), position, NOW, found)
+        return [
+            entry
+            for _, entry in sorted(found.items())
+            if not (entry.excluded and _is_excluded(entry, sid, stays))
+        ]
+
+    def _find(self, key: Key, after: int, until: int, found: dict[int, Entry]) -> None:
+        stream = self._streams.get(key)
+        if stream is None:
+            return
+        if stream.dropped > after:
+            raise Lost("too much was sent since")
+        for entry in _newest_first(stream, after):
+            if entry.number <= until:
+                found[entry.number] = entry
+
+
+def _newest_first(stream: Stream, after: int) -> Iterator[Entry]:
+    for entry in reversed(stream.entries):
+        if entry.number <= after:
+            return
+        yield entry
+
+
+def _is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
+    if sid in entry.excluded:
+        return True
+    return any(
+        stay.room in entry.excluded and stay.after < entry.number <= stay.until for stay in stays
+    )

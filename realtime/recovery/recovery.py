@@ -1,0 +1,206 @@
+"""
+Recovery: a client that comes back is who it was, and gets what it has missed.
+
+Specification: https://socket.io/docs/v4/connection-state-recovery
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..cluster.targets import Target
+from ..protocol.frames import Frames
+from ..sockets.messages import ForeignMessage, Format, Message, with_offset
+from ..sockets.socket import Socket
+from ..sockets.trail import Trail
+from ..utils.recovery import RecoveryOptions
+from .claims import Claim, LocalClaim
+from .holds import Holds
+from .interfaces import Hub
+from .log import EventLog, Key, Lost, Packet
+from .offsets import new_pid, server_of_pid
+from .sessions import Session, Sessions, identify
+
+# Why a client may be gone that can come back.
+DROPS = frozenset(
+    {
+        "transport error",
+        "transport close",
+        "forced close",
+        "ping timeout",
+        "server shutting down",
+        "forced server close",
+    }
+)
+
+# How often what is too old is looked for, as a share of its time.
+SWEEP = 4
+
+
+class Recovery:
+    """What a hub knows of its clients beyond their connections."""
+
+    def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
+        self._hub = hub
+        self._options = options
+        settings = hub.settings
+        lifetime = options.seconds + settings.PING_INTERVAL + settings.PING_TIMEOUT
+        self._sweep_every = lifetime / SWEEP
+        self.log = EventLog(hub.server_id, options, lifetime, hub.loop.time)
+        self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
+        self.sessions = Sessions(hub, self.log, self.holds, options)
+        # Clients that are here, by their pids.
+        self._live: dict[str, Socket] = {}
+        self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
+
+    def _sweep(self) -> None:
+        self.log.sweep()
+        self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._sweeping.cancel()
+        self.sessions.close()
+        self.log.clear()
+
+    # Events
+
+    def note(self, target: Target, message: Message, event_id: str = "") -> str:
+        """
+        Log an event that is delivered now; return the offset that goes with it.
+
+        `event_id` is the one that another process has given it. A volatile event is not logged, and
+        has the offset of the one before.
+        """
+        if message.volatile:
+            return self.log.offset
+        packet = _packet(event_id, message)
+        return self.log.add(self._keys(target), packet, target.excluded)
+
+    def _keys(self, target: Target) -> Iterator[Key]:
+        """Return the streams of a target that anybody here, or away from here, may need."""
+        namespace = target.namespace
+        if not target.rooms and (namespace, None) in self.holds:
+            yield namespace, None
+        for room in target.rooms:
+            if (namespace, room) in self.holds or self._is_client(room):
+                yield namespace, room
+
+    def _is_client(self, sid: str) -> bool:
+        return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
+
+    def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
+        """Log an event for one client of this hub; return its frames."""
+        if message.volatile:
+            offset = self.log.offset
+        else:
+            key = socket.namespace, socket.sid
+            offset = self.log.add((key,), _packet(event_id, message))
+        wire_format = socket.connection.format
+        return with_offset(message.frames(wire_format), wire_format, offset)
+
+    def emit_to_left(self, socket: Socket, message: Message) -> None:
+        """Send an event to the client of a socket that has ended, wherever that is now."""
+        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
+
+    # Coming and going
+
+    async def restore(self, socket: Socket, auth: dict[str, Any]) -> dict[str, Any]:
+        """
+        Let a new socket be what its client had before, if `auth` says what that was.
+
+        Returns what is left of `auth` for the site.
+        """
+        socket.pid = new_pid(self._hub.server_id)
+        pid = auth.get("pid")
+        if not isinstance(pid, str) or server_of_pid(pid) is None:
+            return auth
+        offset = auth.get("offset")
+        left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
+        claim = None
+        if offset is None or isinstance(offset, str):
+            claim = self._claim(socket, pid, offset)
+        if claim is None:
+            socket.lost = True
+        else:
+            socket.resume(claim)
+        return left
+
+    def _claim(self, socket: Socket, pid: str, offset: str | None) -> Claim | None:
+        session = self._find(socket, pid)
+        if session is None:
+            return None
+        try:
+            missed = session.missed(self.log, offset)
+        except Lost:
+            self.sessions.end(session)
+            return None
+        session.claimant = socket
+        return LocalClaim(self.sessions, session, offset, missed)
+
+    def _find(self, socket: Socket, pid: str) -> Session | None:
+        """
+        Return the session of a pid, if it is the client's own.
+
+        A connection that still has it is closed: its client is here now, and nobody has noticed.
+        """
+        holder = self._live.get(pid)
+        if holder is not None:
+            if not _may_have(socket, holder.namespace, identify(holder.connection.scope)):
+                return None
+            holder.connection.close("transport close")
+        session = self.sessions.get(pid)
+        if session is None or not _may_have(socket, session.namespace, session.identity):
+            return None
+        if session.claimant is not None:
+            session.claimant.connection.close("transport close")
+        return session
+
+    def begin(self, socket: Socket, missed: list[Packet], base: str | None) -> list[Frames]:
+        """
+        Count what is sent to a socket from now on; return the frames of what it has missed.
+
+        That is logged anew, so that it is not lost with the next drop.
+        """
+        socket.trail = Trail(socket.pid, self.log.number, base)
+        self._live[socket.pid] = socket
+        return [
+            self.to_socket(socket, ForeignMessage(socket.namespace, *packet[1:]), packet.id)
+            for packet in missed
+        ]
+
+    def keep(self, socket: Socket, reason: str) -> bool:
+        """
+        Take note that a socket ends, before it leaves its rooms, and keep what its client comes
+        back to; tell whether that still counts as there.
+        """
+        if socket.claim is not None:
+            return socket.claim.release(socket)
+        if self._live.pop(socket.pid, None) is None or reason not in DROPS:
+            return False
+        return self.sessions.keep(socket, reason)
+
+    def mark(self) -> int:
+        """Return how far all that was sent is counted."""
+        return self.log.number
+
+    def joined(self, socket: Socket, room: str) -> None:
+        """Take note that a socket is in a room now."""
+        assert socket.trail is not None
+        socket.trail.join(room, self.log.number)
+
+    def left(self, socket: Socket, room: str) -> None:
+        """Take note that a socket is in a room no more."""
+        assert socket.trail is not None
+        socket.trail.leave(room, self.log.number)
+
+
+def _packet(event_id: str, message: Message) -> Packet:
+    text, *attachments = message.frames(Format.SOCKETIO).frames
+    return Packet(event_id, text, tuple(attachments))  # type: ignore[arg-type]
+
+
+def _may_have(socket: Socket, namespace: str, identity: object) -> bool:
+    """Tell whether a session may be that of a socket's client."""
+    return socket.namespace == namespace and identify(socket.connection.scope) == identity

@@ -1,0 +1,267 @@
+"""The sessions of clients that are away, as long as they may come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..cluster.targets import Target
+from ..identity.logins import user_key
+from ..sockets.data import dump_data
+from ..sockets.socket import Socket
+from ..sockets.trail import Trail
+from ..utils.recovery import RecoveryOptions
+from .holds import Holds
+from .interfaces import Hub
+from .log import Entry, EventLog, Lost, Packet
+from .offsets import Offset, parse_offset
+
+
+class Identity(NamedTuple):
+    """Who a client is: the primary key of its user, and the key of that user's session."""
+
+    user: str | None
+    session: str | None
+
+
+def identify(scope: dict[str, Any]) -> Identity:
+    """
+    Return who a client is.
+
+    Another session of the same user is somebody else: a logout, and a change of the password, end
+    what was before. Somebody who is nobody has nothing that could be over.
+    """
+    user = user_key(scope.get("user"))
+    if user is None:
+        return Identity(None, None)
+    session = getattr(scope.get("session"), "session_key", None)
+    return Identity(str(user), session if isinstance(session, str) else None)
+
+
+class Tail(NamedTuple):
+    """What another hub had for a client: packets with that hub's numbers, in order."""
+
+    server: str
+    packets: tuple[tuple[int, Packet], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """
+    A client that is away, and what it comes back to.
+
+    `claimant` is its new socket, while that is not let in yet. `socket` is the one that it had,
+    while it still counts as there.
+    """
+
+    sid: str
+    namespace: str
+    identity: Identity
+    trail: Trail
+    rooms: set[str]
+    data: str
+    shared: str
+    connection: str = ""
+    tail: Tail | None = None
+    reason: str = ""
+    claimant: Socket | None = None
+    socket: Socket | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    def missed(self, log: EventLog, offset: str | None) -> list[Packet]:
+        """
+        Return what the client has missed, in order; `offset` is the last one that it has got.
+
+        Raises Lost where that cannot be told, or is not kept any more.
+        """
+        earlier: list[Packet] = []
+        position = self.trail.since
+        place = None if offset is None else parse_offset(offset)
+        if place is not None and place.server == log.server and place.number >= position:
+            position = min(place.number, log.number)
+        elif offset == self.trail.base:
+            earlier = [packet for _, packet in self.tail.packets] if self.tail else []
+        else:
+            earlier = self._earlier(place)
+        entries = log.missed(self.namespace, self.sid, self.trail, self.rooms, position)
+        seen = {packet.id for packet in earlier}
+        later = [_named(log, entry) for entry in entries]
+        return earlier + [packet for packet in later if packet.id not in seen]
+
+    def _earlier(self, place: Offset | None) -> list[Packet]:
+        if self.tail is None or (place is not None and place.server != self.tail.server):
+            raise Lost("its offset is not known")
+        number = 0 if place is None else place.number
+        return [packet for each, packet in self.tail.packets if each > number]
+
+
+def _named(log: EventLog, entry: Entry) -> Packet:
+    """Return an entry's packet, with an id."""
+    packet = entry.packet
+    return packet if packet.id else packet._replace(id=log.offset_of(entry.number))
+
+
+class Sessions:
+    """The clients of a hub that are away, by their pids and sids."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        log: EventLog,
+        holds: Holds,
+        options: RecoveryOptions,
+    ) -> None:
+        self._hub = hub
+        self._log = log
+        self._holds = holds
+        self._options = options
+        self._by_pid: dict[str, Session] = {}
+        self._by_sid: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_pid.values()))
+
+    def get(self, pid: str) -> Session | None:
+        """Return the session of a client that is away."""
+        return self._by_pid.get(pid)
+
+    def of_sid(self, sid: str) -> Session | None:
+        """Return the session of the client that has, or had, this sid."""
+        return self._by_sid.get(sid)
+
+    def keep(self, socket: Socket, reason: str) -> bool:
+        """
+        Keep what a client comes back to, as its socket ends; tell whether it still counts as there.
+        """
+        try:
+            data = dump_data(socket.consumer.__dict__.get("data"))
+        except (TypeError, ValueError) as error:
+            socket.log(logging.WARNING, "data-not-kept", error=error)
+            return False
+        assert socket.trail is not None
+        session = Session(
+            socket.sid,
+            socket.namespace,
+            identify(socket.connection.scope),
+            socket.trail,
+            set(self._hub.registry.rooms_of(socket)),
+            data,
+            socket.shared,
+            socket.connection.sid,
+            reason=reason,
+        )
+        self.add(session)
+        return self.count_again(session, socket)
+
+    def count_again(self, session: Session, socket: Socket) -> bool:
+        """Count a client that is away as there, for a while; tell whether that is done."""
+        seconds = self._options.presence_seconds
+        if not (socket.observed and seconds and session.trail.pid in self._by_pid):
+            return False
+        session.socket = socket
+        self._later(session, seconds, lambda: self._count_out(session))
+        self._hub.observers.away(socket)
+        return True
+
+    def add(self, session: Session) -> None:
+        """Keep a session, for as long as its client may be away."""
+        self._by_pid[session.trail.pid] = self._by_sid[session.sid] = session
+        for room in (None, *session.rooms):
+            self._holds.subscribe(session.namespace, room)
+        self._later(session, self._options.seconds, lambda: self.end(session))
+
+    def _later(self, session: Session, seconds: float, call: Callable[[], None]) -> None:
+        session.timers.append(self._hub.loop.call_later(seconds, call))
+
+    def _count_out(self, session: Session) -> None:
+        """Count a client as gone, which may still come back."""
+        socket, session.socket = session.socket, None
+        if socket is not None:
+            self._hub.observers.closed(socket, session.reason)
+
+    def take(self, session: Session) -> None:
+        """Forget a session whose client is back."""
+        self._forget(session)
+
+    def end(self, session: Session) -> None:
+        """Forget a client: it may come back as a new one only."""
+        self._forget(session)
+        self._count_out(session)
+
+    def _forget(self, session: Session) -> None:
+        if self._by_pid.pop(session.trail.pid, None) is None:
+            return
+        del self._by_sid[session.sid]
+        for timer in session.timers:
+            timer.cancel()
+        for room in (None, *session.rooms):
+            self._holds.unsubscribe(session.namespace, room)
+
+    # What is asked of clients that are away
+
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the clients of a target that are away do something (see `envelopes.Command`)."""
+        for session in self.select(target):
+            if action == "join":
+                for room in names:
+                    self._join(session, room)
+            elif action == "leave":
+                for room in names:
+                    self._leave(session, room)
+            elif action == "close":
+                self.end(session)
+            elif action == "end":
+                for other in self._of_connection(session.connection):
+                    self.end(other)
+
+    def _join(self, session: Session, room: str) -> None:
+        if room not in session.rooms:
+            session.rooms.add(room)
+            session.trail.join(room, self._log.number)
+            self._holds.subscribe(session.namespace, room)
+
+    def _leave(self, session: Session, room: str) -> None:
+        if room in session.rooms:
+            session.rooms.remove(room)
+            session.trail.leave(room, self._log.number)
+            self._holds.unsubscribe(session.namespace, room)
+
+    def select(self, target: Target) -> list[Session]:
+        """Return the sessions of clients that are away and meant."""
+        if not self._by_pid:
+            return []
+        if target.client:
+            session = self.find_client(target)
+            return [] if session is None else [session]
+        return [session for session in self if _is_meant(session, target)]
+
+    def find_client(self, target: Target) -> Session | None:
+        """Return the session of a target that is one client."""
+        session = self._by_sid.get(target.rooms[0])
+        if session is None or target.namespace in ("", session.namespace):
+            return session
+        others = self._of_connection(session.connection)
+        return next((each for each in others if each.namespace == target.namespace), None)
+
+    def _of_connection(self, connection: str) -> list[Session]:
+        return [session for session in self if session.connection == connection]
+
+    def close(self) -> None:
+        """Forget all clients."""
+        for session in self:
+            self.end(session)
+
+
+def _is_meant(session: Session, target: Target) -> bool:
+    if session.namespace != target.namespace:
+        return False
+    names = {session.sid, *session.rooms}
+    if names & set(target.excluded):
+        return False
+    return not target.rooms or bool(names & set(target.rooms))

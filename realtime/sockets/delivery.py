@@ -1,0 +1,155 @@
+"""What a socket's client is sent: at once, once it is connected, or when it is back."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any
+
+from ..protocol.frames import Frames
+from .backlog import Backlog, Postponed
+from .interfaces import Claim, Recovery
+from .log import SocketLog
+from .messages import Message
+from .trail import Trail
+
+# The socket whose hook or handler runs here.
+handling: ContextVar[Any] = ContextVar("realtime_socket", default=None)
+
+
+class State(Enum):
+    """Where a socket is in its life."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+
+
+CONNECTING, CONNECTED, CLOSED = State
+
+
+class Delivery(SocketLog):
+    """
+    The side of a socket on which events leave.
+
+    Where clients can come back, `pid` is the secret by which this one does, and `trail` what was
+    sent to it, once it is let in. `claim` is what it comes back to until then; `recovered` and
+    `lost` are what the site is told of that.
+    """
+
+    __slots__ = ("_backlog", "claim", "lost", "pid", "recovered", "state", "trail")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = CONNECTING
+        # What is for the client once it is connected: nothing, as a rule.
+        self._backlog: Backlog | None = None
+        self.pid = ""
+        self.trail: Trail | None = None
+        self.claim: Claim | None = None
+        self.recovered = self.lost = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client left or was disconnected."""
+        return self.state is CLOSED
+
+    def deliver(self, frames: Frames, volatile: bool = False) -> None:
+        """
+        Send frames to the client; where that was not told yet that it is connected, once it is.
+
+        What `connect()` sends to rooms with this client in them keeps its place among what it sends
+        to the client alone, and goes before what others send meanwhile.
+        """
+        if self.state is CONNECTED:
+            self.connection.send(frames, volatile)
+        elif self.state is CONNECTING:
+            self._put_off(frames, frames.size, own=handling.get() is self)
+
+    def deliver_later(self, frames: Frames, message: Message, event_id: str) -> None:
+        """
+        Send the frames of an event once the client is connected; or, where it has no place among
+        the events for this client yet, the event.
+        """
+        if self.state is CONNECTING:
+            own = handling.get() is self
+            item = Postponed(message, event_id) if self.trail is None else frames
+            self._put_off(item, frames.size, own=own)
+
+    def emit(self, message: Message, frames: Frames) -> None:
+        """Send an event, with its frames, to this client alone, in the same way."""
+        hub = self.hub
+        hub.counters.events_out += 1
+        if hub.recovery is not None:
+            if self.state is CLOSED:
+                if self.trail is not None:
+                    hub.recovery.emit_to_left(self, message)
+                return
+            if self.state is CONNECTING and self.trail is None:
+                self._put_off(Postponed(message, ""), frames.size, own=True)
+                return
+            frames = hub.recovery.to_socket(self, message)
+        if self.state is CONNECTED:
+            self.connection.send(frames)
+        elif self.state is CONNECTING:
+            self._put_off(frames, frames.size, own=True)
+
+    def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.add(item, size, own=own)
+        if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
+            self.connection.overflow()
+
+    async def _let_in(self) -> None:
+        """Tell the client that it is connected, and send what was put off."""
+        if self.hub.recovery is None:
+            self.state = CONNECTED
+            self.connection.send_connect(self)
+            self.log_connect()
+            backlog, self._backlog = self._backlog, None
+            for frames in backlog or ():
+                self.connection.send(frames)  # type: ignore[arg-type]
+            return
+        missed = await self._replay(self.hub.recovery)
+        if self.gone:
+            return
+        plain = self.connection.transport == "plain"
+        if not plain and not await self._send_all(missed):
+            return
+        self.connection.send_connect(self)
+        self.log_connect()
+        if plain and not await self._send_all(missed):
+            return
+        while (backlog := self._backlog) is not None:
+            self._backlog = None
+            if not await self._send_all(list(backlog)):  # type: ignore[arg-type]
+                return
+        if not self.gone:
+            self.state = CONNECTED
+
+    async def _replay(self, recovery: Recovery) -> list[Frames]:
+        """Return what the client has missed, and number what was put off so far after that."""
+        claim = self.claim
+        packets = [] if claim is None else await claim.finish()
+        if self.gone:
+            return []
+        self.claim = None
+        missed = recovery.begin(self, packets, None if claim is None else claim.offset)
+        known = {packet.id for packet in packets}
+        backlog, self._backlog = self._backlog, None
+        for item in backlog or ():
+            if isinstance(item, Frames):
+                self._put_off(item, item.size, own=False)
+            elif item.id not in known:
+                frames = recovery.to_socket(self, *item)
+                self._put_off(frames, frames.size, own=False)
+        return missed
+
+    async def _send_all(self, frames: list[Frames]) -> bool:
+        """Send much, as fast as the client reads it; tell whether it is there still."""
+        for each in frames:
+            self.connection.send(each)
+            if self.connection.is_behind():
+                await self.connection.drain()
+        return not self.gone

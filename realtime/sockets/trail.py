@@ -1,0 +1,66 @@
+"""Since when a socket is in which rooms, so that what it missed can be found again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# Rooms left that are remembered; who goes back further is told that something may be missing.
+MAX_PAST = 1_000
+
+# Higher than any number of the hub's.
+NOW = 2**63
+
+
+class Stay(NamedTuple):
+    """A room that a socket was in: for the events numbered above `after`, up to `until`."""
+
+    room: str
+    after: int
+    until: int
+
+
+class Trail:
+    """
+    What the hub's numbers mean for one socket (see `recovery.log`).
+
+    `pid` is the secret by which its client comes back. What is numbered above `since` is for it;
+    `base` is the last offset that the client had by then, if any. What it has certainly got is
+    numbered up to `confirmed`.
+    """
+
+    __slots__ = ("_joined", "_past", "base", "confirmed", "floor", "pid", "since")
+
+    def __init__(self, pid: str, since: int, base: str | None = None) -> None:
+        self.pid = pid
+        self.since = self.confirmed = self.floor = since
+        self.base = base
+        # Rooms joined after `since`, with the number then; and those left.
+        self._joined: dict[str, int] | None = None
+        self._past: list[Stay] | None = None
+
+    def join(self, room: str, number: int) -> None:
+        """Take note that the socket is in a room from now on."""
+        if self._joined is None:
+            self._joined = {}
+        self._joined[room] = number
+
+    def leave(self, room: str, number: int) -> None:
+        """Take note that the socket is in a room no more."""
+        after = self._joined.pop(room, self.since) if self._joined else self.since
+        if self._past is None:
+            self._past = []
+        self._past.append(Stay(room, after, number))
+        if len(self._past) > MAX_PAST:
+            self.floor = max(self.floor, self._past.pop(0).until)
+
+    def confirm(self, number: int) -> None:
+        """Take note that the client has what is numbered up to this."""
+        self.confirmed = number
+        if self._past is not None:
+            self._past = [stay for stay in self._past if stay.until > number] or None
+
+    def stays(self, rooms: set[str]) -> list[Stay]:
+        """Return the stays in rooms, those that go on in `rooms` and those that have ended."""
+        joined = self._joined or {}
+        present = [Stay(room, joined.get(room, self.since), NOW) for room in rooms]
+        return [*present, *(self._past or ())]
