@@ -314,7 +314,7 @@ class Client:
     def _receive_packet(self, packet: socketio.Packet) -> None:
         assert self._answered is not None
         if packet.type is socketio.EVENT:
-            if packet.id is None and ensure_hub().recovery is not None:
+            if packet.id is None and self._pid:
                 self._offset = packet.data.pop()
             self._events.put_nowait(tuple(packet.data))
             if packet.id is not None and packet.data[0] in self._questions:

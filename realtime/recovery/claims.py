@@ -10,10 +10,9 @@ from .sessions import Session, Sessions
 
 
 class Claim(Protocol):
-    """What a client comes back to. `offset` is the last one that it had."""
+    """What a client comes back to."""
 
     session: Session
-    offset: str | None
 
     async def finish(self) -> list[Packet]:
         """Take the session over, and return what the client has missed."""
@@ -36,11 +35,8 @@ class Claim(Protocol):
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
 
-    def __init__(
-        self, sessions: Sessions, session: Session, offset: str | None, missed: list[Packet]
-    ) -> None:
+    def __init__(self, sessions: Sessions, session: Session, missed: list[Packet]) -> None:
         self.session = session
-        self.offset = offset
         self._sessions = sessions
         self._missed = missed
 

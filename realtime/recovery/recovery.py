@@ -137,7 +137,7 @@ class Recovery:
             self.sessions.end(session)
             return None
         session.claimant = socket
-        return LocalClaim(self.sessions, session, offset, missed)
+        return LocalClaim(self.sessions, session, missed)
 
     def _find(self, socket: Socket, pid: str) -> Session | None:
         """
@@ -157,13 +157,13 @@ class Recovery:
             session.claimant.connection.close("transport close")
         return session
 
-    def begin(self, socket: Socket, missed: list[Packet], base: str | None) -> list[Frames]:
+    def begin(self, socket: Socket, missed: list[Packet]) -> list[Frames]:
         """
         Count what is sent to a socket from now on; return the frames of what it has missed.
 
         That is logged anew, so that it is not lost with the next drop.
         """
-        socket.trail = Trail(socket.pid, self.log.number, base)
+        socket.trail = Trail(socket.pid, self.log.number)
         self._live[socket.pid] = socket
         return [
             self.to_socket(socket, ForeignMessage(socket.namespace, *packet[1:]), packet.id)

@@ -75,26 +75,27 @@ class Session:
         """
         Return what the client has missed, in order; `offset` is the last one that it has got.
 
+        One from before the session's start is the last of another session, and says that nothing
+        of this one has come: clients keep it until the next event.
+
         Raises Lost where that cannot be told, or is not kept any more.
         """
-        earlier: list[Packet] = []
-        position = self.trail.since
         place = None if offset is None else parse_offset(offset)
+        if place is None and offset is not None:
+            raise Lost("its offset is none of ours")
+        position, earlier = self.trail.since, self._earlier(place)
         if place is not None and place.server == log.server and place.number >= position:
-            position = min(place.number, log.number)
-        elif offset == self.trail.base:
-            earlier = [packet for _, packet in self.tail.packets] if self.tail else []
-        else:
-            earlier = self._earlier(place)
+            position, earlier = min(place.number, log.number), []
         entries = log.missed(self.namespace, self.sid, self.trail, self.rooms, position)
         seen = {packet.id for packet in earlier}
         later = [_named(log, entry) for entry in entries]
         return earlier + [packet for packet in later if packet.id not in seen]
 
     def _earlier(self, place: Offset | None) -> list[Packet]:
-        if self.tail is None or (place is not None and place.server != self.tail.server):
-            raise Lost("its offset is not known")
-        number = 0 if place is None else place.number
+        """Return what is missing of another hub's."""
+        if self.tail is None:
+            return []
+        number = place.number if place is not None and place.server == self.tail.server else 0
         return [packet for each, packet in self.tail.packets if each > number]
 
 

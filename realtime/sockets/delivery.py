@@ -114,12 +114,10 @@ class Delivery(SocketLog):
         missed = await self._replay(self.hub.recovery)
         if self.gone:
             return
-        plain = self.connection.transport == "plain"
-        if not plain and not await self._send_all(missed):
-            return
+        # Before what it has missed: a client that drops between them would hand that out twice.
         self.connection.send_connect(self)
         self.log_connect()
-        if plain and not await self._send_all(missed):
+        if not await self._send_all(missed):
             return
         while (backlog := self._backlog) is not None:
             self._backlog = None
@@ -135,7 +133,7 @@ class Delivery(SocketLog):
         if self.gone:
             return []
         self.claim = None
-        missed = recovery.begin(self, packets, None if claim is None else claim.offset)
+        missed = recovery.begin(self, packets)
         known = {packet.id for packet in packets}
         backlog, self._backlog = self._backlog, None
         for item in backlog or ():

@@ -80,10 +80,6 @@ class Claim(Protocol):
     def session(self) -> Any:
         """What it had before."""
 
-    @property
-    def offset(self) -> str | None:
-        """The last offset that it had."""
-
     async def finish(self) -> list[Any]:
         """Return what it has missed."""
 
@@ -103,7 +99,7 @@ class Recovery(Protocol):
     async def restore(self, socket: Any, auth: dict[str, Any]) -> dict[str, Any]:
         """Let a new socket be what its client had before; return what is left of `auth`."""
 
-    def begin(self, socket: Any, missed: list[Any], base: str | None) -> list[Frames]:
+    def begin(self, socket: Any, missed: list[Any]) -> list[Frames]:
         """Count what is sent to a socket from now on; return the frames of what it has missed."""
 
     def keep(self, socket: Any, reason: str) -> bool:

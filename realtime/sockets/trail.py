@@ -24,16 +24,14 @@ class Trail:
     What the hub's numbers mean for one socket (see `recovery.log`).
 
     `pid` is the secret by which its client comes back. What is numbered above `since` is for it;
-    `base` is the last offset that the client had by then, if any. What it has certainly got is
-    numbered up to `confirmed`.
+    what it has certainly got is numbered up to `confirmed`.
     """
 
-    __slots__ = ("_joined", "_past", "base", "confirmed", "floor", "pid", "since")
+    __slots__ = ("_joined", "_past", "confirmed", "floor", "pid", "since")
 
-    def __init__(self, pid: str, since: int, base: str | None = None) -> None:
+    def __init__(self, pid: str, since: int) -> None:
         self.pid = pid
         self.since = self.confirmed = self.floor = since
-        self.base = base
         # Rooms joined after `since`, with the number then; and those left.
         self._joined: dict[str, int] | None = None
         self._past: list[Stay] | None = None

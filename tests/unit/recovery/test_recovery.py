@@ -266,7 +266,7 @@ async def test_connect_may_refuse_who_comes_back(connect: Connect, hub: Hub) -> 
     assert not client.recovered
 
 
-@pytest.mark.parametrize("offset", ["garbage", "abcdef1", 5, ["x"], "x" * 10_000, "~ABCDEF0"])
+@pytest.mark.parametrize("offset", ["garbage!", 5, ["x"], "x" * 10_000, "~ABCDEF0"])
 async def test_an_offset_that_is_none_is_told(connect: Connect, offset: Any) -> None:
     client = await connect()
     client.drop()
@@ -274,6 +274,25 @@ async def test_an_offset_that_is_none_is_told(connect: Connect, offset: Any) -> 
     await client.connect()
     assert not client.recovered
     assert (await client.call("state"))["lost"] is True
+
+
+async def test_the_offset_of_another_session_says_that_nothing_of_this_one_came(
+    connect: Connect, hub: Hub
+) -> None:
+    client = await connect()
+    realtime.emit("n", 1)
+    assert await texts(client, 1) == [1]
+    for old in (client._offset, "abcdef1"):
+        client._pid = ""
+        client.drop()
+        await client.connect()
+        client.drop()
+        realtime.emit("n", 2)
+        client._offset = old
+        await client.connect()
+        assert client.recovered
+        assert await texts(client, 1) == [2]
+        assert not client.pending()
 
 
 @pytest.mark.parametrize("pid", ["mine", 7, None, "x" * 27])

@@ -67,9 +67,13 @@ def test_all_names_of_an_instance_are_known(serve: Serve) -> None:
     class Connection:
         scope: dict[str, Any] = {}
 
+    class Hub:
+        recovery = None
+
     class Socket:
         namespace = "/"
         connection = Connection()
+        hub = Hub()
 
     consumer._attach(Socket(), {}, "")  # type: ignore[arg-type]
     assert consumer.scope
