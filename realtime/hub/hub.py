@@ -29,13 +29,16 @@ from ..sockets.socket import CONNECTED, Socket
 from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
 from ..utils.limits import ConnectionLimits, parse_rate
+from ..utils.recovery import parse_recovery
 from .actions import HubActions
 from .closing import shut_down
 from .counters import Counters
 from .entrance import Entrance
 from .files import Files
 from .health import problems
+from .interfaces import Sessions
 from .lifespan import Serving
+from .moves import Moves
 from .observers import Observers
 from .ownership import require_own_thread
 from .registry import Registry
@@ -101,6 +104,8 @@ class Hub:
         # The other hubs, the sockets and rooms of this one, and who is told of them.
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
+        self.moves = Moves(self, scattered=self.settings.RECOVERY is not None)
+        self.sessions: Sessions | None = None
         self.observers = Observers(self)
         self.serving = Serving(self)
 
@@ -108,7 +113,9 @@ class Hub:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
             return LocalCluster()
-        return Cluster(self.server_id, make, self.services, HubActions(self))
+        recovery = parse_recovery(self.settings.RECOVERY)
+        seconds = recovery.seconds if recovery is not None else 0.0
+        return Cluster(self.server_id, make, self.services, HubActions(self), seconds)
 
     # Running
 
@@ -179,10 +186,10 @@ class Hub:
 
     def is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
-        return len(target.rooms) == 1 and self.is_own_sid(target.rooms[0])
+        return len(target.rooms) == 1 and self.moves.is_here(target.rooms[0])
 
-    def deliver(self, target: Target, message: Message) -> None:
-        """Deliver to the local sockets of a target."""
+    def deliver(self, target: Target, message: Message, id: str = "") -> None:
+        """Deliver to the local sockets of a target; `id` is as in `envelopes.Emit`."""
         if threading.get_ident() != self._thread:  # no call more for each event
             self.require_own_thread("Hub.deliver")
         frames: dict[Format, Frames] = {}

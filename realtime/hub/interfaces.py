@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
-from ..cluster.envelopes import HttpRequest, HttpResponse
+from ..cluster.envelopes import HttpRequest, HttpResponse, Inherit, Take
 from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
@@ -17,6 +17,7 @@ from ..sockets.socket import Socket
 from ..transports import interfaces as transports
 from ..transports.connection import Connection
 from .files import Files
+from .moves import Moves
 from .registry import Registry
 
 
@@ -48,6 +49,16 @@ class Observers(transports.Observers, Protocol):
         """Let them finish."""
 
 
+class Sessions(Protocol):
+    """The sessions that a hub keeps of its clients, for other hubs."""
+
+    async def take(self, question: Take) -> bytes | None:
+        """Give a session away, or with `final` false tell of it; return what it is, or None."""
+
+    async def inherit(self, question: Inherit) -> bool:
+        """Keep what a hub that stops hands over; tell whether that is done."""
+
+
 class Hub(transports.Hub, Protocol):
     """The hub, as its parts use it."""
 
@@ -75,6 +86,14 @@ class Hub(transports.Hub, Protocol):
         """The sockets and rooms of this process."""
 
     @property
+    def moves(self) -> Moves:
+        """Clients that came from other servers, or went to them."""
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """The sessions that are kept; None where none are."""
+
+    @property
     def observers(self) -> Observers:
         """Who is told what happens to its sockets."""
 
@@ -92,8 +111,8 @@ class Hub(transports.Hub, Protocol):
     def is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
 
-    def deliver(self, target: Target, message: Message) -> None:
-        """Deliver to the local sockets of a target."""
+    def deliver(self, target: Target, message: Message, id: str = "") -> None:
+        """Deliver to the local sockets of a target; `id` is as in `envelopes.Emit`."""
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
