@@ -7,17 +7,19 @@ from .envelopes import Call, Command, Emit
 from .targets import Target
 
 
-def as_emit(target: Target, message: Message, event_id: str = "") -> Emit:
-    """Return what sends an event to other servers' sockets."""
+def as_emit(target: Target, message: Message, id: str = "") -> Emit:
+    """Return what sends an event to other servers' sockets; `id` is as in `Emit`."""
     namespace, rooms, excluded, client = target
     text, attachments = _packet(message)
-    return Emit(namespace, rooms, excluded, message.volatile, text, attachments, client, event_id)
+    return Emit(namespace, rooms, excluded, message.volatile, text, attachments, client, id)
 
 
-def as_command(target: Target, action: str, names: tuple[str, ...]) -> Command:
-    """Return what lets other servers' sockets join or leave rooms, or closes them."""
+def as_command(target: Target, action: str, names: tuple[str, ...], id: str = "") -> Command:
+    """
+    Return what lets other servers' sockets join or leave rooms, or closes them; `id` as in `Emit`.
+    """
     namespace, rooms, excluded, client = target
-    return Command(namespace, rooms, excluded, action, names, client)
+    return Command(namespace, rooms, excluded, action, names, client, id)
 
 
 def as_question(target: Target, message: Message, timeout: float | None) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -25,7 +26,10 @@ from .envelopes import (
     group_name,
     server_group,
 )
+from .fences import Fences
+from .handover import Handover
 from .heartbeats import Deaf, Heartbeats
+from .heirs import Heirs
 from .layer_connection import CALL_TIMEOUT, LayerConnection, LayerRefused
 from .layers import close_layer
 from .listener import Listener
@@ -44,15 +48,21 @@ from .targets import Target
 ARRIVAL = 1.0
 
 
-class Cluster:
+class Cluster(Handover):
     """
     Keeps this process in its groups, sends to other hubs, and hands over what arrives.
 
-    `new_layer()` makes a channel layer for it alone.
+    `new_layer()` makes a channel layer for it alone. For `recovery_seconds` it is known whose
+    sessions a hub has that was handed them.
     """
 
     def __init__(
-        self, server: str, new_layer: Callable[[], Any], tasks: Tasks, actions: Actions
+        self,
+        server: str,
+        new_layer: Callable[[], Any],
+        tasks: Tasks,
+        actions: Actions,
+        recovery_seconds: float = 0.0,
     ) -> None:
         self.server = server
         self._new_layer = new_layer
@@ -63,17 +73,25 @@ class Cluster:
             new_layer(), tasks, self._probe, self._restore, self._layer_down
         )
         self.peers = Peers(self._loop.time, self._peer_gone)
-        self.router = Router(self.peers.channel)
+        self.heirs = Heirs(
+            server, recovery_seconds, self._loop.time, self.peers.__contains__, self.reports
+        )
+        self.router = Router(self.peers.direct_channel, self._is_server)
         self.publisher = Publisher(server, self._transmit)
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
+        self.fences = Fences(tasks, self._requests.ask_all, self.reports)
         self._memberships = Memberships(self.link)
         self._refused = LossLog(self._loop)
         self.beats = Heartbeats(
             server, self.link, self.peers, self.publisher.outgoing, actions.report
         )
-        self._receiver = Receiver(server, self.peers, self.beats, self._requests, actions)
+        self._receiver = Receiver(
+            server, self.peers, self.beats, self._requests, actions, heirs=self.heirs
+        )
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._silences = 0
+        self._numbers_commands = recovery_seconds > 0
+        self._ids = itertools.count(1)
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
         self._ignored = LogLimiter()
@@ -115,6 +133,8 @@ class Cluster:
             return  # whoever comes greets this hub before it has a client
         if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
             return
+        if self._numbers_commands and isinstance(envelope, Command):
+            envelope.id = f"{self.server}.{next(self._ids)}"
         body = encode(envelope)
         for lane in self.router.lanes(target):
             self.publisher.put(lane, body)
@@ -145,9 +165,16 @@ class Cluster:
         server = server_of(name)
         return server is not None and self.peers.knew(server)
 
+    def _is_server(self, name: str) -> bool:
+        return name == self.server or self.peers.knew(name)
+
     def reports(self) -> dict[str, dict[str, Any]]:
         """Return every other hub's last report, by its server's id."""
         return self.peers.reports()
+
+    def peers_with_recovery(self) -> list[str]:
+        """Return the other hubs that keep sessions of clients that are away."""
+        return [server for server, report in self.reports().items() if report.get("recovery")]
 
     async def drain(self) -> None:
         """Wait until little waits for the layer."""
@@ -165,9 +192,15 @@ class Cluster:
 
     # Questions
 
-    async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
+    async def ask(
+        self,
+        server: str,
+        question: Question,
+        timeout: float | None = None,
+        hear: Callable[[Any], object] = lambda content: None,
+    ) -> Any:
         """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
-        return await self._requests.ask(server, question, timeout)
+        return await self._requests.ask(server, question, timeout, hear)
 
     def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
         """Ask all peers; yield their answers until each has given its last."""

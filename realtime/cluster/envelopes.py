@@ -48,8 +48,9 @@ class Envelope(msgspec.Struct, array_like=True):
 
 class Emit(Envelope, tag="emit"):
     """
-    An event for sockets. `text` and `attachments` are its Socket.IO packet, encoded. `id` is its
-    own in the whole cluster, where it may be kept for clients that are away.
+    An event for sockets. `text` and `attachments` are its Socket.IO packet, encoded.
+
+    `id` is unique in the cluster, so that who gets it twice can tell; empty where nobody needs it.
     """
 
     namespace: str
@@ -65,7 +66,8 @@ class Emit(Envelope, tag="emit"):
 class Command(Envelope, tag="command"):
     """
     What is to be done with sockets: `action` is join or leave with `names` of rooms, close, or end,
-    which ends their whole connections. A hub ignores an action that it does not know.
+    which ends their whole connections. A hub ignores an action that it does not know. `id` is as in
+    `Emit`.
     """
 
     namespace: str
@@ -74,6 +76,25 @@ class Command(Envelope, tag="command"):
     action: str
     names: tuple[str, ...]
     client: bool = False
+    id: str = ""
+
+
+class Moved(Envelope, tag="moved"):
+    """
+    Where a client is, for the server that its sid names: here, at the server that says so, or
+    (`here` false) no longer.
+    """
+
+    sid: str
+    here: bool
+
+
+class Forward(Envelope, tag="forward"):
+    """What came for a client that has moved to this server; `hops` counts how often it moved on."""
+
+    sid: str
+    envelope: Emit | Command
+    hops: int = 0
 
 
 class Beat(Envelope, tag="beat"):
@@ -108,12 +129,17 @@ class Call(Envelope, tag="call"):
 
 
 class Deliver(Envelope, tag="deliver"):
-    """Question: an event for one client; the answer is whether it is there."""
+    """
+    Question: an event for one client; the answer is whether it is there.
+
+    With `follow` no other hub is asked, and the server that the sid names asks where it moved to.
+    """
 
     sid: str
     namespace: str | None
     text: str
     attachments: tuple[bytes, ...]
+    follow: bool = False
 
 
 class Wake(Envelope, tag="wake"):
@@ -124,6 +150,48 @@ class Wake(Envelope, tag="wake"):
 
 class Flush(Envelope, tag="flush"):
     """Question: is all that was asked for so far in effect? The answer comes when it is."""
+
+
+class Fence(Envelope, tag="fence"):
+    """
+    Question: has the layer all that you have sent so far? The answer comes behind it.
+
+    From now on clients of `scattered`, where it is not empty, are reached in its group, and no more
+    in its channel: others have some of them.
+    """
+
+    scattered: str = ""
+
+
+class Take(Envelope, tag="take"):
+    """
+    Question: give a session away, the one of `pid` in `namespace`, to the hub `server`.
+
+    `offset` is what its client has got last, `user` who it is now. Without `final` the session
+    stays where it is. Ask it with `handing.take`, which returns the session's bytes or None.
+    """
+
+    pid: str
+    offset: str | None
+    user: str | None
+    namespace: str
+    server: str = ""
+    final: bool = True
+
+
+class Inherit(Envelope, tag="inherit"):
+    """
+    Question: keep what a hub that stops hands over; the answer is whether that is done.
+
+    `body` is of a `kind` that both know. A large one comes in parts of one `id`, counted by `part`;
+    all but the last have `more`. Ask it with `handing.hand_over`.
+    """
+
+    kind: str
+    body: bytes
+    id: str = ""
+    part: int = 0
+    more: bool = False
 
 
 class Allowance(Envelope, tag="allowance"):
@@ -150,7 +218,7 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-Question = Call | Deliver | Wake | Flush | Allowance | HttpRequest
+Question = Call | Deliver | Wake | Flush | Fence | Take | Inherit | Allowance | HttpRequest
 
 
 class Ask(Envelope, tag="ask"):
@@ -181,7 +249,7 @@ class Cancel(Envelope, tag="cancel"):
     id: str
 
 
-AnyEnvelope = Emit | Command | Beat | Ask | Answer | Cancel
+AnyEnvelope = Emit | Command | Moved | Forward | Beat | Ask | Answer | Cancel
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyEnvelope] = msgspec.msgpack.Decoder(AnyEnvelope)

@@ -101,6 +101,10 @@ class Heartbeats:
             return {}
         return report
 
+    async def announce(self) -> None:
+        """Send a beat with this hub's report now; raises what the layer raises."""
+        await self.say(report=self._describe())
+
     async def probe(self) -> None:
         """
         Wait until this hub hears itself.

@@ -20,15 +20,20 @@ MAX_KNOWN = 10_000
 
 
 class Peer:
-    """Another hub: its channel, its last report, and when it was heard last."""
+    """
+    Another hub: its channel, its last report, and when it was heard last.
 
-    __slots__ = ("channel", "heard", "report", "server")
+    `scattered` says whether other hubs may have clients of it; None where nobody has told.
+    """
+
+    __slots__ = ("channel", "heard", "report", "scattered", "server")
 
     def __init__(self, server: str) -> None:
         self.server = server
         self.channel = ""
         self.heard = 0.0
         self.report: dict[str, Any] = {}
+        self.scattered: bool | None = None
 
 
 class Peers:
@@ -75,6 +80,21 @@ class Peers:
         peer = self._peers.get(server)
         return peer.channel if peer else None
 
+    def direct_channel(self, server: str) -> str | None:
+        """Return the channel of a peer that has all of its clients itself, or else None."""
+        peer = self._peers.get(server)
+        return peer.channel if peer and peer.scattered is False else None
+
+    def note_scattered(self, server: str) -> None:
+        """Take note that other hubs are about to have clients of a peer."""
+        if (peer := self._peers.get(server)) is not None:
+            peer.scattered = True
+
+    def learn(self, server: str) -> None:
+        """Take note that this id is, or was, a hub's."""
+        if server not in self._known:
+            self._remember(server, left=None)
+
     def heard(self, beat: Beat) -> None:
         """
         Take note of a beat.
@@ -100,6 +120,10 @@ class Peers:
         peer.channel, peer.heard = beat.channel, self._now()
         if beat.report:
             peer.report = beat.report
+            # What was sent before a hub scattered may be late.
+            peer.scattered = bool(peer.scattered or beat.report.get("scattered"))
+            for server in (*beat.report.get("adopted", ()), *beat.report.get("heir_of", ())):
+                self.learn(server)
 
     async def meet(self, server: str, until: float) -> bool:
         """Tell whether a hub is there, or is heard of before a time of the event loop's."""

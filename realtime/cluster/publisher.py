@@ -28,12 +28,17 @@ Transmit = Callable[[Lane, dict[str, Any]], Awaitable[None]]
 
 
 class Batch:
-    """Envelopes that may leave together: no two of their lanes need to keep an order."""
+    """
+    Envelopes that may leave together: no two of their lanes need to keep an order.
 
-    __slots__ = ("_marks", "lanes")
+    Lanes of one name leave as one, whatever their namespaces: their messages are counted together.
+    """
+
+    __slots__ = ("_marks", "_named", "lanes")
 
     def __init__(self) -> None:
         self.lanes: dict[Lane, list[bytes]] = {}
+        self._named: dict[str, Lane] = {}
         self._marks: set[tuple[str | None, bool]] = set()
 
     def takes(self, lane: Lane) -> bool:
@@ -49,7 +54,7 @@ class Batch:
 
     def add(self, lane: Lane, body: bytes) -> None:
         """Add an encoded envelope for a lane."""
-        self.lanes.setdefault(lane, []).append(body)
+        self.lanes.setdefault(self._named.setdefault(lane.name, lane), []).append(body)
         self._marks.add((lane.namespace, lane.wide))
 
 

@@ -11,8 +11,20 @@ from typing import Any
 import msgspec
 
 from ..logs import log
-from .envelopes import HUBS, AnyEnvelope, Beat, Command, Emit, Parcel, open_parcel, unpack
+from .envelopes import (
+    HUBS,
+    AnyEnvelope,
+    Beat,
+    Command,
+    Emit,
+    Forward,
+    Moved,
+    Parcel,
+    open_parcel,
+    unpack,
+)
 from .heartbeats import Heartbeats
+from .heirs import Heirs
 from .loss_log import LossLog
 from .peers import Peers
 from .reports import check_report
@@ -25,14 +37,23 @@ class Receiver:
     """
     Takes what the layer brings the hub `server`.
 
-    `actions` do what other hubs ask for with sockets, `beats` and `requests` have the rest.
+    `actions` do what other hubs ask for with sockets, `beats` and `requests` have the rest;
+    `heirs` learns from beats who is whose.
     """
 
     def __init__(
-        self, server: str, peers: Peers, beats: Heartbeats, requests: PeerRequests, actions: Actions
+        self,
+        server: str,
+        peers: Peers,
+        beats: Heartbeats,
+        requests: PeerRequests,
+        actions: Actions,
+        *,
+        heirs: Heirs,
     ) -> None:
         self._server = server
         self._peers = peers
+        self._heirs = heirs
         self._beats = beats
         self._requests = requests
         self._actions = actions
@@ -96,7 +117,7 @@ class Receiver:
                 log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
                 continue
             try:
-                self._dispatch(parcel.server, envelope)
+                self._dispatch(parcel, envelope)
             except Exception:  # the others in this message are as good as without it
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 
@@ -105,12 +126,13 @@ class Receiver:
             if isinstance(envelope, Beat) and envelope.server == self._server:
                 self._beats.heard_own(envelope)
 
-    def _dispatch(self, server: str, envelope: AnyEnvelope) -> None:
+    def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope) -> None:
         """Lead an envelope to whom it is for."""
-        if isinstance(envelope, Emit):
-            self._actions.deliver(envelope)
-        elif isinstance(envelope, Command):
-            self._actions.execute(envelope)
+        server = parcel.server
+        if isinstance(envelope, (Emit, Command)):
+            self._actions.receive(server, envelope, parcel.lane == self._requests.channel)
+        elif isinstance(envelope, (Moved, Forward)):
+            self._actions.follow(server, envelope)
         elif isinstance(envelope, Beat):
             if envelope.server != server:
                 log(
@@ -122,6 +144,7 @@ class Receiver:
                 return
             self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
             self._check_report(envelope)
+            self._heirs.heard(server, envelope.report.get("heir_of", ()))
             self._beats.heard(envelope)
         else:
             self._requests.handle(server, envelope)

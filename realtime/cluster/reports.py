@@ -1,5 +1,5 @@
 """
-What hubs tell of themselves for the admin's live page, and what is believed of that.
+What hubs tell of themselves, for the admin's live page and for each other, and what is believed.
 
 It comes through the channel layer: others than hubs may be able to write there, and hubs of other
 versions do. A page must show whatever is left.
@@ -11,8 +11,13 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
+from .sids import SERVER_ID_LENGTH
+
 # Connects and disconnects of the last seconds that one hub tells, at most.
 MAX_ITEMS = 20
+
+# Servers that one hub tells of, at most: of whose clients it has some, and whose heir it is.
+MAX_SERVERS = 1_000
 
 # Characters of each text that comes from clients or users; hubs cut theirs.
 MAX_TEXT = 200
@@ -21,6 +26,12 @@ MAX_TEXT = 200
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**36)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
+
+_Servers = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=SERVER_ID_LENGTH, max_length=SERVER_ID_LENGTH)]],
+    msgspec.Meta(max_length=MAX_SERVERS),
+]
 
 
 class Item(TypedDict):
@@ -77,6 +88,11 @@ class Report(_Needed, total=False):
     lost: _Count
     problems: Annotated[list[Problem], msgspec.Meta(max_length=MAX_ITEMS)]
     news: Annotated[list[Item], msgspec.Meta(max_length=MAX_ITEMS)]
+    recovery: bool  # it can be handed sessions
+    draining: bool  # it is about to stop
+    scattered: bool  # other hubs may have clients of it
+    adopted: _Servers  # it has clients of these
+    heir_of: _Servers  # it was handed the sessions of these
 
 
 def check_report(report: dict[str, Any]) -> dict[str, Any]:

@@ -126,10 +126,14 @@ class Requests(PendingRequests):
                     self._send(server, Cancel(ask_id))
 
     async def ask(
-        self, server: str, question: Question, timeout: float | None = ANSWER_TIMEOUT
+        self,
+        server: str,
+        question: Question,
+        timeout: float | None = ANSWER_TIMEOUT,
+        hear: Callable[[Any], object] = lambda content: None,
     ) -> Any:
         """
-        Ask one server and return the content of its last answer.
+        Ask one server and return the content of its last answer; `hear` is given earlier ones.
 
         It has ANSWER_TIMEOUT seconds for its first answer, and `timeout` (None: any time) for the
         last one. Raises ServerGone where it does not answer, or leaves.
@@ -140,6 +144,7 @@ class Requests(PendingRequests):
                 async for answer in answers:
                     if answer.final:
                         return answer.content
+                    hear(answer.content)
                     limit.reschedule(
                         None if timeout is None else asyncio.get_running_loop().time() + timeout
                     )

@@ -21,10 +21,20 @@ EVERYBODY = Lane(HUBS, exclusive=True)
 
 
 class Router:
-    """Finds lanes. `channel(server)` is a peer's channel, or None where it is not known."""
+    """
+    Finds lanes.
 
-    def __init__(self, channel: Callable[[str], str | None]) -> None:
+    `channel(server)` is the channel of a hub that has all of its clients, or None: then its group
+    leads to them, and to the hubs that have some. `knows(server)` tells whether an id is a hub's.
+    """
+
+    def __init__(
+        self,
+        channel: Callable[[str], str | None] = lambda server: None,
+        knows: Callable[[str], bool] = lambda server: False,
+    ) -> None:
         self._channel = channel
+        self._knows = knows
         self._joined: dict[tuple[str, str], float] = {}
 
     def lanes(self, target: Target) -> list[Lane]:
@@ -46,7 +56,8 @@ class Router:
             return [group]
         if channel := self._channel(server):
             return [Lane(channel, direct=True, namespace=namespace)]
-        return [Lane(server_group(server), namespace=namespace), group]
+        to_server = Lane(server_group(server), namespace=namespace)
+        return [to_server] if self._knows(server) else [to_server, group]
 
     def _lanes_to_client(self, target: Target) -> list[Lane]:
         """Return the lane to a client's server. Nothing overtakes what is for any namespace."""

@@ -11,7 +11,19 @@ from typing import Any, Protocol
 from ..exceptions import ServerGone
 from ..execution.tasks import Tasks
 from ..logs import log
-from .envelopes import Answer, Ask, Cancel, Command, Emit, Question, encode, server_group
+from .envelopes import (
+    Answer,
+    Ask,
+    Cancel,
+    Command,
+    Emit,
+    Forward,
+    Moved,
+    Question,
+    Take,
+    encode,
+    server_group,
+)
 from .peers import Peers
 from .publisher import Publisher
 from .requests import Requests
@@ -22,11 +34,13 @@ from .sequences import Lane
 class Actions(Protocol):
     """What the hub does for other hubs."""
 
-    def deliver(self, emit: Emit) -> None:
-        """Deliver an event to local sockets."""
+    def receive(self, server: str, envelope: Emit | Command, direct: bool) -> None:
+        """
+        Do with local sockets what a server asks for; `direct` tells that it asks no other hub.
+        """
 
-    def execute(self, command: Command) -> None:
-        """Let local sockets join or leave rooms, or close them."""
+    def follow(self, server: str, envelope: Moved | Forward) -> None:
+        """Take what another hub tells of a client that has moved."""
 
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
@@ -62,18 +76,35 @@ class PeerRequests:
     def _send(self, server: str | None, envelope: Ask | Cancel) -> None:
         lane = EVERYBODY
         if server is not None:
-            lane = Lane(self._peers.channel(server) or server_group(server), server in self._peers)
+            # What was sent before to a client that is taken is not to come behind it.
+            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, Take)
+            lane = self._lane(server, exclusive)
         self._publisher.put(lane, encode(envelope))
 
-    async def ask(self, server: str, question: Question, timeout: float | None) -> Any:
+    def _lane(self, server: str, exclusive: bool = False) -> Lane:
+        channel = self._peers.channel(server)
+        return Lane(channel or server_group(server), channel is not None, exclusive=exclusive)
+
+    def tell(self, server: str, envelope: Moved | Forward) -> None:
+        """Tell one peer something that wants no answer; what is for no peer is not sent."""
+        if server in self._peers:
+            self._publisher.put(self._lane(server), encode(envelope))
+
+    async def ask(
+        self,
+        server: str,
+        question: Question,
+        timeout: float | None,
+        hear: Callable[[Any], object],
+    ) -> Any:
         """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
         if server not in self._peers:
             raise ServerGone(f"there is no server {server}")
-        return await self._questions.ask(server, question, timeout)
+        return await self._questions.ask(server, question, timeout, hear)
 
-    def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
-        """Ask all peers; yield their answers until each has given its last."""
-        return self._questions.ask_all(question, self._peers.names())
+    def ask_all(self, question: Question, asked: list[str] | None = None) -> AsyncGenerator[Answer]:
+        """Ask all peers; yield their answers until each, or each of `asked`, has given its last."""
+        return self._questions.ask_all(question, self._peers.names() if asked is None else asked)
 
     def gone(self, server: str) -> None:
         """Expect nothing more of a server."""

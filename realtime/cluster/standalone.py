@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Container
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer
 
 from ..exceptions import ServerGone
-from .envelopes import Answer, Command, Emit, Question
+from .envelopes import Answer, Command, Emit, Forward, Moved, Question
 from .targets import Target
 
 
@@ -28,6 +28,12 @@ class LocalCluster:
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Do nothing: no other process sends to the room."""
 
+    def join_server(self, server: str) -> None:
+        """Do nothing: there is no other server."""
+
+    def leave_server(self, server: str) -> None:
+        """Do nothing: there is no other server."""
+
     async def flush_local(self) -> None:
         """Return at once: memberships are in effect as they change."""
 
@@ -37,6 +43,36 @@ class LocalCluster:
     def send(self, target: Target, envelope: Emit | Command) -> None:
         """Send to nobody: there is no other hub."""
 
+    def tell(self, server: str, envelope: Moved | Forward) -> None:
+        """Tell nobody: there is no other hub."""
+
+    async def fence(self) -> None:
+        """Return at once: no other hub sends anything."""
+
+    async def scatter(self) -> None:
+        """Return at once: there is no other hub that a client could be at."""
+
+    def note_scattered(self, server: str) -> None:
+        """Do nothing: there is no other hub."""
+
+    def heir(self, server: str) -> str | None:
+        """Return that nobody has the sessions of another server."""
+        return None
+
+    def choose_heir(self, excluding: Container[str] = ()) -> str | None:
+        """Return that there is nobody to hand sessions to."""
+        return None
+
+    def claim(self, server: str) -> None:
+        """Do nothing: there is nobody to be the heir of."""
+
+    def claimed(self) -> list[str]:
+        """Return that this hub is nobody's heir."""
+        return []
+
+    async def announce(self) -> None:
+        """Do nothing: there is nobody to let know."""
+
     async def drain(self) -> None:
         """Return at once: nothing waits for a layer."""
 
@@ -45,7 +81,13 @@ class LocalCluster:
         return
         yield
 
-    async def ask(self, server: str, question: Question, timeout: float | None = None) -> Any:
+    async def ask(
+        self,
+        server: str,
+        question: Question,
+        timeout: float | None = None,
+        hear: Callable[[Any], object] = lambda content: None,
+    ) -> Any:
         """Raise ServerGone: there is nobody to ask."""
         raise ServerGone(f"there is no server {server}: this process is alone")
 
@@ -63,6 +105,10 @@ class LocalCluster:
     def reports(self) -> dict[str, dict[str, Any]]:
         """Return no reports: there is no other hub."""
         return {}
+
+    def peers_with_recovery(self) -> list[str]:
+        """Return no hubs: there is no other."""
+        return []
 
     def problems(self) -> list[dict[str, Any]]:
         """Return no problems: neither a layer nor other clocks can have any."""

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..cluster.addressing import target_of
-from ..cluster.envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
+from ..cluster.envelopes import (
+    Allowance,
+    Call,
+    Command,
+    Deliver,
+    Emit,
+    Fence,
+    Flush,
+    Forward,
+    HttpRequest,
+    HttpResponse,
+    Inherit,
+    Moved,
+    Question,
+    Take,
+    Wake,
+)
+from ..cluster.targets import Target
 from ..sockets.messages import ForeignMessage, Message, decode_args
-from .asking import deliver_to_client
+from .asking import answer_for_client
 from .calls import answer_call
+from .handing import Inheritance, give
 from .interfaces import Hub
+
+Tell = Callable[[Any], None]
 
 
 class HubActions:
@@ -18,44 +38,83 @@ class HubActions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._answers: dict[type[Question], Callable[[Any, Tell], Awaitable[Any]]] = {
+            Call: self._answer_call,
+            Deliver: self._answer_for_client,
+            Flush: self._flush,
+            Fence: self._note_fence,
+            Take: self._give,
+            Inherit: Inheritance(hub).add,
+            Wake: self._wake,
+            Allowance: self._tell_allowance,
+            HttpRequest: self._answer_http,
+        }
 
-    def deliver(self, emit: Emit) -> None:
-        """Deliver an event to local sockets."""
+    def receive(self, server: str, envelope: Emit | Command, direct: bool) -> None:
+        """
+        Do with local sockets what a server asks for; `direct` tells that it asks no other hub.
+        """
+        if not self._hub.moves.active:
+            self._do(target_of(envelope), envelope)
+        elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
+            self._do(target, envelope)
+
+    def _do(self, target: Target, envelope: Emit | Command) -> None:
+        if isinstance(envelope, Command):
+            self._hub.execute(target, envelope.action, envelope.names)
+            return
+        emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        self._hub.deliver(target_of(emit), message, emit.id)
+        self._hub.deliver(target, message, emit.id)
 
-    def execute(self, command: Command) -> None:
-        """Let local sockets join or leave rooms, or close them."""
-        self._hub.execute(target_of(command), command.action, command.names)
+    def follow(self, server: str, envelope: Moved | Forward) -> None:
+        """Take what another hub tells of a client that has moved."""
+        if isinstance(envelope, Moved):
+            self._hub.moves.take_note(server, envelope)
+        elif (target := self._hub.moves.take_forward(envelope)) is not None:
+            self._do(target, envelope.envelope)
 
-    async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
+    async def answer(self, question: Question, tell: Tell) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
-        if isinstance(question, Call):
-            name, *args = decode_args(question.text, question.attachments)
-            sockets = self._hub.select(target_of(question))
-            namespace = question.namespace
-            if question.client and sockets:
-                namespace = sockets[0].namespace
-            message = Message(namespace, name, tuple(args))
-            await answer_call(sockets, message, question.timeout, tell)
-            return None
-        if isinstance(question, Deliver):
-            name, *args = decode_args(question.text, question.attachments)
-            return deliver_to_client(self._hub, question.sid, question.namespace, name, tuple(args))
-        if isinstance(question, Wake):
-            if (connection := self._hub.connections.get(question.sid)) is not None:
-                connection.wake()
-            return None
-        if isinstance(question, Allowance):
-            connection = self._hub.connections.get(question.sid)
-            return None if connection is None else connection.frame_limit
-        if isinstance(question, HttpRequest):
-            tell(None)  # the asker waits, now that it knows that this server lives
-            if self._hub.answer_http is None:  # it is set before this server has any session
-                raise RuntimeError("This server has no polling sessions.")
-            return await self._hub.answer_http(question)
+        return await self._answers[type(question)](question, tell)
+
+    async def _answer_call(self, question: Call, tell: Tell) -> None:
+        name, *args = decode_args(question.text, question.attachments)
+        sockets = self._hub.select(target_of(question))
+        namespace = question.namespace
+        if question.client and sockets:
+            namespace = sockets[0].namespace
+        message = Message(namespace, name, tuple(args))
+        await answer_call(sockets, message, question.timeout, tell)
+
+    async def _answer_for_client(self, question: Deliver, tell: Tell) -> bool:
+        return await answer_for_client(self._hub, question)
+
+    async def _flush(self, question: Flush, tell: Tell) -> bool:
         await self._hub.flush_local()
         return True
+
+    async def _note_fence(self, question: Fence, tell: Tell) -> bool:
+        if question.scattered:
+            self._hub.cluster.note_scattered(question.scattered)
+        return True
+
+    async def _give(self, question: Take, tell: Tell) -> int | None:
+        return await give(self._hub, question, tell)
+
+    async def _wake(self, question: Wake, tell: Tell) -> None:
+        if (connection := self._hub.connections.get(question.sid)) is not None:
+            connection.wake()
+
+    async def _tell_allowance(self, question: Allowance, tell: Tell) -> int | None:
+        connection = self._hub.connections.get(question.sid)
+        return None if connection is None else connection.frame_limit
+
+    async def _answer_http(self, question: HttpRequest, tell: Tell) -> HttpResponse:
+        tell(None)  # the asker waits, now that it knows that this server lives
+        if self._hub.answer_http is None:  # it is set before this server has any session
+            raise RuntimeError("This server has no polling sessions.")
+        return await self._hub.answer_http(question)
 
     def report(self) -> dict[str, Any]:
         """Return what this hub is and counts, for all others to know."""

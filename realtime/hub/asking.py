@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from ..cluster.addressing import as_question
@@ -11,7 +12,7 @@ from ..cluster.requests import ANSWER_TIMEOUT
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import ServerGone
-from ..sockets.messages import Message, encode_args
+from ..sockets.messages import Message, decode_args, encode_args
 from .calls import Answers, call_sockets, collect
 from .interfaces import Hub
 
@@ -51,15 +52,60 @@ async def send_to_client(
 
     Its server is asked, wherever it is. Raises LayerUnavailable where that cannot be done now.
     """
-    server = server_of(sid)
-    if server is None or not await hub.cluster.find(server):
-        return deliver_to_client(hub, sid, namespace, event, args)
+    if deliver_to_client(hub, sid, namespace, event, args):
+        return True
+    home = server_of(sid)
+    if home is None or hub.moves.is_here(sid):
+        return False
     question = Deliver(sid, namespace, *encode_args([event, *args]))
+    if home == hub.server_id:
+        return await _ask_where_it_is(hub, question)
+    if await hub.cluster.find(home):
+        question.follow = True
+        return await _ask_for_client(hub, home, question)
+    return hub.cluster.is_sid_elsewhere(sid) and await _ask_all_for_client(hub, question)
+
+
+async def _ask_where_it_is(hub: Hub, question: Deliver) -> bool:
+    """Ask the hub that a client of this server is at, and the next one if it moves meanwhile."""
+    asked: set[str] = set()
+    while (server := hub.moves.where(question.sid)) is not None and server not in asked:
+        asked.add(server)
+        if await _ask_for_client(hub, server, question):
+            return True
+    return False
+
+
+async def _ask_for_client(hub: Hub, server: str, question: Deliver) -> bool:
     try:
         return bool(await hub.cluster.ask(server, question, ANSWER_TIMEOUT))
     except ServerGone:
         hub.cluster.require_layer()
         return False
+
+
+async def _ask_all_for_client(hub: Hub, question: Deliver) -> bool:
+    """Ask all hubs for a client whose own server is gone."""
+    hub.cluster.require_layer()
+    found = False
+    answers = hub.cluster.ask_all(question)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            async for answer in answers:
+                found = found or bool(answer.content)
+    await answers.aclose()
+    return found
+
+
+async def answer_for_client(hub: Hub, question: Deliver) -> bool:
+    """Send an event to one client for another process; tell if it is there."""
+    name, *args = decode_args(question.text, question.attachments)
+    if deliver_to_client(hub, question.sid, question.namespace, name, tuple(args)):
+        return True
+    if not question.follow or hub.moves.where(question.sid) is None:
+        return False
+    question.follow = False
+    return await _ask_where_it_is(hub, question)
 
 
 def deliver_to_client(

@@ -34,6 +34,7 @@ async def shut_down(hub: Hub, grace: float) -> None:
     hub.timers.close()
     await hub.lookups.close()
     if hub.recovery is not None:
+        await hub.recovery.transfers.hand_over()
         hub.recovery.close()
     await hub.observers.close()
     await hub.cluster.close()

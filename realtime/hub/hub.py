@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
-from ..cluster.envelopes import HttpRequest, HttpResponse
+from ..cluster.envelopes import HttpRequest, HttpResponse, Take
 from ..cluster.layers import new_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
@@ -37,8 +37,11 @@ from .closing import shut_down
 from .counters import Counters
 from .entrance import Entrance
 from .files import Files
+from .handing import hand_over, take
 from .health import problems
+from .interfaces import Sessions
 from .lifespan import Serving
+from .moves import Moves
 from .observers import Observers
 from .ownership import require_own_thread
 from .registry import Registry
@@ -107,6 +110,8 @@ class Hub:
         self.recovery = None if options is None else Recovery(self, options)
         rooms = self.cluster if self.recovery is None else self.recovery.holds
         self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
+        self.moves = Moves(self, scattered=self.recovery is not None)
+        self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
         self.serving = Serving(self)
 
@@ -114,7 +119,9 @@ class Hub:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
             return LocalCluster()
-        return Cluster(self.server_id, make, self.services, HubActions(self))
+        recovery = parse_recovery(self.settings.RECOVERY)
+        seconds = recovery.seconds if recovery is not None else 0.0
+        return Cluster(self.server_id, make, self.services, HubActions(self), seconds)
 
     # Running
 
@@ -185,7 +192,7 @@ class Hub:
 
     def is_here(self, target: Target) -> bool:
         """Tell whether a target is one client of this hub."""
-        return len(target.rooms) == 1 and self.is_own_sid(target.rooms[0])
+        return len(target.rooms) == 1 and self.moves.is_here(target.rooms[0])
 
     def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
         """
@@ -250,6 +257,21 @@ class Hub:
             elif action in ("join", "leave"):
                 for name in names:
                     getattr(socket, action)(name)
+
+    # Sessions that other hubs have, or are to have
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """What gives sessions to other hubs, and keeps what they hand over."""
+        return None if self.recovery is None else self.recovery.transfers
+
+    async def take(self, server: str, question: Take) -> bytes | None:
+        """Ask another hub for a session; return its bytes. Raises ServerGone."""
+        return await take(self, server, question)
+
+    async def hand_over(self, server: str, kind: str, body: bytes) -> bool:
+        """Let another hub keep something; tell whether it does. Raises ServerGone."""
+        return await hand_over(self, server, kind, body)
 
     # Counting
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
-from ..cluster.envelopes import HttpRequest, HttpResponse
+from ..cluster.envelopes import HttpRequest, HttpResponse, Inherit, Take
 from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
@@ -18,6 +18,7 @@ from ..sockets.socket import Socket
 from ..transports import interfaces as transports
 from ..transports.connection import Connection
 from .files import Files
+from .moves import Moves
 from .registry import Registry
 
 
@@ -49,6 +50,16 @@ class Observers(transports.Observers, Protocol):
         """Let them finish."""
 
 
+class Sessions(Protocol):
+    """The sessions that a hub keeps of its clients, for other hubs."""
+
+    async def take(self, question: Take) -> bytes | None:
+        """Give a session away, or with `final` false tell of it; return what it is, or None."""
+
+    async def inherit(self, question: Inherit) -> bool:
+        """Keep what a hub that stops hands over; tell whether that is done."""
+
+
 class Hub(transports.Hub, Protocol):
     """The hub, as its parts use it."""
 
@@ -74,6 +85,14 @@ class Hub(transports.Hub, Protocol):
     @property
     def registry(self) -> Registry:
         """The sockets and rooms of this process."""
+
+    @property
+    def moves(self) -> Moves:
+        """Clients that came from other servers, or went to them."""
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """The sessions that are kept; None where none are."""
 
     @property
     def observers(self) -> Observers:

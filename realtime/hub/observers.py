@@ -85,6 +85,9 @@ class Observers:
     def back(self, socket: Socket) -> None:
         self._tell("back", socket)
 
+    def moved(self, socket: Socket) -> None:
+        self._tell("moved", socket)
+
     def joined(self, socket: Socket, room: str) -> None:
         self._tell("joined", socket, room)
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
@@ -89,7 +90,8 @@ class RemoteGateway:
         self._new_layer = new_layer
         self._layer = new_layer()
         self._id = "-" + new_server_id()  # no server's id: nobody takes this process for a hub
-        self._router = Router(lambda server: None)
+        self._router = Router()
+        self._ids = count(1)
         self._slots = asyncio.Semaphore(PARALLEL)
         self._batches: dict[str, SharedSend] = {}
         self._questions = PendingRequests()
@@ -118,13 +120,16 @@ class RemoteGateway:
 
     def emit(self, target: Target, message: Message) -> None:
         """Send an event to a target. Raises LayerUnavailable where the layer does not take it."""
-        self._publish(target, as_emit(target, message))
+        self._publish(target, as_emit(target, message, self._new_id()))
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let a target's sockets do `action` (see `envelopes.Command`). Raises the same."""
-        self._publish(target, as_command(target, action, names))
+        self._publish(target, as_command(target, action, names, self._new_id()))
         if action == "join":
             self._router.note_join(target.namespace, names)
+
+    def _new_id(self) -> str:
+        return f"{self._id}.{next(self._ids)}"  # which threads may do at once
 
     def _publish(self, target: Target, envelope: Emit | Command) -> None:
         body = encode(envelope)

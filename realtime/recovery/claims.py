@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
+from ..cluster.envelopes import Take
+from ..exceptions import ServerGone
 from ..sockets.socket import Socket
+from .forms import Parcel, SessionForm, decode_parcel, open_session
+from .interfaces import Hub
 from .log import Packet
-from .sessions import Session, Sessions
+from .sessions import Missed, Session, Sessions
+
+# How long the search for a session may take, in seconds.
+TIMEOUT = 10.0
 
 
 class Claim(Protocol):
@@ -35,7 +43,7 @@ class Claim(Protocol):
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
 
-    def __init__(self, sessions: Sessions, session: Session, missed: list[Packet]) -> None:
+    def __init__(self, sessions: Sessions, session: Session, missed: list[Missed]) -> None:
         self.session = session
         self._sessions = sessions
         self._missed = missed
@@ -43,7 +51,7 @@ class LocalClaim:
     async def finish(self) -> list[Packet]:
         """Return what the client has missed, and forget the session."""
         self._sessions.take(self.session)
-        return self._missed
+        return [packet for _, packet in self._missed]
 
     def count(self) -> bool:
         """
@@ -63,3 +71,104 @@ class LocalClaim:
     def refuse(self) -> None:
         """End the session: its client is not let in."""
         self._sessions.end(self.session)
+
+
+class RemoteClaim:
+    """A claim to a session of another hub, which keeps it until this one has all of it."""
+
+    def __init__(
+        self, hub: Hub, server: str, question: Take, parcel: Parcel, socket: Socket
+    ) -> None:
+        (self._form,) = parcel.sessions
+        self.session = open_session(parcel, self._form, since=0)
+        self._hub = hub
+        self._server = server
+        self._question = question
+        self._socket = socket
+        hub.moves.expect(self._form.sid)
+
+    async def finish(self) -> list[Packet]:
+        """
+        Take the session over, and return what the client has missed.
+
+        Where that fails the connection ends: its client comes again, and is told what is lost.
+        """
+        await self._hub.cluster.fence()
+        parcel = await self._take()
+        if parcel is None or not parcel.sessions:
+            self._socket.connection.close("transport error")
+            return []
+        (form,) = parcel.sessions
+        self._hub.moves.adopt(form.sid)
+        self._follow(form)
+        return [parcel.packets[place] for _, place in form.missed]
+
+    async def _take(self) -> Parcel | None:
+        question = Take(*self._asked(), final=True)
+        try:
+            body = await self._hub.take(self._server, question)
+        except (ServerGone, TimeoutError):
+            return None
+        return None if body is None else decode_parcel(body)
+
+    def _asked(self) -> tuple[str, str | None, str | None, str]:
+        asked = self._question
+        return asked.pid, asked.offset, asked.user, asked.namespace
+
+    def _follow(self, form: SessionForm) -> None:
+        """Join and leave what the client was made to, there, while it came here."""
+        for room in set(form.rooms) - set(self._form.rooms):
+            self._socket.join(room)
+        for room in set(self._form.rooms) - set(form.rooms):
+            self._socket.leave(room)
+
+    def count(self) -> bool:
+        """Tell whether the client still counts as there, as it was."""
+        return self._form.counted
+
+    def release(self, socket: Socket) -> bool:
+        """Leave the session where it is."""
+        self._hub.moves.give_up(self._form.sid)
+        return False
+
+    def refuse(self) -> None:
+        """End the session: its client is not let in."""
+        self._hub.spawn(self._end())
+
+    async def _end(self) -> None:
+        await self._take()
+        self._hub.moves.forget(self._form.sid)
+
+
+async def claim_elsewhere(
+    hub: Hub, servers: list[str], question: Take, socket: Socket
+) -> RemoteClaim | None:
+    """
+    Claim a session of one of these hubs, or of one that they name; None where none has it.
+
+    What takes too long is given up.
+    """
+    asked: set[str] = set()
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            while servers:
+                server = servers.pop(0)
+                if server in asked or server == hub.server_id:
+                    continue
+                asked.add(server)
+                parcel = await _ask(hub, server, question)
+                if parcel is not None and parcel.elsewhere:
+                    servers.insert(0, parcel.elsewhere)
+                elif parcel is not None and parcel.sessions:
+                    return RemoteClaim(hub, server, question, parcel, socket)
+    except TimeoutError:
+        pass
+    return None
+
+
+async def _ask(hub: Hub, server: str, question: Take) -> Parcel | None:
+    try:
+        body = await hub.take(server, question)
+    except ServerGone:
+        return None
+    return None if body is None else decode_parcel(body)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Protocol
 
+from ..cluster.envelopes import Take
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..sockets import interfaces as sockets
@@ -32,6 +33,55 @@ class Cluster(Protocol):
     def unsubscribe(self) -> Callable[[str, str | None], None]:
         """Ask for them no more."""
 
+    async def flush_local(self) -> None:
+        """Wait until that is in effect."""
+
+    async def fence(self) -> None:
+        """Wait until the layer has what other hubs were sending before."""
+
+    async def find(self, server: str) -> bool:
+        """Tell whether there is another hub of this id."""
+
+    def heir(self, server: str) -> str | None:
+        """Return the hub that has the sessions of one that is gone."""
+
+    def choose_heir(self, excluding: Container[str] = ()) -> str | None:
+        """Return a hub to hand sessions to."""
+
+    def claim(self, server: str) -> None:
+        """Take note that this hub has the sessions of another."""
+
+    async def announce(self) -> None:
+        """Let all hubs know that."""
+
+    def peers_with_recovery(self) -> list[str]:
+        """Return the other hubs that keep sessions."""
+
+
+class Moves(Protocol):
+    """Clients that came from other servers, or went to them."""
+
+    def expect(self, sid: str) -> None:
+        """Ask for what is for a client that another hub is about to give away."""
+
+    def give_up(self, sid: str) -> None:
+        """Take note that it does not come."""
+
+    def adopt(self, sid: str) -> None:
+        """Take note that it is here now."""
+
+    def note(self, sid: str, server: str) -> None:
+        """Take note that a client is given to another hub."""
+
+    def forget(self, sid: str) -> None:
+        """Take note that a client is gone for good."""
+
+    def where(self, sid: str) -> str | None:
+        """Return the other hub that a client is at."""
+
+    async def scatter(self) -> None:
+        """Wait until no hub takes it for granted that clients of this server are here."""
+
 
 class Hub(sockets.Hub, Protocol):
     """The hub whose clients come back."""
@@ -47,5 +97,15 @@ class Hub(sockets.Hub, Protocol):
     def cluster(self) -> Cluster:
         """The other hubs."""
 
+    @property
+    def moves(self) -> Moves:
+        """Clients that came from other servers, or went to them."""
+
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
+
+    async def take(self, server: str, question: Take) -> bytes | None:
+        """Ask another hub for a session; return its bytes. Raises ServerGone."""
+
+    async def hand_over(self, server: str, kind: str, body: bytes) -> bool:
+        """Let another hub keep something; tell whether it does. Raises ServerGone."""

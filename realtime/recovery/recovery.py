@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..cluster.envelopes import Take
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
-from .claims import Claim, LocalClaim
+from .claims import Claim, LocalClaim, claim_elsewhere
 from .holds import Holds
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import new_pid, server_of_pid
-from .sessions import Session, Sessions, identify
+from .sessions import Sessions, identify
+from .transfers import Transfers, describe
 
 # Why a client may be gone that can come back.
 DROPS = frozenset(
@@ -50,12 +52,12 @@ class Recovery:
         self.log = EventLog(hub.server_id, options, lifetime, hub.loop.time)
         self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
-        # Clients that are here, by their pids.
-        self._live: dict[str, Socket] = {}
+        self.transfers = Transfers(hub, self.log, self.sessions)
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
         self.log.sweep()
+        self.transfers.sweep()
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
     def close(self) -> None:
@@ -120,15 +122,19 @@ class Recovery:
         left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
         claim = None
         if offset is None or isinstance(offset, str):
-            claim = self._claim(socket, pid, offset)
+            claim = self._claim(socket, pid, offset) or await self._find(socket, pid, offset)
         if claim is None:
             socket.lost = True
+        elif socket.gone:
+            claim.release(socket)
         else:
             socket.resume(claim)
         return left
 
     def _claim(self, socket: Socket, pid: str, offset: str | None) -> Claim | None:
-        session = self._find(socket, pid)
+        """Claim a session of this hub."""
+        identity = identify(socket.connection.scope)
+        session = self.sessions.find(pid, socket.namespace, identity)
         if session is None:
             return None
         try:
@@ -139,23 +145,17 @@ class Recovery:
         session.claimant = socket
         return LocalClaim(self.sessions, session, missed)
 
-    def _find(self, socket: Socket, pid: str) -> Session | None:
-        """
-        Return the session of a pid, if it is the client's own.
-
-        A connection that still has it is closed: its client is here now, and nobody has noticed.
-        """
-        holder = self._live.get(pid)
-        if holder is not None:
-            if not _may_have(socket, holder.namespace, identify(holder.connection.scope)):
-                return None
-            holder.connection.close("transport close")
-        session = self.sessions.get(pid)
-        if session is None or not _may_have(socket, session.namespace, session.identity):
-            return None
-        if session.claimant is not None:
-            session.claimant.connection.close("transport close")
-        return session
+    async def _find(self, socket: Socket, pid: str, offset: str | None) -> Claim | None:
+        """Claim a session of another hub: of the one that the pid names, its heir, or any."""
+        cluster = self._hub.cluster
+        user = describe(identify(socket.connection.scope))
+        question = Take(pid, offset, user, socket.namespace, final=False)
+        servers = [self.transfers.where(pid)]
+        home = server_of_pid(pid)
+        if home is not None and home != self._hub.server_id:
+            servers += [home if await cluster.find(home) else None, cluster.heir(home)]
+        asked = [server for server in servers if server] or cluster.peers_with_recovery()
+        return await claim_elsewhere(self._hub, asked, question, socket)
 
     def begin(self, socket: Socket, missed: list[Packet]) -> list[Frames]:
         """
@@ -164,7 +164,7 @@ class Recovery:
         That is logged anew, so that it is not lost with the next drop.
         """
         socket.trail = Trail(socket.pid, self.log.number)
-        self._live[socket.pid] = socket
+        self.sessions.live[socket.pid] = socket
         return [
             self.to_socket(socket, ForeignMessage(socket.namespace, *packet[1:]), packet.id)
             for packet in missed
@@ -177,9 +177,13 @@ class Recovery:
         """
         if socket.claim is not None:
             return socket.claim.release(socket)
-        if self._live.pop(socket.pid, None) is None or reason not in DROPS:
+        if self.sessions.live.pop(socket.pid, None) is None:
             return False
-        return self.sessions.keep(socket, reason)
+        if reason in DROPS and self.sessions.keep(socket, reason):
+            return True
+        if self.sessions.of_sid(socket.sid) is None:
+            self._hub.moves.forget(socket.sid)
+        return False
 
     def mark(self) -> int:
         """Return how far all that was sent is counted."""
@@ -199,8 +203,3 @@ class Recovery:
 def _packet(event_id: str, message: Message) -> Packet:
     text, *attachments = message.frames(Format.SOCKETIO).frames
     return Packet(event_id, text, tuple(attachments))  # type: ignore[arg-type]
-
-
-def _may_have(socket: Socket, namespace: str, identity: object) -> bool:
-    """Tell whether a session may be that of a socket's client."""
-    return socket.namespace == namespace and identify(socket.connection.scope) == identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Identity(NamedTuple):
     """Who a client is: the primary key of its user, and the key of that user's session."""
 
     user: str | None
-    session: str | None
+    login: str | None
 
 
 def identify(scope: dict[str, Any]) -> Identity:
@@ -41,11 +41,11 @@ def identify(scope: dict[str, Any]) -> Identity:
     return Identity(str(user), session if isinstance(session, str) else None)
 
 
-class Tail(NamedTuple):
-    """What another hub had for a client: packets with that hub's numbers, in order."""
+class Missed(NamedTuple):
+    """An event that a client has not got, and the offset that it had at a hub."""
 
-    server: str
-    packets: tuple[tuple[int, Packet], ...]
+    offset: str
+    packet: Packet
 
 
 @dataclass(slots=True, eq=False)
@@ -65,13 +65,13 @@ class Session:
     data: str
     shared: str
     connection: str = ""
-    tail: Tail | None = None
+    tail: tuple[Missed, ...] = ()
     reason: str = ""
     claimant: Socket | None = None
     socket: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
-    def missed(self, log: EventLog, offset: str | None) -> list[Packet]:
+    def missed(self, log: EventLog, offset: str | None) -> list[Missed]:
         """
         Return what the client has missed, in order; `offset` is the last one that it has got.
 
@@ -83,26 +83,30 @@ class Session:
         place = None if offset is None else parse_offset(offset)
         if place is None and offset is not None:
             raise Lost("its offset is none of ours")
-        position, earlier = self.trail.since, self._earlier(place)
+        position, earlier = self.trail.since, _after(place, self.tail)
         if place is not None and place.server == log.server and place.number >= position:
             position, earlier = min(place.number, log.number), []
+        seen = {missed.packet.id for missed in earlier}
         entries = log.missed(self.namespace, self.sid, self.trail, self.rooms, position)
-        seen = {packet.id for packet in earlier}
-        later = [_named(log, entry) for entry in entries]
-        return earlier + [packet for packet in later if packet.id not in seen]
-
-    def _earlier(self, place: Offset | None) -> list[Packet]:
-        """Return what is missing of another hub's."""
-        if self.tail is None:
-            return []
-        number = place.number if place is not None and place.server == self.tail.server else 0
-        return [packet for each, packet in self.tail.packets if each > number]
+        later = [_name(log, entry) for entry in entries]
+        return earlier + [missed for missed in later if missed.packet.id not in seen]
 
 
-def _named(log: EventLog, entry: Entry) -> Packet:
-    """Return an entry's packet, with an id."""
-    packet = entry.packet
-    return packet if packet.id else packet._replace(id=log.offset_of(entry.number))
+def _after(place: Offset | None, tail: tuple[Missed, ...]) -> list[Missed]:
+    """Return what other hubs had for a client after a place; all where that is none of theirs."""
+    if place is None:
+        return list(tail)
+    for index in reversed(range(len(tail))):
+        had = parse_offset(tail[index].offset)
+        if had is not None and had.server == place.server and had.number <= place.number:
+            return list(tail[index + 1 :])
+    return list(tail)
+
+
+def _name(log: EventLog, entry: Entry) -> Missed:
+    """Return an entry's packet, with its offset, and an id."""
+    offset, packet = log.offset_of(entry.number), entry.packet
+    return Missed(offset, packet if packet.id else packet._replace(id=offset))
 
 
 class Sessions:
@@ -119,6 +123,8 @@ class Sessions:
         self._log = log
         self._holds = holds
         self._options = options
+        # Clients that are here, by their pids.
+        self.live: dict[str, Socket] = {}
         self._by_pid: dict[str, Session] = {}
         self._by_sid: dict[str, Session] = {}
 
@@ -131,6 +137,25 @@ class Sessions:
     def get(self, pid: str) -> Session | None:
         """Return the session of a client that is away."""
         return self._by_pid.get(pid)
+
+    def find(self, pid: str, namespace: str, identity: Identity) -> Session | None:
+        """
+        Return the session of a pid, if it is the client's own.
+
+        A connection that still has it is closed: its client is elsewhere now, and nobody has
+        noticed.
+        """
+        holder = self.live.get(pid)
+        if holder is not None:
+            if (holder.namespace, identify(holder.connection.scope)) != (namespace, identity):
+                return None
+            holder.connection.close("transport close")
+        session = self._by_pid.get(pid)
+        if session is None or (session.namespace, session.identity) != (namespace, identity):
+            return None
+        if session.claimant is not None:
+            session.claimant.connection.close("transport close")
+        return session
 
     def of_sid(self, sid: str) -> Session | None:
         """Return the session of the client that has, or had, this sid."""
@@ -173,9 +198,18 @@ class Sessions:
     def add(self, session: Session) -> None:
         """Keep a session, for as long as its client may be away."""
         self._by_pid[session.trail.pid] = self._by_sid[session.sid] = session
-        for room in (None, *session.rooms):
-            self._holds.subscribe(session.namespace, room)
+        self.hold(session.namespace, session.rooms)
         self._later(session, self._options.seconds, lambda: self.end(session))
+
+    def hold(self, namespace: str, rooms: Iterable[str]) -> None:
+        """Hear what is sent to a namespace and to these rooms of it."""
+        for room in (None, *rooms):
+            self._holds.subscribe(namespace, room)
+
+    def unhold(self, namespace: str, rooms: Iterable[str]) -> None:
+        """Hear that no more, as far as this one was held."""
+        for room in (None, *rooms):
+            self._holds.unsubscribe(namespace, room)
 
     def _later(self, session: Session, seconds: float, call: Callable[[], None]) -> None:
         session.timers.append(self._hub.loop.call_later(seconds, call))
@@ -190,10 +224,18 @@ class Sessions:
         """Forget a session whose client is back."""
         self._forget(session)
 
+    def give(self, session: Session) -> None:
+        """Forget a session that another hub has now."""
+        self._forget(session)
+        socket, session.socket = session.socket, None
+        if socket is not None:
+            self._hub.observers.moved(socket)
+
     def end(self, session: Session) -> None:
         """Forget a client: it may come back as a new one only."""
         self._forget(session)
         self._count_out(session)
+        self._hub.moves.forget(session.sid)
 
     def _forget(self, session: Session) -> None:
         if self._by_pid.pop(session.trail.pid, None) is None:
@@ -201,8 +243,7 @@ class Sessions:
         del self._by_sid[session.sid]
         for timer in session.timers:
             timer.cancel()
-        for room in (None, *session.rooms):
-            self._holds.unsubscribe(session.namespace, room)
+        self.unhold(session.namespace, session.rooms)
 
     # What is asked of clients that are away
 

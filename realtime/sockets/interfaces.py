@@ -49,6 +49,9 @@ class Observers(Protocol):
     def away(self, socket: Any) -> None:
         """Tell that a socket is gone, and may come back."""
 
+    def moved(self, socket: Any) -> None:
+        """Tell that one that was away is at another hub now."""
+
     def back(self, socket: Any) -> None:
         """Tell that one that was away is back, with a new socket."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -96,7 +96,7 @@ class Server:
         return set(self.cluster.peers.names()) == {other.hub.server_id for other in others}
 
 
-Start = Callable[[], Awaitable[Server]]
+Start = Callable[..., Awaitable[Server]]
 Two = tuple[Server, Server]
 
 
@@ -118,15 +118,20 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """A function that starts a hub, which knows those that were started before and is known."""
+    """
+    A function that starts a hub, which knows those that were started before and is known.
+
+    It may be given those that are still there.
+    """
     servers: list[Server] = []
 
-    async def start() -> Server:
+    async def start(there: Sequence[Server] | None = None) -> Server:
         layer = bus.connect()
         monkeypatch.setattr("realtime.hub.hub.new_layer", lambda alias: layer)
         server = Server(Hub(), layer)
+        all_there = {*(servers if there is None else there), server}
         servers.append(server)
-        await until(lambda: all(one.knows(*(set(servers) - {one})) for one in servers))
+        await until(lambda: all(one.knows(*(all_there - {one})) for one in all_there))
         return server
 
     yield start

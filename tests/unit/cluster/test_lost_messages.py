@@ -205,13 +205,13 @@ async def test_a_handler_that_fails_does_not_harm_what_arrives_with_it(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     far = await two[1].client("a")
-    deliver = two[1].cluster._receiver._actions.deliver
+    receive = two[1].cluster._receiver._actions.receive
 
-    def fail_once(emit: Any) -> None:
-        monkeypatch.setattr(two[1].cluster._receiver._actions, "deliver", deliver)
+    def fail_once(*args: Any) -> None:
+        monkeypatch.setattr(two[1].cluster._receiver._actions, "receive", receive)
         raise RuntimeError("once")
 
-    monkeypatch.setattr(two[1].cluster._receiver._actions, "deliver", fail_once)
+    monkeypatch.setattr(two[1].cluster._receiver._actions, "receive", fail_once)
     two[0].layer.hang("group_send")
     for number in range(4):
         two[0].emit(("a",), number)

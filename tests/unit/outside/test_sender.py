@@ -23,7 +23,9 @@ from tests.unit.probes import DEADLINE
 
 
 class Layer:
-    """Keeps what is sent. It takes nothing while `gate` is closed, and raises `error`."""
+    """
+    Keeps what is sent, and its ids. It takes nothing while `gate` is closed, and raises `error`.
+    """
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -31,6 +33,7 @@ class Layer:
         self.error: Exception | None = None
         self.asked = threading.Semaphore(0)
         self.sent: list[tuple[str, list[Any]]] = []
+        self.ids: list[str] = []
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         self.asked.release()
@@ -38,7 +41,11 @@ class Layer:
             await asyncio.sleep(0.002)
         if self.error is not None:
             raise self.error
-        self.sent.append((group, list(unpack(open_parcel(message)))))
+        envelopes: list[Any] = list(unpack(open_parcel(message)))
+        for envelope in envelopes:
+            self.ids.append(envelope.id)
+            envelope.id = ""  # which no test can know
+        self.sent.append((group, envelopes))
 
     async def new_channel(self) -> str:
         raise self.error or AssertionError
@@ -81,6 +88,8 @@ def test_what_is_sent(outside: RemoteGateway, layer: Layer) -> None:
         server_group("anyone"),
         group_name("/", sid),
     }
+    assert len(set(layer.ids)) == 5, "both ways to one lead to the same event"
+    assert all(id.startswith(f"{outside._id}.") for id in layer.ids)
 
 
 def test_what_threads_send_meanwhile_is_gathered(outside: RemoteGateway, layer: Layer) -> None:
@@ -107,6 +116,7 @@ def test_each_thread_keeps_its_order(outside: RemoteGateway, layer: Layer) -> No
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(work, range(8)))
     texts = [emitted.text for _, envelopes in layer.sent for emitted in envelopes]
+    assert len(set(layer.ids)) == len(texts) == 400
     for name in range(8):
         own = [text for text in texts if text.startswith(f'42["said","{name} ')]
         assert own == [f'42["said","{name} {number}"]' for number in range(50)]

@@ -1,0 +1,314 @@
+"""
+Clients that have moved from server to server, and what is on its way to them.
+
+A sid names one server for good: the client's home. What is for one client goes to its home's group,
+which every hub is in that has clients of it, so who sends need not know where each one is. The home
+knows it, for questions, and for what was sent while the client moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import takewhile
+from typing import Any, NamedTuple, Protocol
+
+from ..cluster.addressing import target_of
+from ..cluster.cluster import Cluster
+from ..cluster.envelopes import Command, Emit, Forward, Moved
+from ..cluster.reports import MAX_SERVERS
+from ..cluster.sids import server_of
+from ..cluster.standalone import LocalCluster
+from ..cluster.targets import Target
+from ..execution.tasks import Tasks
+from .registry import Registry
+
+# For how long after a move what was sent before it may still come, in seconds.
+GRACE = 10.0
+
+# How often a message may be sent on after a client that moves again and again.
+MAX_HOPS = 8
+
+# Clients elsewhere that are remembered before those of dead servers are looked for.
+MANY = 1_000
+
+
+class Away(NamedTuple):
+    """Where a client is now, and since when this hub has sent it there."""
+
+    server: str
+    since: float
+
+
+class Stay(NamedTuple):
+    """Since when a client of another server, or one that is back, is here, or is expected."""
+
+    since: float
+    here: bool
+
+
+class Had(NamedTuple):
+    """The clients that have got something by a forward, and until when that matters."""
+
+    until: float
+    sids: list[str]
+
+
+class Hub(Protocol):
+    """What is needed of the hub."""
+
+    server_id: str
+    loop: asyncio.AbstractEventLoop
+    services: Tasks
+    news: dict[str, Any]
+
+    @property
+    def cluster(self) -> Cluster | LocalCluster:
+        """The other servers."""
+
+    @property
+    def registry(self) -> Registry:
+        """The sockets of this process."""
+
+
+class Moves:
+    """
+    Which clients of this server are elsewhere, and which of other servers are here.
+
+    `scattered` says whether any client of this server may ever be elsewhere.
+    """
+
+    def __init__(self, hub: Hub, scattered: bool) -> None:
+        self.scattered = scattered
+        self._scattering: asyncio.Task[Any] | None = None
+        self._hub = hub
+        self._given = False  # whether any client of this server has moved
+        self._away: dict[str, Away] = {}
+        self._stays: dict[str, Stay] = {}
+        self._homes: Counter[str] = Counter()  # other servers, and how many of their clients
+        self._left: dict[str, float] = {}  # clients of other servers that moved on, and until when
+        self._recent: dict[str, float] = {}  # clients that have come lately, and until when
+        # What came lately for clients that may have got it twice: by its id, when it came, and the
+        # clients that got it by a forward.
+        self._arrived: dict[str, float] = {}
+        self._forwarded: dict[str, Had] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._limit = MANY
+        hub.news["scattered"] = lambda: self.scattered
+        hub.news["adopted"] = lambda: list(self._homes)[-MAX_SERVERS:]
+        hub.news["heir_of"] = hub.cluster.claimed
+
+    # Clients that come
+
+    def expect(self, sid: str) -> None:
+        """
+        Ask for what is for a client that another hub is about to give away.
+
+        `cluster.flush_local` and then `cluster.fence` wait until that is in effect for all hubs:
+        what the other hub does not get before it gives the client away comes here.
+        """
+        if sid in self._stays:
+            return
+        now = self._hub.loop.time()
+        self._stays[sid] = Stay(now, here=False)
+        self._recent.pop(sid, None)
+        self._recent[sid] = now + 2 * GRACE
+        if self._left.pop(sid, None) is None:
+            self._count(sid)
+        self._look_later()
+
+    def give_up(self, sid: str) -> None:
+        """Take note that a client that was expected does not come."""
+        if self._stays.pop(sid, None) is None:
+            return
+        if sid in self._away and not self._is_own(sid):
+            self._left[sid] = self._hub.loop.time() + GRACE
+        else:
+            self._discount(sid)
+
+    def adopt(self, sid: str) -> None:
+        """Take note that a client is here now, and tell its home."""
+        self.expect(sid)
+        self._away.pop(sid, None)
+        self._stays[sid] = self._stays[sid]._replace(here=True)
+        self._tell_home(sid, here=True)
+
+    # Clients that go
+
+    async def scatter(self) -> None:
+        """
+        Wait until no hub takes it for granted any more that all clients of this server are here.
+
+        To be awaited before a client of this server is given away.
+        """
+        if self._scattering is None:
+            if self.scattered:
+                return
+            self.scattered = True
+            self._scattering = self._hub.services.spawn(self._hub.cluster.scatter())
+        await asyncio.shield(self._scattering)
+
+    def note(self, sid: str, server: str) -> None:
+        """Take note that a client is given to another hub."""
+        stay = self._stays.pop(sid, None)
+        now = self._hub.loop.time()
+        if self._is_own(sid):
+            self._given = True
+        elif stay is not None:
+            self._left.pop(sid, None)
+            self._left[sid] = now + GRACE  # what is on its way here is sent on
+        else:
+            return
+        self._away[sid] = Away(server, now)
+        if len(self._away) > self._limit:
+            self._forget_dead()
+        self._look_later()
+
+    def forget(self, sid: str) -> None:
+        """Take note that a client is gone for good; one that never moved may be given too."""
+        self._away.pop(sid, None)
+        if self._stays.pop(sid, None) is not None:
+            self._discount(sid)
+            self._tell_home(sid, here=False)
+
+    # Where they are
+
+    def where(self, sid: str) -> str | None:
+        """Return the other hub that a client is at now, or None: it is here, or nobody knows."""
+        away = self._away.get(sid)
+        return None if away is None else away.server
+
+    def is_here(self, sid: str) -> bool:
+        """Tell whether a client, if there is one, can only be at this hub."""
+        stay = self._stays.get(sid)
+        if stay is not None:
+            return stay.here
+        if not self._is_own(sid):
+            return False
+        return not self._given or sid in self._hub.registry.sockets
+
+    def _is_own(self, sid: str) -> bool:
+        return server_of(sid) == self._hub.server_id
+
+    # What comes
+
+    @property
+    def active(self) -> bool:
+        """Whether anything that comes is to be shown to `screen`."""
+        return bool(self._away or self._recent or self._forwarded)
+
+    def screen(self, server: str, envelope: Emit | Command, direct: bool) -> Target | None:
+        """
+        Return whom to give what has come from a server, without those who have got it; None for
+        nobody. What is for a client that was given away is sent on, unless that is sure to have it.
+        """
+        target = target_of(envelope)
+        if envelope.id and self._recent:
+            self._arrived.pop(envelope.id, None)
+            self._arrived[envelope.id] = self._hub.loop.time()
+        if (had := self._forwarded.get(envelope.id)) is not None:
+            if len(target.rooms) == 1 and target.rooms[0] in had.sids:
+                return None
+            target = target._replace(excluded=(*target.excluded, *had.sids))
+        if len(target.rooms) == 1:
+            away = self._away.get(target.rooms[0])
+            if away is not None and away.server != server and self._misses(away, envelope, direct):
+                self.forward(target.rooms[0], envelope)
+        return target
+
+    def _misses(self, away: Away, envelope: Emit | Command, direct: bool) -> bool:
+        """Tell whether a client may get something only if it is sent on."""
+        return direct or (bool(envelope.id) and self._hub.loop.time() - away.since < GRACE)
+
+    def forward(self, sid: str, envelope: Emit | Command, hops: int = 0) -> None:
+        """Send something on to a client that was given away, and to it alone."""
+        away = self._away.get(sid)
+        if away is not None and hops < MAX_HOPS:
+            self._hub.cluster.tell(away.server, Forward(sid, envelope, hops + 1))
+
+    def take_forward(self, forward: Forward) -> Target | None:
+        """Return whom to give what was sent on, or None where they have got it, or moved on."""
+        sid, envelope = forward.sid, forward.envelope
+        stay = self._stays.get(sid)
+        if stay is None and sid in self._away:
+            self.forward(sid, envelope, forward.hops)
+            return None
+        if envelope.id:
+            since = stay.since if stay is not None else 0.0
+            if self._arrived.get(envelope.id, -1.0) >= since:
+                return None
+            now = self._hub.loop.time()
+            had = self._forwarded.setdefault(envelope.id, Had(now + 2 * GRACE, []))
+            if sid in had.sids:
+                return None
+            had.sids.append(sid)
+            self._look_later()
+        return Target(envelope.namespace, (sid,), (), envelope.client)
+
+    def take_note(self, server: str, moved: Moved) -> None:
+        """Take note of where another hub says that a client of this server is."""
+        sid = moved.sid
+        if not self._is_own(sid) or sid in self._stays or sid in self._hub.registry.sockets:
+            return
+        if moved.here:
+            self.note(sid, server)
+        elif self.where(sid) == server:
+            self.forget(sid)
+
+    # Others' groups
+
+    def _tell_home(self, sid: str, here: bool) -> None:
+        home = server_of(sid)
+        if home is not None and home != self._hub.server_id:
+            self._hub.cluster.tell(home, Moved(sid, here))
+
+    def _count(self, sid: str) -> None:
+        home = server_of(sid)
+        if home is None or home == self._hub.server_id:
+            return
+        self._homes[home] += 1
+        if self._homes[home] == 1:
+            self._hub.cluster.join_server(home)
+
+    def _discount(self, sid: str) -> None:
+        home = server_of(sid)
+        if home is None or home == self._hub.server_id:
+            return
+        self._homes[home] -= 1
+        if not self._homes[home]:
+            del self._homes[home]
+            self._hub.cluster.leave_server(home)
+
+    # What is kept for a while
+
+    def _look_later(self) -> None:
+        if self._timer is None:
+            self._timer = self._hub.loop.call_later(GRACE, self._look)
+
+    def _look(self) -> None:
+        """Forget what is too old to matter, and look again while there is anything."""
+        self._timer = None
+        now = self._hub.loop.time()
+        for sid in _past(self._left, now):
+            del self._left[sid]
+            self._away.pop(sid, None)
+            self._discount(sid)
+        for sid in _past(self._recent, now):
+            del self._recent[sid]
+        for id in _past(self._arrived, now - 2 * GRACE):
+            del self._arrived[id]
+        for id in list(takewhile(lambda id: self._forwarded[id].until <= now, self._forwarded)):
+            del self._forwarded[id]
+        if self._left or self._recent or self._arrived or self._forwarded:
+            self._look_later()
+
+    def _forget_dead(self) -> None:
+        """Forget the clients of servers that have died with them."""
+        peers = {away.server for away in self._away.values()} & self._hub.cluster.reports().keys()
+        self._away = {sid: away for sid, away in self._away.items() if away.server in peers}
+        self._limit = max(MANY, 2 * len(self._away))
+
+
+def _past(times: dict[str, float], now: float) -> list[str]:
+    """Return the names whose time is over, of a dict in the order of times."""
+    return list(takewhile(lambda name: times[name] <= now, times))

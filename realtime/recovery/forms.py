@@ -1,0 +1,105 @@
+"""Sessions as hubs hand them to each other, in bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..sockets.trail import Trail
+from .log import Packet
+from .sessions import Identity, Missed, Session
+
+
+class SessionForm(msgspec.Struct, array_like=True):
+    """
+    A session. `missed` is what its client has not got: offsets, and places in a list of packets.
+    `counted` tells whether it counts as there.
+    """
+
+    pid: str
+    sid: str
+    namespace: str
+    user: str | None
+    login: str | None
+    rooms: list[str]
+    data: str
+    shared: str
+    connection: str
+    counted: bool
+    missed: list[tuple[str, int]] = []
+
+
+class Parcel(msgspec.Struct, array_like=True):
+    """
+    Sessions of a `server`, with the packets that they share.
+
+    Or, where there are none, where the one that was asked for is: `elsewhere`.
+    """
+
+    server: str
+    sessions: list[SessionForm] = []
+    packets: list[Packet] = []
+    elsewhere: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Parcel)
+
+
+def encode_parcel(parcel: Parcel) -> bytes:
+    """Return a parcel's bytes."""
+    return _encoder.encode(parcel)
+
+
+def decode_parcel(body: bytes) -> Parcel:
+    """Return the parcel of some bytes. Raises msgspec.ValidationError or DecodeError."""
+    return _decoder.decode(body)
+
+
+class Packer:
+    """Puts sessions into a parcel, and each packet once."""
+
+    def __init__(self, server: str) -> None:
+        self.parcel = Parcel(server)
+        self._places: dict[str, int] = {}
+
+    def add(self, session: Session, missed: list[Missed]) -> None:
+        """Add a session, and what its client has missed."""
+        places = [(offset, self._place(packet)) for offset, packet in missed]
+        self.parcel.sessions.append(
+            SessionForm(
+                session.trail.pid,
+                session.sid,
+                session.namespace,
+                session.identity.user,
+                session.identity.login,
+                sorted(session.rooms),
+                session.data,
+                session.shared,
+                session.connection,
+                session.socket is not None,
+                places,
+            )
+        )
+
+    def _place(self, packet: Packet) -> int:
+        place = self._places.get(packet.id)
+        if place is None:
+            place = self._places[packet.id] = len(self.parcel.packets)
+            self.parcel.packets.append(packet)
+        return place
+
+
+def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
+    """Return the session of a form, for whose client this hub counts from `since` on."""
+    tail = tuple(Missed(offset, parcel.packets[place]) for offset, place in form.missed)
+    return Session(
+        form.sid,
+        form.namespace,
+        Identity(form.user, form.login),
+        Trail(form.pid, since),
+        set(form.rooms),
+        form.data,
+        form.shared,
+        form.connection,
+        tail=tail,
+    )

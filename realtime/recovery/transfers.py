@@ -1,0 +1,216 @@
+"""Sessions that other hubs ask for, and those that a hub hands over before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ..cluster.envelopes import Inherit, Take
+from ..exceptions import ServerGone
+from ..logs import log
+from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, open_session
+from .interfaces import Hub
+from .log import EventLog, Lost
+from .sessions import Identity, Missed, Session, Sessions
+
+# Sessions in one parcel.
+BATCH = 200
+
+# How long a hub that stops takes to hand its sessions over, at most; and how many it asks to take
+# them.
+TIMEOUT = 8.0
+ATTEMPTS = 3
+
+# How long a session that was announced may take to come.
+PATIENCE = 60.0
+
+# What is handed over: who is coming, and then all of them.
+COMING, SESSIONS, ELSEWHERE = "coming", "sessions", "elsewhere"
+
+
+def read_identity(text: str | None) -> Identity:
+    """Return who a client is, from what `describe` returned."""
+    return Identity(None, None) if text is None else msgspec.json.decode(text, type=Identity)
+
+
+def describe(identity: Identity) -> str | None:
+    """Return who a client is, as a `Take` says it."""
+    return None if identity.user is None else msgspec.json.encode(identity).decode()
+
+
+class Coming(NamedTuple):
+    """A session that is announced: what it is so far, and since when this hub hears for it."""
+
+    form: SessionForm
+    since: int
+    until: float
+
+
+class Transfers:
+    """Gives sessions to other hubs, and keeps those that others have handed over."""
+
+    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions) -> None:
+        self._hub = hub
+        self._log = log
+        self._sessions = sessions
+        # By pids, the sids of clients that were given away, or whose sessions were.
+        self._given: dict[str, str] = {}
+        # Sessions that are announced, and have not come, by their pids.
+        self._coming: dict[str, Coming] = {}
+
+    # Giving
+
+    async def take(self, question: Take) -> bytes | None:
+        """Give a session away, or with `final` false tell of it; return its parcel, or None."""
+        identity = read_identity(question.user)
+        session = self._sessions.find(question.pid, question.namespace, identity)
+        if session is None:
+            return self._tell_where(question.pid)
+        try:
+            missed = session.missed(self._log, question.offset)
+        except Lost:
+            self._sessions.end(session)
+            return None
+        packer = Packer(self._log.server)
+        packer.add(session, missed if question.final else [])
+        if question.final:
+            self._give(session, question.server)
+        return encode_parcel(packer.parcel)
+
+    def _give(self, session: Session, server: str) -> None:
+        self._given[session.trail.pid] = session.sid
+        self._hub.moves.note(session.sid, server)
+        self._sessions.give(session)
+
+    def _tell_where(self, pid: str) -> bytes | None:
+        server = self.where(pid)
+        return None if server is None else encode_parcel(Parcel(self._log.server, [], [], server))
+
+    def where(self, pid: str) -> str | None:
+        """Return the hub that a session was given to, or None."""
+        sid = self._given.get(pid)
+        return None if sid is None else self._hub.moves.where(sid)
+
+    def sweep(self) -> None:
+        """Forget who is gone for good, and who was announced and has not come."""
+        moves = self._hub.moves
+        for pid, coming in list(self._coming.items()):
+            if coming.until < self._hub.loop.time():
+                del self._coming[pid]
+                moves.give_up(coming.form.sid)
+                self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+        self._given = {pid: sid for pid, sid in self._given.items() if moves.where(sid) is not None}
+
+    # Handing all over
+
+    async def hand_over(self) -> None:
+        """Let another hub have all sessions, within some seconds: this one stops."""
+        cluster = self._hub.cluster
+        excluding: set[str] = set()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                for _ in range(ATTEMPTS):
+                    sessions = list(self._sessions)
+                    heir = cluster.choose_heir(excluding) if sessions or self._given else None
+                    if heir is None:
+                        return
+                    if await self._hand_to(heir):
+                        return
+                    excluding.add(heir)
+        except TimeoutError:
+            log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))
+
+    async def _hand_to(self, heir: str) -> bool:
+        """Hand all to one hub; tell whether it has them."""
+        try:
+            for parcel in self._parcels(complete=False):
+                if not await self._hub.hand_over(heir, COMING, encode_parcel(parcel)):
+                    return False
+            count = 0
+            for parcel in self._parcels(complete=True):
+                if not await self._hub.hand_over(heir, SESSIONS, encode_parcel(parcel)):
+                    return False
+                count += len(parcel.sessions)
+                for form in parcel.sessions:
+                    session = self._sessions.get(form.pid)
+                    if session is not None:
+                        self._give(session, heir)
+            await self._hub.hand_over(heir, ELSEWHERE, msgspec.msgpack.encode(self._whereabouts()))
+        except ServerGone:
+            return False
+        log(logging.INFO, "sessions-handed-over", server=heir, sessions=count)
+        return True
+
+    def _whereabouts(self) -> list[tuple[str, str, str]]:
+        """Return where clients are that were given away before: their pids, sids and servers."""
+        places = ((pid, sid, self._hub.moves.where(sid)) for pid, sid in self._given.items())
+        return [(pid, sid, server) for pid, sid, server in places if server is not None]
+
+    def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
+        sessions = list(self._sessions)
+        for start in range(0, len(sessions), BATCH):
+            packer = Packer(self._log.server)
+            for session in sessions[start : start + BATCH]:
+                if complete and (missed := self._all_missed(session)) is not None:
+                    packer.add(session, missed)
+                elif not complete:
+                    packer.add(session, [])
+            yield packer.parcel
+
+    def _all_missed(self, session: Session) -> list[Missed] | None:
+        """Return what the client has not surely got, or None where that is not kept any more."""
+        try:
+            return session.missed(self._log, None)
+        except Lost:
+            return None
+
+    # Keeping what is handed over
+
+    async def inherit(self, question: Inherit) -> bool:
+        """Keep what a hub that stops hands over; tell whether that is done."""
+        try:
+            if question.kind == ELSEWHERE:
+                return self._note_places(question.body)
+            parcel = decode_parcel(question.body)
+        except msgspec.MsgspecError as error:
+            log(logging.WARNING, "layer-ignored", error=error)
+            return False
+        if question.kind == COMING:
+            await self._expect(parcel)
+        elif question.kind == SESSIONS:
+            await self._keep(parcel)
+        return question.kind in (COMING, SESSIONS)
+
+    async def _expect(self, parcel: Parcel) -> None:
+        """Hear, from now on, what the clients that are coming would miss."""
+        for form in parcel.sessions:
+            if form.pid not in self._coming:
+                until = self._hub.loop.time() + PATIENCE
+                self._coming[form.pid] = Coming(form, self._log.number, until)
+                self._hub.moves.expect(form.sid)
+                self._sessions.hold(form.namespace, form.rooms)
+        await self._hub.cluster.flush_local()
+        await self._hub.cluster.fence()
+
+    async def _keep(self, parcel: Parcel) -> None:
+        for form in parcel.sessions:
+            coming = self._coming.pop(form.pid, None)
+            if coming is None:
+                continue
+            self._sessions.add(open_session(parcel, form, coming.since))
+            self._hub.moves.adopt(form.sid)
+            self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+        self._hub.cluster.claim(parcel.server)
+        await self._hub.cluster.announce()
+
+    def _note_places(self, body: bytes) -> bool:
+        places = msgspec.msgpack.decode(body, type=list[tuple[str, str, str]])
+        for pid, sid, server in places:
+            if self._sessions.get(pid) is None and server != self._log.server:
+                self._given[pid] = sid
+                self._hub.moves.note(sid, server)
+        return True

@@ -1,0 +1,59 @@
+"""Clients that move between a test's hubs, as sessions that are handed over do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime.testing import Client
+from tests.unit.probes import DEADLINE
+
+from .conftest import Server, until
+
+
+async def said(client: Client) -> Any:
+    """Return the argument of the next "said"."""
+    event, *args = await client.receive(DEADLINE)
+    assert event == "said"
+    return args[0] if len(args) == 1 else tuple(args)
+
+
+async def expect(to: Server, sid: str) -> None:
+    """Let a hub ask for what is for a client, and wait until that is in effect everywhere."""
+    to.hub.moves.expect(sid)
+    await to.cluster.flush_local()
+    await to.cluster.fence()
+
+
+async def come(to: Server, sid: str, *rooms: str) -> Client:
+    """Return a new client of a hub, whose socket has this sid."""
+    to.hub.new_sid = lambda: sid  # type: ignore[method-assign]
+    try:
+        return await to.client(*rooms)
+    finally:
+        del to.hub.new_sid
+
+
+async def move(client: Client, before: Server, to: Server, *rooms: str) -> Client:
+    """Let a client be at another hub from now on; return what it is there."""
+    sid = client.sid
+    await expect(to, sid)
+    await before.hub.moves.scatter()
+    before.hub.moves.note(sid, to.hub.server_id)
+    await client.disconnect()
+    await until(lambda: sid not in before.hub.registry.sockets)
+    arrived = await come(to, sid, *rooms)
+    to.hub.moves.adopt(sid)
+    return arrived
+
+
+async def leave(client: Client, server: Server) -> None:
+    """Let a client be gone for good."""
+    sid = client.sid
+    await client.disconnect()
+    await until(lambda: sid not in server.hub.registry.sockets)
+    server.hub.moves.forget(sid)
+
+
+async def known_at(home: Server, sid: str, server: Server) -> None:
+    """Wait until a client's own server knows where it is."""
+    await until(lambda: home.hub.moves.where(sid) == server.hub.server_id)
