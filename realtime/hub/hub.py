@@ -111,6 +111,9 @@ class Hub:
         rooms = self.cluster if self.recovery is None else self.recovery.holds
         self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
+        self.sessions: Sessions | None = None
+        if self.recovery is not None:
+            self.sessions = self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
         self.serving = Serving(self)
@@ -259,11 +262,6 @@ class Hub:
                     getattr(socket, action)(name)
 
     # Sessions that other hubs have, or are to have
-
-    @property
-    def sessions(self) -> Sessions | None:
-        """What gives sessions to other hubs, and keeps what they hand over."""
-        return None if self.recovery is None else self.recovery.transfers
 
     async def take(self, server: str, question: Take) -> bytes | None:
         """Ask another hub for a session; return its bytes. Raises ServerGone."""

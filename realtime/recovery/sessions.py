@@ -240,7 +240,8 @@ class Sessions:
     def _forget(self, session: Session) -> None:
         if self._by_pid.pop(session.trail.pid, None) is None:
             return
-        del self._by_sid[session.sid]
+        if self._by_sid.get(session.sid) is session:
+            del self._by_sid[session.sid]
         for timer in session.timers:
             timer.cancel()
         self.unhold(session.namespace, session.rooms)
