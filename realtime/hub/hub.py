@@ -35,10 +35,12 @@ from .counters import Counters
 from .entrance import Entrance
 from .files import Files
 from .health import problems
+from .interfaces import Sessions
 from .lifespan import Serving
 from .observers import Observers
 from .ownership import require_own_thread
 from .registry import Registry
+from .sessions import NoSessions
 from .shutdown import SignalGuard
 
 AnswerHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -98,9 +100,11 @@ class Hub:
         self.counters = Counters()
         self.news: dict[str, Callable[[], Any]] = {}
 
-        # The other hubs, the sockets and rooms of this one, and who is told of them.
+        # The other hubs, the sockets and rooms of this one, those that are away, and who is told of
+        # them.
         self.cluster = self._join_cluster()
         self.registry = Registry(self.cluster.subscribe, self.cluster.unsubscribe, self.is_sid)
+        self.sessions: Sessions = NoSessions()
         self.observers = Observers(self)
         self.serving = Serving(self)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
@@ -32,6 +32,13 @@ class Stoppable(Protocol):
 
     async def stop(self) -> None:
         """Tell the end."""
+
+
+class Sessions(Protocol):
+    """The sessions of clients that are away."""
+
+    def counted(self) -> Iterable[sockets.Observed]:
+        """Return those that still count as there."""
 
 
 class Runner(sockets.Runner, Protocol):
@@ -73,6 +80,10 @@ class Hub(transports.Hub, Protocol):
     @property
     def registry(self) -> Registry:
         """The sockets and rooms of this process."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of its clients that are away."""
 
     @property
     def observers(self) -> Observers:

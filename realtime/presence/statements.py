@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Field, ForeignKey, JSONField, Model
+from django.db.models.constants import OnConflict
 
 from ..fields import ExactCharField
 
@@ -21,7 +22,11 @@ AT_ONCE = 500
 
 
 class Statement:
-    """A statement of one model, with a parameter for each of `fields`; made in its thread."""
+    """
+    A statement of one model, with a parameter for each of `fields`; made in its thread.
+
+    A template may have `{upsert}`: what it inserts replaces the row with the same first field.
+    """
 
     def __init__(self, alias: str, model: type[Model], template: str, *fields: str) -> None:
         self._connection = connections[alias]
@@ -33,6 +38,12 @@ class Statement:
             table=quote(model._meta.db_table),
             columns=", ".join(columns),
             values=", ".join(["%s"] * len(columns)),
+            upsert=self._connection.ops.on_conflict_suffix_sql(
+                found,
+                OnConflict.UPDATE,
+                [str(field.column) for field in found[1:]],
+                [str(found[0].column)],
+            ),
         )
         # How each value becomes what the database takes. Texts are that already, those of JSON too.
         self._prepare: list[Callable[[Any], Any] | None] = [
@@ -87,6 +98,7 @@ def _is_text(field: Field[Any, Any]) -> bool:
 
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({values})"
+UPSERT = INSERT + " {upsert}"
 DELETE = "DELETE FROM {table} WHERE {0} IN"
 DELETE_PAIR = "DELETE FROM {table} WHERE {0} = %s AND {1} = %s"
 UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} IN"

@@ -22,6 +22,7 @@ from ..exceptions import (
 )
 from ..execution.calls import call_apart, raise_if_stopping
 from ..identity import outages
+from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
@@ -68,6 +69,9 @@ class Socket(SocketLog):
         "unflushed",
     )
 
+    # A session is what stays of a socket whose client is away.
+    away_since: datetime | None = None
+
     def __init__(
         self, hub: Hub, connection: Connection, namespace: str, route: Route, query: str
     ) -> None:
@@ -112,6 +116,21 @@ class Socket(SocketLog):
     def gone(self) -> bool:
         """Whether the client left or was disconnected."""
         return self.state is CLOSED
+
+    @property
+    def facts(self) -> ClientFacts:
+        """What is told of the client."""
+        return ClientFacts.of(self.connection)
+
+    @property
+    def consumer_class(self) -> type:
+        """The class of the consumer."""
+        return type(self.consumer)
+
+    @property
+    def user(self) -> Any:
+        """The client's user."""
+        return self.consumer.user
 
     # Life
 
