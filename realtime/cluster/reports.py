@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
-# Connects and disconnects of the last seconds that one hub tells, at most.
+# Connects, disconnects and the like of the last seconds that one hub tells, at most.
 MAX_ITEMS = 20
 
 # Characters of each text that comes from clients or users; hubs cut theirs.
@@ -20,15 +20,16 @@ MAX_TEXT = 200
 # Exact in JavaScript, and within its dates.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**36)]
+Kind = Literal["connect", "disconnect", "away", "back"]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Item(TypedDict):
-    """A connect or disconnect: `number` counts them from the hub's start, `at` is Unix time."""
+    """What a client did: `number` counts them from the hub's start, `at` is Unix time."""
 
     number: _Count
     at: _Seconds
-    kind: Literal["connect", "disconnect"]
+    kind: Kind
     sid: _Text
     namespace: _Text
     user: _Text
