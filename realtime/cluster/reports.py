@@ -67,6 +67,7 @@ class Report(_Needed, total=False):
     """What `Hub.describe` tells; what others add is left out."""
 
     sockets: _Count
+    away: _Count
     namespaces: _Count
     tasks: _Count
     dropped: _Count

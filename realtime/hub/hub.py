@@ -231,6 +231,7 @@ class Hub:
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
+            "away": sum(1 for _ in self.sessions.counted()),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self.tasks),
