@@ -59,7 +59,8 @@ class Observer(Protocol):
         """
         Another server has the socket, or its session, from now on, and tells all that follows.
 
-        This comes before the other server hears of it, so that nothing here is later than there.
+        It may be one that was closed here, and whose client has come back late. This is told before
+        the other server hears of it, so that nothing here is later than there.
         """
 
     def adopted(self, socket: Observed) -> None:

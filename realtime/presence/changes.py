@@ -46,8 +46,14 @@ class Changes:
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self._written)
 
-    def __contains__(self, sid: str) -> bool:
-        return any(sid in getattr(self, name) for name in self._written)
+    def is_bound(self, sid: str) -> bool:
+        """Tell whether what is written of a socket is wrong where another server has its row."""
+        return (
+            sid in self.opened
+            or sid in self.joined
+            or sid in self.left
+            or (sid in self.closed and sid in self.returned)
+        )
 
     def open(self, socket: Observed, rooms: Iterable[Room], at: datetime) -> None:
         """Note that a new socket is to be written, with its rooms."""

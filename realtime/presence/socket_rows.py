@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from .. import models
 from ..cluster.envelopes import group_name
-from ..models import Membership, SocketQuerySet
+from ..models import Membership
 from ..sockets.interfaces import Observed
 from .changes import Changes, Room
 from .statements import (
@@ -19,6 +19,8 @@ from .statements import (
     DELETE,
     DELETE_PAIR,
     INSERT,
+    SELECT,
+    SELECT_WITH,
     UPDATE,
     UPDATE_ONE,
     UPSERT,
@@ -46,20 +48,25 @@ class SocketRows:
         self._server_id = server_id
         self._alias = alias
         self._users = UserKeys(alias)
-        self._can_lock = connections[alias].features.has_select_for_update
+        connection = connections[alias]
+        self._can_lock = connection.features.has_select_for_update
+        lock = f" {connection.ops.for_update_sql()}" if self._can_lock else ""
         socket = models.Socket
+        self._lock = TextsStatement(alias, socket, SELECT + lock, "sid")
+        self._lock_own = TextsStatement(alias, socket, SELECT_WITH + lock, "server", "sid")
         self._open = Statement(alias, socket, INSERT, *SOCKET)
         self._take = Statement(alias, socket, UPSERT, *SOCKET)
         self._close = TextsStatement(alias, socket, DELETE, "sid")
-        self._move = TextsStatement(alias, socket, UPDATE, "transport", "sid")
-        self._share = Statement(alias, socket, UPDATE_ONE, "data", "sid")
-        self._drop = Statement(alias, socket, UPDATE_ONE, "away_since", "sid")
+        self._move = TextsStatement(alias, socket, UPDATE, "transport", "server", "sid")
+        self._share = Statement(alias, socket, UPDATE_ONE, "data", "server", "sid")
+        self._drop = Statement(alias, socket, UPDATE_ONE, "away_since", "server", "sid")
         self._join = Statement(alias, Membership, INSERT, *MEMBERSHIP)
         self._leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
         self._leave_all = TextsStatement(alias, Membership, DELETE, "socket")
 
     def write(self, changes: Changes) -> None:
         """Write changes."""
+        me = self._server_id
         if changes.closed or changes.returned:
             self._begin()
         self._leave.execute(
@@ -79,9 +86,9 @@ class SocketRows:
             self._take_over(returned[start : start + AT_ONCE], changes)
         for transport in set(changes.transports.values()):
             moved = [sid for sid, its in changes.transports.items() if its == transport]
-            self._move.execute(moved, transport)
-        self._share.execute((shared, sid) for sid, shared in changes.shared.items())
-        self._drop.execute((at, sid) for sid, at in changes.away.items() if sid not in opened)
+            self._move.execute(moved, transport, me)
+        self._share.execute((shared, me, sid) for sid, shared in changes.shared.items())
+        self._drop.execute((at, me, sid) for sid, at in changes.away.items() if sid not in opened)
 
     def _begin(self) -> None:
         """
@@ -98,30 +105,20 @@ class SocketRows:
     def _remove(self, changes: Changes) -> None:
         """Remove sockets, but for those that are on other servers by now."""
         taken = changes.closed & changes.returned
-        own = self.lock_some(changes.closed - taken, server=self._server_id)
-        self.delete([*own, *taken])
+        own = self._lock_own.find(sorted(changes.closed - taken), self._server_id)
+        self._delete([*own, *taken])
 
-    def lock_some(self, sids: Collection[str], **conditions: Any) -> list[str]:
-        """Return those sockets for which conditions hold, so that nobody else changes them now."""
-        found: list[str] = []
-        ordered = sorted(sids)
-        for start in range(0, len(ordered), AT_ONCE):
-            some = ordered[start : start + AT_ONCE]
-            sockets = self._sockets().filter(pk__in=some, **conditions)
-            found += self.lock(sockets.order_by("pk"))
-        return found
+    def remove_some(self, servers: QuerySet[Any], most: int) -> bool:
+        """Remove some sockets of servers, which have to be locked; tell if these were all."""
+        sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
+        some = sockets.select_for_update().order_by("pk").values_list("pk", flat=True)
+        self._delete(list(some[:most]))
+        return not sockets.exists()
 
-    def lock(self, sockets: QuerySet[Any]) -> list[str]:
-        """Return the sids of some rows, which nobody else changes until the transaction ends."""
-        return list(sockets.select_for_update().values_list("pk", flat=True))
-
-    def delete(self, sids: Sequence[str]) -> None:
+    def _delete(self, sids: Sequence[str]) -> None:
         """Remove sockets with their memberships."""
         self._leave_all.execute(sids)
         self._close.execute(sids)
-
-    def _sockets(self) -> SocketQuerySet:
-        return models.Socket.objects.using(self._alias)
 
     # Sockets that come
 
@@ -132,7 +129,7 @@ class SocketRows:
         Who is writing to one of these rows at the moment is waited for first, so that all of its
         memberships are seen.
         """
-        self.lock_some(sids)
+        self._lock.find(sids)
         self._take.execute(self._rows([changes.opened[sid] for sid in sids], changes.away))
         wanted = {
             (sid, group_name(*room)): _membership(sid, room, at)

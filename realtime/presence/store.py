@@ -177,9 +177,7 @@ class Store:
             # Only a write waits for a server that is deciding whether it lives after all.
             if not servers.update(seen_at=F("seen_at")):
                 return True
-            sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
-            self._rows.delete(self._rows.lock(sockets.order_by("pk")[:CHUNK]))
-            if sockets.exists():
+            if not self._rows.remove_some(servers, CHUNK):
                 return False
             if not keep:
                 servers.delete()

@@ -137,7 +137,7 @@ class PresenceWriter:
     def moved(self, socket: Observed) -> None:
         """Write nothing more of a socket: its row is another server's, or will be."""
         self._changes.forget(socket.sid)
-        if self._in_flight is not None and socket.sid in self._in_flight:
+        if self._in_flight is not None and self._in_flight.is_bound(socket.sid):
             self._in_flight.withdrawn.add(socket.sid)
 
     def closed(self, socket: Observed, reason: str) -> None:

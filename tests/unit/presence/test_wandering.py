@@ -33,7 +33,7 @@ class Walk:
         self.random = random.Random(seed)
         self.sites = sites
         self.at: dict[Wanderer, Site] = {}
-        self.gone: list[Wanderer] = []
+        self.gone: list[tuple[Wanderer, Site]] = []
         self.errors: list[Exception] = []
 
     async def step(self) -> None:
@@ -89,15 +89,16 @@ class Walk:
         if socket and site:
             site.close(socket)
             del self.at[socket]
-            self.gone.append(socket)
-            self.random.choice([lambda: None, lambda: site.give_away(socket)])()
+            self.gone.append((socket, site))
 
     def reopen(self) -> None:
         """Come back later than the socket counts, to any server."""
         if self.gone:
-            socket = self.gone.pop(self.random.randrange(len(self.gone)))
-            socket.away_since, socket.opened_at = None, timezone.now()
+            socket, old = self.gone.pop(self.random.randrange(len(self.gone)))
             self.at[socket] = site = self.random.choice(self.sites)
+            if site is not old:
+                old.give_away(socket)
+            socket.away_since, socket.opened_at = None, timezone.now()
             site.open(socket=socket)
 
     def join(self) -> None:
