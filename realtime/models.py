@@ -79,6 +79,14 @@ class SocketQuerySet(models.QuerySet["Socket"]):
         require_presence()
         return self.filter(server__in=Server.objects.living())
 
+    def present(self) -> Self:
+        """Only sockets whose client is connected at the moment."""
+        return self.filter(away_since=None)
+
+    def away(self) -> Self:
+        """Only sockets whose client has dropped a moment ago, and may come back."""
+        return self.exclude(away_since=None)
+
 
 class RoomQuerySet(models.QuerySet["Room"]):
     """Rooms, each once however many members it has."""
@@ -145,6 +153,8 @@ class Socket(models.Model):
     # What its consumer shares: see `realtime.sockets.sharing`.
     data = models.JSONField(_("data"), default=dict, blank=True)
     connected_at = models.DateTimeField(_("connected"))
+    # When its client dropped, which may come back to it. Until then it is written as it was last.
+    away_since = models.DateTimeField(_("away since"), null=True, blank=True)
 
     objects = SocketQuerySet.as_manager()
 
@@ -166,6 +176,11 @@ class Socket(models.Model):
 
     def __str__(self) -> str:
         return self.sid
+
+    @property
+    def is_away(self) -> bool:
+        """Whether its client has dropped, and may come back."""
+        return self.away_since is not None
 
 
 class Membership(models.Model):

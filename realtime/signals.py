@@ -28,6 +28,7 @@ from .execution.executors import DaemonContext
 from .execution.tasks import Tasks
 from .logs import log
 from .sockets import interfaces
+from .sockets.interfaces import Observed
 from .sockets.socket import Socket
 
 Receiver = Callable[..., Any]
@@ -69,7 +70,7 @@ class PendingSignal(NamedTuple):
     """A signal to send."""
 
     signal: Signal
-    socket: Socket
+    socket: Observed
     arguments: dict[str, Any]
 
     @property
@@ -112,17 +113,29 @@ class SignalSender:
             for room in self._hub.registry.rooms_of(socket):
                 self._put(room_joined, socket, room=room)
 
-    def closed(self, socket: Socket, reason: str) -> None:
+    def closed(self, socket: Observed, reason: str) -> None:
         """Send `socket_disconnected`. It has left its rooms too, which has no signals."""
         self._put(socket_disconnected, socket, reason=reason)
 
-    def joined(self, socket: Socket, room: str) -> None:
+    def joined(self, socket: Observed, room: str) -> None:
         """Send `room_joined`."""
         self._put(room_joined, socket, room=room)
 
-    def left(self, socket: Socket, room: str) -> None:
+    def left(self, socket: Observed, room: str) -> None:
         """Send `room_left`."""
         self._put(room_left, socket, room=room)
+
+    def away(self, socket: Observed) -> None:
+        """Do nothing: who comes back in time never left."""
+
+    def back(self, socket: Socket) -> None:
+        """Do nothing: it never left."""
+
+    def moved(self, socket: Observed) -> None:
+        """Do nothing: the client is there, on another server."""
+
+    def adopted(self, socket: Observed) -> None:
+        """Do nothing: the client has neither come nor gone."""
 
     def transport_changed(self, socket: Socket) -> None:
         """Do nothing: there is no signal for that."""
@@ -133,7 +146,7 @@ class SignalSender:
     async def wait_written(self) -> None:
         """Return at once: nobody waits for receivers."""
 
-    def _put(self, signal: Signal, socket: Socket, **arguments: Any) -> None:
+    def _put(self, signal: Signal, socket: Observed, **arguments: Any) -> None:
         if not signal.receivers:
             return
         if len(self._waiting) >= BACKLOG:
@@ -187,11 +200,11 @@ class SignalSender:
             arguments = {
                 "sid": event.socket.sid,
                 "namespace": event.socket.namespace,
-                "user": event.socket.consumer.user,
+                "user": event.socket.user,
                 **event.arguments,
             }
             contained = partial(self._contained, event)
-            await call_receivers(event.signal, type(event.socket.consumer), arguments, contained)
+            await call_receivers(event.signal, event.socket.consumer_class, arguments, contained)
 
     @contextlib.contextmanager
     def _contained(self, event: PendingSignal, receiver: Receiver | None = None) -> Iterator[None]:

@@ -76,7 +76,8 @@ def while_available(view: View) -> View:
 @permitted
 def clients_count(request: HttpRequest) -> HttpResponse:
     """
-    Answer ``{"count": N}``: connected clients, or those of ``?namespace=`` and ``?room=``.
+    Answer ``{"count": N}``: connected clients, or those of ``?namespace=`` and ``?room=``. Clients
+    that are away count for ``PRESENCE_SECONDS``, see ``REALTIME["RECOVERY"]``.
 
     400 for a namespace that no route leads to, and for what is no name of a room.
     """

@@ -1,45 +1,56 @@
-"""The activity feed: the newest connects and disconnects of a hub, for the live page."""
+"""The activity feed: who has come and gone on a hub a moment ago, for the live page."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..cluster.peers import BEAT
-from ..cluster.reports import MAX_ITEMS, MAX_TEXT, Item
+from ..cluster.reports import MAX_ITEMS, MAX_TEXT, Item, Kind
 
 if TYPE_CHECKING:
     from ..hub.hub import Hub
-    from ..sockets.socket import Socket
+    from ..sockets.interfaces import Observed
 
 # How long each is told, in seconds: in more than one beat, since one may be lost.
 TOLD_FOR = 3 * BEAT
 
 
 class ActivityFeed:
-    """The newest connects and disconnects: a hub with more of them leaves out the older ones."""
+    """
+    The newest connects and disconnects, and who is away or back: a hub with more of them leaves out
+    the older ones.
+    """
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque(maxlen=MAX_ITEMS)
         self._count = 0
 
     def recent(self) -> list[Item]:
-        """Return the connects and disconnects of the last seconds, the oldest first."""
+        """Return what happened in the last seconds, the oldest first."""
         since = time.time() - TOLD_FOR
         return [item for item in self._items if item["at"] > since]
 
-    def opened(self, socket: Socket) -> None:
+    def opened(self, socket: Observed) -> None:
         """Keep that a client has connected."""
         self._add("connect", socket, "")
 
-    def closed(self, socket: Socket, reason: str) -> None:
+    def closed(self, socket: Observed, reason: str) -> None:
         """Keep that a client has gone."""
         self._add("disconnect", socket, reason)
 
-    def _add(self, kind: Literal["connect", "disconnect"], socket: Socket, reason: str) -> None:
+    def away(self, socket: Observed) -> None:
+        """Keep that a client has dropped."""
+        self._add("away", socket, "")
+
+    def back(self, socket: Observed) -> None:
+        """Keep that a client is back."""
+        self._add("back", socket, "")
+
+    def _add(self, kind: Kind, socket: Observed, reason: str) -> None:
         self._count += 1
-        scope = socket.connection.scope
+        facts = socket.facts
         self._items.append(
             {
                 "number": self._count,
@@ -47,24 +58,30 @@ class ActivityFeed:
                 "kind": kind,
                 "sid": socket.sid,
                 "namespace": socket.namespace[:MAX_TEXT],
-                "user": _name(scope.get("user"))[:MAX_TEXT],
-                "address": str((scope.get("client") or ("",))[0] or "")[:MAX_TEXT],
-                "transport": socket.connection.transport,
+                "user": _name(socket.user)[:MAX_TEXT],
+                "address": facts.address[:MAX_TEXT],
+                "transport": facts.transport,
                 "reason": reason[:MAX_TEXT],
             }
         )
 
-    def joined(self, socket: Socket, room: str) -> None:
-        """Do nothing: only connects and disconnects are kept."""
+    def moved(self, socket: Observed) -> None:
+        """Do nothing: it is told where the client is back."""
 
-    def left(self, socket: Socket, room: str) -> None:
-        """Do nothing: only connects and disconnects are kept."""
+    def adopted(self, socket: Observed) -> None:
+        """Do nothing: it was told that it is away."""
 
-    def transport_changed(self, socket: Socket) -> None:
-        """Do nothing: only connects and disconnects are kept."""
+    def joined(self, socket: Observed, room: str) -> None:
+        """Do nothing: only who comes and goes is kept."""
 
-    def shared(self, socket: Socket) -> None:
-        """Do nothing: only connects and disconnects are kept."""
+    def left(self, socket: Observed, room: str) -> None:
+        """Do nothing: only who comes and goes is kept."""
+
+    def transport_changed(self, socket: Observed) -> None:
+        """Do nothing: only who comes and goes is kept."""
+
+    def shared(self, socket: Observed) -> None:
+        """Do nothing: only who comes and goes is kept."""
 
     async def wait_written(self) -> None:
         """Return at once: nothing is written."""

@@ -156,14 +156,27 @@ def online(rows: QuerySet[Any], server: str) -> QuerySet[Any]:
     return rows.exclude(**{f"{server}__in": dead}) if dead else rows
 
 
+def recovers() -> bool:
+    """Tell whether clients that drop may come back, and count for a while."""
+    return bool(get_settings().RECOVERY)
+
+
 def ago(moment: datetime) -> SafeString:
     """Return how long ago something was, with the moment itself to look up."""
+    return format_html(
+        "<time {}>{}</time>",
+        attributes_of(moment),
+        _("%(time)s ago") % {"time": span(moment, timezone.now())},
+    )
+
+
+def attributes_of(moment: datetime) -> SafeString:
+    """Return the attributes of a `<time>` that names a moment."""
     aware = moment if settings.USE_TZ else timezone.make_aware(moment)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
+        'datetime="{}" title="{}"',
         aware.isoformat(),
         date_format(timezone.localtime(aware), "DATETIME_FORMAT"),
-        _("%(time)s ago") % {"time": span(moment, timezone.now())},
     )
 
 

@@ -10,9 +10,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..models import Membership, Room, Server
 from ..protocol.names import find_fault
+from .base import recovers
 from .counting import MANY
 
 if TYPE_CHECKING:
@@ -147,3 +149,23 @@ class ServerFilter(admin.SimpleListFilter):
         """Return the rows that the filter leaves."""
         server = self.value()
         return queryset if server is None else queryset.filter(server=server)
+
+
+class AwayFilter(admin.SimpleListFilter):
+    """Sockets whose client is connected, or away; shown where clients that drop may come back."""
+
+    title = _("presence")
+    parameter_name = "away"
+
+    def has_output(self) -> bool:
+        """Show the filter where there may be a difference, or it is in use."""
+        return recovers() or self.value() is not None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, StrOrPromise]]:
+        """Offer both."""
+        return (("0", pgettext_lazy("socket", "connected")), ("1", pgettext_lazy("socket", "away")))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows that the filter leaves."""
+        away = {"0": True, "1": False}.get(self.value() or "")
+        return queryset if away is None else queryset.filter(away_since__isnull=away)

@@ -61,6 +61,8 @@ def _texts() -> dict[str, Any]:
         "problems": {word: str(text) for word, text in PROBLEMS.items()},
         "connect": pgettext("socket", "connected"),
         "disconnect": pgettext("socket", "disconnected"),
+        "away": pgettext("socket", "away"),
+        "back": pgettext("socket", "back"),
         "anonymous": _("anonymous"),
         "chart": _("Events a second on %s in the last five minutes"),
         "transports": {str(value): str(label) for value, label in Transport.choices},

@@ -8,10 +8,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..models import Membership, Room, Socket
-from .base import online
-from .counting import Number, count_each
+from .base import online, recovers
+from .counting import Number, count, count_each
 from .filters import NamespaceFilter
 from .operations import Disconnect, Empty, Join, Send
 from .selection import ChosenRooms
@@ -29,8 +30,13 @@ class RoomAdmin(SteeringAdmin):
     list_filter = (NamespaceFilter,)
     search_fields = ("name", "namespace")
     search_help_text = _("A part of the room's name, or of its namespace.")
-    readonly_fields = ("name_shown", "members")
-    fields = ("name_shown", "namespace", "members")
+    readonly_fields = ("name_shown", "members", "away_members")
+    fields = ("name_shown", "namespace", "members", "away_members")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what a room's page tells."""
+        fields = super().get_fields(request, obj)
+        return fields if recovers() else [name for name in fields if name != "away_members"]
 
     def get_online(self, request: HttpRequest) -> QuerySet[Any]:
         """Return all rooms; those without a living member are left out of their page."""
@@ -52,6 +58,13 @@ class RoomAdmin(SteeringAdmin):
     def members(self, room: Any) -> str:
         """How many sockets are in the room, with a link to them."""
         return self.link_to_list(Socket, room.found, room_key=room.key)
+
+    @admin.display(description=pgettext_lazy("socket", "away"))
+    def away_members(self, room: Any) -> str:
+        """How many of them are away, with a link to those."""
+        members = Membership.objects.filter(key=room.key, socket__away_since__isnull=False)
+        found = count(online(members, "socket__server"))
+        return self.link_to_list(Socket, found, room_key=room.key, away="1")
 
 
 def count_members(keys: list[str]) -> list[Number]:

@@ -18,8 +18,8 @@ from ..fields import DatabaseNow
 from ..hub.health import problems
 from ..models import Server, Socket, lifetime
 from ..outside.process import find_hub
-from .base import NOTHING, PresenceAdmin, span
-from .counting import MANY_OF_A_SERVER, Number, count_each
+from .base import NOTHING, PresenceAdmin, recovers, span
+from .counting import MANY_OF_A_SERVER, Number, count, count_each
 
 # Heartbeats after which a server is late: one was missed.
 LATE_AFTER = 2
@@ -80,15 +80,23 @@ class ServerAdmin(PresenceAdmin):
         "health",
         "problems_shown",
         "socket_count",
+        "away_count",
         "versions_shown",
         "age",
         "last_seen",
     )
     fieldsets = (
-        (None, {"fields": ("name", "health", "problems_shown", "socket_count")}),
+        (None, {"fields": ("name", "health", "problems_shown", "socket_count", "away_count")}),
         (_("Process"), {"fields": ("id", "host", "pid", "software", "versions_shown")}),
         (_("Time"), {"fields": ("started_at", "age", "last_seen")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what a server's page tells."""
+        (title, first), *others = super().get_fieldsets(request, obj)
+        if not recovers():
+            first = {**first, "fields": [name for name in first["fields"] if name != "away_count"]}
+        return [(title, first), *others]
 
     def get_online(self, request: HttpRequest) -> QuerySet[Any]:
         """Return all servers, each with its health by the database's clock."""
@@ -133,6 +141,14 @@ class ServerAdmin(PresenceAdmin):
         if server.state == GONE:  # they do not count, and will be removed
             return str(Number(0, more=False))
         return self.link_to_list(Socket, server.found, server=server.pk)
+
+    @admin.display(description=pgettext_lazy("socket", "away"))
+    def away_count(self, server: Any) -> str:
+        """How many of its sockets are away, with a link to them."""
+        if server.state == GONE:
+            return str(Number(0, more=False))
+        found = count(Socket.objects.filter(server=server.pk).away(), MANY_OF_A_SERVER)
+        return self.link_to_list(Socket, found, server=server.pk, away="1")
 
     @admin.display(description=_("versions"), empty_value=NOTHING)
     def versions_shown(self, server: Server) -> SafeString:

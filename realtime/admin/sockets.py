@@ -11,15 +11,16 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from ..cluster.sids import server_of
 from ..models import Room, Server, Socket
-from .base import NOTHING, ago, online
-from .filters import NamespaceFilter, RoomFilter, ServerFilter
+from .base import NOTHING, ago, attributes_of, online, span
+from .filters import AwayFilter, NamespaceFilter, RoomFilter, ServerFilter
 from .live_page import live_page
 from .operations import Disconnect, Join, Leave, Send
 from .selection import ChosenSockets
@@ -45,10 +46,10 @@ class SocketAdmin(SteeringAdmin):
         "namespace",
         "connected",
         "address",
-        "transport",
+        "transport_shown",
         "server_link",
     )
-    list_filter = (NamespaceFilter, RoomFilter, ServerFilter, "transport")
+    list_filter = (NamespaceFilter, RoomFilter, ServerFilter, "transport", AwayFilter)
     search_fields = ("sid", "user", "address")
     search_help_text = _("An id, the start of an address, or a part of a user's name.")
     readonly_fields = (
@@ -56,6 +57,7 @@ class SocketAdmin(SteeringAdmin):
         "rooms",
         "data_code",
         "user_link",
+        "transport_shown",
         "server_link",
         "connection_link",
     )
@@ -64,7 +66,7 @@ class SocketAdmin(SteeringAdmin):
         (_("Client"), {"fields": ("user_link", "address", "user_agent")}),
         (
             _("Connection"),
-            {"fields": ("transport", "server_link", "connection_link", "connected_at")},
+            {"fields": ("transport_shown", "server_link", "connection_link", "connected_at")},
         ),
     )
 
@@ -121,6 +123,19 @@ class SocketAdmin(SteeringAdmin):
         if socket.user is None:
             return None
         return self.link_to(get_user_model(), socket.user.pk, socket.user.get_username())
+
+    @admin.display(description=_("transport"), ordering="transport")
+    def transport_shown(self, socket: Socket) -> str:
+        """The transport; of a client that is away, its last one and since when."""
+        transport = socket.get_transport_display()
+        if socket.away_since is None:
+            return transport
+        return format_html(
+            '{} <time class="realtime-health realtime-late" {}>{}</time>',
+            transport,
+            attributes_of(socket.away_since),
+            gettext("away for %(time)s") % {"time": span(socket.away_since, timezone.now())},
+        )
 
     @admin.display(description=_("server"), ordering="server__name")
     def server_link(self, socket: Socket) -> str:

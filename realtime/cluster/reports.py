@@ -13,7 +13,7 @@ import msgspec
 
 from .sids import SERVER_ID_LENGTH
 
-# Connects and disconnects of the last seconds that one hub tells, at most.
+# Connects, disconnects and the like of the last seconds that one hub tells, at most.
 MAX_ITEMS = 20
 
 # Servers that one hub tells of, at most: of whose clients it has some, and whose heir it is.
@@ -25,6 +25,7 @@ MAX_TEXT = 200
 # Exact in JavaScript, and within its dates.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**36)]
+Kind = Literal["connect", "disconnect", "away", "back"]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
@@ -35,11 +36,11 @@ _Servers = Annotated[
 
 
 class Item(TypedDict):
-    """A connect or disconnect: `number` counts them from the hub's start, `at` is Unix time."""
+    """What a client did: `number` counts them from the hub's start, `at` is Unix time."""
 
     number: _Count
     at: _Seconds
-    kind: Literal["connect", "disconnect"]
+    kind: Kind
     sid: _Text
     namespace: _Text
     user: _Text

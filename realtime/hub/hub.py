@@ -104,7 +104,8 @@ class Hub:
         self.counters = Counters()
         self.news: dict[str, Callable[[], Any]] = {}
 
-        # The other hubs, the sockets and rooms of this one, and who is told of them.
+        # The other hubs, the sockets and rooms of this one, those that are away, and who is told of
+        # them.
         self.cluster = self._join_cluster()
         options = parse_recovery(self.settings.RECOVERY)
         self.recovery = None if options is None else Recovery(self, options)

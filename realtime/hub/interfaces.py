@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
@@ -51,7 +51,10 @@ class Observers(transports.Observers, Protocol):
 
 
 class Sessions(Protocol):
-    """The sessions that a hub keeps of its clients, for other hubs."""
+    """The sessions that a hub keeps of clients that are away."""
+
+    def counted(self) -> Iterable[sockets.Observed]:
+        """Return those that still count as there."""
 
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return what it is, or None."""

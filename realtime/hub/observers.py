@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from ..execution.calls import raise_if_cancelled, raise_if_signalled
 from ..logs import write
+from ..sockets.interfaces import Observed
 from ..sockets.socket import Socket
 from ..utils.limits import LogLimiter
 
@@ -20,20 +21,50 @@ class Observer(Protocol):
     """
     Told about the sockets that `connect()` accepted, on the hub's event loop, in order.
 
+    A socket is `opened`, and `closed` in the end. In between it may be `away` any number of times,
+    each time until it is `back`, or `closed` after all. On another server it is `back` or `adopted`
+    there, and `moved` here, and nothing more. What is away, and what moves, may be told as
+    the session that is left of a socket (see `Observed`).
+
     Its methods return at once. What they raise is logged, and concerns nobody else.
     """
 
     def opened(self, socket: Socket) -> None:
         """A client is let in, and not told so yet. `socket.rooms` holds what it has joined."""
 
-    def closed(self, socket: Socket, reason: str) -> None:
-        """A socket is gone, from all its rooms too. `socket.rooms` still holds them."""
+    def closed(self, socket: Observed, reason: str) -> None:
+        """
+        A socket is gone, from all its rooms too. `socket.rooms` still holds them.
 
-    def joined(self, socket: Socket, room: str) -> None:
-        """An open socket is in a room now."""
+        One that was away counts no more, even if the client may still come back to its session:
+        then it is opened again.
+        """
 
-    def left(self, socket: Socket, room: str) -> None:
+    def joined(self, socket: Observed, room: str) -> None:
+        """An open socket is in a room now; one that is away may be too."""
+
+    def left(self, socket: Observed, room: str) -> None:
         """An open socket is in a room no more."""
+
+    def away(self, socket: Observed) -> None:
+        """A client has dropped: it stays in its rooms, and counts, until it is back or closed."""
+
+    def back(self, socket: Socket) -> None:
+        """
+        A client is let in again, and not told so yet, as the socket of this sid: from being away,
+        from a connection that it has taken over, or from another server.
+        """
+
+    def moved(self, socket: Observed) -> None:
+        """
+        Another server has the socket, or its session, from now on, and tells all that follows.
+
+        It may be one that was closed here, and whose client has come back late. This is told before
+        the other server hears of it, so that nothing here is later than there.
+        """
+
+    def adopted(self, socket: Observed) -> None:
+        """A session that is away and was another server's is kept here from now on, and counts."""
 
     def transport_changed(self, socket: Socket) -> None:
         """An open socket's connection changed its transport."""
@@ -76,23 +107,26 @@ class Observers:
     def opened(self, socket: Socket) -> None:
         self._tell("opened", socket)
 
-    def closed(self, socket: Socket, reason: str) -> None:
+    def closed(self, socket: Observed, reason: str) -> None:
         self._tell("closed", socket, reason)
 
-    def away(self, socket: Socket) -> None:
+    def joined(self, socket: Observed, room: str) -> None:
+        self._tell("joined", socket, room)
+
+    def left(self, socket: Observed, room: str) -> None:
+        self._tell("left", socket, room)
+
+    def away(self, socket: Observed) -> None:
         self._tell("away", socket)
 
     def back(self, socket: Socket) -> None:
         self._tell("back", socket)
 
-    def moved(self, socket: Socket) -> None:
+    def moved(self, socket: Observed) -> None:
         self._tell("moved", socket)
 
-    def joined(self, socket: Socket, room: str) -> None:
-        self._tell("joined", socket, room)
-
-    def left(self, socket: Socket, room: str) -> None:
-        self._tell("left", socket, room)
+    def adopted(self, socket: Observed) -> None:
+        self._tell("adopted", socket)
 
     def transport_changed(self, socket: Socket) -> None:
         self._tell("transport_changed", socket)

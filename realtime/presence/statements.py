@@ -7,12 +7,13 @@ a statement as the database to carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from django.db import connections
 from django.db.models import Field, ForeignKey, JSONField, Model
+from django.db.models.constants import OnConflict
 
 from ..fields import ExactCharField
 
@@ -21,7 +22,11 @@ AT_ONCE = 500
 
 
 class Statement:
-    """A statement of one model, with a parameter for each of `fields`; made in its thread."""
+    """
+    A statement of one model, with a parameter for each of `fields`; made in its thread.
+
+    A template may have `{upsert}`: what it inserts replaces the row with the same first field.
+    """
 
     def __init__(self, alias: str, model: type[Model], template: str, *fields: str) -> None:
         self._connection = connections[alias]
@@ -33,6 +38,12 @@ class Statement:
             table=quote(model._meta.db_table),
             columns=", ".join(columns),
             values=", ".join(["%s"] * len(columns)),
+            upsert=self._connection.ops.on_conflict_suffix_sql(
+                found,
+                OnConflict.UPDATE,
+                [str(field.column) for field in found[1:]],
+                [str(found[0].column)],
+            ),
         )
         # How each value becomes what the database takes. Texts are that already, those of JSON too.
         self._prepare: list[Callable[[Any], Any] | None] = [
@@ -58,8 +69,8 @@ class Statement:
 
 class TextsStatement:
     """
-    A statement for the rows that have one of many texts in a field, the last of `fields`; there is
-    a parameter for each of the others, which are texts too. Made in its thread.
+    A statement for the rows that have one of many texts in a field, where its template has
+    `[texts]`; there is a parameter for each other field, which are texts too. Made in its thread.
 
     Where a client of a database sends one statement after the other, as that of MariaDB and MySQL
     does, this is much faster than a statement for each row.
@@ -73,11 +84,20 @@ class TextsStatement:
 
     def execute(self, texts: Sequence[str], *others: str) -> None:
         """Execute it for all of these texts."""
+        for _ in self._execute(texts, others):
+            pass
+
+    def find(self, texts: Sequence[str], *others: str) -> list[str]:
+        """Return the first column of the rows that it selects."""
+        return [row[0] for cursor in self._execute(texts, others) for row in cursor.fetchall()]
+
+    def _execute(self, texts: Sequence[str], others: tuple[str, ...]) -> Iterator[Any]:
         for start in range(0, len(texts), AT_ONCE):
             some = texts[start : start + AT_ONCE]
             marks = ", ".join(["%s"] * len(some))
             with self._connection.cursor() as cursor:
-                cursor.execute(f"{self._sql} ({marks})", [*others, *some])
+                cursor.execute(self._sql.replace("[texts]", marks), [*others, *some])
+                yield cursor
 
 
 def _is_text(field: Field[Any, Any]) -> bool:
@@ -87,7 +107,10 @@ def _is_text(field: Field[Any, Any]) -> bool:
 
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({values})"
-DELETE = "DELETE FROM {table} WHERE {0} IN"
+UPSERT = INSERT + " {upsert}"
+DELETE = "DELETE FROM {table} WHERE {0} IN ([texts])"
 DELETE_PAIR = "DELETE FROM {table} WHERE {0} = %s AND {1} = %s"
-UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} IN"
-UPDATE_ONE = "UPDATE {table} SET {0} = %s WHERE {1} = %s"
+UPDATE = "UPDATE {table} SET {0} = %s WHERE {1} = %s AND {2} IN ([texts])"
+UPDATE_ONE = "UPDATE {table} SET {0} = %s WHERE {1} = %s AND {2} = %s"
+SELECT = "SELECT {0} FROM {table} WHERE {0} IN ([texts]) ORDER BY {0}"
+SELECT_WITH = "SELECT {1} FROM {table} WHERE {0} = %s AND {1} IN ([texts]) ORDER BY {1}"

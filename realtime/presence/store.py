@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,24 +11,12 @@ from django.db import connections, router, transaction
 from django.db.models import F
 
 from .. import models
-from ..cluster.envelopes import group_name
 from ..fields import DatabaseNow
-from ..models import Membership, Server, ServerQuerySet, lifetime, recovery
-from ..sockets.socket import Socket
-from ..utils.headers import header
+from ..models import Server, ServerQuerySet, lifetime, recovery
 from .changes import Changes
 from .deadlocks import made_again
 from .servers import Description
-from .statements import (
-    DELETE,
-    DELETE_PAIR,
-    INSERT,
-    UPDATE,
-    UPDATE_ONE,
-    Statement,
-    TextsStatement,
-)
-from .users import UserKeys
+from .socket_rows import SocketRows
 
 # Sockets of a dead server that are removed at a time.
 CHUNK = 500
@@ -36,9 +24,6 @@ CHUNK = 500
 # Lifetimes after which a server's rows are removed; a little more than one, after which they do not
 # count, so that a server that is late sees that itself.
 DEAD_FOR = 1.1
-
-# The start of a connection's secret id: enough to tell connections apart, too little to guess it.
-CONNECTION_LENGTH = 12
 
 
 class Lost(Exception):
@@ -66,25 +51,8 @@ class Beat(NamedTuple):
     restored: bool
 
 
-class Statements:
-    """What is executed for every socket that changes."""
-
-    def __init__(self, alias: str) -> None:
-        self.open = Statement(
-            alias,
-            models.Socket,
-            INSERT,
-            *("sid", "server", "connection", "namespace", "user"),
-            *("address", "user_agent", "transport", "data", "connected_at"),
-        )
-        self.close = TextsStatement(alias, models.Socket, DELETE, "sid")
-        self.move = TextsStatement(alias, models.Socket, UPDATE, "transport", "sid")
-        self.share = Statement(alias, models.Socket, UPDATE_ONE, "data", "sid")
-        self.join = Statement(
-            alias, Membership, INSERT, "socket", "namespace", "room", "key", "joined_at"
-        )
-        self.leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
-        self.leave_all = TextsStatement(alias, Membership, DELETE, "socket")
+class Withdrawn(Exception):
+    """Another server has taken a socket while this one was writing it."""
 
 
 class Store:
@@ -99,13 +67,12 @@ class Store:
         self._description = description
         self._id = description.id
         self._alias = router.db_for_write(models.Socket)
-        self._users = UserKeys(self._alias)
         self.retired = False
 
     @cached_property
-    def _statements(self) -> Statements:
-        """Return the statements, made by the first call in the thread."""
-        return Statements(self._alias)
+    def _rows(self) -> SocketRows:
+        """Return the rows of this server's sockets, made by the first call in the thread."""
+        return SocketRows(self._id, self._alias)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -153,11 +120,20 @@ class Store:
 
         Raises Lost where this server is dead already: its rows go away, and it has to start anew.
         """
-        with self._transaction():
-            if beat is not None:
-                self._beat(beat)
-            if changes:
-                self._write(changes)
+        while True:
+            known = frozenset(changes.withdrawn)
+            for sid in known:
+                changes.forget(sid)
+            with suppress(Withdrawn), self._transaction():
+                if beat is not None:
+                    self._beat(beat)
+                if changes:
+                    self._write(changes)
+                # Who takes a socket over waits for the rows that are written here, or has them
+                # already: then what was written of it here is older.
+                if len(changes.withdrawn) > len(known):
+                    raise Withdrawn
+                return
 
     def _beat(self, beat: Beat) -> None:
         fields: dict[str, Any] = {"seen_at": DatabaseNow()}
@@ -170,48 +146,7 @@ class Store:
             raise Lost
 
     def _write(self, changes: Changes) -> None:
-        statements = self._statements
-        statements.leave.execute(
-            (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
-        )
-        self._delete_sockets(list(changes.closed))
-        statements.open.execute(self._rows(changes.opened.values()))
-        statements.join.execute(
-            (sid, *room, group_name(*room), at)
-            for sid, rooms in changes.joined.items()
-            for room, at in rooms.items()
-        )
-        for transport in set(changes.moved.values()):
-            moved = [sid for sid, its in changes.moved.items() if its == transport]
-            statements.move.execute(moved, transport)
-        statements.share.execute((shared, sid) for sid, shared in changes.shared.items())
-
-    def _rows(self, sockets: Collection[Socket]) -> Iterable[tuple[Any, ...]]:
-        scopes = [socket.connection.scope for socket in sockets]
-        # A site's middleware may know that another row, or none, is the client's user.
-        users = [scope.get("presence_user", scope.get("user")) for scope in scopes]
-        return map(self._row, sockets, self._users.keys(users))
-
-    def _row(self, socket: Socket, user: Any) -> tuple[Any, ...]:
-        connection = socket.connection
-        scope = connection.scope
-        client = scope.get("client") or ("",)
-        return (
-            socket.sid,
-            self._id,
-            connection.sid[:CONNECTION_LENGTH],
-            socket.namespace,
-            user,
-            _clean(str(client[0] or ""), models.ADDRESS_LENGTH),
-            _clean(header(scope, b"user-agent"), models.USER_AGENT_LENGTH),
-            connection.transport,
-            socket.shared,
-            socket.opened_at,
-        )
-
-    def _delete_sockets(self, sids: Sequence[str]) -> None:
-        self._statements.leave_all.execute(sids)
-        self._statements.close.execute(sids)
+        self._rows.write(changes)
 
     # Others
 
@@ -242,10 +177,7 @@ class Store:
             # Only a write waits for a server that is deciding whether it lives after all.
             if not servers.update(seen_at=F("seen_at")):
                 return True
-            sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
-            some = list(sockets.values_list("sid", flat=True)[:CHUNK])
-            self._delete_sockets(some)
-            if len(some) == CHUNK:
+            if not self._rows.remove_some(servers, CHUNK):
                 return False
             if not keep:
                 servers.delete()
@@ -260,9 +192,3 @@ class Store:
         if Server._meta.db_table not in tables:
             return "run manage.py migrate"
         return "presence comes back when the database takes its rows"
-
-
-def _clean(text: str | None, length: int) -> str:
-    """Return a text that any database takes."""
-    text = (text or "")[:length].replace("\0", "")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -7,12 +7,14 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
+from ..cluster.sids import server_of
 from ..logs import log
 from ..models import MAX_PATIENCE, MISSED_HEARTBEATS
 from .changes import Changes, Room
@@ -22,9 +24,11 @@ from .thread import DatabaseThread
 
 if TYPE_CHECKING:
     from ..hub.hub import Hub
+    from ..sockets.interfaces import Observed
     from ..sockets.socket import Socket
 
 Result = TypeVar("Result")
+Note = Callable[["Observed", Iterable[Room], datetime], None]
 
 # New sockets in one transaction.
 BATCH = 2_000
@@ -46,7 +50,7 @@ class PresenceWriter:
     An observer that writes what it is told, and lets `wait_written` return when it is written.
 
     A writer that is behind (at the start, after a failure, when others took this server for dead)
-    notes no changes: it removes its rows and writes all that the hub's registry has.
+    notes no changes: it removes its rows and writes all sockets that the hub has, here or away.
 
     A thread that is at one call for as long as a server lives without a heartbeat, such as on a
     connection that has gone silent, is given up for a new one.
@@ -73,6 +77,7 @@ class PresenceWriter:
         self._next_beat = 0.0
         self._next_sweep = 0.0
         self._pause = 0.0
+        self._recovers = bool(hub.settings.RECOVERY)
         self._heartbeat = hub.settings.SERVER_HEARTBEAT
         self._lifetime = self._heartbeat * MISSED_HEARTBEATS
         self._task = hub.services.supervise(self._run, "presence")
@@ -97,28 +102,57 @@ class PresenceWriter:
         """Note a new socket and its rooms."""
         if self._behind:
             return
-        self._note_socket(socket)
+        # Another server may be about to remove the row of one whose client was away for long.
+        is_new = server_of(socket.sid) == self._hub.server_id and not self._recovers
+        self._note(self._changes.open if is_new else self._changes.come_back, socket)
         self._wake.set()
 
-    def _note_socket(self, socket: Socket) -> None:
-        now = timezone.now()
-        self._changes.open(socket)
-        for room in self._hub.registry.rooms_of(socket):
-            self._changes.join(socket.sid, Room(socket.namespace, room), now)
+    def back(self, socket: Socket) -> None:
+        """Note that a socket is here, whatever its row was until now."""
+        if not self._behind:
+            self._note(self._changes.come_back, socket)
+            self._wake.set()
 
-    def closed(self, socket: Socket, reason: str) -> None:
+    def adopted(self, socket: Observed) -> None:
+        """Note that a socket that is away belongs to this server."""
+        if not self._behind:
+            self._note_session(socket)
+            self._wake.set()
+
+    def _note(self, note: Note, socket: Socket) -> None:
+        self._note_in(note, socket, self._hub.registry.rooms_of(socket))
+
+    def _note_session(self, socket: Observed) -> None:
+        self._note_in(self._changes.come_back, socket, tuple(socket.rooms))
+
+    def _note_in(self, note: Note, socket: Observed, rooms: Iterable[str]) -> None:
+        note(socket, [Room(socket.namespace, room) for room in rooms], timezone.now())
+
+    def away(self, socket: Observed) -> None:
+        """Note since when a socket is away."""
+        if not self._behind:
+            self._changes.drop(socket.sid, socket.away_since or timezone.now())
+            self._wake.set()
+
+    def moved(self, socket: Observed) -> None:
+        """Write nothing more of a socket: its row is another server's, or will be."""
+        self._changes.forget(socket.sid)
+        if self._in_flight is not None and self._in_flight.is_bound(socket.sid):
+            self._in_flight.withdrawn.add(socket.sid)
+
+    def closed(self, socket: Observed, reason: str) -> None:
         """Note that a socket is gone."""
         if not self._behind:
             self._changes.close(socket.sid)
             self._wake.set()
 
-    def joined(self, socket: Socket, room: str) -> None:
+    def joined(self, socket: Observed, room: str) -> None:
         """Note a socket's new room."""
         if not self._behind:
             self._changes.join(socket.sid, Room(socket.namespace, room), timezone.now())
             self._wake.set()
 
-    def left(self, socket: Socket, room: str) -> None:
+    def left(self, socket: Observed, room: str) -> None:
         """Note that a socket has left a room."""
         if not self._behind:
             self._changes.leave(socket.sid, Room(socket.namespace, room))
@@ -127,7 +161,7 @@ class PresenceWriter:
     def transport_changed(self, socket: Socket) -> None:
         """Note a socket's new transport."""
         if not self._behind:
-            self._changes.move(socket.sid, socket.connection.transport)
+            self._changes.change_transport(socket.sid, socket.connection.transport)
             self._wake.set()
 
     def shared(self, socket: Socket) -> None:
@@ -170,7 +204,7 @@ class PresenceWriter:
             await self._rest()
 
     async def _start_anew(self) -> None:
-        """Register this server, and note all that its registry has."""
+        """Register this server, and note all sockets that it has, here or away."""
         restored = self._down_since is not None
         sockets = self._hub.registry.sockets
         complete = self._is_new and not any(socket.observed for socket in sockets.values())
@@ -181,7 +215,10 @@ class PresenceWriter:
         self._behind = False
         for socket in sockets.values():
             if socket.observed:
-                self._note_socket(socket)
+                self._note(self._changes.come_back, socket)
+        if self._hub.sessions is not None:
+            for session in self._hub.sessions.counted():
+                self._note_session(session)
         self._next_sweep = self._hub.loop.time() + self._heartbeat * random.uniform(1, 2)
 
     async def _write(self) -> None:

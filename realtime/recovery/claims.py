@@ -57,8 +57,8 @@ class LocalClaim:
         """
         Tell whether the client still counts as there, as it was; from now on as it comes back.
         """
-        counted, self.session.socket = self.session.socket, None
-        return counted is not None
+        counted, self.session.counts = self.session.counts, False
+        return counted
 
     def release(self, socket: Socket) -> bool:
         """
@@ -124,7 +124,7 @@ class RemoteClaim:
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""
-        return self._form.counted
+        return self._form.counts
 
     def release(self, socket: Socket) -> bool:
         """Leave the session where it is."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
+from ..identity.clients import ClientFacts, absent_user, name_of
+from ..routing import resolve
 from ..sockets.trail import Trail
 from .log import Packet
 from .sessions import Identity, Missed, Session
@@ -12,7 +16,7 @@ from .sessions import Identity, Missed, Session
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: offsets, and places in a list of packets.
-    `counted` tells whether it counts as there.
+    `counts` tells whether it counts as there; times are Unix times.
     """
 
     pid: str
@@ -24,7 +28,12 @@ class SessionForm(msgspec.Struct, array_like=True):
     data: str
     shared: str
     connection: str
-    counted: bool
+    facts: tuple[str, str, str, str]
+    username: str
+    opened_at: float | None
+    away_since: float
+    reason: str
+    counts: bool
     missed: list[tuple[str, int]] = []
 
 
@@ -64,10 +73,11 @@ class Packer:
 
     def add(self, session: Session, missed: list[Missed]) -> None:
         """Add a session, and what its client has missed."""
-        places = [(offset, self._place(packet)) for offset, packet in missed]
+        facts = session.facts
+        opened = session.opened_at
         self.parcel.sessions.append(
             SessionForm(
-                session.trail.pid,
+                session.pid,
                 session.sid,
                 session.namespace,
                 session.identity.user,
@@ -76,8 +86,13 @@ class Packer:
                 session.data,
                 session.shared,
                 session.connection,
-                session.socket is not None,
-                places,
+                (facts.connection, facts.address, facts.user_agent, facts.transport),
+                name_of(session.user),
+                None if opened is None else opened.timestamp(),
+                session.away_since.timestamp(),
+                session.reason,
+                session.counts,
+                [(offset, self._place(packet)) for offset, packet in missed],
             )
         )
 
@@ -90,8 +105,13 @@ class Packer:
 
 
 def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
-    """Return the session of a form, for whose client this hub counts from `since` on."""
-    tail = tuple(Missed(offset, parcel.packets[place]) for offset, place in form.missed)
+    """
+    Return the session of a form, for whose client this hub counts from `since` on.
+
+    Raises UnknownNamespace where this server has no such namespace.
+    """
+    user = absent_user(form.user, form.username)
+    connection, address, user_agent, transport = form.facts
     return Session(
         form.sid,
         form.namespace,
@@ -101,5 +121,11 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         form.data,
         form.shared,
         form.connection,
-        tail=tail,
+        ClientFacts(connection, user, address, user_agent, transport),
+        user,
+        resolve(form.namespace).consumer_class,
+        None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC),
+        datetime.fromtimestamp(form.away_since, UTC),
+        form.reason,
+        tail=tuple(Missed(offset, parcel.packets[place]) for offset, place in form.missed),
     )

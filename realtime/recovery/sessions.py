@@ -6,10 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.utils import timezone
+
 from ..cluster.targets import Target
+from ..identity.clients import ClientFacts
 from ..identity.logins import user_key
+from ..logs import log
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
@@ -53,8 +58,9 @@ class Session:
     """
     A client that is away, and what it comes back to.
 
-    `claimant` is its new socket, while that is not let in yet. `socket` is the one that it had,
-    while it still counts as there.
+    `counts` tells whether it still counts as there: then it is what observers see of it (see
+    `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
+    what another hub had for it before.
     """
 
     sid: str
@@ -64,14 +70,34 @@ class Session:
     rooms: set[str]
     data: str
     shared: str
-    connection: str = ""
+    connection: str
+    facts: ClientFacts
+    user: Any
+    consumer_class: type
+    opened_at: datetime | None
+    away_since: datetime
+    reason: str
     tail: tuple[Missed, ...] = ()
-    reason: str = ""
+    counts: bool = False
     claimant: Socket | None = None
-    socket: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
-    def missed(self, log: EventLog, offset: str | None) -> list[Missed]:
+    @property
+    def pid(self) -> str:
+        """The secret by which the client comes back."""
+        return self.trail.pid
+
+    def log(self, level: int, what: str, **fields: Any) -> bool:
+        """Log something about the client."""
+        described = {
+            "namespace": self.namespace,
+            "sid": self.sid,
+            "user": self.identity.user or "-",
+            "transport": self.facts.transport,
+        }
+        return log(level, what, **described, **fields)
+
+    def missed(self, events: EventLog, offset: str | None) -> list[Missed]:
         """
         Return what the client has missed, in order; `offset` is the last one that it has got.
 
@@ -84,11 +110,11 @@ class Session:
         if place is None and offset is not None:
             raise Lost("its offset is none of ours")
         position, earlier = self.trail.since, _after(place, self.tail)
-        if place is not None and place.server == log.server and place.number >= position:
-            position, earlier = min(place.number, log.number), []
+        if place is not None and place.server == events.server and place.number >= position:
+            position, earlier = min(place.number, events.number), []
         seen = {missed.packet.id for missed in earlier}
-        entries = log.missed(self.namespace, self.sid, self.trail, self.rooms, position)
-        later = [_name(log, entry) for entry in entries]
+        entries = events.missed(self.namespace, self.sid, self.trail, self.rooms, position)
+        later = [_name(events, entry) for entry in entries]
         return earlier + [missed for missed in later if missed.packet.id not in seen]
 
 
@@ -103,9 +129,9 @@ def _after(place: Offset | None, tail: tuple[Missed, ...]) -> list[Missed]:
     return list(tail)
 
 
-def _name(log: EventLog, entry: Entry) -> Missed:
+def _name(events: EventLog, entry: Entry) -> Missed:
     """Return an entry's packet, with its offset, and an id."""
-    offset, packet = log.offset_of(entry.number), entry.packet
+    offset, packet = events.offset_of(entry.number), entry.packet
     return Missed(offset, packet if packet.id else packet._replace(id=offset))
 
 
@@ -171,33 +197,50 @@ class Sessions:
             socket.log(logging.WARNING, "data-not-kept", error=error)
             return False
         assert socket.trail is not None
+        connection = socket.connection
         session = Session(
             socket.sid,
             socket.namespace,
-            identify(socket.connection.scope),
+            identify(connection.scope),
             socket.trail,
             set(self._hub.registry.rooms_of(socket)),
             data,
             socket.shared,
-            socket.connection.sid,
-            reason=reason,
+            connection.sid,
+            socket.facts,
+            socket.user,
+            socket.consumer_class,
+            socket.opened_at,
+            timezone.now(),
+            reason,
         )
         self.add(session)
-        return self.count_again(session, socket)
+        if not (socket.observed and self._options.presence_seconds):
+            return False
+        self._count(session)
+        self._hub.observers.away(session)
+        return True
 
     def count_again(self, session: Session, socket: Socket) -> bool:
-        """Count a client that is away as there, for a while; tell whether that is done."""
-        seconds = self._options.presence_seconds
-        if not (socket.observed and seconds and session.trail.pid in self._by_pid):
+        """Count a client, which was about to come back, as away again; tell whether that is so."""
+        if not socket.observed or session.pid not in self._by_pid:
             return False
-        session.socket = socket
-        self._later(session, seconds, lambda: self._count_out(session))
-        self._hub.observers.away(socket)
+        session.facts = socket.facts
+        self._count(session)
+        self._hub.observers.away(session)
         return True
+
+    def _count(self, session: Session) -> None:
+        session.counts = True
+        self._later(
+            session,
+            self._options.presence_seconds,
+            lambda: self._count_out(session, session.reason),
+        )
 
     def add(self, session: Session) -> None:
         """Keep a session, for as long as its client may be away."""
-        self._by_pid[session.trail.pid] = self._by_sid[session.sid] = session
+        self._by_pid[session.pid] = self._by_sid[session.sid] = session
         self.hold(session.namespace, session.rooms)
         self._later(session, self._options.seconds, lambda: self.end(session))
 
@@ -214,11 +257,22 @@ class Sessions:
     def _later(self, session: Session, seconds: float, call: Callable[[], None]) -> None:
         session.timers.append(self._hub.loop.call_later(seconds, call))
 
-    def _count_out(self, session: Session) -> None:
+    def _count_out(self, session: Session, reason: str) -> None:
         """Count a client as gone, which may still come back."""
-        socket, session.socket = session.socket, None
-        if socket is not None:
-            self._hub.observers.closed(socket, session.reason)
+        if session.counts:
+            session.counts = False
+            self._hub.observers.closed(session, reason)
+
+    def counted(self) -> list[Session]:
+        """Return those that still count as there."""
+        return [session for session in self if session.counts]
+
+    def adopt(self, session: Session, *, counts: bool) -> None:
+        """Keep a session that another hub had; with `counts` it is there for a while still."""
+        self.add(session)
+        if counts:
+            self._count(session)
+            self._hub.observers.adopted(session)
 
     def take(self, session: Session) -> None:
         """Forget a session whose client is back."""
@@ -227,18 +281,18 @@ class Sessions:
     def give(self, session: Session) -> None:
         """Forget a session that another hub has now."""
         self._forget(session)
-        socket, session.socket = session.socket, None
-        if socket is not None:
-            self._hub.observers.moved(socket)
+        session.counts = False
+        self._hub.observers.moved(session)
 
-    def end(self, session: Session) -> None:
+    def end(self, session: Session, reason: str = "") -> None:
         """Forget a client: it may come back as a new one only."""
+        reason = reason or session.reason
         self._forget(session)
-        self._count_out(session)
+        self._count_out(session, reason)
         self._hub.moves.forget(session.sid)
 
     def _forget(self, session: Session) -> None:
-        if self._by_pid.pop(session.trail.pid, None) is None:
+        if self._by_pid.pop(session.pid, None) is None:
             return
         if self._by_sid.get(session.sid) is session:
             del self._by_sid[session.sid]

@@ -82,7 +82,7 @@ class Transfers:
         return encode_parcel(packer.parcel)
 
     def _give(self, session: Session, server: str) -> None:
-        self._given[session.trail.pid] = session.sid
+        self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
         self._sessions.give(session)
 
@@ -104,6 +104,10 @@ class Transfers:
                 moves.give_up(coming.form.sid)
                 self._sessions.unhold(coming.form.namespace, coming.form.rooms)
         self._given = {pid: sid for pid, sid in self._given.items() if moves.where(sid) is not None}
+
+    def counted(self) -> list[Session]:
+        """Return the sessions of clients that are away, and still count as there."""
+        return self._sessions.counted()
 
     # Handing all over
 
@@ -201,8 +205,9 @@ class Transfers:
             coming = self._coming.pop(form.pid, None)
             if coming is None:
                 continue
-            self._sessions.add(open_session(parcel, form, coming.since))
+            session = open_session(parcel, form, coming.since)
             self._hub.moves.adopt(form.sid)
+            self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
         self._hub.cluster.claim(parcel.server)
         await self._hub.cluster.announce()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from datetime import datetime
 from typing import Any, Protocol
 
 from ..conf import Settings
 from ..execution import calls
+from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
 from .inbox import Event, Source
 from .messages import Format, Message
@@ -46,26 +48,72 @@ class Observers(Protocol):
     def closed(self, socket: Any, reason: str) -> None:
         """Tell that a socket is gone."""
 
-    def away(self, socket: Any) -> None:
-        """Tell that a socket is gone, and may come back."""
-
-    def moved(self, socket: Any) -> None:
-        """Tell that one that was away is at another hub now."""
-
-    def back(self, socket: Any) -> None:
-        """Tell that one that was away is back, with a new socket."""
-
     def joined(self, socket: Any, room: str) -> None:
         """Tell that an open socket is in a room now."""
 
     def left(self, socket: Any, room: str) -> None:
         """Tell that an open socket is in a room no more."""
 
+    def away(self, socket: Any) -> None:
+        """Tell that a client has dropped, and may come back to the same socket."""
+
+    def back(self, socket: Any) -> None:
+        """Tell that a client that was away, or elsewhere, is let in with the same sid."""
+
+    def moved(self, socket: Any) -> None:
+        """Tell that another server has a socket, or its session, from now on."""
+
+    def adopted(self, socket: Any) -> None:
+        """Tell that this server keeps a session that is away, and was another's."""
+
     def shared(self, socket: Any) -> None:
         """Tell that an open socket shares something else."""
 
     async def wait_written(self) -> None:
         """Wait, but not for long, until what they were told is written."""
+
+
+class Observed(Protocol):
+    """A socket, or the session of one that is away, as observers see it."""
+
+    @property
+    def sid(self) -> str:
+        """Its id."""
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms that it is in."""
+
+    @property
+    def shared(self) -> str:
+        """What others see of it, as JSON."""
+
+    @property
+    def opened_at(self) -> datetime | None:
+        """When observers came to know it first, however often it was away since then."""
+
+    @property
+    def away_since(self) -> datetime | None:
+        """When its client dropped; None where that is connected."""
+
+    @property
+    def facts(self) -> ClientFacts:
+        """What is told of its client."""
+
+    @property
+    def consumer_class(self) -> type:
+        """The class of its consumer."""
+
+    @property
+    def user(self) -> Any:
+        """Its client's user."""
+
+    def log(self, level: int, what: str, **fields: Any) -> bool:
+        """Log something about it."""
 
 
 class Counters(Protocol):

@@ -21,6 +21,7 @@ from ..exceptions import (
 )
 from ..execution.calls import call_apart, raise_if_stopping
 from ..identity import outages
+from ..identity.clients import ClientFacts
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
 from .delivery import CLOSED, CONNECTED, Delivery, handling
@@ -47,6 +48,9 @@ class Socket(Delivery):
         *("_accepted", "_entering", "_spawned", "acks", "connection", "consumer", "context"),
         *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
     )
+
+    # A session is what stays of a socket whose client is away.
+    away_since: datetime | None = None
 
     def __init__(
         self, hub: Hub, connection: Connection, namespace: str, route: Route, query: str
@@ -84,6 +88,21 @@ class Socket(Delivery):
     def observed(self) -> bool:
         """Whether the hub's observers know this socket."""
         return self.opened_at is not None
+
+    @property
+    def facts(self) -> ClientFacts:
+        """What is told of the client."""
+        return ClientFacts.of(self.connection)
+
+    @property
+    def consumer_class(self) -> type:
+        """The class of the consumer."""
+        return type(self.consumer)
+
+    @property
+    def user(self) -> Any:
+        """The client's user."""
+        return self.consumer.user
 
     # Life
 
@@ -150,11 +169,12 @@ class Socket(Delivery):
         """Tell the cluster, and then the client, unless it went away meanwhile."""
         if self.gone:
             return
-        self.opened_at = timezone.now()
         self.unflushed = False
         if self.claim is not None and self.claim.count():
+            self.opened_at = self.claim.session.opened_at
             self.hub.observers.back(self)
         else:
+            self.opened_at = timezone.now()
             self.hub.observers.opened(self)
         await self.hub.flush_local()
         if not self.gone:

@@ -174,14 +174,16 @@
     }
 
     #showNumbers({ in: incoming, out: outgoing } = this.now) {
-      const number = (text, value) => make("span", {}, `${text} `, make("b", {}, value));
+      const { connections, rooms, away = 0 } = this.last;
+      const labelled = (text, value) => [`${text} `, make("b", {}, whole.format(value))];
+      const clients = [...labelled(texts.clients, connections), ...(away ? [" · ", ...labelled(texts.away, away)] : [])];
       const key = (color, value) =>
         make("span", { className: "live-key", data: { color } }, `${texts[color]} `,
           make("b", {}, rate(value)), texts.perSecond);
       this.numbers.replaceChildren(
-        number(texts.clients, whole.format(this.last.connections)),
+        make("span", {}, ...clients),
         key("in", incoming),
-        number(texts.rooms, whole.format(this.last.rooms)),
+        make("span", {}, ...labelled(texts.rooms, rooms)),
         key("out", outgoing),
       );
     }
@@ -266,13 +268,14 @@
   function line({ at, kind, sid, namespace, user, address, transport, reason }) {
     const href = options.socketUrl.replace("SID", quote(sid));
     const code = make("code", { title: sid }, `${sid.slice(0, 10)}…`);
-    const more = [address, kind === "connect" ? texts.transports[transport] : reason];
+    const gone = kind === "disconnect";
+    const more = [address, gone ? reason : texts.transports[transport]];
     return make("li", { data: { sid } },
       make("time", { dateTime: new Date(at * 1000).toISOString() }, clock.format(at * 1000)),
       make("span", { data: { kind } }, texts[kind]),
       make("span", { title: namespace }, namespace),
       make("span", {}, user || texts.anonymous),
-      make("span", {}, kind === "connect" ? make("a", { href }, code) : code),
+      make("span", {}, gone ? code : make("a", { href }, code)),
       make("span", { className: "live-more" }, more.filter(Boolean).join(" · ")));
   }
 

@@ -14,6 +14,7 @@ from django.db.models import AutoField, Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from realtime.cluster.envelopes import group_name
 from realtime.cluster.sids import new_sid
@@ -41,9 +42,9 @@ def fill() -> tuple[str, str]:
         address = f"10.0.{number // 250}.{number % 250}"
         owner = user.pk if number % 4 else None
         since = connection.ops.adapt_datetimefield_value(now - timedelta(seconds=number))
-        sockets.append(
-            (sid, server, sid[:12], namespace, owner, address, "tests", "websocket", "{}", since)
-        )
+        away = None if number % 1000 else since
+        client = (address, "tests", "websocket", "{}", since, away)
+        sockets.append((sid, server, sid[:12], namespace, owner, *client))
         for room in ["all"] if number % 10 else ["all", f"room {number}"]:
             memberships.append((sid, namespace, room, group_name(namespace, room), since))
     insert(Socket, sockets)
@@ -77,7 +78,8 @@ def check(queries: list[dict[str, Any]], most: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_lists_of_100_000_sockets(browser: Client) -> None:
+def test_lists_of_100_000_sockets(browser: Client, settings: Settings) -> None:
+    settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 120}}
     sid, server = fill()
     room = group_name("/", "all")
     assert Socket.objects.count() == SOCKETS
@@ -91,6 +93,7 @@ def test_lists_of_100_000_sockets(browser: Client) -> None:
         f"?q={sid}": 6,
         "?transport__exact=websocket": 6,
         f"?server={server}": 6,
+        "?away=1": 6,
         f"?room_key={room}": 7,  # and the room's name
         "?room=all": 7,  # and the room's keys
         "?room=all&namespace=/": 7,
@@ -111,6 +114,11 @@ def test_lists_of_100_000_sockets(browser: Client) -> None:
         text = browser.get("/admin/realtime/server/").content.decode()
     check(queries.captured_queries, 3)
     assert ">33,334</a>" in text
+    for page, away in {f"server/{quote(server)}": "34", f"room/{quote(room)}": "100"}.items():
+        with CaptureQueriesContext(connection) as queries:
+            text = browser.get(f"/admin/realtime/{page}/change/").content.decode()
+        check(queries.captured_queries, 6)
+        assert f'away=1">{away}</a>' in text
     text = browser.get("/admin/realtime/socket/").content.decode()
     assert "10,000+ sockets" in text
     assert "Only the first are listed" in text

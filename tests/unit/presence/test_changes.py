@@ -46,7 +46,7 @@ class Database:
         for sid, joined in changes.joined.items():
             assert not self.rooms[sid] & joined.keys(), "a row is written twice"
             self.rooms[sid] |= joined.keys()
-        for sid, transport in changes.moved.items():
+        for sid, transport in changes.transports.items():
             assert sid in self.transports, "a row is changed that is not there"
             self.transports[sid] = transport
         for sid, shared in changes.shared.items():
@@ -68,8 +68,7 @@ class Sockets:
         self.made += 1
         self.rooms[sid] = {room}
         self.sockets[sid] = SimpleNamespace(sid=sid, transport="polling", shared="{}")
-        self.changes.open(self.sockets[sid])
-        self.changes.join(sid, room, NOW)
+        self.changes.open(self.sockets[sid], [room], NOW)
 
     def _pick(self, number: int) -> str | None:
         return sorted(self.rooms)[number % len(self.rooms)] if self.rooms else None
@@ -92,7 +91,7 @@ class Sockets:
     def move(self, number: int, room: Room) -> None:
         if (sid := self._pick(number)) is not None:
             self.sockets[sid].transport = "websocket"
-            self.changes.move(sid, "websocket")
+            self.changes.change_transport(sid, "websocket")
 
     def share(self, number: int, room: Room) -> None:
         if (sid := self._pick(number)) is not None:
@@ -135,9 +134,8 @@ def test_the_database_follows(steps: list[Any]) -> None:
 def test_what_came_and_went_leaves_nothing() -> None:
     changes = Changes()
     assert not changes
-    changes.open(socket("x"))
-    changes.join("x", A, NOW)
-    changes.move("x", "websocket")
+    changes.open(socket("x"), [A], NOW)
+    changes.change_transport("x", "websocket")
     changes.share("x", "{}")
     changes.close("x")
     changes.join("y", A, NOW)
@@ -150,7 +148,7 @@ def test_what_came_and_went_leaves_nothing() -> None:
 async def test_who_waits_is_told_with_the_last_part() -> None:
     changes = Changes()
     for number in range(5):
-        changes.open(socket(str(number)))
+        changes.open(socket(str(number)), [], NOW)
     waiter = asyncio.get_running_loop().create_future()
     changes.waiters.append(waiter)
     first = changes.pop(3)
