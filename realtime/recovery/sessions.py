@@ -89,7 +89,7 @@ class Session:
 
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something about the client."""
-        described = {
+        described: dict[str, Any] = {
             "namespace": self.namespace,
             "sid": self.sid,
             "user": self.identity.user or "-",
