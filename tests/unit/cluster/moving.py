@@ -41,6 +41,10 @@ async def move(client: Client, before: Server, to: Server, *rooms: str) -> Clien
     before.hub.moves.note(sid, to.hub.server_id)
     await client.disconnect()
     await until(lambda: sid not in before.hub.registry.sockets)
+    if before.hub.recovery is not None:
+        session = before.hub.recovery.sessions.of_sid(sid)
+        assert session is not None
+        before.hub.recovery.sessions.give(session)
     arrived = await come(to, sid, *rooms)
     to.hub.moves.adopt(sid)
     return arrived

@@ -191,7 +191,9 @@ async def test_all_hubs_learn_of_it_at_once_and_later_ones_too(
 @pytest.mark.usefixtures("_recovery")
 async def test_a_hub_chooses_among_those_that_say_they_can(start: Start) -> None:
     one, two = await start(), await start()
-    assert one.cluster.choose_heir() is None
+    two.hub.news["recovery"] = lambda: False
+    await two.cluster.announce()
+    await until(lambda: one.cluster.choose_heir() is None)
     two.hub.news["recovery"] = lambda: True
     await two.cluster.announce()
     await until(lambda: one.cluster.choose_heir() == two.hub.server_id)

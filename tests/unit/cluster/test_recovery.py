@@ -1,0 +1,171 @@
+"""A client that drops at one hub, and comes back at another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from realtime.testing import Client
+
+from .conftest import Server, Start, until
+from .moving import said
+
+Three = tuple[Server, Server, Server]
+
+
+@pytest.fixture(autouse=True)
+def _recovery(settings: Settings) -> None:
+    settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 60}}
+
+
+async def all_said(client: Client, count: int) -> list[Any]:
+    """Return what the next events say."""
+    return [await said(client) for _ in range(count)]
+
+
+async def test_nothing_is_missed_at_another_hub(three: Three) -> None:
+    client = await three[0].client("a")
+    sid = client.sid
+    three[1].emit(("a",), 1)
+    assert await said(client) == 1
+    client.drop()
+    three[0].emit(("a",), 2)
+    await three[0].cluster.flush_cluster()
+    three[1].emit(("a",), 3)
+    await three[1].cluster.flush_cluster()
+    three[2].emit((sid,), 4)
+    await three[2].cluster.flush_cluster()
+    await three[1].take_back(client)
+    assert (client.recovered, client.sid) == (True, sid)
+    assert await all_said(client, 3) == [2, 3, 4]
+    for number, server in enumerate(three, 5):
+        server.emit(("a",), number)
+        assert await said(client) == number
+        server.emit((sid,), number)
+        assert await said(client) == number
+    assert not client.pending()
+
+
+async def test_what_is_sent_on_the_way_comes_once_and_in_order(three: Three) -> None:
+    client = await three[0].client("a")
+    sent = 0
+
+    async def send(server: Server, first: int) -> None:
+        for number in range(200):
+            server.emit(("a",), (first, number))
+            await asyncio.sleep(0.001)
+
+    senders = [asyncio.ensure_future(send(server, at)) for at, server in enumerate(three)]
+    for _ in range(4):
+        for server in (three[1], three[2], three[0]):
+            client.drop()
+            await server.take_back(client)
+            assert client.recovered
+            sent += 1
+    await asyncio.gather(*senders)
+    got = [tuple(each) for each in await all_said(client, 600)]
+    for at in range(3):
+        assert [number for first, number in got if first == at] == list(range(200))
+    assert not client.pending()
+
+
+async def test_a_connection_that_nobody_has_noticed_is_taken_over(three: Three) -> None:
+    client = await three[0].client("a")
+    stale = client._session
+    await three[1].take_back(client)
+    assert client.recovered
+    assert stale is not None
+    assert stale.closed.happened
+    three[2].emit(("a",), 1)
+    assert await said(client) == 1
+
+
+async def test_a_hub_that_stops_hands_its_clients_over(three: Three, start: Start) -> None:
+    client = await three[0].client("a")
+    three[1].emit(("a",), 1)
+    assert await said(client) == 1
+    client.drop()
+    three[1].emit(("a",), 2)
+    await three[1].cluster.flush_cluster()
+    await three[0].hub.close(grace=0.5)
+    three[2].emit(("a",), 3)
+    await three[2].cluster.flush_cluster()
+    for server in (three[1], three[2]):
+        await server.take_back(client)
+        assert client.recovered
+        if server is three[1]:
+            assert await all_said(client, 2) == [2, 3]
+        client.drop()
+        server.emit(("a",), "next")
+        await server.cluster.flush_cluster()
+    late = await start(three[1:])
+    await late.take_back(client)
+    assert client.recovered
+    assert await all_said(client, 2) == ["next", "next"]
+    assert not client.pending()
+
+
+async def test_all_hubs_one_by_one(three: Three, start: Start) -> None:
+    client = await three[0].client("a")
+    servers = list(three)
+    number = 0
+    for _ in range(4):
+        old = servers.pop(0)
+        await old.hub.close(grace=0.5)
+        for server in servers:
+            number += 1
+            server.emit(("a",), number)
+            await server.cluster.flush_cluster()
+        servers.append(await start(servers))
+        await servers[-1].take_back(client)
+        assert client.recovered
+        await until(lambda: client.pending() == 2)
+        assert await all_said(client, 2) == [number - 1, number]
+    assert not client.pending()
+
+
+async def test_who_was_at_a_hub_that_died_is_told(three: Three) -> None:
+    client = await three[0].client("a")
+    three[0].kill()
+    await until(lambda: three[1].knows(three[2]))
+    await three[1].take_back(client)
+    assert not client.recovered
+
+
+async def test_a_client_away_from_home_is_found_when_its_home_has_died(three: Three) -> None:
+    client = await three[0].client("a")
+    client.drop()
+    await three[1].take_back(client)
+    client.drop()
+    three[0].kill()
+    three[2].emit(("a",), 1)
+    await until(lambda: three[1].knows(three[2]) and three[2].knows(three[1]))
+    await three[2].take_back(client)
+    assert client.recovered
+    assert await said(client) == 1
+
+
+async def test_commands_on_the_way(three: Three) -> None:
+    client = await three[0].client("a")
+    client._auth = {}
+    client.drop()
+    three[1].command((client.sid,), "join", "b")
+    three[2].command(("a",), "leave", "a")
+    for server in three:
+        await server.cluster.flush_cluster()
+    await three[2].take_back(client)
+    assert client.recovered
+    three[1].emit(("b",), 1)
+    assert await said(client) == 1
+    three[1].emit(("a",), 2)
+    three[1].emit(("b",), 3)
+    assert await said(client) == 3
+    client.drop()
+    three[0].command((client.sid,), "close")
+    await three[0].cluster.flush_cluster()
+    await until(lambda: not three[2].hub.stats()["away"])
+    await three[1].take_back(client)
+    assert not client.recovered
