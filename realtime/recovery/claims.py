@@ -8,9 +8,9 @@ from typing import Protocol
 from ..cluster.envelopes import Take
 from ..exceptions import ServerGone
 from ..sockets.socket import Socket
+from ..sockets.trail import Trail
 from .forms import Parcel, SessionForm, decode_parcel, open_session
 from .interfaces import Hub
-from .log import Packet
 from .sessions import Missed, Session, Sessions
 
 # How long the search for a session may take, in seconds.
@@ -22,8 +22,11 @@ class Claim(Protocol):
 
     session: Session
 
-    async def finish(self) -> list[Packet]:
+    async def finish(self) -> list[Missed]:
         """Take the session over, and return what the client has missed."""
+
+    def go_on(self) -> Trail | None:
+        """Return the trail that goes on, or None where all that was missed begins a new one."""
 
     def count(self) -> bool:
         """
@@ -48,10 +51,14 @@ class LocalClaim:
         self._sessions = sessions
         self._missed = missed
 
-    async def finish(self) -> list[Packet]:
+    async def finish(self) -> list[Missed]:
         """Return what the client has missed, and forget the session."""
         self._sessions.take(self.session)
-        return [packet for _, packet in self._missed]
+        return self._missed
+
+    def go_on(self) -> Trail | None:
+        """Return the trail that goes on, unless another hub had something before."""
+        return None if self.session.tail else self.session.trail
 
     def count(self) -> bool:
         """
@@ -87,13 +94,19 @@ class RemoteClaim:
         self._socket = socket
         hub.moves.expect(self._form.sid)
 
-    async def finish(self) -> list[Packet]:
+    def go_on(self) -> Trail | None:
+        """Return None: this hub has logged nothing of it."""
+        return None
+
+    async def finish(self) -> list[Missed]:
         """
         Take the session over, and return what the client has missed.
 
         Where that fails the connection ends: its client comes again, and is told what is lost.
         """
         await self._hub.cluster.fence()
+        if self._socket.gone:  # and its client perhaps elsewhere
+            return []
         parcel = await self._take()
         if parcel is None or not parcel.sessions:
             self._socket.connection.close("transport error")
@@ -101,7 +114,7 @@ class RemoteClaim:
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._follow(form)
-        return [parcel.packets[place] for _, place in form.missed]
+        return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
     async def _take(self) -> Parcel | None:
         question = Take(*self._asked(), final=True)

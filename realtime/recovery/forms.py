@@ -15,8 +15,8 @@ from .sessions import Identity, Missed, Session
 
 class SessionForm(msgspec.Struct, array_like=True):
     """
-    A session. `missed` is what its client has not got: offsets, and places in a list of packets.
-    `counts` tells whether it counts as there; times are Unix times.
+    A session. `missed` is what its client has not got: the names of each event, and its place in a
+    list of packets. `counts` tells whether it counts as there; times are Unix times.
     """
 
     pid: str
@@ -34,7 +34,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     away_since: float
     reason: str
     counts: bool
-    missed: list[tuple[str, int]] = []
+    missed: list[tuple[tuple[str, ...], int]] = []
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -92,7 +92,7 @@ class Packer:
                 session.away_since.timestamp(),
                 session.reason,
                 session.counts,
-                [(offset, self._place(packet)) for offset, packet in missed],
+                [(names, self._place(packet)) for names, packet in missed],
             )
         )
 
@@ -127,5 +127,5 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC),
         datetime.fromtimestamp(form.away_since, UTC),
         form.reason,
-        tail=tuple(Missed(offset, parcel.packets[place]) for offset, place in form.missed),
+        tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
     )

@@ -21,7 +21,7 @@ from .holds import Holds
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import new_pid, server_of_pid
-from .sessions import Sessions, identify
+from .sessions import Missed, Sessions, identify
 from .transfers import Transfers, describe
 
 # Why a client may be gone that can come back.
@@ -157,18 +157,31 @@ class Recovery:
         asked = [server for server in servers if server] or cluster.peers_with_recovery()
         return await claim_elsewhere(self._hub, asked, question, socket)
 
-    def begin(self, socket: Socket, missed: list[Packet]) -> list[Frames]:
+    def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """
         Count what is sent to a socket from now on; return the frames of what it has missed.
 
-        That is logged anew, so that it is not lost with the next drop.
+        What another hub had is logged anew, so that it is not lost with the next drop, and its old
+        names are kept: a client may have got it there all the same.
         """
-        socket.trail = Trail(socket.pid, self.log.number)
+        trail = None if socket.claim is None else socket.claim.go_on()
+        socket.claim = None
         self.sessions.live[socket.pid] = socket
-        return [
-            self.to_socket(socket, ForeignMessage(socket.namespace, *packet[1:]), packet.id)
-            for packet in missed
-        ]
+        if trail is not None:
+            socket.trail = trail
+            return [self._frames(socket, packet, names[-1]) for names, packet in missed]
+        socket.trail = Trail(socket.pid, self.log.number)
+        frames = []
+        for names, packet in missed:
+            offset = self.log.add(((socket.namespace, socket.sid),), packet)
+            socket.trail.names[self.log.number] = names
+            frames.append(self._frames(socket, packet, offset))
+        return frames
+
+    def _frames(self, socket: Socket, packet: Packet, offset: str) -> Frames:
+        message = ForeignMessage(socket.namespace, packet.text, packet.attachments)
+        wire_format = socket.connection.format
+        return with_offset(message.frames(wire_format), wire_format, offset)
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """

@@ -46,11 +46,28 @@ def identify(scope: dict[str, Any]) -> Identity:
     return Identity(str(user), session if isinstance(session, str) else None)
 
 
-class Missed(NamedTuple):
-    """An event that a client has not got, and the offset that it had at a hub."""
+# Of one event, as many names are kept: a client that wanders has had it from several hubs.
+MAX_NAMES = 8
 
-    offset: str
+
+class Missed(NamedTuple):
+    """An event that a client has not got, and the offsets by which it may have it all the same."""
+
+    names: tuple[str, ...]
     packet: Packet
+
+    def is_known(self, place: Offset) -> bool:
+        """Tell whether who is at a place has it."""
+        return _are_known(self.names, place)
+
+
+def _are_known(names: tuple[str, ...], place: Offset) -> bool:
+    """Tell whether who is at a place has the event of these names."""
+    offsets = map(parse_offset, names)
+    return any(
+        offset is not None and offset.server == place.server and offset.number <= place.number
+        for offset in offsets
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -109,30 +126,39 @@ class Session:
         place = None if offset is None else parse_offset(offset)
         if place is None and offset is not None:
             raise Lost("its offset is none of ours")
-        position, earlier = self.trail.since, _after(place, self.tail)
-        if place is not None and place.server == events.server and place.number >= position:
-            position, earlier = min(place.number, events.number), []
-        seen = {missed.packet.id for missed in earlier}
-        entries = events.missed(self.namespace, self.sid, self.trail, self.rooms, position)
-        later = [_name(events, entry) for entry in entries]
-        return earlier + [missed for missed in later if missed.packet.id not in seen]
+        position = self.trail.since if place is None else self._position(place, events)
+        earlier = self._earlier(place) if position == self.trail.since else []
+        before = {missed.packet.id for missed in earlier}
+        later: dict[str, Missed] = {}
+        for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
+            missed = self._name(events, entry)
+            # One that was put off has two numbers, and was sent with the second.
+            later.pop(missed.packet.id, None)
+            if missed.packet.id not in before:
+                later[missed.packet.id] = missed
+        return [*earlier, *later.values()]
 
+    def _position(self, place: Offset, events: EventLog) -> int:
+        """Return up to which number who is at a place has got everything."""
+        since = self.trail.since
+        if place.server == events.server and place.number >= since:
+            return min(place.number, events.number)
+        known = (number for number, names in self.trail.names.items() if _are_known(names, place))
+        return max(known, default=since)
 
-def _after(place: Offset | None, tail: tuple[Missed, ...]) -> list[Missed]:
-    """Return what other hubs had for a client after a place; all where that is none of theirs."""
-    if place is None:
-        return list(tail)
-    for index in reversed(range(len(tail))):
-        had = parse_offset(tail[index].offset)
-        if had is not None and had.server == place.server and had.number <= place.number:
-            return list(tail[index + 1 :])
-    return list(tail)
+    def _earlier(self, place: Offset | None) -> list[Missed]:
+        """Return what other hubs had for who is at a place."""
+        if place is not None:
+            for index in reversed(range(len(self.tail))):
+                if self.tail[index].is_known(place):
+                    return list(self.tail[index + 1 :])
+        return list(self.tail)
 
-
-def _name(events: EventLog, entry: Entry) -> Missed:
-    """Return an entry's packet, with its offset, and an id."""
-    offset, packet = events.offset_of(entry.number), entry.packet
-    return Missed(offset, packet if packet.id else packet._replace(id=offset))
+    def _name(self, events: EventLog, entry: Entry) -> Missed:
+        """Return an entry's packet with its names, and an id."""
+        offset, packet = events.offset_of(entry.number), entry.packet
+        names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
+        return Missed(names, packet if packet.id else packet._replace(id=offset))
 
 
 class Sessions:

@@ -132,9 +132,8 @@ class Delivery(SocketLog):
         packets = [] if claim is None else await claim.finish()
         if self.gone:
             return []
-        self.claim = None
         missed = recovery.begin(self, packets)
-        known = {packet.id for packet in packets}
+        known = {each.packet.id for each in packets}
         backlog, self._backlog = self._backlog, None
         for item in backlog or ():
             if isinstance(item, Frames):

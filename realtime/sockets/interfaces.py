@@ -14,6 +14,7 @@ from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
 from .inbox import Event, Source
 from .messages import Format, Message
+from .trail import Trail
 
 
 class Runner(Protocol):
@@ -133,6 +134,9 @@ class Claim(Protocol):
 
     async def finish(self) -> list[Any]:
         """Return what it has missed."""
+
+    def go_on(self) -> Trail | None:
+        """Return the trail that goes on, if one does."""
 
     def count(self) -> bool:
         """Tell whether it has counted as there all the time."""

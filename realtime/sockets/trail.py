@@ -24,14 +24,16 @@ class Trail:
     What the hub's numbers mean for one socket (see `recovery.log`).
 
     `pid` is the secret by which its client comes back. What is numbered above `since` is for it;
-    what it has certainly got is numbered up to `confirmed`.
+    what it has certainly got is numbered up to `confirmed`. `names` has, by its number, the offsets
+    that an event had for the client before it was logged anew.
     """
 
-    __slots__ = ("_joined", "_past", "confirmed", "floor", "pid", "since")
+    __slots__ = ("_joined", "_past", "confirmed", "floor", "names", "pid", "since")
 
     def __init__(self, pid: str, since: int) -> None:
         self.pid = pid
         self.since = self.confirmed = self.floor = since
+        self.names: dict[int, tuple[str, ...]] = {}
         # Rooms joined after `since`, with the number then; and those left.
         self._joined: dict[str, int] | None = None
         self._past: list[Stay] | None = None
@@ -54,6 +56,8 @@ class Trail:
     def confirm(self, number: int) -> None:
         """Take note that the client has what is numbered up to this."""
         self.confirmed = number
+        if self.names:
+            self.names = {each: names for each, names in self.names.items() if each > number}
         if self._past is not None:
             self._past = [stay for stay in self._past if stay.until > number] or None
 

@@ -169,3 +169,28 @@ async def test_commands_on_the_way(three: Three) -> None:
     await until(lambda: not three[2].hub.stats()["away"])
     await three[1].take_back(client)
     assert not client.recovered
+
+
+async def test_a_late_connect_that_takes_over_doubles_nothing(three: Three) -> None:
+    client = await three[0].client("a")
+    three[1].emit(("a",), "first")
+    assert await said(client) == "first"
+    client.drop()
+    first = client._offset
+    for number in range(5):
+        three[1].emit(("a",), number)
+    await three[1].cluster.flush_cluster()
+    await three[1].take_back(client)
+    assert await all_said(client, 5) == list(range(5))
+    newest, client._offset = client._offset, first
+    for server in (three[2], three[1], three[0]):  # as some of before would, which were slow
+        await server.take_back(client)
+        assert await all_said(client, 5) == list(range(5))
+        client._offset = first
+    client._offset = newest
+    three[1].emit(("a",), 5)
+    await three[1].cluster.flush_cluster()
+    await three[2].take_back(client)
+    assert client.recovered
+    assert await said(client) == 5
+    assert not client.pending()

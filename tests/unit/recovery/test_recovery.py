@@ -421,3 +421,22 @@ async def test_what_a_handler_emits_after_the_drop_is_not_lost(
     await client.connect()
     assert client.recovered
     assert await client.receive() == ("done", 1)
+
+
+async def test_a_late_connect_that_takes_over_doubles_nothing(connect: Connect) -> None:
+    client = await connect(auth={"rooms": ["a"]})
+    client.drop()
+    for number in range(5):
+        realtime.to("a").emit("n", number)
+    await client.connect()
+    assert await texts(client, 5) == list(range(5))
+    newest, client._offset = client._offset, ""
+    await client.connect()  # as one of before would, which was slow
+    assert await texts(client, 5) == list(range(5))
+    client._offset = newest
+    client.drop()
+    realtime.to("a").emit("n", 5)
+    await client.connect()
+    assert client.recovered
+    assert await texts(client, 1) == [5]
+    assert not client.pending()
