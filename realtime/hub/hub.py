@@ -25,6 +25,7 @@ from ..execution.workers import JobRunner
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..sockets.messages import Format, Message
+from ..sockets.once import Once
 from ..sockets.socket import CONNECTED, Socket
 from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
@@ -75,6 +76,9 @@ class Hub:
         # Threads: slots for plain handlers, and those that look up sessions and users.
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
+
+        # Events that are handled once, for who sends them again.
+        self.once = Once(self)
 
         # Its clients: connections by their secret ids, what lets them into namespaces, and what
         # bounds them.

@@ -35,6 +35,7 @@ ORDER = """
     fields
     models
     presence
+    once
     broadcast
     consumers
     realtime
