@@ -15,4 +15,4 @@ def attach(hub: Hub) -> None:
     if has_user_model():
         from .store import DatabaseStore  # noqa: PLC0415 (models load with the apps)
 
-        hub.once.store = DatabaseStore()
+        hub.once.keep_in(DatabaseStore())

@@ -9,43 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from ..conf import Settings
 from ..exceptions import EventError, OnceError, ServerError
 from ..execution.calls import call_hook
 from ..execution.tasks import Tasks
-from ..identity.lookups import Lookups
-from ..logs import describe, log
-from .attempts import Attempt, Found, State, Store, key_text, new_attempt
-from .interfaces import Hub as SocketHub
+from ..logs import log
+from . import claims
+from .attempts import Attempt, Store, key_text, new_attempt
+from .claims import Claims
 from .stored_answers import LOST, MAX_ANSWER, decode_result, encode_refusal, encode_result
-
-# How long a try waits for another one that is running, before its client is told so.
-WAIT = 60.0
-
-# Pauses between two looks at a try of another process.
-MIN_PAUSE, MAX_PAUSE = 0.05, 1.0
-
-# Pauses between attempts to keep an answer while the database is down.
-MIN_RETRY, MAX_RETRY = 0.1, 5.0
-
-# How often each process removes what nobody asks for any more.
-SWEEP_INTERVAL = 300.0
 
 Call = Callable[[], Awaitable[Any]]
 
 
-class Hub(SocketHub, Protocol):
+class Hub(claims.Hub, Protocol):
     """The hub whose events are handled."""
 
-    server_id: str
-    settings: Settings
-    lookups: Lookups
     services: Tasks
+    closing: bool
 
 
 def handled_once(function: Any, event: str, name: str, position: int) -> Callable[..., Any]:
@@ -67,8 +51,8 @@ def handled_once(function: Any, event: str, name: str, position: int) -> Callabl
 
 class Outcome(NamedTuple):
     """
-    How a try has ended: with an `answer`, or with nothing to tell others; and what it has raised
-    itself.
+    How a try has ended: with an `answer`, or with none that others could get; and the error that
+    the first one is to raise.
     """
 
     answer: bytes | None = None
@@ -96,17 +80,17 @@ class Run:
 
 
 class Once:
-    """
-    The events of one hub that are handled once.
-
-    `store` is where all processes keep them; without one none is handled.
-    """
+    """The events of one hub that are handled once."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.store: Store | None = None
+        self._claims = Claims(hub)
         self._runs: dict[str, Run] = {}
         self._upkeep: asyncio.Task[None] | None = None
+
+    def keep_in(self, store: Store) -> None:
+        """Keep tries and answers in a store. Without one nothing is handled."""
+        self._claims.store = store
 
     async def handle(self, attempt: Attempt, call: Call) -> Any:
         """
@@ -129,17 +113,15 @@ class Once:
     async def _wait(self, other: Run, attempt: Attempt) -> Outcome:
         """Wait for the outcome of a try of this process; after a failure until that is settled."""
         if other.attempt.arguments != attempt.arguments:
-            raise _reused()
+            raise claims.reused()
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(claims.WAIT):
                 outcome = await asyncio.shield(other.told)
                 if outcome.answer is None:
                     await asyncio.shield(other.settled)
         except TimeoutError:
-            raise _still_running() from None
+            raise claims.still_running() from None
         return outcome
-
-    # The first try here
 
     def _begin(self, attempt: Attempt, call: Call) -> Run:
         """Run a try, in a task of its own: what has begun goes on, also without its client."""
@@ -157,22 +139,22 @@ class Once:
     async def _run(self, run: Run, call: Call) -> None:
         attempt = run.attempt
         try:
-            if (answer := await self._claim(attempt)) is not None:
+            if (answer := await self._claims.claim(attempt)) is not None:
                 run.tell(Outcome(answer))
                 return
         except OnceError as error:
             run.tell(Outcome(error=error))
             return
         run.claimed = True
-        store = self._require_store()
         if self._upkeep is None:
-            self._upkeep = self._hub.services.supervise(partial(self._keep_up, store), "once")
+            keep_up = partial(self._claims.keep_up, self._running)
+            self._upkeep = self._hub.services.supervise(keep_up, "once")
         outcome = await self._call(call)
-        if outcome.answer is None:
-            await self._settle(run, outcome, store.release, attempt)
-        else:
-            kept = _bounded(outcome.answer, attempt)
-            await self._settle(run, outcome, store.finish, attempt, kept)
+        kept = None if outcome.answer is None else _bounded(outcome.answer, attempt)
+        await self._claims.settle(attempt, kept, partial(run.tell, outcome))
+
+    def _running(self) -> list[Attempt]:
+        return [run.attempt for run in self._runs.values() if run.claimed]
 
     async def _call(self, call: Call) -> Outcome:
         """Call the handler. What it has done is not undone by an answer that cannot be sent."""
@@ -193,109 +175,9 @@ class Once:
         task = asyncio.current_task()
         return self._hub.closing and task is not None and task.cancelling() > 0
 
-    # The others, in other processes
-
-    async def _claim(self, attempt: Attempt) -> bytes | None:
-        """
-        Return the answer of another try, once it has one, or None where this one is to run.
-
-        Raises OnceError where there will be none, or not soon.
-        """
-        clock = self._hub.loop.time
-        deadline, pause = clock() + WAIT, MIN_PAUSE
-        silent_since: float | None = None
-        while True:
-            found = await self._ask(attempt)
-            if found.state is State.CLAIMED:
-                return None
-            if found.state is State.HANDLED:
-                return found.answer
-            if found.state is State.OTHER:
-                raise _reused()
-            if found.state is State.FULL:
-                raise OnceError("there are too many keys", code="too_many_keys")
-            if found.state is State.RUNNING:
-                silent_since = None
-            elif silent_since is None:
-                silent_since = clock()
-            # After an outage of the database a process that lives is heard again soon.
-            elif clock() - silent_since >= self._hub.settings.SERVER_HEARTBEAT:
-                raise OnceError("nobody knows whether this was done", code="interrupted")
-            if clock() >= deadline:
-                raise _still_running()
-            await asyncio.sleep(pause * random.uniform(0.8, 1))
-            pause = min(MAX_PAUSE, pause * 1.5)
-
-    async def _ask(self, attempt: Attempt) -> Found:
-        """Claim a key, if it can be claimed now. Raises OnceError where the store does not tell."""
-        store = self._require_store()
-        claim = self._hub.loop.create_task(self._hub.lookups.run(store.claim, attempt))
-        try:
-            await asyncio.wait({claim}, timeout=self._hub.settings.LOOKUP_TIMEOUT)
-            if claim.done():
-                return claim.result()
-            error: BaseException = TimeoutError("the database does not answer")
-        except Exception as failure:
-            error = failure
-        finally:
-            if not claim.done():  # nobody runs what may be claimed yet
-                claim.add_done_callback(partial(self._give_back, attempt))
-        log(logging.ERROR, "once-unavailable", **_fields(attempt, error))
-        raise OnceError from error
-
-    def _give_back(self, attempt: Attempt, claim: asyncio.Task[Found]) -> None:
-        if claim.cancelled() or claim.exception() or claim.result().state is not State.CLAIMED:
-            return
-        release = self._require_store().release
-        self._hub.spawn(self._settle(Run(attempt, self._hub.loop), Outcome(), release, attempt))
-
-    def _require_store(self) -> Store:
-        if self.store is None:
-            raise OnceError("there is no database to handle this once")
-        return self.store
-
-    # The store
-
-    async def _settle(
-        self, run: Run, outcome: Outcome, write: Callable[..., None], *args: Any
-    ) -> None:
-        """Keep how a try has ended, however long the database is away; nobody waits for that."""
-        impatience = self._hub.loop.call_later(self._hub.settings.LOOKUP_TIMEOUT, run.tell, outcome)
-        pause = MIN_RETRY
-        try:
-            while True:
-                try:
-                    await self._hub.lookups.run(write, *args)
-                    return
-                except Exception as error:
-                    log(logging.ERROR, "once-unkept", **_fields(run.attempt, error))
-                finally:
-                    run.tell(outcome)
-                await asyncio.sleep(pause * random.uniform(0.8, 1))
-                pause = min(MAX_RETRY, pause * 2)
-        finally:
-            impatience.cancel()
-
-    async def _keep_up(self, store: Store) -> None:
-        """Tell from time to time that handlers run still, and remove what is old."""
-        clock, settings = self._hub.loop.time, self._hub.settings
-        next_sweep = clock() + SWEEP_INTERVAL * random.random()
-        while True:
-            await asyncio.sleep(settings.SERVER_HEARTBEAT * random.uniform(0.8, 1))
-            if running := [run.attempt for run in self._runs.values() if run.claimed]:
-                await self._try(store.renew, running)
-            if clock() >= next_sweep and await self._try(store.sweep) is not False:
-                next_sweep = clock() + SWEEP_INTERVAL * random.uniform(0.5, 1.5)
-
-    async def _try(self, function: Callable[..., Any], *args: Any) -> Any:
-        try:
-            async with asyncio.timeout(self._hub.settings.LOOKUP_TIMEOUT):
-                return await self._hub.lookups.run(function, *args)
-        except Exception as error:
-            log(logging.WARNING, "once-upkeep-failed", error=describe(error))
-
 
 def _bounded(answer: bytes, attempt: Attempt) -> bytes:
+    """Return what is kept of an answer: nothing, where it is too large."""
     if len(answer) <= MAX_ANSWER:
         return answer
     log(
@@ -306,19 +188,3 @@ def _bounded(answer: bytes, attempt: Attempt) -> bytes:
         bytes=len(answer),
     )
     return LOST
-
-
-def _fields(attempt: Attempt, error: BaseException) -> dict[str, Any]:
-    return {
-        "namespace": attempt.namespace,
-        "event": attempt.event,
-        "error": describe(error),
-    }
-
-
-def _reused() -> OnceError:
-    return OnceError("this key was used for something else", code="key_reused")
-
-
-def _still_running() -> OnceError:
-    return OnceError("this is still being done", code="still_running")
