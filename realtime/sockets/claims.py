@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -91,7 +92,9 @@ class Claims:
 
     async def _ask(self, attempt: Attempt) -> Found:
         """Claim a key, if it can be claimed now. Raises OnceError where the store does not tell."""
-        claim = self._hub.loop.create_task(self._hub.lookups.run(self._found.claim, attempt))
+        ticket = threading.Lock()  # who acquires it first, this coroutine or the thread, has it
+        call = self._hub.lookups.run(_claim, self._found, attempt, ticket)
+        claim = self._hub.loop.create_task(call)
         try:
             await asyncio.wait({claim}, timeout=self._hub.settings.LOOKUP_TIMEOUT)
             if claim.done():
@@ -100,12 +103,16 @@ class Claims:
         except Exception as failure:
             error = failure
         finally:
-            if not claim.done():  # it may be claimed yet, and nobody is there to run it
-                claim.add_done_callback(partial(self._give_back, attempt))
+            if not claim.done():
+                if ticket.acquire(blocking=False):
+                    claim.cancel()
+                else:  # it may be claimed yet, and nobody is there to run it
+                    claim.add_done_callback(partial(self._give_back, attempt))
         log(logging.ERROR, "once-unavailable", **_fields(attempt, error))
         raise OnceError from error
 
     def _give_back(self, attempt: Attempt, claim: asyncio.Task[Found]) -> None:
+        """Release a key that was claimed too late."""
         if claim.cancelled() or claim.exception() or claim.result().state is not State.CLAIMED:
             return
         self._hub.spawn(self.settle(attempt, None, lambda: None))
@@ -155,6 +162,13 @@ class Claims:
                 return await self._hub.lookups.run(function, *args)
         except Exception as error:
             log(logging.WARNING, "once-upkeep-failed", error=describe(error))
+
+
+def _claim(store: Store, attempt: Attempt, ticket: threading.Lock) -> Found:
+    """Claim a key. Raises TimeoutError where nobody waits for that any more."""
+    if not ticket.acquire(blocking=False):
+        raise TimeoutError
+    return store.claim(attempt)
 
 
 def _fields(attempt: Attempt, error: Exception) -> dict[str, Any]:

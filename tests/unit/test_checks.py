@@ -321,6 +321,7 @@ def test_presence_without_a_database(
     [
         ({"ENGINE": "django.db.backends.dummy"}, "there is no database"),
         ({"NAME": ":memory:"}, "in memory"),
+        ({"NAME": "file:memorydb_default?mode=memory&cache=shared"}, ""),
         ({"NAME": "db.sqlite3"}, ""),
     ],
 )

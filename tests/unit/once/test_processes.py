@@ -16,6 +16,7 @@ from realtime import EventError, NamespaceConsumer, event
 from realtime.exceptions import OnceError
 from realtime.fields import DatabaseNow
 from realtime.hub.hub import Hub
+from realtime.identity.lookups import Lookups
 from realtime.models import HandledEvent
 from realtime.once.store import DatabaseStore
 from realtime.sockets import claims
@@ -190,15 +191,15 @@ class Failing(DatabaseStore):
         self.down = False
         self.open = threading.Event()
         self.open.set()
-        self.called = threading.Event()
+        self.claimed = 0
 
     def _pass(self) -> None:
-        self.called.set()
         assert self.open.wait(DEADLINE)
         if self.down:
             raise OperationalError("the database is away")
 
     def claim(self, attempt: Attempt) -> Found:
+        self.claimed += 1
         self._pass()
         return super().claim(attempt)
 
@@ -251,6 +252,29 @@ async def test_what_was_claimed_too_late_is_given_back(
     store.open.set()
     assert await once.handle(attempt(), handler) == "done"  # as soon as that is given back
     assert handler.runs == 1
+
+
+async def test_nothing_is_asked_for_one_who_was_told_to_come_again(
+    process: Callable[..., Once], hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a database that is stuck does not come over it when that is back."""
+    lookups = Lookups(hub.spawn, 1)
+    monkeypatch.setattr(hub, "lookups", lookups)
+    monkeypatch.setattr(hub.settings, "LOOKUP_TIMEOUT", 0.05)
+    store = Failing()
+    store.open.clear()
+    once, handler = process(store), Handler("done")
+    handler.gate.set()
+    tries = [asyncio.create_task(once.handle(attempt(str(n)), handler)) for n in range(20)]
+    errors = await asyncio.gather(*tries, return_exceptions=True)
+    assert {getattr(error, "code", None) for error in errors} == {"unavailable"}
+    monkeypatch.setattr(hub.settings, "LOOKUP_TIMEOUT", DEADLINE)
+    store.open.set()
+    assert await once.handle(attempt("last"), handler) == "done"
+    assert store.claimed <= 2  # one that had begun, and this one
+    await rows(1)
+    assert handler.runs == 1
+    await lookups.close()
 
 
 async def test_an_answer_is_kept_when_the_database_is_back(
