@@ -156,6 +156,11 @@ OPTIONS: dict[str, Option] = {
         lambda value: value in UNREACHABLE,
         'Give "auto", "raise" or "log".',
     ),
+    "ONCE_SECONDS": Option(
+        86_400,
+        lambda value: type(value) in (int, float) and 60 <= value <= 2_592_000,
+        "Give a number of seconds from 60 to 2592000 (30 days).",
+    ),
     "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
     "RECOVERY": Option(None, lambda value: not explain_recovery(value), explain_recovery),
     "PRESENCE": _flag(True),
@@ -193,6 +198,7 @@ class Settings(SimpleNamespace):
     CORS_ORIGINS: tuple[Named, ...]
     CHANNEL_LAYER: str
     UNREACHABLE: str
+    ONCE_SECONDS: float
     ERROR_ACK: str
     RECOVERY: dict[str, Any] | None
     PRESENCE: bool

@@ -8,6 +8,7 @@ Every error of this package, in one tree::
     │       ├── InvalidArguments    the client's arguments do not fit the handler
     │       ├── InvalidName         a name that no room can have
     │       ├── NoSession           the client's session is to be saved, and is over
+    │       ├── OnceError           an event with a key is not handled, or has no answer to tell
     │       ├── RateLimited         the client sends more of these events than it may
     │       ├── ServerError         a handler failed; the client is told no more than that
     │       └── UnknownNamespace    no route leads to that namespace
@@ -121,6 +122,18 @@ class NoSession(EventError):
 
     default_message = "the session is over"
     default_code = "no_session"
+
+
+class OnceError(EventError):
+    """
+    An event of a handler with ``once`` is not handled, or was, and its answer is not there to tell.
+
+    ``code`` says why: "unavailable", "still_running", "interrupted", "key_reused", "too_many_keys"
+    or "answer_lost".
+    """
+
+    default_message = "try again later"
+    default_code = "unavailable"
 
 
 class InvalidConsumer(RealtimeError, TypeError, ValueError):

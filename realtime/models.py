@@ -215,6 +215,36 @@ class Membership(models.Model):
         return f"{self.namespace} {self.room}"
 
 
+class HandledEvent(models.Model):
+    """
+    An event of a handler with `once`, or one that is being handled: then it has no answer.
+
+    `key` is a digest of its client, namespace, event and the client's key, `owner` one of the
+    client, `arguments` one of what the handler gets. `attempt` tells who handles it.
+    """
+
+    key = ExactCharField(primary_key=True, max_length=64)
+    owner = ExactCharField(max_length=64)
+    namespace = ExactCharField(max_length=MAX_LENGTH)
+    event = ExactCharField(max_length=MAX_LENGTH)
+    arguments = ExactCharField(max_length=64)
+    server = ExactCharField(max_length=16)
+    attempt = ExactCharField(max_length=32)
+    answer = models.BinaryField(null=True)
+    # When it began, was last known to run, or ended.
+    seen_at = DatabaseTimeField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["seen_at"], name="realtime_handled_oldest"),
+            models.Index(fields=["owner", "seen_at"], name="realtime_handled_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.namespace} {self.event}"
+
+
 class RoomManager(models.Manager.from_queryset(RoomQuerySet)):  # type: ignore[misc]
     """Reads each room once from the table of memberships."""
 

@@ -34,6 +34,17 @@ def check_databases(**kwargs: Any) -> Iterator[CheckMessage]:
     )
 
 
+def find_unshared(alias: str) -> str | None:
+    """Return why not all threads and processes find a database's rows, or None."""
+    config = connections[alias].settings_dict
+    name = str(config["NAME"])
+    if config["ENGINE"] == "django.db.backends.dummy":
+        return "there is no database for it"
+    if connections[alias].vendor == "sqlite" and (":memory:" in name or "mode=memory" in name):
+        return f"the database {alias!r} is in memory, where no other process finds it"
+    return None
+
+
 def _identity(alias: str) -> tuple[str, ...]:
     """Return what two aliases of the same database have in common."""
     config = connections[alias].settings_dict

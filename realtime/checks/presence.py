@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Info, Tags, Warning, register
 from django.db import connections, router
 
 from ..models import Socket
+from .databases import find_unshared
 from .layers import is_in_memory
 from .settings import usable_settings
 
@@ -20,13 +21,8 @@ def check_presence(**kwargs: Any) -> Iterator[CheckMessage]:
     if settings is None or not settings.PRESENCE:
         return
     alias = router.db_for_write(Socket)
-    config = connections[alias].settings_dict
-    name = str(config["NAME"])
-    if config["ENGINE"] == "django.db.backends.dummy":
-        problem = "there is no database for it"
-    elif connections[alias].vendor == "sqlite" and (":memory:" in name or "mode=memory" in name):
-        problem = f"the database {alias!r} is in memory, where no other process finds it"
-    else:
+    problem = find_unshared(alias)
+    if problem is None:
         return
     yield Warning(
         f"Presence is on, and {problem}.",

@@ -27,6 +27,7 @@ from ..protocol.frames import Frames
 from ..recovery.recovery import Recovery
 from ..sockets.delivery import CONNECTED
 from ..sockets.messages import Format, Message, with_offset
+from ..sockets.once import Once
 from ..sockets.socket import Socket
 from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
@@ -81,6 +82,9 @@ class Hub:
         # Threads: slots for plain handlers, and those that look up sessions and users.
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
+
+        # Events that are handled once, for who sends them again.
+        self.once = Once(self)
 
         # Its clients: connections by their secret ids, what lets them into namespaces, and what
         # bounds them.

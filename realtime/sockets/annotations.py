@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from ..exceptions import InvalidConsumer
 from .handlers import Method, find_methods, parameters_of
+from .keys import check_once
 from .overrides import place_of
 
 # What a client's values are, once its JSON is read.
@@ -51,6 +52,7 @@ def check_annotations(consumer_class: type, *, patient: bool = False) -> None:
                     f"nothing that a client can send: {fault[0]}.",
                     fault[1],
                 )
+        check_once(method)
 
 
 def _is_being_imported(method: Method) -> bool:

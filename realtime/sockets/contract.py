@@ -14,6 +14,7 @@ from typing import Any
 from ..exceptions import InvalidConsumer
 from ..utils.limits import ANY, check_rates
 from .handlers import CLAIMS, Method, find_methods, mark_of
+from .keys import check_once
 from .overrides import (
     HOOKS,
     MISSING,
@@ -111,6 +112,7 @@ def _check_handler(method: Method, root: type) -> None:
                 f"{place}: nobody gives its parameter {parameter.name!r}, which stands behind a *.",
                 "A client's arguments are positional: put it before the *, or give it a default.",
             )
+    check_once(method)
 
 
 def _may_be_self(first: str, name: str, function: Any) -> bool:

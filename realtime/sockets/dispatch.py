@@ -22,7 +22,7 @@ from .concurrent import Strand, Strands, current_strand
 from .handlers import find_concurrent
 from .inbox import Event, Inbox, InboxFull
 from .interfaces import Socket
-from .messages import encode_ack
+from .messages import as_arguments, encode_ack
 
 
 class Dispatcher:
@@ -142,7 +142,7 @@ class Dispatcher:
                     if self.unclaimed and self._is_unclaimed(event, result, strand):
                         pass  # not acknowledged, so that the client's timeout and retries work
                     elif event.ack_id is not None:
-                        args = _as_arguments(result)
+                        args = as_arguments(result)
                         frames = encode_ack(connection.format, socket.namespace, event.ack_id, args)
                         if socket.unflushed:
                             await self._flush_local()
@@ -256,7 +256,7 @@ class Dispatcher:
         without_data = EventError(error.message, code=error.code)
         for told in (error, without_data, ServerError()):
             try:
-                return self._encode_ack(ack_id, _as_arguments(find_shape()(told)))
+                return self._encode_ack(ack_id, as_arguments(find_shape()(told)))
             except BaseException as fault:  # of the site's own code and objects, too
                 raise_if_stopping(fault, self._socket.hub)
                 self._socket.log(logging.ERROR, "error", event=event, exc_info=True)
@@ -286,10 +286,3 @@ class Dispatcher:
 
     def _log_outlived(self) -> None:
         self._socket.log(logging.WARNING, "handler-outlives-client", waiting=len(self._inbox))
-
-
-def _as_arguments(result: Any) -> list[Any]:
-    """Return a handler's result as arguments of an acknowledgement: none, one or several."""
-    if result is None:
-        return []
-    return list(result) if isinstance(result, tuple) else [result]

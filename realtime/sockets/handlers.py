@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction
 from ..exceptions import InvalidArguments, InvalidConsumer, InvalidEventName, InvalidName
 from ..protocol.names import check_rooms
 from ..protocol.socketio import check_event_name
+from .once import handled_once
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,12 +33,13 @@ NAME_HINT = (
 class Mark(NamedTuple):
     """
     What `event` says of a method: its event (None: its own name), its room, whether it runs beside
-    other handlers, and its place.
+    other handlers, the argument that names a try, and its place.
     """
 
     event: str | None
     room: str | None
     concurrent: bool = False
+    once: str | None = None
     method: str = ""
     line: int = 0
 
@@ -46,24 +48,40 @@ class Mark(NamedTuple):
 def event(name: Function, /) -> Function: ...
 @overload
 def event(
-    name: str | None = None, /, *, room: str | None = None, concurrent: bool = False
+    name: str | None = None,
+    /,
+    *,
+    room: str | None = None,
+    concurrent: bool = False,
+    once: str | None = None,
 ) -> Callable[[Function], Function]: ...
-def event(name: Any = None, /, *, room: str | None = None, concurrent: bool = False) -> Any:
+def event(
+    name: Any = None,
+    /,
+    *,
+    room: str | None = None,
+    concurrent: bool = False,
+    once: str | None = None,
+) -> Any:
     """
     Make a consumer's method the handler of an event.
 
     `name` is the event's name, the method's own by default. With `room` the handler is only for
     sockets in that room. Handlers with a room are asked first; at most one handler gets an event.
-    With `concurrent` the client's next events are handled without waiting for its end.
+    With `concurrent` the client's next events are handled without waiting for its end. `once` names
+    the argument that is a key of the client's: an event that comes again with the same key is
+    acknowledged as it was, and the method does not run again.
 
     Raises InvalidEventName for a name that is reserved or no text, InvalidConsumer for a room that
-    is none, for a `concurrent` that is no bool, and for what is no plain method.
+    is none, for a `concurrent` that is no bool, for a `once` that is no text, and for what is no
+    plain method.
     """
     if inspect.isfunction(name):
         return _mark(name, Mark(None, None), sys._getframe(1).f_locals)
     if callable(name) or hasattr(name, "__get__"):
         raise _not_a_method(name)
-    return lambda function: _mark(function, Mark(name, room, concurrent), sys._getframe(1).f_locals)
+    mark = Mark(name, room, concurrent, once)
+    return lambda function: _mark(function, mark, sys._getframe(1).f_locals)
 
 
 def _mark(function: Any, mark: Mark, body: dict[str, Any]) -> Any:
@@ -93,6 +111,11 @@ def _mark(function: Any, mark: Mark, body: dict[str, Any]) -> Any:
             f"{place}: concurrent is {mark.concurrent!r}.",
             "Write concurrent=True for a handler that others do not wait for, or leave it out. "
             'How many run at a time is for REALTIME["CONCURRENT_EVENTS"] to say.',
+        )
+    if not isinstance(mark.once, str | None):
+        raise InvalidConsumer(
+            f"{place}: once is {mark.once!r}.",
+            'Name the argument that is the client\'s key, like @event(once="key").',
         )
     mark = mark._replace(method=function.__name__, line=line)
     function._realtime_event = mark  # type: ignore[attr-defined]
@@ -203,6 +226,11 @@ class Handler:
         # So many arguments are given to the function as they are: there is nothing to bind.
         self.plain = None if self._typed else len(self.names)
 
+    def run_once(self, event: str, key: str) -> None:
+        """Let the method run once for each key of a client, which the argument `key` is."""
+        position = self.names.index(key)
+        self.function, self.is_async = handled_once(self.function, event, key, position), True
+
     def bind(self, args: list[Any]) -> list[Any]:
         """
         Return the arguments for the call: too many are dropped, annotated ones are converted.
@@ -255,6 +283,8 @@ def find_handlers(consumer_class: type) -> dict[str, list[Handler]]:
     handlers: dict[str, list[Handler]] = {}
     for method in find_methods(consumer_class):
         handler = Handler(getattr(consumer_class, method.name), method.mark)
+        if method.mark.once is not None:
+            handler.run_once(method.event, method.mark.once)
         handlers.setdefault(method.event, []).append(handler)
     for choices in handlers.values():
         choices.sort(key=lambda handler: handler.room is None)

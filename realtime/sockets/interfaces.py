@@ -348,6 +348,7 @@ class Socket(Protocol):
     consumer: Consumer
     context: Context
     namespace: str
+    sid: str
     rooms: set[str]
     unflushed: bool
 

@@ -116,6 +116,13 @@ def encode_ack(wire_format: Format, namespace: str, ack_id: int, args: list[Any]
         raise
 
 
+def as_arguments(result: Any) -> list[Any]:
+    """Return a handler's result as arguments of an acknowledgement: none, one or several."""
+    if result is None:
+        return []
+    return list(result) if isinstance(result, tuple) else [result]
+
+
 def encode_args(args: list[Any]) -> tuple[str, tuple[bytes, ...]]:
     """Return an acknowledgement's arguments as a text and attachments, for another process."""
     return socketio.encode(socketio.Packet(socketio.ACK, "/", args, 0), default)

@@ -1,4 +1,4 @@
-"""Presence in one process, the admin, and sessions, on other databases than SQLite."""
+"""What tests of one process do with SQLite, done with other databases."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ OPTIONS = ["-q", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
     "which",
     [
         ["tests/unit/presence"],
+        ["tests/unit/once"],
         ["tests/unit/admin", "-k", "not 100_000"],
         [
             "tests/unit/identity/test_lookups.py",
@@ -28,7 +29,7 @@ OPTIONS = ["-q", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
             "tests/unit/test_fields.py",
         ],
     ],
-    ids=["presence", "admin", "sessions"],
+    ids=["presence", "once", "admin", "sessions"],
 )
 def test_all_of_it(database: str, which: list[str], request: pytest.FixtureRequest) -> None:
     """Tests of tests/unit, with another database instead of SQLite."""

@@ -12,5 +12,6 @@ urlpatterns = [
     path("act/", views.act),
     path("save/", views.save),
     path("aact/", views.aact),
+    path("visit/", views.visit),
     *demo,
 ]

@@ -47,6 +47,12 @@ def save(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"names": names})
 
 
+def visit(request: HttpRequest) -> JsonResponse:
+    """Give whoever comes a session."""
+    request.session["visited"] = True
+    return JsonResponse({})
+
+
 @csrf_exempt
 async def aact(request: HttpRequest) -> JsonResponse:
     """The same, async."""

@@ -316,6 +316,38 @@ def test_presence_without_a_database(
     assert all(problem in message.msg and message.hint for message in messages)
 
 
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"ENGINE": "django.db.backends.dummy"}, "there is no database"),
+        ({"NAME": ":memory:"}, "in memory"),
+        ({"NAME": "file:memorydb_default?mode=memory&cache=shared"}, ""),
+        ({"NAME": "db.sqlite3"}, ""),
+    ],
+)
+def test_once_without_a_database(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, config: dict[str, str], problem: str
+) -> None:
+    for name, value in config.items():
+        monkeypatch.setitem(connections["default"].settings_dict, name, value)
+    assert found() == []  # nobody needs it
+
+    class Shop(NamespaceConsumer):
+        @event(once="key")
+        async def pay(self, key: str) -> None: ...
+
+        @event
+        async def look(self, key: str) -> None: ...
+
+    serve(Shop, routes=[path("again/", Shop.as_asgi())])
+    messages = found()
+    assert ids(messages) == ["realtime.E014"] * bool(problem)
+    for message in messages:
+        assert problem in message.msg
+        assert "Shop.pay" in message.msg
+        assert message.hint
+
+
 CONTRIB = "django.contrib"
 USERS = ["realtime", f"{CONTRIB}.contenttypes", f"{CONTRIB}.auth"]
 

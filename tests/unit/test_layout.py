@@ -36,6 +36,7 @@ ORDER = """
     fields
     models
     presence
+    once
     broadcast
     consumers
     realtime

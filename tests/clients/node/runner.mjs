@@ -11,6 +11,8 @@
  *   {"do": "emit", ..., "args": ["event", ...]}
  *   {"do": "call", ..., "args": [...], "id": 1, "timeout": 1000}      emit with a callback
  *   {"do": "emitWithAck", ..., the same}                              emit with a promise
+ *   {"do": "retry", ..., the same but timeout}                        for a socket with "retries"
+ *   {"do": "drop", "manager": "m"}                                    the engine's end
  *   {"do": "answer", ..., "event": "question", "args": [...]}         what to acknowledge it with
  */
 import { createInterface } from "node:readline";
@@ -91,6 +93,17 @@ const steps = {
     socketOf(step)
       .timeout(timeout)
       .emit(...args, (error, ...answer) => say({ happened: "ack", id, error: error?.message, answer }));
+  },
+
+  retry(step) {
+    const { id, args } = step;
+    socketOf(step).emit(...args, (error, ...answer) =>
+      say({ happened: "ack", id, error: error?.message, answer }),
+    );
+  },
+
+  drop({ manager }) {
+    managers.get(manager).engine.close();
   },
 
   async emitWithAck(step) {

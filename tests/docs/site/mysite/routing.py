@@ -5,6 +5,7 @@ from shop.consumers import OrderConsumer
 from .consumers import AccountConsumer, ChatConsumer, DeviceConsumer, MainConsumer
 from .desk import DeskConsumer
 from .meters import MeterConsumer
+from .till import TillConsumer
 
 namespaces = [
     path("", MainConsumer.as_asgi()),
@@ -14,4 +15,5 @@ namespaces = [
     path("devices/", DeviceConsumer.as_asgi()),
     path("meters/", MeterConsumer.as_asgi()),
     path("orders/<int:pk>/", OrderConsumer.as_asgi()),
+    path("till/", TillConsumer.as_asgi()),
 ]

@@ -1,0 +1,1 @@
+"""Events that are handled once for each key, with a real database."""

@@ -1,0 +1,35 @@
+"""Each test has an empty database that threads can share; presence is off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from realtime.outside import process
+from realtime.sockets import claims
+
+
+@pytest.fixture(autouse=True)
+async def _database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Do not wait long for a database that is away, and leave none of its connections open."""
+    monkeypatch.setattr(claims, "MAX_RETRY", 0.02)
+    yield
+    running = process._hubs.get(asyncio.get_running_loop())
+    if running is not None:
+        await running.close(grace=0.5)
+
+
+async def ask(question: Callable[[], Any]) -> Any:
+    """Return what a function that uses the ORM returns, called in a thread."""
+
+    def work() -> Any:
+        try:
+            return question()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(work)
