@@ -241,6 +241,17 @@ class ServerUnavailable(HandshakeError):
         super().__init__(self.BAD_REQUEST, "try again later")
 
 
+class ServerDraining(HandshakeError):
+    """A client that comes to a server which takes no more; another one may take it."""
+
+    close_code = 1012
+    status = 503
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(self.BAD_REQUEST, "this server takes no more clients")
+
+
 class ProtocolError(RealtimeError, ValueError):
     """The other side sent what the protocol does not allow."""
 

@@ -26,7 +26,13 @@ from .envelopes import (
     server_group,
 )
 from .heartbeats import Deaf, Heartbeats
-from .layer_connection import CALL_TIMEOUT, LayerConnection, LayerRefused
+from .layer_connection import (
+    CALL_TIMEOUT,
+    LAYER_DEAF,
+    LAYER_DOWN,
+    LayerConnection,
+    LayerRefused,
+)
 from .layers import close_layer
 from .listener import Listener
 from .loss_log import LossLog
@@ -74,6 +80,8 @@ class Cluster:
         self._receiver = Receiver(server, self.peers, self.beats, self._requests, actions)
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._silences = 0
+        # Whether this hub has ever heard itself through the layer.
+        self.heard = False
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
         self._ignored = LogLimiter()
@@ -83,7 +91,7 @@ class Cluster:
         try:
             await self._restore()
         except Exception as error:
-            self.link.failed(error)
+            self.link.failed(error, _fault(error))
             await self.link.up.wait()
         self._tasks.supervise(self._memberships.run, "memberships")
         self._tasks.supervise(self.publisher.run, "publisher")
@@ -208,7 +216,7 @@ class Cluster:
             for server, seconds in tuple(self.beats.clocks.off.items())
         ]
         if not self.link.up.is_set():
-            found.append({"problem": "layer-down"})
+            found.append({"problem": self.link.fault})
         return found
 
     @property
@@ -225,6 +233,15 @@ class Cluster:
         self._memberships.release()
 
     async def _restore(self) -> None:
+        """Put back what the layer has forgotten; note what keeps that from being done."""
+        try:
+            await self._restore_all()
+        except Exception as error:
+            self.link.fault = _fault(error)
+            raise
+        self.heard = True
+
+    async def _restore_all(self) -> None:
         """
         Put back what the layer has forgotten, then wait until the other hubs have done the same:
         what is published before that would not reach them.
@@ -278,3 +295,8 @@ class Cluster:
             log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)
         self._refused.tell()
         self._receiver.close()
+
+
+def _fault(error: Exception) -> str:
+    """Return the word for an outage that an error tells of."""
+    return LAYER_DEAF if isinstance(error, Deaf) else LAYER_DOWN

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ..cluster.addressing import target_of
-from ..cluster.envelopes import Allowance, Call, Command, Deliver, Emit, HttpRequest, Question, Wake
+from ..cluster.envelopes import (
+    Allowance,
+    Call,
+    Command,
+    Deliver,
+    Describe,
+    Drain,
+    Emit,
+    HttpRequest,
+    Question,
+    Wake,
+)
 from ..sockets.messages import ForeignMessage, Message, decode_args
 from .asking import deliver_to_client
 from .calls import answer_call
@@ -49,6 +60,10 @@ class HubActions:
         if isinstance(question, Allowance):
             connection = self._hub.connections.get(question.sid)
             return None if connection is None else connection.frame_limit
+        if isinstance(question, Describe):
+            return self._hub.describe()
+        if isinstance(question, Drain):
+            return self._drain() if self._hub.server_id in question.servers else None
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
             if self._hub.answer_http is None:  # it is set before this server has any session
@@ -56,6 +71,11 @@ class HubActions:
             return await self._hub.answer_http(question)
         await self._hub.flush_local()
         return True
+
+    def _drain(self) -> int:
+        """Begin to get rid of all clients; return how many there are."""
+        self._hub.services.spawn(self._hub.drain.finish())
+        return len(self._hub.connections)
 
     def report(self) -> dict[str, Any]:
         """Return what this hub is and counts, for all others to know."""
