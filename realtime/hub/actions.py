@@ -53,17 +53,10 @@ class HubActions:
         if isinstance(question, Deliver):
             name, *args = decode_args(question.text, question.attachments)
             return deliver_to_client(self._hub, question.sid, question.namespace, name, tuple(args))
-        if isinstance(question, Wake):
-            if (connection := self._hub.connections.get(question.sid)) is not None:
-                connection.wake()
-            return None
-        if isinstance(question, Allowance):
-            connection = self._hub.connections.get(question.sid)
-            return None if connection is None else connection.frame_limit
-        if isinstance(question, Describe):
-            return self._hub.describe()
-        if isinstance(question, Drain):
-            return self._drain() if self._hub.server_id in question.servers else None
+        if isinstance(question, Wake | Allowance):
+            return self._answer_about_session(question)
+        if isinstance(question, Describe | Drain):
+            return self._answer_command(question)
         if isinstance(question, HttpRequest):
             tell(None)  # the asker waits, now that it knows that this server lives
             if self._hub.answer_http is None:  # it is set before this server has any session
@@ -72,8 +65,22 @@ class HubActions:
         await self._hub.flush_local()
         return True
 
-    def _drain(self) -> int:
-        """Begin to get rid of all clients; return how many there are."""
+    def _answer_about_session(self, question: Wake | Allowance) -> int | None:
+        """Answer for a session of this server; with None where there is no such, or to Wake."""
+        connection = self._hub.connections.get(question.sid)
+        if connection is None:
+            return None
+        if isinstance(question, Allowance):
+            return connection.frame_limit
+        connection.wake()
+        return None
+
+    def _answer_command(self, question: Describe | Drain) -> Any:
+        """Answer what a command of `manage.py` asks."""
+        if isinstance(question, Describe):
+            return self._hub.describe()
+        if self._hub.server_id not in question.servers:
+            return None
         self._hub.services.spawn(self._hub.drain.finish())
         return len(self._hub.connections)
 
