@@ -23,7 +23,8 @@ Every error of this package, in one tree::
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
     │   ├── TooManyConnections  a user or an address has as many connections as it may
-    │   └── ServerUnavailable   a client's session cannot be looked up
+    │   ├── ServerUnavailable   a client's session cannot be looked up
+    │   └── ServerDraining      this server takes no more clients
     └── ProtocolError           the other side broke the protocol
         ├── EmptyPacket         ├── UnknownPacketType    ├── UnexpectedPacket
         ├── InvalidText         ├── InvalidBase64        ├── InvalidJSON
