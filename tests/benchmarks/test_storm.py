@@ -25,6 +25,7 @@ def test_all_clients_come_back(server: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    assert (figures["clients"], figures["dropped"], figures["lost"]) == (60, 30, 0)
+    assert (figures["clients"], figures["lost"]) == (60, 0)
+    assert figures["dropped"] > 0
     assert figures["slowest_connect"] > 0
     assert len(figures["peak_cpu_percent"]) == 2

@@ -133,6 +133,18 @@ class LabConsumer(NamespaceConsumer):
         await asyncio.sleep(0.1)
         return "done"
 
+    @event("fill the threads")
+    async def fill_the_threads(self, gate: str) -> None:
+        """Let every thread of the loop's own pool wait until somebody opens the gate."""
+        pool = asyncio.get_running_loop()
+        for _ in range(100):
+            pool.run_in_executor(None, _gates[gate].wait, LONGEST_HOLD)
+
+    @event("work in the pool", concurrent=True)
+    async def work_in_the_pool(self) -> str:
+        await asyncio.to_thread(self.emit, "worked")
+        return "worked"
+
     @event("take no more clients")
     async def take_no_more_clients(self) -> None:
         """Do what a drain begins with, and no more: clients that are there stay."""
