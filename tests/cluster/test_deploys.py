@@ -14,7 +14,7 @@ import pytest
 
 from tests.clients.javascript import OPTIONS, Node, NodeSocket
 from tests.clients.wire import eventually, open_socket
-from tests.clusters import LiveCluster
+from tests.clusters import LAYERS, LiveCluster
 from tests.conftest import ClusterFactory, NginxFactory
 from tests.live import LiveServer
 from tests.nginx import Nginx
@@ -113,7 +113,7 @@ async def test_drained_by_the_command(
             server.port: [each for each in sockets if owner_of(cluster, each.sid) is server]
             for server in cluster
         }
-        drained = cluster[1]
+        drained = cluster[LAYERS.index(layer)]  # daphne, uvicorn
         own = by_server[drained.port]
         server_id = own[0].sid[:6]
         done = await asyncio.to_thread(
@@ -133,6 +133,11 @@ async def test_drained_by_the_command(
             if server is not drained:
                 for socket in by_server[server.port]:
                     assert await socket.call("echo", "still here") == ["still here"]
+
+        # The proxy gives who is refused to another one: no client notices.
+        for _ in range(2 * len(KINDS)):
+            async with open_socket(proxy) as (wire, _):
+                assert await wire.call("/lab", "echo", "new") == "new"
 
         # It says so to the others, and goes on with pages. Nothing but a restart reverses it.
         again = await asyncio.to_thread(manage, cluster, "realtime", "drain", server_id)
