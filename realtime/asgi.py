@@ -12,7 +12,7 @@ from django.core.asgi import get_asgi_application
 
 from .cluster.envelopes import HttpRequest, HttpResponse
 from .conf import get_settings
-from .exceptions import HandshakeError
+from .exceptions import HandshakeError, ServerDraining
 from .execution.calls import as_error
 from .hub.hub import Hub
 from .hub.lifespan import start_with_daphne
@@ -133,8 +133,6 @@ class Realtime:
         No coroutine of its own: on a site's own WebSockets that would last as long as they do.
         """
         hub, path = _ensure_hub(), path_info(scope)
-        if hub.closing:
-            return refuse_websocket(receive, send)
         if _is_engine_path(path):
             return as_error(websocket.serve(hub, scope, receive, send, identify))
         if (namespace := plain.find_namespace(path)) is not None and not self._is_the_sites(
@@ -142,6 +140,8 @@ class Realtime:
         ):
             return as_error(plain.serve(hub, namespace, scope, receive, send, complete=identify))
         if self._websocket is not None:
+            if hub.draining:  # nobody would tell its client to go
+                return websocket.reject(scope, receive, send, ServerDraining())
             return self._websocket(scope, receive, send)
         return refuse_websocket(receive, send)
 

@@ -163,6 +163,11 @@ OPTIONS: dict[str, Option] = {
     ),
     "ERROR_ACK": _dotted("realtime.error_answers.acknowledge", required=True),
     "RECOVERY": Option(None, lambda value: not explain_recovery(value), explain_recovery),
+    "DRAIN_SECONDS": Option(
+        10,
+        lambda value: type(value) in (int, float) and 0 <= value <= 86_400,
+        "Give a number of seconds from 0 (tell all clients at once) up to 86400 (a day).",
+    ),
     "PRESENCE": _flag(True),
     "SERVER_HEARTBEAT": _seconds(5),
     "PERMISSION": _dotted("realtime.permissions.staff"),
@@ -201,6 +206,7 @@ class Settings(SimpleNamespace):
     ONCE_SECONDS: float
     ERROR_ACK: str
     RECOVERY: dict[str, Any] | None
+    DRAIN_SECONDS: float
     PRESENCE: bool
     SERVER_HEARTBEAT: float
     PERMISSION: str

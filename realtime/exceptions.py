@@ -24,7 +24,8 @@ Every error of this package, in one tree::
     ├── WouldDeadlock           a blocking call was made on the event loop's own thread
     ├── HandshakeError          an Engine.IO request is refused (codes 0 to 5)
     │   ├── TooManyConnections  a user or an address has as many connections as it may
-    │   └── ServerUnavailable   a client's session cannot be looked up
+    │   ├── ServerUnavailable   a client's session cannot be looked up
+    │   └── ServerDraining      this server takes no more clients
     └── ProtocolError           the other side broke the protocol
         ├── EmptyPacket         ├── UnknownPacketType    ├── UnexpectedPacket
         ├── InvalidText         ├── InvalidBase64        ├── InvalidJSON
@@ -252,6 +253,17 @@ class ServerUnavailable(HandshakeError):
 
     def __init__(self) -> None:
         super().__init__(self.BAD_REQUEST, "try again later")
+
+
+class ServerDraining(HandshakeError):
+    """A client that comes to a server which takes no more; another one may take it."""
+
+    close_code = 1012
+    status = 503
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(self.BAD_REQUEST, "this server takes no more clients")
 
 
 class ProtocolError(RealtimeError, ValueError):

@@ -8,6 +8,7 @@ app_name = "realtime"
 
 urlpatterns = [
     path("clients-count", views.clients_count, name="clients-count"),
-    path("ready", views.ready, name="ready"),
+    path("health/ready", views.ready, name="ready"),
+    path("health/live", views.live, name="live"),
     path("client/<str:sid>", views.send_to_client, name="client"),
 ]

@@ -1,4 +1,4 @@
-"""The HTTP views: how many clients there are, and a message to one of them."""
+"""The HTTP views: how many clients there are, a message to one of them, and how a process is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from . import broadcast
 from .conf import get_settings
@@ -93,20 +93,28 @@ def clients_count(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"count": sockets.count()})
 
 
-@require_GET
+@require_safe
 @never_cache
-def ready(request: HttpRequest) -> HttpResponse:
+async def ready(request: HttpRequest) -> HttpResponse:
     """
     Answer whether this process should get new clients, and the words for what is wrong with it.
 
-    503 where it should not. Anybody may ask, as load balancers do; no database is asked.
+    503 where it should not. Anybody may ask, as load balancers do; no database is asked, and no
+    thread is needed.
     """
     hub = find_hub()
-    if hub is None:  # it starts with the first client
+    if hub is None:  # it serves pages alone
         return JsonResponse({"ready": True, "problems": []})
     words = sorted({problem["problem"] for problem in health.problems(hub)})
     is_ready = health.is_ready(hub)
     return JsonResponse({"ready": is_ready, "problems": words}, status=200 if is_ready else 503)
+
+
+@require_safe
+@never_cache
+async def live(request: HttpRequest) -> HttpResponse:
+    """Answer 200: the process answers. Whatever else is wrong, another one would not cure it."""
+    return JsonResponse({"live": True})
 
 
 @require_POST

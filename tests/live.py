@@ -45,6 +45,10 @@ def _command(kind: str, application: str, port: int) -> list[str]:
         bind = f"{HOST}:{port}"
         options = ["--bind", bind, "--workers", "2", "--threads", "2", "--preload"]
         return [sys.executable, "-m", "gunicorn", *options, application]
+    if kind == "gunicorn-uvicorn":
+        worker = ["--worker-class", "uvicorn.workers.UvicornWorker", "--workers", "1"]
+        options = ["--bind", f"{HOST}:{port}", *worker, "--graceful-timeout", "30"]
+        return [sys.executable, "-m", "gunicorn", *options, application]
     if kind == "granian":
         # The loop by name, as below.
         options = ["--interface", "asgi", "--host", HOST, "--loop", "asyncio"]
@@ -118,8 +122,9 @@ def _environment(settings: str, database: str) -> dict[str, str]:
 class LiveServer(LiveProcess):
     """
     A server of the given kind ("daphne", "uvicorn", "uvicorn-wsproto", "uvicorn-uvloop", "granian",
-    "hypercorn", "runserver", or "gunicorn" for a WSGI application) on a free local port, with more
-    `options` on its command line. With "-indirect" behind its name it has DIRECT_IO turned off.
+    "hypercorn", "runserver", "gunicorn-uvicorn" for uvicorn's worker under gunicorn, or "gunicorn"
+    for a WSGI application) on a free local port, with more `options` on its command line. With
+    "-indirect" behind its name it has DIRECT_IO turned off.
 
     ``realtime`` overrides the setting REALTIME, ``env`` the environment. It has a migrated SQLite
     database of its own, or the `database` (a ``DATABASE_URL``) that others may share.

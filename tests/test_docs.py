@@ -97,7 +97,8 @@ def test_the_public_names_are_those_of_the_package() -> None:
 
 
 def test_every_error_that_a_site_catches_is_public() -> None:
-    own = {"HandshakeError", "TooManyConnections", "ServerUnavailable"}  # of requests
+    # Those of requests.
+    own = {"HandshakeError", "TooManyConnections", "ServerUnavailable", "ServerDraining"}
     for name, error in vars(exceptions).items():
         if isinstance(error, type) and issubclass(error, exceptions.RealtimeError):
             inner = name in own or issubclass(error, exceptions.ProtocolError)

@@ -33,6 +33,7 @@ EXTRA = (
     ("tests/cluster/test_clocks.py", "pubsub"),
     ("tests/cluster/test_cut_off.py", "core-daphne"),
     ("tests/cluster/test_cut_off.py", "pubsub-uvicorn"),
+    ("tests/cluster/test_deploys.py", "pubsub"),
     ("tests/cluster/test_faults.py", "pubsub"),
     ("tests/cluster/test_round_robin.py", "pubsub"),
     ("tests/packaging/", "wsproto"),

@@ -35,8 +35,11 @@ HEALTH = {
 
 # What servers report to be wrong with them, by its word.
 PROBLEMS = {
+    "starting": _("is starting: it takes no clients yet"),
+    "draining": _("is draining: it takes no more clients"),
     "service-failed": _("%(service)s fails, and is started again"),
     "layer-down": _("the channel layer is down"),
+    "layer-deaf": _("hears nothing through the channel layer"),
     "clock-off": _("the clock of %(server)s is %(ahead)s seconds ahead"),
     "files-exhausted": _("no free file descriptors: clients are refused"),
 }

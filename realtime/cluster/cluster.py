@@ -30,7 +30,13 @@ from .fences import Fences
 from .handover import Handover
 from .heartbeats import Deaf, Heartbeats
 from .heirs import Heirs
-from .layer_connection import CALL_TIMEOUT, LayerConnection, LayerRefused
+from .layer_connection import (
+    CALL_TIMEOUT,
+    LAYER_DEAF,
+    LAYER_DOWN,
+    LayerConnection,
+    LayerRefused,
+)
 from .layers import close_layer
 from .listener import Listener
 from .loss_log import LossLog
@@ -92,6 +98,8 @@ class Cluster(Handover):
         self._silences = 0
         self._numbers_commands = recovery_seconds > 0
         self._ids = itertools.count(1)
+        # Whether this hub has ever heard itself through the layer.
+        self.heard = False
         self._memberships.add(server_group(server))
         self._memberships.add(HUBS)
         self._ignored = LogLimiter()
@@ -101,7 +109,7 @@ class Cluster(Handover):
         try:
             await self._restore()
         except Exception as error:
-            self.link.failed(error)
+            self.link.failed(error, _fault(error))
             await self.link.up.wait()
         self._tasks.supervise(self._memberships.run, "memberships")
         self._tasks.supervise(self.publisher.run, "publisher")
@@ -241,7 +249,7 @@ class Cluster(Handover):
             for server, seconds in tuple(self.beats.clocks.off.items())
         ]
         if not self.link.up.is_set():
-            found.append({"problem": "layer-down"})
+            found.append({"problem": self.link.fault})
         return found
 
     @property
@@ -258,6 +266,15 @@ class Cluster(Handover):
         self._memberships.release()
 
     async def _restore(self) -> None:
+        """Put back what the layer has forgotten; note what keeps that from being done."""
+        try:
+            await self._restore_all()
+        except Exception as error:
+            self.link.fault = _fault(error)
+            raise
+        self.heard = True
+
+    async def _restore_all(self) -> None:
         """
         Put back what the layer has forgotten, then wait until the other hubs have done the same:
         what is published before that would not reach them.
@@ -311,3 +328,8 @@ class Cluster(Handover):
             log(logging.WARNING, "layer-error", error=repr(error), unsent=self.publisher.backlog)
         self._refused.tell()
         self._receiver.close()
+
+
+def _fault(error: Exception) -> str:
+    """Return the word for an outage that an error tells of."""
+    return LAYER_DEAF if isinstance(error, Deaf) else LAYER_DOWN

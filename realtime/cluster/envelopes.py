@@ -200,6 +200,20 @@ class Allowance(Envelope, tag="allowance"):
     sid: str
 
 
+class Describe(Envelope, tag="describe"):
+    """Question: what are you, and what do you count? The answer is what beats report."""
+
+
+class Drain(Envelope, tag="drain"):
+    """
+    Question: have no clients any more, those of you who are named; the answer is how many are told.
+
+    Of who is not named it is None.
+    """
+
+    servers: tuple[str, ...]
+
+
 class HttpRequest(Envelope, tag="http"):
     """Question: a polling request for a session of this server; the answer is an HttpResponse."""
 
@@ -218,7 +232,19 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-Question = Call | Deliver | Wake | Flush | Fence | Take | Inherit | Allowance | HttpRequest
+Question = (
+    Call
+    | Deliver
+    | Wake
+    | Flush
+    | Fence
+    | Take
+    | Inherit
+    | Allowance
+    | Describe
+    | Drain
+    | HttpRequest
+)
 
 
 class Ask(Envelope, tag="ask"):

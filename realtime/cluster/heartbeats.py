@@ -13,7 +13,7 @@ from ..logs import log
 from ..utils.limits import LogLimiter
 from .clocks import Clocks
 from .envelopes import HUBS, Beat, decode, encode, pack
-from .layer_connection import CALL_TIMEOUT, LayerConnection
+from .layer_connection import CALL_TIMEOUT, LAYER_DEAF, LayerConnection
 from .peers import BEAT, EXPIRY, Peers
 from .sequences import Outgoing
 
@@ -75,7 +75,7 @@ class Heartbeats:
                 self._peers.grant_time()  # this process, or the layer, stood still
             self._peers.expire()
             if self._peers.deaf:
-                self._link.failed(None, "layer-deaf")
+                self._link.failed(None, LAYER_DEAF)
 
     async def say(self, channel: str | None = None, **fields: Any) -> None:
         """Send a beat with these fields to all hubs, or to one; raises what the layer raises."""

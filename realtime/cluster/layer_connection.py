@@ -21,6 +21,9 @@ from ..logs import log
 
 Result = TypeVar("Result")
 
+# The layer does not answer, or it takes what is sent and nothing comes back.
+LAYER_DOWN, LAYER_DEAF = "layer-down", "layer-deaf"
+
 # A call that takes longer has failed: a network that swallows packets says nothing.
 CALL_TIMEOUT = 30.0
 
@@ -45,7 +48,7 @@ class LayerConnection:
     `probe` is awaited after a call that failed, and raises where that is an outage. After one,
     `restore` is awaited before calls go on: it puts back what the layer may have forgotten, and
     raises while the layer still fails. `up` is set while all is well; `on_down` is called when it
-    no longer is.
+    no longer is, and `fault` is the word for why: LAYER_DOWN or LAYER_DEAF.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class LayerConnection:
         self.layer = layer
         self.up = asyncio.Event()
         self.up.set()
+        self.fault = LAYER_DOWN
         self.tasks = tasks
         self._probe = probe
         self._probing: asyncio.Task[None] | None = None
@@ -109,9 +113,10 @@ class LayerConnection:
         finally:
             self._probing = None
 
-    def failed(self, error: Exception | None, what: str = "layer-down") -> None:
+    def failed(self, error: Exception | None, what: str = LAYER_DOWN) -> None:
         """Take note of an outage, and work on its end."""
         if self.up.is_set():
+            self.fault = what
             self.up.clear()
             log(logging.ERROR, what, error=repr(error) if error else "-")
             self._on_down()

@@ -21,6 +21,7 @@ class LocalCluster:
     """Takes the place of `Cluster` with a layer in memory: the hub's own sockets are all."""
 
     lost = 0
+    heard = True
 
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Do nothing: no other process sends to the room."""

@@ -23,8 +23,8 @@ STEADY = 10.0
 TOLD_FOR = 60.0
 
 
-async def have_ended(tasks: Collection[asyncio.Task[Any]], timeout: float) -> bool:
-    """Wait until tasks have ended, at most so many seconds; tell whether all have."""
+async def have_ended(tasks: Collection[asyncio.Task[Any]], timeout: float | None) -> bool:
+    """Wait until tasks have ended, at most so many seconds (None: any); tell whether all have."""
     if not tasks:
         return True
     _, late = await asyncio.wait(tasks, timeout=timeout)

@@ -11,6 +11,8 @@ from ..cluster.envelopes import (
     Call,
     Command,
     Deliver,
+    Describe,
+    Drain,
     Emit,
     Fence,
     Flush,
@@ -47,6 +49,8 @@ class HubActions:
             Inherit: Inheritance(hub).add,
             Wake: self._wake,
             Allowance: self._tell_allowance,
+            Describe: self._describe,
+            Drain: self._drain,
             HttpRequest: self._answer_http,
         }
 
@@ -115,6 +119,15 @@ class HubActions:
         if self._hub.answer_http is None:  # it is set before this server has any session
             raise RuntimeError("This server has no polling sessions.")
         return await self._hub.answer_http(question)
+
+    async def _describe(self, question: Describe, tell: Tell) -> dict[str, Any]:
+        return self._hub.describe()
+
+    async def _drain(self, question: Drain, tell: Tell) -> int | None:
+        if self._hub.server_id not in question.servers:
+            return None
+        self._hub.services.spawn(self._hub.drain.finish())
+        return len(self._hub.connections)
 
     def report(self) -> dict[str, Any]:
         """Return what this hub is and counts, for all others to know."""

@@ -25,10 +25,11 @@ async def shut_down(hub: Hub, grace: float) -> None:
 
     What clients' hooks have not done after `grace` seconds is cancelled.
     """
-    await hub.serving.stop()
     log(logging.INFO, "shutdown", connections=len(hub.connections))
-    for connection in list(hub.connections.values()):
-        connection.close("server shutting down")
+    hub.drain.begin()
+    await hub.serving.stop()
+    await hub.drain.finish()
+    hub.closing = True
     hub.spawn(_release_foreign_polls(hub))
     await hub.tasks.finish(grace)
     hub.timers.close()

@@ -36,6 +36,7 @@ from ..utils.recovery import parse_recovery
 from .actions import HubActions
 from .closing import shut_down
 from .counters import Counters
+from .draining import Drain
 from .entrance import Entrance
 from .files import Files
 from .handing import hand_over, take
@@ -67,7 +68,11 @@ class Hub:
         self._thread = threading.get_ident()
         self.started = self.loop.time()
 
-        # Its life: whether `close` was called, and whether that has ended; SIGTERM and SIGINT.
+        # Its life: whether it takes no more clients, whether `close` was called, whether clients
+        # have been told since, and whether that has ended; SIGTERM and SIGINT.
+        self.draining = False
+        self.drain = Drain(self)
+        self._is_told_to_close = False
         self.closing = False
         self._closed = asyncio.Event()
         self.signals = SignalGuard(self)
@@ -311,17 +316,24 @@ class Hub:
 
     async def close(self, grace: float = 4.0) -> None:
         """
-        Tell receivers of `serving_stopping`, close every connection with "server shutting down",
-        and wait for their last hooks.
+        Tell receivers of `serving_stopping`, close every connection with "server shutting down", in
+        waves, and wait for their last hooks.
 
         What is not done after `grace` seconds is cancelled. A second call waits for the first: a
         server that goes by the loop's own signal handlers has ended its lifespan meanwhile.
         """
-        if self.closing:
+        if self._is_told_to_close:
             await self._closed.wait()
             return
-        self.closing = True
+        self._is_told_to_close = True
         try:
             await shut_down(self, grace)
         finally:
             self._closed.set()
+
+    def hurry(self) -> None:
+        """Let the end that has begun wait for nobody any more: neither clients nor their hooks."""
+        if self._is_told_to_close and not self._closed.is_set():
+            self.closing = True
+            self.drain.hurry()
+            self.tasks.cancel()

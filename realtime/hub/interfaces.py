@@ -29,11 +29,25 @@ class Removable(Protocol):
         """Take it out again."""
 
 
-class Stoppable(Protocol):
+class Serving(Protocol):
     """What is told of the start and the end of serving."""
+
+    @property
+    def starting(self) -> bool:
+        """Whether receivers are still told of the start."""
 
     async def stop(self) -> None:
         """Tell the end."""
+
+
+class Drain(Protocol):
+    """What gets rid of the hub's clients."""
+
+    def begin(self) -> None:
+        """Take no more of them."""
+
+    async def finish(self) -> None:
+        """Tell all to go, and wait for that."""
 
 
 class Runner(sockets.Runner, Protocol):
@@ -102,11 +116,15 @@ class Hub(transports.Hub, Protocol):
         """Who is told what happens to its sockets."""
 
     @property
+    def drain(self) -> Drain:
+        """What gets rid of its clients."""
+
+    @property
     def signals(self) -> Removable:
         """What waits for SIGTERM and SIGINT."""
 
     @property
-    def serving(self) -> Stoppable:
+    def serving(self) -> Serving:
         """What tells a site's receivers that clients are served."""
 
     def select(self, target: Target) -> list[Socket]:
@@ -139,3 +157,6 @@ class Hub(transports.Hub, Protocol):
 
     async def close(self, grace: float = 4.0) -> None:
         """Close every connection, and wait for their last hooks."""
+
+    def hurry(self) -> None:
+        """Let the end that has begun wait for nobody any more."""

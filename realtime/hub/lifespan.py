@@ -57,6 +57,7 @@ class Serving:
         self._context = Context()
         self._threads = give_thread(self._context)
         self._starting: asyncio.Task[None] | None = None
+        self._began = 0.0
         self._stopped = False
         # Whether the process may end without a word to this thread, as that of the reloader does.
         self._is_aside = threading.current_thread() is not threading.main_thread()
@@ -64,10 +65,19 @@ class Serving:
     def start(self) -> asyncio.Task[None]:
         """Send `serving_started`, the first time; return the task in which that is done."""
         if self._starting is None:
+            self._began = self._hub.loop.time()
             self._starting = self._hub.services.spawn(self._start(), self._context)
             if self._is_aside:
                 atexit.register(self._stop_at_exit)
         return self._starting
+
+    @property
+    def starting(self) -> bool:
+        """Whether receivers are still told of the start, and have not taken too long for that."""
+        starting = self._starting
+        if starting is None or starting.done():
+            return False
+        return self._hub.loop.time() - self._began < START_TIMEOUT
 
     async def started(self) -> None:
         """Send `serving_started`, the first time, and wait for its receivers, but not for ever."""

@@ -21,7 +21,7 @@ class SignalGuard:
     Stands before the server's own signal handlers: those of Python, and those of the event loop.
 
     The first signal closes the hub, then goes on to the handler that was there before; a second
-    one goes there at once.
+    one goes there at once, and the hub waits for nobody any more.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -60,7 +60,11 @@ class SignalGuard:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         previous = self._previous[number]
-        if self._signalled or self._hub.loop.is_closed():
+        if self._hub.loop.is_closed():
+            previous(number, frame)
+            return
+        if self._signalled:
+            self._hub.loop.call_soon_threadsafe(self._hub.hurry)
             previous(number, frame)
             return
         self._signalled = True
@@ -72,7 +76,10 @@ class SignalGuard:
             self._previous[number](number, frame)
 
     def _on_wakeup(self, number: int) -> bool:
-        if self._signalled or signal.getsignal(number) != self._on_loop_signal:
+        if signal.getsignal(number) != self._on_loop_signal:
+            return False
+        if self._signalled:
+            self._hub.hurry()
             return False
         self._signalled = True
         self._close_then_raise(number)

@@ -192,7 +192,7 @@ class RemoteGateway:
         """Wait until all commands so far are in effect in the whole cluster."""
 
         async def ask() -> None:
-            async for _ in self._ask_all(Flush(), ANSWER_TIMEOUT):
+            async for _ in self.ask_all(Flush(), ANSWER_TIMEOUT):
                 pass
 
         await on_loop(self._loop, ask)
@@ -209,7 +209,7 @@ class RemoteGateway:
 
         async def ask() -> None:
             question = as_question(target, message, timeout)
-            await collect(answers, self._ask_all(question, timeout))
+            await collect(answers, self.ask_all(question, timeout))
             answers.note_absent(target)
 
         await on_loop(self._loop, ask)
@@ -222,11 +222,11 @@ class RemoteGateway:
         question = Deliver(sid, namespace, *encode_args([event, *args]))
 
         async def ask() -> bool:
-            return any([answer.content async for answer in self._ask_all(question, ANSWER_TIMEOUT)])
+            return any([answer.content async for answer in self.ask_all(question, ANSWER_TIMEOUT)])
 
         return await on_loop(self._loop, ask)
 
-    async def _ask_all(self, question: Question, timeout: float | None) -> AsyncGenerator[Answer]:
+    async def ask_all(self, question: Question, timeout: float | None) -> AsyncGenerator[Answer]:
         """
         Ask all servers and yield their answers, for at most `timeout` seconds.
 

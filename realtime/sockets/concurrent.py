@@ -64,8 +64,11 @@ class Strands:
             return None
         return Strand(self._strands, context)
 
-    async def wait(self, timeout: float) -> bool:
-        """Wait until all strands have ended; tell whether that came within the time."""
+    def __len__(self) -> int:
+        return len(self._strands)
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Wait until all strands have ended; tell whether that came within the time (None: any)."""
         return await have_ended(self._tasks(), timeout)
 
     def cancel(self) -> None:

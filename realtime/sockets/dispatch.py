@@ -266,6 +266,19 @@ class Dispatcher:
         """Forget the events that wait: their client is not let in."""
         self._inbox.clear()
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a hook or handler runs, or an event waits for one."""
+        return self._inbox.busy or bool(self._strands)
+
+    async def wait_done(self) -> None:
+        """Wait until no handler is at work, however long that takes: all have acknowledged."""
+        while self.at_work:
+            await self._inbox.wait_idle(None)
+            if self._strands:
+                await self._strands.wait(None)
+            await asyncio.sleep(0)
+
     async def wait_idle(self, grace: float) -> None:
         """
         Wait until nothing is handled or waits, for `grace` seconds.

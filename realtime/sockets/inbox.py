@@ -109,12 +109,16 @@ class Inbox:
         self.busy = False
         if self._idle is not None:
             self._idle.set()
+            self._idle = None
 
-    async def wait_idle(self, timeout: float) -> bool:
-        """Wait until nothing is handled or waits; tell whether that came within the time."""
+    async def wait_idle(self, timeout: float | None) -> bool:
+        """
+        Wait until nothing is handled or waits; tell whether that came within the time (None: any).
+        """
         if not self.busy:
             return True
-        self._idle = asyncio.Event()
+        if self._idle is None:
+            self._idle = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()

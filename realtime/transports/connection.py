@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..exceptions import ProtocolError
+from ..exceptions import ProtocolError, ServerDraining
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
 from ..sockets.messages import Format
@@ -28,8 +28,8 @@ class Connection(Intake):
     What Engine.IO sessions and plain WebSockets share: their sockets, what clients are told, and
     the end.
 
-    `sid` is its secret id in the hub. Raises TooManyConnections where the user or the address has
-    as many as it may.
+    `sid` is its secret id in the hub. Raises ServerDraining where that takes no more clients,
+    TooManyConnections where the user or the address has as many as it may.
     """
 
     __slots__ = ("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets")
@@ -38,6 +38,8 @@ class Connection(Intake):
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
         super().__init__(hub, writer)
+        if hub.draining:  # which may have begun while the client was looked up
+            raise ServerDraining
 
         # Who it is: the hub's name for it, and the client's first request.
         self.sid = hub.new_sid()
@@ -143,6 +145,17 @@ class Connection(Intake):
         """Tell the client that the server disconnects it from a namespace (DISCONNECT)."""
 
     # The end
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the client is owed something: a handler is at work for it."""
+        return any(socket.dispatcher.at_work for socket in self.sockets.values())
+
+    async def wait_done(self) -> None:
+        """Wait until the client is owed nothing, however long that takes, or is gone."""
+        while self.at_work:
+            for socket in tuple(self.sockets.values()):
+                await socket.dispatcher.wait_done()
 
     def note_ending(self, ending: asyncio.Task[None]) -> None:
         """Learn of the task in which a socket's last hook runs. Only a test's client keeps it."""

@@ -12,7 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..cluster.sids import server_of
-from ..exceptions import HandshakeError, ProtocolError, TooLarge, UnexpectedPacket
+from ..exceptions import (
+    HandshakeError,
+    ProtocolError,
+    ServerDraining,
+    TooLarge,
+    UnexpectedPacket,
+)
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from ..utils.headers import header
@@ -85,9 +91,8 @@ class Request:
         if query.sid and (server := await self._server_elsewhere(query.sid)) is not None:
             await self._forward(server, query.sid)
             return
-        if self.hub.closing:
-            await self.send_unavailable()
-            return
+        if self.hub.draining and query.sid not in self.hub.connections:
+            raise ServerDraining  # a new client, or one that has been told to go
         if query.sid:
             await self._continue(self._session(query.sid, query.transport), method)
             return
@@ -239,4 +244,4 @@ class Request:
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""
-        await self._respond(503, TEXT, b"", [retry_after(1)])
+        await self._refuse(ServerDraining())

@@ -51,6 +51,8 @@ class Hub(sockets.Hub, Protocol):
     connect_rate: Rate
     timers: TimerWheel
     foreign_polls: dict[asyncio.Task[Any], tuple[str, str]]
+    # Whether it takes no more clients, while those that it has go on until they are told.
+    draining: bool
 
     @property
     def connections(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..conf import get_settings
 from ..exceptions import (
     HandshakeError,
     InvalidPayload,
+    ServerDraining,
 )
 from ..protocol import plain
 from ..protocol.frames import Frames
@@ -113,6 +114,8 @@ async def serve(
     complete_scheme(scope, send)
     try:
         check_origin(scope, hub.settings)
+        if hub.draining:
+            raise ServerDraining
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None

@@ -59,6 +59,7 @@ class PollingWriter(Writer):
             self.write(CLOSE)
         self.over = True
         self.wake()
+        self.tell_drained()
 
     def abort(self) -> None:
         self.release()
@@ -104,6 +105,11 @@ class PollingWriter(Writer):
             return self.build_payload()
         finally:
             self._poll = None
+
+    async def wait_polled(self) -> None:
+        """Wait until polls have taken all that waits, however long that takes, or it is over."""
+        while self._waiting and not self.over:
+            await self._until_told()
 
     def build_payload(self) -> str:
         """

@@ -297,6 +297,21 @@ class Session(WatchedConnection):
 
     # The end
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the client is owed something: also what waits for its next poll."""
+        return super().at_work or self._is_unpolled
+
+    @property
+    def _is_unpolled(self) -> bool:
+        return not self.closed.happened and self.polling is not None and self.polling.buffered > 0
+
+    async def wait_done(self) -> None:
+        while self.at_work:
+            await super().wait_done()
+            if self.polling is not None:
+                await self.polling.wait_polled()
+
     def _end_told(self) -> None:
         polling = self.polling
         if polling is not None and polling.buffered and not polling.polled:

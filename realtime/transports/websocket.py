@@ -11,14 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..exceptions import HandshakeError, TooLarge
+from ..exceptions import HandshakeError, ServerDraining, TooLarge
 from ..identity.logins import user_key
 from ..logs import log
 from ..protocol import engineio
 from ..protocol.frames import Frames
 from ..protocol.jsontext import dumps
 from ..webservers.adapters import Receive
-from ..webservers.detect import complete_scheme, open_reader
+from ..webservers.detect import complete_scheme, open_reader, prepare_refusal
 from ..webservers.readers import Reader
 from ..webservers.writers import POLICY_VIOLATION, Send
 from .interfaces import Hub
@@ -45,6 +45,7 @@ async def reject(
     """Refuse a WebSocket handshake, with the error as the response where the server can."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
+        prepare_refusal(send, error)
         await send({"type": "websocket.close"})
         return
     body = dumps({"code": error.code, "message": error.message}).encode()
@@ -75,7 +76,7 @@ async def serve(
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         old = _session(hub, query.sid) if query.sid else None
         if old is None:
-            scope = await complete(hub, scope)
+            scope = await admit(hub, scope, complete)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
@@ -120,9 +121,24 @@ def _compare_users(session: Session, scope: dict[str, Any]) -> None:
     )
 
 
+async def admit(hub: Hub, scope: dict[str, Any], complete: Complete) -> dict[str, Any]:
+    """Return the scope of a new client, completed. Raises ServerDraining where none are taken."""
+    if not hub.draining:
+        scope = await complete(hub, scope)
+    if hub.draining:  # which may have begun meanwhile
+        raise ServerDraining
+    return scope
+
+
 def _session(hub: Hub, sid: str) -> Session:
-    """Return the session that a WebSocket asks for, which may have one already."""
+    """
+    Return the session that a WebSocket asks for, which may have one already.
+
+    Raises ServerDraining where it is not here, and the hub takes no clients any more.
+    """
     session = hub.connections.get(sid)
+    if session is None and hub.draining:
+        raise ServerDraining
     if not isinstance(session, Session):
         raise HandshakeError(HandshakeError.UNKNOWN_SID)
     session.prove()

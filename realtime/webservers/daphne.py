@@ -248,6 +248,21 @@ def find_scheme(send: Any) -> str:
     return "wss" if secure else "ws"
 
 
+def refuse_for_now(send: Any, status: int, reason: str, retry_after: int) -> None:
+    """Have a handshake that is about to be refused answered so: daphne always says 403."""
+    protocol = _protocol_of(send)
+    fail = getattr(protocol, "failHandshake", None)
+    if fail is None:
+        return
+    headers = [("Retry-After", retry_after), ("Content-Length", 0), ("Connection", "close")]
+
+    def fail_for_now(*_: object) -> None:
+        del vars(protocol)["failHandshake"]  # which refers to itself
+        fail(reason, status, headers)
+
+    vars(protocol)["failHandshake"] = fail_for_now
+
+
 def with_empty_frames(send: Any) -> Any:
     """Return an ASGI `send` that sends empty frames, too: daphne's drops them, without a word."""
     protocol = _protocol_of(send)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from channels import sessions
 
+from ..exceptions import HandshakeError
 from ..logs import describe
 from ..sockets.interfaces import Hub
 from .adapters import Adapter, Receive, Spawn
-from .daphne import DaphneAdapter, find_scheme, with_empty_frames
+from .daphne import DaphneAdapter, find_scheme, refuse_for_now, with_empty_frames
 from .readers import Reader
 from .uvicorn import UvicornAdapter, WsprotoAdapter
 from .writers import AsgiWriter
@@ -54,6 +56,13 @@ def find_adapter(kind: type[Adapter], send: Any, spawn: Spawn) -> Adapter | None
         kind.note_misfit(misfit)
         return None
     return adapter
+
+
+def prepare_refusal(send: Any, error: HandshakeError) -> None:
+    """Let a server that knows one refusal alone say when to come again: proxies look at that."""
+    if error.retry_after is not None:
+        reason = HTTPStatus(error.status).phrase
+        refuse_for_now(_servers_own(send), error.status, reason, error.retry_after)
 
 
 # What Channels' session middleware puts around `send`; nothing, should it do that otherwise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -150,3 +151,22 @@ async def test_django_serves_the_rest(server: LiveServer) -> None:
         assert (await http.get("/")).status_code == 200
         assert (await http.get("/nowhere")).status_code == 404
         assert (await http.get("/socket.iox/")).status_code == 404
+
+
+async def test_health_needs_no_thread(own_server: LiveServer) -> None:
+    """Every thread of the event loop's own pool is busy."""
+    server = own_server
+    async with (
+        open_socket(server) as (wire, _),
+        open_socket(server) as (other, _),
+        http_client(server) as http,
+    ):
+        await wire.call("/lab", "fill the threads", "pool")
+        await wire.send('42/lab,["work in the pool"]')
+        for path in ("/health/ready", "/health/live"):
+            assert (await http.get(path)).status_code == 200
+        working = asyncio.create_task(wire.receive())
+        assert await other.call("/lab", "echo", "still") == "still"
+        assert not working.done()
+        await other.send('42/lab,["open gate","pool"]')
+        assert await working == '42/lab,["worked"]'

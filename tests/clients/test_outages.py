@@ -129,7 +129,7 @@ async def refuse_websockets(server: LiveServer, kind: str) -> None:
     with pytest.raises(InvalidStatus) as caught:
         async with open_websocket(server, engine_path(), additional_headers=COOKIE):
             pass
-    assert caught.value.response.status_code == (403 if kind == "daphne" else 503)
+    assert caught.value.response.status_code == 503
     async with open_websocket(server, "/ws/", additional_headers=COOKIE) as plain:
         close, _ = await closed(plain)
     assert (close.code, close.reason) == (1013, "try again later")

@@ -34,6 +34,6 @@ async def test_a_clock_that_is_two_days_ahead(
         await cluster[0].logged(f"clock-off server={server} own=True {ahead}", 60)
         for index, _ in enumerate(others, 1):
             await cluster[index].logged(f"clock-off server={server} own=False {ahead}", 60)
-        assert cluster[0].get("/ready").json()["problems"].count("clock-off") == 1
+        assert cluster[0].get("/health/ready").json()["problems"].count("clock-off") == 1
     finally:
         await asyncio.to_thread(cluster.close)

@@ -33,6 +33,7 @@ EXECUTED_BLOCKS = {
 # Blocks of plain text, which no program reads: pictures, and what tests of their own compare.
 TEXTS = {
     "docs/explanation/how-it-works.md": "a picture",
+    "docs/reference/commands.md": "tests/cluster/test_deploys.py::test_drained_by_the_command",
     "docs/how-to/serve-other-origins.md": (
         "tests/unit/transports/test_refusals.py::test_the_line_that_the_documentation_shows"
     ),

@@ -20,7 +20,7 @@ from tests.processes import ROOT
 VARIABLE = re.compile(r"[A-Z_]+=\S*")
 
 # Programs that are not ours to check, and words of the shell itself.
-FOREIGN = {"systemctl", "certbot", "sleep", "for", "done"}
+FOREIGN = {"systemctl", "certbot", "sleep", "for", "until", "done"}
 
 
 def check_script(script: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from django.urls import resolve
 
 from tests.clients.javascript import require_node
 from tests.docs.blocks import PAGES, Block, all_blocks, blocks_of
@@ -92,6 +94,18 @@ def check_file(block: Block) -> None:
     assert block.code in [path.read_text() for path in (GUIDES / "deploy").glob("*.conf")]
 
 
+def check_balancer(block: Block) -> None:
+    """See that what is ours in another program's file is there: paths, and a server's command."""
+    paths = re.findall(r"(?:path:|uri) (/\S+)", block.code)
+    assert paths
+    for path in paths:
+        name = resolve(path.removeprefix("/realtime"), "realtime.urls").url_name
+        assert name in ("ready", "live")
+    command = re.search(r"^ *command: (\[.*\])\n *args: (\[[^]]*\])", block.code, re.M)
+    if command is not None:
+        check_command(json.loads(command[1]) + json.loads(command[2]))
+
+
 def check_text(block: Block) -> None:
     assert name_of(block.page) in TEXTS, "plain text is checked by nothing: see registry.TEXTS"
 
@@ -105,6 +119,8 @@ RULES: dict[str, Callable[[Block], None]] = {
     "ini": check_unit,
     "nginx": check_nginx,
     "conf": check_file,
+    "haproxy": check_balancer,
+    "yaml": check_balancer,
     "text": check_text,
 }
 

@@ -124,6 +124,32 @@ class LabConsumer(NamespaceConsumer):
         await asyncio.sleep(seconds)
         return seconds
 
+    @event("work until draining")
+    async def work_until_draining(self) -> str:
+        """Be at work when the process begins to drain, and for a little longer."""
+        logger.info("lab works sid=%s", self.sid)
+        while not get_hub().draining:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        return "done"
+
+    @event("fill the threads")
+    async def fill_the_threads(self, gate: str) -> None:
+        """Let every thread of the loop's own pool wait until somebody opens the gate."""
+        pool = asyncio.get_running_loop()
+        for _ in range(100):
+            pool.run_in_executor(None, _gates[gate].wait, LONGEST_HOLD)
+
+    @event("work in the pool", concurrent=True)
+    async def work_in_the_pool(self) -> str:
+        await asyncio.to_thread(self.emit, "worked")
+        return "worked"
+
+    @event("take no more clients")
+    async def take_no_more_clients(self) -> None:
+        """Do what a drain begins with, and no more: clients that are there stay."""
+        get_hub().drain.begin()
+
     @event
     def block(self, seconds: float) -> float:
         time.sleep(seconds)

@@ -47,7 +47,7 @@ ORDER = """
     views
     admin
     apps
-    testing urls templatetags
+    testing urls templatetags management
 """
 RANKS = {unit: rank for rank, line in enumerate(ORDER.split("\n")) for unit in line.split()}
 

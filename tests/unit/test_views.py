@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from realtime.hub.hub import Hub
 from realtime.outside import process
+from realtime.signals import serving_started
 from realtime.testing import Client
 
 from .conftest import DEFAULTS, Connect
@@ -86,6 +87,58 @@ async def test_readiness(http: AsyncClient, hub: Hub, monkeypatch: pytest.Monkey
         while (response := await http.get(url)).status_code == 200:
             await asyncio.sleep(0.001)
     assert body_of(response) == {"ready": False, "problems": ["service-failed"]}
+
+
+async def test_who_takes_no_more_clients_is_not_ready(http: AsyncClient, hub: Hub) -> None:
+    hub.drain.begin()
+    response = await http.get(reverse("realtime:ready"))
+    assert response.status_code == 503
+    assert body_of(response) == {"ready": False, "problems": ["draining"]}
+    assert (await http.head(reverse("realtime:ready"))).status_code == 503
+    response = await http.get(reverse("realtime:live"))
+    assert (response.status_code, body_of(response)) == (200, {"live": True})
+
+
+async def test_who_starts_is_not_ready(
+    http: AsyncClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = asyncio.Event()
+
+    async def receiver(**kwargs: Any) -> None:
+        await let_go.wait()
+
+    serving_started.connect(receiver)
+    try:
+        starting = hub.serving.start()
+        response = await http.get(reverse("realtime:ready"))
+        assert response.status_code == 503
+        assert body_of(response) == {"ready": False, "problems": ["starting"]}
+        # Not for ever: a receiver may be at work as long as the process.
+        monkeypatch.setattr("realtime.hub.lifespan.START_TIMEOUT", 0)
+        assert (await http.get(reverse("realtime:ready"))).status_code == 200
+        monkeypatch.undo()
+        let_go.set()
+        await starting
+        assert (await http.get(reverse("realtime:ready"))).status_code == 200
+    finally:
+        serving_started.disconnect(receiver)
+
+
+@pytest.mark.parametrize("name", ["ready", "live"])
+async def test_health_is_only_looked_at(http: AsyncClient, name: str) -> None:
+    assert (await http.options(reverse(f"realtime:{name}"))).status_code == 405
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["ready", "live"])
+async def test_health_asks_no_database(
+    http: AsyncClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a query")
+
+    monkeypatch.setattr(SQLCompiler, "execute_sql", fail)
+    assert (await http.get(reverse(f"realtime:{name}"))).status_code == 200
 
 
 async def test_who_is_closed_is_not_ready(http: AsyncClient, hub: Hub) -> None:

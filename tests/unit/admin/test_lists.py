@@ -267,6 +267,7 @@ def test_reports_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Hub:
         server_id = "own"
+        draining = True
         services = SimpleNamespace(faults=dict)
         files = SimpleNamespace(exhausted=True)
         cluster = SimpleNamespace(
@@ -280,9 +281,16 @@ def test_reports_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(servers, "find_hub", Hub)
     assert servers.reported_problems() == {
-        "own": [{"problem": "files-exhausted"}],
+        "own": [{"problem": "draining"}, {"problem": "files-exhausted"}],
         "two": [{"problem": "layer-down"}],
     }
+
+
+def test_one_that_drains_says_so(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make_server()
+    problems = {server.pk: [{"problem": "draining"}]}
+    monkeypatch.setattr(servers, "reported_problems", lambda: problems)
+    assert "is draining: it takes no more clients" in page(browser, "server", server.pk)
 
 
 # Who sees them, and that nobody changes them

@@ -141,7 +141,9 @@ async def test_hubs_tell_it(
     monkeypatch.setattr(off.cluster.beats, "_clock", lambda: real() + seconds)
     monkeypatch.setattr(off.cluster.beats.clocks, "_clock", lambda: real() + seconds)
     for server in servers:
-        await until(lambda server=server: server.hub.describe()["problems"])
+        await until(
+            lambda server=server: server.cluster.heard and server.hub.describe()["problems"]
+        )
         (problem,) = server.hub.describe()["problems"]
         assert (problem["problem"], problem["server"]) == ("clock-off", off.hub.server_id)
         assert problem["ahead"] == pytest.approx(seconds, abs=2)

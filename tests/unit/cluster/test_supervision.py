@@ -218,6 +218,7 @@ async def test_a_hub_whose_loop_fails_again_and_again_is_not_ready(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     real = two[0].cluster.peers.expire
+    await until(lambda: all(health.is_ready(server.hub) for server in two))
 
     def fail() -> None:
         raise RuntimeError("unexpected")
