@@ -134,16 +134,100 @@ def test_a_server_that_dies_ends_the_cluster(runner: Runner) -> None:
     runner.wait_log(r"^Stopped: the server on port \d+ ended with code -9$")
 
 
+def cluster_on(port: int, *, folder: str) -> subprocess.CompletedProcess[str]:
+    """Run another cluster, which ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "project.cluster", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"},
+        text=True,
+        capture_output=True,
+        timeout=DEADLINE * 2,
+        check=False,
+    )
+
+
+def roll(port: int) -> subprocess.CompletedProcess[str]:
+    """Have a cluster restart its processes."""
+    return subprocess.run(
+        [sys.executable, "-m", "project.roll", str(port)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=DEADLINE * 6,
+        check=False,
+    )
+
+
 def test_an_occupied_port_is_named(runner: Runner) -> None:
     with tempfile.TemporaryDirectory(prefix="realtime-cluster-") as folder:
-        other = subprocess.run(
-            [sys.executable, "-m", "project.cluster", str(runner.ports[0])],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"},
-            text=True,
-            capture_output=True,
-            timeout=DEADLINE * 2,
-            check=False,
-        )
-    assert other.returncode == 1
-    assert f"port {runner.ports[0]}" in other.stderr
+        for port in runner.ports[:2]:  # the first one names the cluster, too
+            other = cluster_on(port, folder=folder)
+            assert other.returncode == 1
+            assert f"port {port}" in other.stderr
+    assert roll(runner.ports[0]).returncode == 0, "it cannot be asked any more"
+
+
+def test_its_processes_are_restarted_one_by_one(runner: Runner) -> None:
+    first, *others = runner.ports
+
+    def places() -> dict[str, str]:
+        """Return which server is at which address."""
+        found = {}
+        for port in runner.ports:
+            with socketio.SimpleClient() as client:
+                client.connect(f"http://{HOST}:{port}", wait_timeout=DEADLINE)
+                place = client.call("whereami", timeout=DEADLINE)
+                found[place["address"]] = place["server"]
+        return found
+
+    before = places()
+    assert set(before) == {f"{HOST}:{port}" for port in runner.ports}
+    done = roll(first)
+    assert done.returncode == 0, done.stdout + done.stderr + runner.log
+    told = re.findall(r"^(\d+) \| (is told|has ended|is ready)", done.stdout, re.M)
+    steps = ("is told", "has ended", "is ready")
+    assert told == [(str(port), step) for port in runner.ports for step in steps]
+    runner.wait_log(rf"^{others[-1]} \| is ready")
+    after = places()
+    assert set(after) == set(before)
+    assert not set(after.values()) & set(before.values())
+
+    runner.family = psutil.Process(runner.process.pid).children(recursive=True)
+    os.killpg(runner.process.pid, signal.SIGINT)
+    assert runner.wait_end() == 0
+    assert "Traceback" not in runner.log
+
+
+def test_who_is_not_there_is_not_rolled() -> None:
+    done = roll(free_port())
+    assert done.returncode == 1
+    assert "make cluster" in done.stderr
+
+
+def test_a_server_that_dies_ends_a_restart_too(runner: Runner) -> None:
+    servers = {
+        connection.laddr.port: process
+        for process in runner.family
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    first, *_, last = (servers[port] for port in runner.ports)
+    first.suspend()  # it cannot end yet
+    with subprocess.Popen(
+        [sys.executable, "-m", "project.roll", str(runner.ports[0])],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as rolling:
+        try:
+            runner.wait_log(rf"^{runner.ports[0]} \| is told to stop")
+            last.kill()
+        finally:
+            first.resume()
+        _, complaint = rolling.communicate(timeout=DEADLINE)
+    assert rolling.returncode == 1
+    assert "see its terminal" in complaint
+    assert runner.wait_end() == 1
+    runner.wait_log(rf"^Stopped: the server on port {runner.ports[-1]} ended with code -9$")
