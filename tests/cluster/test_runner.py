@@ -108,7 +108,7 @@ def test_messages_cross_and_ctrl_c_ends_everything(runner: Runner) -> None:
             assert receive(client, "message") == ["I'm server"]
         places = [client.call("whereami", timeout=DEADLINE) for client in clients]
         assert [place["address"] for place in places] == [f"{HOST}:{p}" for p in runner.ports]
-        assert len({place["server"] for place in places}) == 3
+        assert len({place["process"] for place in places}) == 3
 
         clients[0].call("broadcast", "to everybody", timeout=DEADLINE)
         for client in clients:
@@ -171,14 +171,14 @@ def test_an_occupied_port_is_named(runner: Runner) -> None:
 def test_its_processes_are_restarted_one_by_one(runner: Runner) -> None:
     first, *others = runner.ports
 
-    def places() -> dict[str, str]:
-        """Return which server is at which address."""
+    def places() -> dict[str, int]:
+        """Return which process is at which address."""
         found = {}
         for port in runner.ports:
             with socketio.SimpleClient() as client:
                 client.connect(f"http://{HOST}:{port}", wait_timeout=DEADLINE)
                 place = client.call("whereami", timeout=DEADLINE)
-                found[place["address"]] = place["server"]
+                found[place["address"]] = place["process"]
         return found
 
     before = places()

@@ -1,12 +1,14 @@
-"""Recovery in the app's own browser client, with a server that says what the test wants."""
+"""Recovery in our browser client, with a server that says what the test wants, and with ours."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.clients.browser.conftest import Open, run
+from tests.live import KINDS, LiveServer
 
 # In the place of the browser's WebSocket: each connection is a server, which tells what it hears
 # and says what it is told to. It is new when it has heard the client's first CONNECT: `asked`.
@@ -405,4 +407,61 @@ def test_each_namespace_recovers_by_itself(open_page: Open) -> None:
         ['0{"pid":"p","offset":"id-1"}', '0/b,{"pid":"q","offset":"id-2"}'],
         True,
         False,
+    ]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def real(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """The demo under each server."""
+    with LiveServer(request.param, settings="project.settings") as server:
+        yield server
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
+def test_four_drops_in_a_row(open_page: Open, real: LiveServer, transports: list[str]) -> None:
+    """It gets what it missed in order and once, and what it said meanwhile is said."""
+    page = open_page(real)
+    done = run(
+        page,
+        """
+        const options = { forceNew: true, transports: argument, reconnection: false };
+        const socket = await connected(io("/", options));
+        const other = await connected(io("/", { forceNew: true, transports: ["websocket"] }));
+        const { id } = socket;
+        const room = `room of ${id}`;
+        await socket.emitWithAck("join", room);
+        const log = [];
+        socket.on("said", (...args) => log.push(args));
+        socket.on("connect", () => log.push([socket.recovered, socket.id === id]));
+        for (let drop = 1; drop <= 4; drop += 1) {
+          const gone = heard(socket, "disconnect");
+          socket.io.engine.close();
+          await gone;
+          socket.emit("say", room, `held ${drop}`);
+          await other.emitWithAck("say", room, `missed ${drop}`);
+          await other.emitWithAck("say", room, `missed ${drop}, too`);
+          const back = heard(socket, "connect");
+          socket.connect();
+          await back;
+          await heard(socket, "said");
+          const said = heard(socket, "said");
+          other.emit("say", room, `live ${drop}`);
+          await said;
+        }
+        socket.disconnect();
+        other.disconnect();
+        return log;
+        """,
+        transports,
+    )
+    assert done == [
+        entry
+        for drop in range(1, 5)
+        for entry in (
+            [f"missed {drop}"],
+            [f"missed {drop}, too"],
+            [True, True],
+            [f"held {drop}"],
+            [f"live {drop}"],
+        )
     ]
