@@ -25,18 +25,22 @@ from tests.valkey import require_valkey
 DEADLINE = 30.0
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a cluster whose database is in a folder."""
+    left_out = ("REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
+    given = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {**given, "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"}
+
+
 class Runner:
     """The runner as a process; `log` has what it printed."""
 
     def __init__(self, folder: Path) -> None:
         self.ports = sorted(free_port() for _ in range(3))
-        env = {**os.environ, "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"}
-        for name in ("REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"):
-            env.pop(name, None)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "project.cluster", *map(str, self.ports)],
             cwd=ROOT,
-            env=env,
+            env=environment(folder),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -134,12 +138,12 @@ def test_a_server_that_dies_ends_the_cluster(runner: Runner) -> None:
     runner.wait_log(r"^Stopped: the server on port \d+ ended with code -9$")
 
 
-def cluster_on(port: int, *, folder: str) -> subprocess.CompletedProcess[str]:
+def cluster_on(port: int, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run another cluster, which ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "project.cluster", str(port)],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"},
+        env=environment(folder),
         text=True,
         capture_output=True,
         timeout=DEADLINE * 2,
@@ -162,7 +166,7 @@ def roll(port: int) -> subprocess.CompletedProcess[str]:
 def test_an_occupied_port_is_named(runner: Runner) -> None:
     with tempfile.TemporaryDirectory(prefix="realtime-cluster-") as folder:
         for port in runner.ports[:2]:  # the first one names the cluster, too
-            other = cluster_on(port, folder=folder)
+            other = cluster_on(port, Path(folder))
             assert other.returncode == 1
             assert f"port {port}" in other.stderr
     assert roll(runner.ports[0]).returncode == 0, "it cannot be asked any more"
