@@ -354,7 +354,10 @@
 
   const engines = new Set(); // those that live
 
-  /** One Engine.IO session. Fires "open", "message", "upgrade" (with the transport) and "close". */
+  /**
+   * One Engine.IO session. Fires "open", "message", "upgrade" (with the transport), "unload" and
+   * "close".
+   */
   class Engine extends Emitter {
     sid = "";
     maxPayload = Infinity;
@@ -592,6 +595,7 @@
       this.engine = this.#current = engine;
       if (timeout) this.#patience = setTimeout(() => engine.abort("timeout"), timeout);
       engine.on("open", () => this.#onOpen());
+      engine.on("unload", () => this.#sockets.forEach((socket) => socket.onUnload()));
       engine.on("close", (reason) => {
         if (engine === this.#current) this.#onClose(reason);
       });
@@ -837,6 +841,11 @@
 
     // Called by the manager
 
+    /** Nobody will come back with this pid: the server need not keep what is missed. */
+    onUnload() {
+      if (this.connected && this.#pid) this.#send({ type: DISCONNECT });
+    }
+
     onOpen() {
       if (!this.active || this.connected || this.#asked) return;
       const { engine } = this.io;
@@ -978,8 +987,11 @@
   }
 
   // Servers hear at once of a page that goes away; one that the browser brings back reconnects.
-  window.addEventListener("pagehide", () => {
-    for (const engine of engines) engine.abort("transport close");
+  window.addEventListener("pagehide", ({ persisted }) => {
+    for (const engine of engines) {
+      if (!persisted) engine.fire("unload");
+      engine.abort("transport close");
+    }
   });
 
   window.io = Object.assign(io, { io, connect: io, Manager, Socket });

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.browser.conftest import Open, run
+from tests.clients.browser.conftest import Open, run, sid_of
 from tests.live import KINDS, LiveServer
 
 # In the place of the browser's WebSocket: each connection is a server, which tells what it hears
@@ -465,3 +465,44 @@ def test_four_drops_in_a_row(open_page: Open, real: LiveServer, transports: list
             [f"live {drop}"],
         )
     ]
+
+
+def test_a_page_that_goes_says_goodbye(open_page: Open, real: LiveServer) -> None:
+    """All namespaces do; nobody is to wait for it."""
+    page = open_page(real, transport="websocket")
+    ids = run(
+        page,
+        """
+        const socket = await fresh({ transports: ["websocket"] });
+        const users = await connected(socket.io.socket("/users").connect());
+        return [socket.id, users.id];
+        """,
+    )
+    page.goto("about:blank")
+    for sid in ids:
+        real.wait_log(
+            rf'disconnect namespace=/\w* sid={sid} .*reason="client namespace disconnect"'
+        )
+
+
+def test_a_page_that_may_be_shown_again_does_not(open_page: Open, real: LiveServer) -> None:
+    page = open_page(real, transport="websocket")
+    assert run(
+        page,
+        """
+        const socket = await fresh({});
+        const { id } = socket;
+        window.dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+        const away = socket.connected;
+        await heard(socket, "connect");
+        return [away, socket.id === id, socket.recovered];
+        """,
+    ) == [False, True, True]
+
+
+def test_without_recovery_a_page_that_goes_only_goes(open_page: Open) -> None:
+    with LiveServer("daphne", settings="project.settings", env={"RECOVERY": "0"}) as server:
+        page = open_page(server, transport="websocket")
+        sid = sid_of(page)
+        page.goto("about:blank")
+        server.wait_log(rf'disconnect namespace=/ sid={sid} .*reason="transport close"')
