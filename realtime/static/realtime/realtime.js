@@ -698,7 +698,7 @@
     #acks = new Map();
     #nextId = 0;
     #outbox = [];
-    #early = []; // events that came before the answer to our CONNECT: those that were missed
+    #early = []; // events that came before the answer to our CONNECT, as missed ones may
     #anyListeners = [];
 
     constructor(manager, namespace, options) {
