@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run cluster test test-quick test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
+.PHONY: help run cluster roll test test-quick test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(VENV)/run.stamp ## serve the demo on http://127.0.0.1:7000
 
 cluster: $(VENV)/cluster.stamp ## serve the demo from three processes, on ports 7000 to 7002
 	$(BIN)/python -m project.cluster
+
+roll: ## restart the processes of a running `make cluster` one by one, while you watch
+	$(BIN)/python -m project.roll $(ARGS)
 
 test: test-tools ## run the tests; on Debian and Ubuntu, install what they need
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \

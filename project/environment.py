@@ -9,6 +9,7 @@ What the demo reads from its environment. A value that makes no sense raises Imp
 | `SECRET_KEY` | signs sessions; the same in all processes | a new one at each start |
 | `ALLOWED_HOSTS` | hosts that are answered, with commas between | this machine's own names |
 | `DEBUG` | `1` or `0` | `1` |
+| `RECOVERY` | `1` or `0`: whether clients that drop miss nothing | `1` |
 """
 
 from __future__ import annotations
@@ -47,9 +48,18 @@ def secret_key() -> str:
 
 def debug() -> bool:
     """Return `DEBUG`."""
-    given = _env.str("DEBUG", default="1")
+    return _switch("DEBUG")
+
+
+def recovery() -> dict[str, Any] | None:
+    """Return how long clients may be away that miss nothing, or None where `RECOVERY` is off."""
+    return {"SECONDS": 120} if _switch("RECOVERY") else None
+
+
+def _switch(name: str) -> bool:
+    given = _env.str(name, default="1")
     if given.lower() not in _SWITCH:
-        raise ImproperlyConfigured(f"DEBUG is {given!r}. Set it to 1 or 0.")
+        raise ImproperlyConfigured(f"{name} is {given!r}. Set it to 1 or 0.")
     return _SWITCH[given.lower()]
 
 

@@ -46,6 +46,8 @@ REALTIME = {
     "NAMESPACES": "project.routing.namespaces",
     # The demo lets everybody count clients and send to them; the default is staff only.
     "PERMISSION": "realtime.permissions.allow_any",
+    # Who is away for less than that comes back as if it had not been.
+    "RECOVERY": environment.recovery(),
 }
 
 CHANNEL_LAYERS = {"default": environment.channel_layer()}

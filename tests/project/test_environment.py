@@ -17,7 +17,10 @@ from tests.processes import ROOT
 
 Setenv = Callable[..., None]
 
-VARIABLES = ("REDIS_URL", "CHANNEL_LAYER", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG")
+VARIABLES = (
+    *("REDIS_URL", "CHANNEL_LAYER", "DATABASE_URL"),
+    *("SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "RECOVERY"),
+)
 DEFAULT = Path("/srv/demo/db.sqlite3")
 
 
@@ -39,6 +42,7 @@ def read() -> dict[str, Any]:
     return {
         "SECRET_KEY": environment.secret_key(),
         "DEBUG": environment.debug(),
+        "RECOVERY": environment.recovery(),
         "ALLOWED_HOSTS": environment.allowed_hosts(),
         "LAYER": environment.channel_layer(),
         "DATABASE": environment.database(DEFAULT),
@@ -49,6 +53,7 @@ def test_nothing_has_to_be_set() -> None:
     given = read()
     assert len(given["SECRET_KEY"]) >= 50
     assert given["DEBUG"] is True
+    assert given["RECOVERY"] == {"SECONDS": 120}
     assert given["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
     assert given["LAYER"] == {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     assert given["DATABASE"]["NAME"] == str(DEFAULT)
@@ -119,6 +124,7 @@ def test_databases(setenv: Setenv) -> None:
         ({"DATABASE_URL": "demo.sqlite3"}, "DATABASE_URL has to be like"),
         ({"DATABASE_URL": "postgres://u:pass@h:port/n"}, "DATABASE_URL has to be like"),
         ({"DEBUG": "flase"}, "Set it to 1 or 0"),
+        ({"RECOVERY": "120"}, "Set it to 1 or 0"),
         ({"ALLOWED_HOSTS": "http://example.com"}, "Give names of hosts"),
         ({"ALLOWED_HOSTS": "a.example, b.example"}, "no spaces"),
     ],

@@ -5,11 +5,18 @@ const MAX_LINES = 300;
 const COUNT_INTERVAL = 2000;
 const ACK_TIMEOUT = 5000;
 const HOME_ROOM = "Room №1";
+const NUMBER_INTERVAL = 250;
+const MAX_SERIES = 4;
+const MY_SERIES = Math.random().toString(36).slice(2, 8);
 
 const element = (id) => document.getElementById(id);
 const rooms = new Set();
 const sockets = new Map();
+const series = new Map(); // of numbers, those last heard of at the end
 let socket = null;
+let counting = null; // what goes on until it is another one
+let counted = Promise.resolve();
+let lastTold = 0;
 
 function show(value) {
   if (value instanceof ArrayBuffer) return `<bytes ${[...new Uint8Array(value)].join(" ")}>`;
@@ -40,6 +47,7 @@ function showState() {
   const engine = socket.io.engine;
   state.textContent = socket.connected ? "connected" : socket.active ? "connecting" : "disconnected";
   state.classList.toggle("connected", socket.connected);
+  element("recovery").textContent = !socket.connected ? "–" : socket.recovered ? "recovered" : "new";
   element("sid").textContent = socket.id || "–";
   element("curl").textContent = socket.id ? `curl -X POST ${new URL(`client/${socket.id}`, document.baseURI)}` : "–";
   element("transport").textContent = socket.connected && engine ? engine.transport.name : "–";
@@ -56,6 +64,81 @@ function showRooms() {
     item.append(choose);
     return item;
   }));
+}
+
+/** Take a number that a series is at, and note what has not come. */
+function take(name, number) {
+  const seen = series.get(name) || { first: number, last: number - 1, gaps: [], late: 0, twice: 0 };
+  const gap = seen.gaps.findIndex(([from, to]) => from <= number && number <= to);
+  if (number > seen.last) {
+    if (number > seen.last + 1) seen.gaps.push([seen.last + 1, number - 1]);
+    seen.last = number;
+  } else if (gap >= 0) {
+    const [from, to] = seen.gaps[gap];
+    seen.gaps.splice(gap, 1, ...[[from, number - 1], [number + 1, to]].filter(([a, b]) => a <= b));
+    seen.late += 1;
+  } else {
+    seen.twice += 1;
+  }
+  series.delete(name);
+  series.set(name, seen);
+  if (series.size > MAX_SERIES) series.delete(series.keys().next().value);
+}
+
+/** Show which numbers came, and what is wrong with them. */
+function showNumbers() {
+  const range = ([from, to]) => (from === to ? `${from}` : `${from} to ${to}`);
+  element("numbers").replaceChildren(...[...series].reverse().map(([name, { first, last, gaps, late, twice }]) => {
+    const faults = [];
+    if (gaps.length) faults.push(`missing: ${gaps.map(range).join(", ")}`);
+    if (late) faults.push(`${late} late`);
+    if (twice) faults.push(`${twice} twice`);
+    const item = document.createElement("li");
+    item.classList.toggle("bad", faults.length > 0);
+    const who = document.createElement("b");
+    who.textContent = name === MY_SERIES ? "This page" : `Page ${name}`;
+    const numbers = document.createElement("span");
+    numbers.textContent = range([first, last]);
+    const verdict = document.createElement("em");
+    verdict.textContent = faults.join("; ") || "none missing";
+    item.append(who, numbers, verdict);
+    return item;
+  }));
+}
+
+/**
+ * Tell the room 1, 2, 3, ... until that is stopped, from a client of its own: it goes on while this
+ * page's other connection is broken. What is not acknowledged is told again.
+ */
+async function tellNumbers(room, own) {
+  const counter = io("/", { forceNew: true });
+  while (counting === own) {
+    try {
+      const next = lastTold + 1;
+      const refusal = await counter.timeout(ACK_TIMEOUT).emitWithAck("number", room, MY_SERIES, next);
+      if (refusal) {
+        write("bad", "number", refusal.error.message);
+        stopCounting();
+      } else {
+        lastTold = next;
+      }
+    } catch { /* it was not acknowledged */ }
+    await new Promise((resolve) => { setTimeout(resolve, NUMBER_INTERVAL); });
+  }
+  counter.disconnect();
+}
+
+function startCounting() {
+  const room = element("room").value;
+  const own = {};
+  counting = own;
+  counted = counted.then(() => tellNumbers(room, own));
+  element("tell-numbers").textContent = "Stop counting";
+}
+
+function stopCounting() {
+  counting = null;
+  element("tell-numbers").textContent = "Count to the room";
 }
 
 /** Switch off what only the namespace "/" can do, while another one is chosen. */
@@ -75,9 +158,9 @@ async function showCount() {
 
 /** Show which of the cluster's servers the connection is to. */
 async function showServer(main) {
-  const { server, address } = await main.timeout(ACK_TIMEOUT).emitWithAck("whereami");
+  const { process, address } = await main.timeout(ACK_TIMEOUT).emitWithAck("whereami");
   element("server").textContent = address.replace(/^.*:/, ":");
-  element("server").title = `${server} at ${address}`;
+  element("server").title = `process ${process} at ${address}`;
 }
 
 /** Make a namespace's socket once, and listen to it. */
@@ -86,12 +169,14 @@ function open(namespace) {
   const opened = io(namespace);
   sockets.set(namespace, opened);
   opened.on("connect", () => {
-    write("in", "connect", namespace, opened.id);
+    write("in", "connect", namespace, opened.id, opened.recovered ? "recovered" : "new");
     if (namespace === "/") {
-      // A new connection starts with the room that the server puts everybody into.
-      for (const room of rooms) if (room !== HOME_ROOM) opened.emit("join", room);
-      rooms.add(HOME_ROOM);
-      showRooms();
+      if (!opened.recovered) {
+        // It starts with the room that the server puts everybody into.
+        for (const room of rooms) if (room !== HOME_ROOM) opened.emit("join", room);
+        rooms.add(HOME_ROOM);
+        showRooms();
+      }
       quietly(showServer(opened));
     }
     opened.io.engine.on("upgrade", showState);
@@ -109,7 +194,14 @@ function open(namespace) {
   });
   opened.on("message", (text) => console.log("message", text));
   opened.on("question", (text, answer) => answer("yes"));
-  opened.onAny((name, ...args) => write("in", name, ...args.filter((arg) => typeof arg !== "function")));
+  opened.on("number", (name, number) => {
+    take(name, number);
+    showNumbers();
+  });
+  opened.onAny((name, ...args) => {
+    if (name === "number") return; // they have a place of their own
+    write(name === "lost" ? "bad" : "in", name, ...args.filter((arg) => typeof arg !== "function"));
+  });
   return opened;
 }
 
@@ -162,6 +254,13 @@ onClick("leave", async () => {
 });
 
 onSubmit("say-form", () => ask("say", element("room").value, element("say-text").value));
+
+onClick("tell-numbers", () => (counting ? stopCounting() : startCounting()));
+
+onClick("break", () => {
+  write("out", "→ break");
+  socket.io.engine.close();
+});
 
 onSubmit("client-form", async () => {
   const response = await fetch(`client/${encodeURIComponent(element("client-id").value.trim())}`, { method: "POST" });

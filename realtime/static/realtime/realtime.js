@@ -354,7 +354,10 @@
 
   const engines = new Set(); // those that live
 
-  /** One Engine.IO session. Fires "open", "message", "upgrade" (with the transport) and "close". */
+  /**
+   * One Engine.IO session. Fires "open", "message", "upgrade" (with the transport), "unload" and
+   * "close".
+   */
   class Engine extends Emitter {
     sid = "";
     maxPayload = Infinity;
@@ -365,6 +368,7 @@
     #patience = 0;
     #heartbeat = 0;
     #lifetime = 0;
+    #deadline = 0;
     #probe = null;
     #pausing = false;
     #closing = "";
@@ -461,7 +465,15 @@
     /** The server lives: it is dead when no ping comes for a whole lifetime. */
     #live() {
       clearTimeout(this.#heartbeat);
+      this.#deadline = Date.now() + this.#lifetime;
       this.#heartbeat = setTimeout(() => this.abort("ping timeout"), this.#lifetime);
+    }
+
+    /** Whether it is dead: a computer that slept knows by the clock, before its timers tell. */
+    get expired() {
+      const expired = Date.now() > this.#deadline;
+      if (expired) queueMicrotask(() => this.abort("ping timeout"));
+      return expired;
     }
 
     /** Probe a WebSocket beside the polls, and move to it. If it fails, polling goes on. */
@@ -583,6 +595,7 @@
       this.engine = this.#current = engine;
       if (timeout) this.#patience = setTimeout(() => engine.abort("timeout"), timeout);
       engine.on("open", () => this.#onOpen());
+      engine.on("unload", () => this.#sockets.forEach((socket) => socket.onUnload()));
       engine.on("close", (reason) => {
         if (engine === this.#current) this.#onClose(reason);
       });
@@ -675,12 +688,17 @@
   class Socket extends Emitter {
     id = undefined;
     connected = false;
+    /** Whether the last connection went on where the one before had dropped, with nothing missed. */
+    recovered = false;
     /** Whether it is connected, or will be by itself. */
     active = false;
     #asked = false;
+    #pid = undefined; // the secret by which the server knows us again
+    #offset = undefined; // of the last event that was handled
     #acks = new Map();
     #nextId = 0;
     #outbox = [];
+    #early = []; // events that came before the answer to our CONNECT, as missed ones may
     #anyListeners = [];
 
     constructor(manager, namespace, options) {
@@ -792,7 +810,8 @@
       // Now, so that what cannot be sent throws here, and later changes of it do not count.
       const frames = encode({ type: EVENT, namespace: this.nsp, id, data: [name, ...args] });
       if (callback) this.#awaitAck(id, callback, timeout);
-      if (this.connected && (!volatile || this.io.engine.writable)) this.io.engine.write(frames);
+      const open = this.connected && !this.io.engine.expired;
+      if (open && (!volatile || this.io.engine.writable)) this.io.engine.write(frames);
       else if (!volatile) this.#outbox.push({ id, frames });
       else if (callback) queueMicrotask(() => this.#settle(id, new Error("the event was dropped")));
     }
@@ -822,6 +841,11 @@
 
     // Called by the manager
 
+    /** Nobody will come back with this pid: the server need not keep what is missed. */
+    onUnload() {
+      if (this.connected && this.#pid) this.#send({ type: DISCONNECT });
+    }
+
     onOpen() {
       if (!this.active || this.connected || this.#asked) return;
       const { engine } = this.io;
@@ -829,7 +853,8 @@
       const ask = (auth) => {
         if (answered || !this.io.opened || engine !== this.io.engine) return;
         answered = true;
-        if (this.active) this.#send({ type: CONNECT, data: auth });
+        const data = this.#pid ? { pid: this.#pid, offset: this.#offset, ...auth } : auth;
+        if (this.active) this.#send({ type: CONNECT, data });
         else this.#asked = false;
       };
       this.#asked = true;
@@ -842,33 +867,42 @@
 
     onClose(reason) {
       this.#asked = false;
+      this.#early = []; // they have not been handled: they come again
       if (this.connected) this.#leave(reason);
     }
 
     /** Take a packet of this namespace; what crossed with our leaving is ignored. */
     receive({ type, id, data }) {
-      if (type === CONNECT && this.#asked) this.#onConnect(data.sid);
+      if (type === CONNECT && this.#asked) this.#onConnect(data);
       else if (type === CONNECT_ERROR && this.#asked) this.#onRefused(data);
+      else if (type === EVENT && this.#asked) this.#early.push([id, data]);
       else if (!this.connected) return;
       else if (type === EVENT) this.#onEvent(id, data);
       else if (type === ACK) this.#settle(id, null, data);
       else if (type === DISCONNECT) this.#onDisconnect();
     }
 
-    #onConnect(id) {
+    #onConnect({ sid, pid }) {
+      const early = this.#early.splice(0);
       this.#asked = false;
       if (!this.active) { // no longer wanted, but the server does not know
         this.#send({ type: DISCONNECT });
         return;
       }
-      this.id = id;
+      this.recovered = !!pid && pid === this.#pid;
+      if (!this.recovered) this.#offset = undefined;
+      this.#pid = pid;
+      this.id = sid;
       this.connected = true;
+      // First, so that it stays in order with what the listeners send.
       for (const { frames } of this.#outbox.splice(0)) this.io.engine.write(frames);
-      this.fire("connect");
+      for (const [id, data] of early) if (this.connected) this.#onEvent(id, data);
+      if (this.connected) this.fire("connect");
     }
 
     #onRefused(data) {
       this.#asked = false;
+      this.#early = [];
       if (!this.active) return;
       this.active = false;
       const error = new Error(typeof data === "string" ? data : data.message);
@@ -879,7 +913,11 @@
 
     #onEvent(id, data) {
       const args = [...data];
-      if (id !== undefined) {
+      let offset = this.#offset;
+      if (id === undefined) {
+        // A server that recovers puts its offset behind the arguments. It is not for listeners.
+        if (this.#pid && args.length > 1 && typeof args.at(-1) === "string") offset = args.pop();
+      } else {
         const { engine } = this.io;
         let answered = false;
         args.push((...answer) => {
@@ -890,6 +928,7 @@
       }
       for (const listener of this.#anyListeners) attempt(() => listener.apply(this, args));
       this.fire(...args);
+      this.#offset = offset; // now that it is handled
     }
 
     #onDisconnect() {
@@ -902,7 +941,10 @@
     #leave(reason) {
       this.connected = false;
       this.id = undefined;
-      for (const id of [...this.#acks.keys()]) this.#settle(id, new Error("socket has been disconnected"));
+      const waiting = new Set(this.#outbox.map(({ id }) => id));
+      for (const id of [...this.#acks.keys()]) {
+        if (!waiting.has(id)) this.#settle(id, new Error("socket has been disconnected"));
+      }
       this.fire("disconnect", reason);
     }
   }
@@ -945,8 +987,11 @@
   }
 
   // Servers hear at once of a page that goes away; one that the browser brings back reconnects.
-  window.addEventListener("pagehide", () => {
-    for (const engine of engines) engine.abort("transport close");
+  window.addEventListener("pagehide", ({ persisted }) => {
+    for (const engine of engines) {
+      if (!persisted) engine.fire("unload");
+      engine.abort("transport close");
+    }
   });
 
   window.io = Object.assign(io, { io, connect: io, Manager, Socket });

@@ -19,7 +19,7 @@ def test_page_shows_its_server(open_page: Open, server: LiveServer) -> None:
     page = open_page()
     expect(page.get_by_test_id("server")).to_have_text(f":{server.port}")
     title = page.get_by_test_id("server").get_attribute("title")
-    assert title == f"{sid_of(page)[:6]} at 127.0.0.1:{server.port}"
+    assert title == f"process {server.pid} at 127.0.0.1:{server.port}"
 
 
 def test_button_reaches_the_server(open_page: Open, server: LiveServer) -> None:
@@ -78,7 +78,7 @@ def test_clients_are_counted_live(open_page: Open) -> None:
         expect(page.get_by_test_id("count")).to_have_text("1", timeout=DEADLINE)
         other = open_page(own)
         expect(page.get_by_test_id("count")).to_have_text("2", timeout=DEADLINE)
-        other.context.close()
+        other.goto("about:blank")
         expect(page.get_by_test_id("count")).to_have_text("1", timeout=DEADLINE)
 
 
@@ -103,6 +103,8 @@ def test_page_comes_back_after_the_server_restarts(open_page: Open) -> None:
         restarting.start()
         expect(page.get_by_test_id("state")).to_have_text("connected", timeout=30_000)
         assert sid_of(page) != first
+        expect(page.get_by_test_id("recovery")).to_have_text("new")
+        expect_log(page, "lost")
         page.get_by_test_id("message").fill("here again")
         page.get_by_test_id("send").click()
         restarting.wait_log("here again")
@@ -154,7 +156,7 @@ def test_other_namespaces_offer_only_what_they_can(open_page: Open) -> None:
     page = open_page()
     for namespace in ("/orders", "/"):
         page.get_by_test_id("namespace").select_option(namespace)
-        for control in ("room", "join", "say", "echo", "ask", "broadcast"):
+        for control in ("room", "join", "say", "tell-numbers", "echo", "ask", "broadcast"):
             expect(page.get_by_test_id(control)).to_be_enabled(enabled=namespace == "/")
         expect(page.get_by_test_id("send")).to_be_enabled()
 
