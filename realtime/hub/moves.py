@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
@@ -132,6 +133,13 @@ class Moves:
         self._away.pop(sid, None)
         self._stays[sid] = self._stays[sid]._replace(here=True)
         self._tell_home(sid, here=True)
+
+    def note_had(self, sid: str, ids: Iterable[str]) -> None:
+        """Take note of events that a client has got where it was, and that may come once more."""
+        until = self._hub.loop.time() + 2 * GRACE
+        for id in ids:
+            self._forwarded.setdefault(id, Had(until, [])).sids.append(sid)
+        self._look_later()
 
     # Clients that go
 

@@ -113,6 +113,7 @@ class RemoteClaim:
             return []
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
+        self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
         self._follow(form)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 

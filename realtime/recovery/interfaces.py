@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 from ..cluster.envelopes import Take
@@ -69,6 +69,9 @@ class Moves(Protocol):
 
     def adopt(self, sid: str) -> None:
         """Take note that it is here now."""
+
+    def note_had(self, sid: str, ids: Iterable[str]) -> None:
+        """Take note of events that a client has got where it was."""
 
     def note(self, sid: str, server: str) -> None:
         """Take note that a client is given to another hub."""

@@ -207,6 +207,8 @@ class Transfers:
                 continue
             session = open_session(parcel, form, coming.since)
             self._hub.moves.adopt(form.sid)
+            packets = (parcel.packets[place] for _, place in form.missed)
+            self._hub.moves.note_had(form.sid, (packet.id for packet in packets))
             self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
         self._hub.cluster.claim(parcel.server)
