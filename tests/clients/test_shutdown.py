@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from realtime.hub.draining import HANDLERS_TIME
 from tests.clients.wire import Polling, closed, http_client, open_socket, websocket
 from tests.conftest import ServerFactory
 from tests.live import EVERY_KIND, LiveServer
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
 DEADLINE = 5.0
 
-# What handlers at work are given by a hub that closes.
-GRACE = 4.0
+# What handlers at work are given by a hub that closes: until their client is told, and then.
+GRACE = HANDLERS_TIME + 4.0
 REASON = 'reason="server shutting down"'
 
 
