@@ -7,28 +7,23 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import DatabaseError, IntegrityError, connections
-from django.utils import timezone
 
-from ..cluster.sids import server_of
 from ..logs import log
 from ..models import MAX_PATIENCE, MISSED_HEARTBEATS
-from .changes import Changes, Room
+from .changes import Changes
+from .notes import Notes
 from .servers import Description
 from .store import Beat, Lost, Store
 from .thread import DatabaseThread
 
 if TYPE_CHECKING:
     from ..hub.hub import Hub
-    from ..sockets.interfaces import Observed
-    from ..sockets.socket import Socket
 
 Result = TypeVar("Result")
-Note = Callable[["Observed", Iterable[Room], datetime], None]
 
 # New sockets in one transaction.
 BATCH = 2_000
@@ -45,7 +40,7 @@ PATIENCE = 2.0
 MIN_RETRY, MAX_RETRY = 0.1, 5.0
 
 
-class PresenceWriter:
+class PresenceWriter(Notes):
     """
     An observer that writes what it is told, and lets `wait_written` return when it is written.
 
@@ -57,12 +52,9 @@ class PresenceWriter:
     """
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._description = Description(hub.server_id)
         self._renew()
-        self._changes = Changes()
-        self._in_flight: Changes | None = None
-        self._behind = True
         self._closed = False
         self._down_since: float | None = None
         self._failures = 0
@@ -73,11 +65,9 @@ class PresenceWriter:
         self._complete = False
         self._restored = False
         self._idle: list[asyncio.Future[None]] = []
-        self._wake = asyncio.Event()
         self._next_beat = 0.0
         self._next_sweep = 0.0
         self._pause = 0.0
-        self._recovers = bool(hub.settings.RECOVERY)
         self._heartbeat = hub.settings.SERVER_HEARTBEAT
         self._lifetime = self._heartbeat * MISSED_HEARTBEATS
         self._task = hub.services.supervise(self._run, "presence")
@@ -95,80 +85,6 @@ class PresenceWriter:
     def server_id(self) -> str | None:
         """The primary key of this server's row, unless that is still to be written."""
         return None if self._behind else self._hub.server_id
-
-    # What happens
-
-    def opened(self, socket: Socket) -> None:
-        """Note a new socket and its rooms."""
-        if self._behind:
-            return
-        # Another server may be about to remove the row of one whose client was away for long.
-        is_new = server_of(socket.sid) == self._hub.server_id and not self._recovers
-        self._note(self._changes.open if is_new else self._changes.come_back, socket)
-        self._wake.set()
-
-    def back(self, socket: Socket) -> None:
-        """Note that a socket is here, whatever its row was until now."""
-        if not self._behind:
-            self._note(self._changes.come_back, socket)
-            self._wake.set()
-
-    def adopted(self, socket: Observed) -> None:
-        """Note that a socket that is away belongs to this server."""
-        if not self._behind:
-            self._note_session(socket)
-            self._wake.set()
-
-    def _note(self, note: Note, socket: Socket) -> None:
-        self._note_in(note, socket, self._hub.registry.rooms_of(socket))
-
-    def _note_session(self, socket: Observed) -> None:
-        self._note_in(self._changes.come_back, socket, tuple(socket.rooms))
-
-    def _note_in(self, note: Note, socket: Observed, rooms: Iterable[str]) -> None:
-        note(socket, [Room(socket.namespace, room) for room in rooms], timezone.now())
-
-    def away(self, socket: Observed) -> None:
-        """Note since when a socket is away."""
-        if not self._behind:
-            self._changes.drop(socket.sid, socket.away_since or timezone.now())
-            self._wake.set()
-
-    def moved(self, socket: Observed) -> None:
-        """Write nothing more of a socket: its row is another server's, or will be."""
-        self._changes.forget(socket.sid)
-        if self._in_flight is not None and self._in_flight.is_bound(socket.sid):
-            self._in_flight.withdrawn.add(socket.sid)
-
-    def closed(self, socket: Observed, reason: str) -> None:
-        """Note that a socket is gone."""
-        if not self._behind:
-            self._changes.close(socket.sid)
-            self._wake.set()
-
-    def joined(self, socket: Observed, room: str) -> None:
-        """Note a socket's new room."""
-        if not self._behind:
-            self._changes.join(socket.sid, Room(socket.namespace, room), timezone.now())
-            self._wake.set()
-
-    def left(self, socket: Observed, room: str) -> None:
-        """Note that a socket has left a room."""
-        if not self._behind:
-            self._changes.leave(socket.sid, Room(socket.namespace, room))
-            self._wake.set()
-
-    def transport_changed(self, socket: Socket) -> None:
-        """Note a socket's new transport."""
-        if not self._behind:
-            self._changes.change_transport(socket.sid, socket.connection.transport)
-            self._wake.set()
-
-    def shared(self, socket: Socket) -> None:
-        """Note what a socket shares now."""
-        if not self._behind:
-            self._changes.share(socket.sid, socket.shared)
-            self._wake.set()
 
     async def wait_written(self) -> None:
         """Wait until what was noted is written; not while the database is known to be down."""

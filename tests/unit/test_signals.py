@@ -21,6 +21,7 @@ from realtime.testing import Client
 from .conftest import Connect
 from .consumers import OrderConsumer
 from .execution.test_faults import FAULTS, NAMES
+from .presence.wandering import Wanderer
 from .probes import DEADLINE, Probe
 
 ALL = {
@@ -85,6 +86,45 @@ async def test_the_life_of_a_socket(
         ("disconnected", common | {"reason": "transport close"}),
     ]
     assert await probe.empty()
+
+
+async def test_who_comes_back_has_never_left(
+    receive: Any, probe: Probe, connect: Connect, hub: Hub
+) -> None:
+    async def receiver(signal: Signal, sid: str, **arguments: Any) -> None:
+        probe.note((name_of(signal), sid))
+
+    client = await connect(auth={"rooms": ["a"]})
+    (socket,) = hub.registry.sockets.values()
+    receive(receiver)
+    for _ in range(2):
+        hub.observers.away(socket)
+        hub.observers.back(socket)
+    hub.observers.moved(socket)
+    hub.observers.adopted(socket)
+    await client.call("join", "b")
+    assert await probe.next() == ("joined", client.sid)
+    hub.observers.away(socket)
+    await client.disconnect()
+    assert await probe.next() == ("disconnected", client.sid)
+    assert await probe.empty()
+
+
+async def test_a_session_that_counts_no_more(receive: Any, probe: Probe, hub: Hub) -> None:
+    """What is left of a socket has neither a connection nor a consumer."""
+
+    async def receiver(signal: Signal, **arguments: Any) -> None:
+        probe.note((name_of(signal), arguments))
+
+    receive(receiver, sender=OrderConsumer)
+    user = get_user_model()(username="ann", pk=5)
+    session = Wanderer("sid", "/orders/7", {"a"}, consumer_class=OrderConsumer, user=user)
+    hub.observers.adopted(session)
+    hub.observers.left(session, "a")
+    hub.observers.closed(session, "ping timeout")
+    common = {"sender": OrderConsumer, "sid": "sid", "namespace": "/orders/7", "user": user}
+    assert await probe.next() == ("left", common | {"room": "a"})
+    assert await probe.next() == ("disconnected", common | {"reason": "ping timeout"})
 
 
 async def test_a_refused_client_sends_none(receive: Any, probe: Probe, serve: Serve) -> None:

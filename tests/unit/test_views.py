@@ -254,6 +254,19 @@ async def test_count(http: AsyncClient, crowd: Crowd, query: dict[str, str], cou
     assert body_of(response) == {"count": count}
 
 
+@pytest.mark.usefixtures("_open", "presence")
+async def test_who_is_away_is_counted(http: AsyncClient, hub: Hub, crowd: Crowd) -> None:
+    socket = hub.registry.sockets[crowd["ann"].sid]
+    hub.observers.away(socket)
+    await hub.observers.wait_written()
+    for query, count in (({}, 4), ({"namespace": "/"}, 4), ({"room": "a"}, 2)):
+        assert body_of(await http.get("/clients-count", query)) == {"count": count}
+    hub.observers.closed(socket, "transport close")
+    await hub.observers.wait_written()
+    for query, count in (({}, 3), ({"namespace": "/"}, 3), ({"room": "a"}, 1)):
+        assert body_of(await http.get("/clients-count", query)) == {"count": count}
+
+
 @pytest.mark.usefixtures("_open")
 @pytest.mark.parametrize(
     "query",

@@ -112,3 +112,37 @@ def test_live_page_comes_back(log_in: Open, cluster: LiveCluster, join: Join) ->
         server.start()
         expect_state(page, "connected")
         expect_news(page, join(cluster[0]).sid, "connected")
+
+
+# A client of the page's namespace that tells what a test says.
+TOLD = """
+window.io = () => {
+  const handlers = {};
+  window.tell = (event, ...args) => handlers[event](...args);
+  return { on: (event, handler) => (handlers[event] = handler), io: {}, active: true };
+};
+"""
+
+
+def test_live_page_shows_who_is_away(log_in: Open, cluster: LiveCluster) -> None:
+    page = log_in(cluster[0])
+    script = "**/realtime/realtime.js"
+    page.route(script, lambda route: route.fulfill(body=TOLD, content_type="text/javascript"))
+    page.goto(f"{cluster[0].url}/admin/realtime/socket/live/")
+    sid = "abcdef_a-sid"
+    news = [
+        {"number": number, "at": 1_790_000_000 + number, "kind": kind, "sid": sid, "namespace": "/"}
+        | {"user": "ann", "address": "10.1.2.3", "transport": "polling", "reason": ""}
+        for number, kind in enumerate(["connect", "away", "back", "away"], 1)
+    ]
+    counts = {"connections": 12, "rooms": 3, "events_in": 0, "events_out": 0, "away": 2}
+    report = {"id": "abcdef", "host": "web1", "pid": 1, "uptime": 60, **counts, "news": news}
+    page.evaluate("servers => tell('state', { servers })", [report])
+    expect_news(page, sid, "away", "back", "away", "connected")
+    numbers = page.locator(".live-numbers span").first
+    expect(numbers).to_have_text("clients 12 · away 2")
+    lines = page.locator(f'#live-news li[data-sid="{sid}"]')
+    expect(lines.locator("a")).to_have_count(4)  # it is in the lists still
+    expect(lines.first.locator(".live-more")).to_have_text("10.1.2.3 · HTTP long-polling")
+    page.evaluate("servers => tell('state', { servers })", [{**report, "uptime": 62, "away": 0}])
+    expect(numbers).to_have_text("clients 12")

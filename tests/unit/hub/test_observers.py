@@ -45,8 +45,20 @@ class Recorder:
     def left(self, socket: Socket, room: str) -> None:
         self.calls.append(("left", socket.sid, room))
 
+    def away(self, socket: Socket) -> None:
+        self.calls.append(("away", socket.sid))
+
+    def back(self, socket: Socket) -> None:
+        self.calls.append(("back", socket.sid))
+
+    def moved(self, socket: Socket) -> None:
+        self.calls.append(("moved", socket.sid))
+
+    def adopted(self, socket: Socket) -> None:
+        self.calls.append(("adopted", socket.sid))
+
     def transport_changed(self, socket: Socket) -> None:
-        self.calls.append(("moved", socket.sid, socket.connection.transport))
+        self.calls.append(("transport", socket.sid, socket.connection.transport))
 
     def shared(self, socket: Socket) -> None:
         self.calls.append(("shared", socket.sid, socket.shared))
@@ -233,6 +245,10 @@ async def test_observers_are_closed_after_the_last_hook(
     ]
 
 
+# What recovery tells of sockets.
+TELL = ("away", "back", "moved", "adopted")
+
+
 class Broken:
     """Fails whatever it is told."""
 
@@ -244,7 +260,7 @@ class Broken:
     def fail(self, *args: Any) -> Any:
         raise self.fault
 
-    opened = closed = joined = left = moved = fail
+    opened = closed = joined = left = away = back = moved = adopted = fail
 
     async def wait_written(self) -> None:
         self.fail()
@@ -279,6 +295,9 @@ async def test_one_that_fails_concerns_neither_others_nor_clients(
     client = await connect(auth={"rooms": ["a"]})
     assert await client.call("join", "b") == ["a", "b"]
     assert await client.call("leave", "a") == ["b"]
+    (socket,) = hub.registry.sockets.values()
+    for tell in TELL:
+        getattr(hub.observers, tell)(socket)
     assert "broken" not in hub.describe()
     await client.disconnect()
     await hub.close()
@@ -286,6 +305,7 @@ async def test_one_that_fails_concerns_neither_others_nor_clients(
         ("opened", client.sid, ["a"]),
         ("joined", client.sid, "b"),
         ("left", client.sid, "a"),
+        *((tell, client.sid) for tell in TELL),
         ("closed", client.sid, "transport close"),
         "close",
     ]

@@ -30,19 +30,22 @@ class Database:
         self.rooms: dict[str, set[Room]] = {}
         self.transports: dict[str, str] = {}
         self.shared: dict[str, str] = {}
+        self.away: dict[str, Any] = {}
 
     def write(self, changes: Changes) -> None:
         for sid, left in changes.left.items():
             assert left <= self.rooms[sid], "a row is removed that is not there"
             self.rooms[sid] -= left
         for sid in changes.closed:
-            del self.rooms[sid]
-            del self.transports[sid], self.shared[sid]
+            assert sid in self.rooms or sid in changes.returned
+            for rows in (self.rooms, self.transports, self.shared, self.away):
+                rows.pop(sid, None)
         for sid, opened in changes.opened.items():
-            assert sid not in self.rooms
+            assert sid not in self.rooms or sid in changes.returned
             self.rooms[sid] = set()
             self.transports[sid] = opened.transport
             self.shared[sid] = opened.shared
+            self.away[sid] = None
         for sid, joined in changes.joined.items():
             assert not self.rooms[sid] & joined.keys(), "a row is written twice"
             self.rooms[sid] |= joined.keys()
@@ -52,6 +55,9 @@ class Database:
         for sid, shared in changes.shared.items():
             assert sid in self.shared, "a row is changed that is not there"
             self.shared[sid] = shared
+        for sid, since in changes.away.items():
+            assert sid in self.away, "a row is changed that is not there"
+            self.away[sid] = since
 
 
 class Sockets:
@@ -67,7 +73,9 @@ class Sockets:
         sid = f"socket {self.made}"
         self.made += 1
         self.rooms[sid] = {room}
-        self.sockets[sid] = SimpleNamespace(sid=sid, transport="polling", shared="{}")
+        self.sockets[sid] = SimpleNamespace(
+            sid=sid, transport="polling", shared="{}", away_since=None
+        )
         self.changes.open(self.sockets[sid], [room], NOW)
 
     def _pick(self, number: int) -> str | None:
@@ -88,6 +96,27 @@ class Sockets:
             self.rooms[sid].discard(room)
             self.changes.leave(sid, room)
 
+    def drop(self, number: int, room: Room) -> None:
+        if (sid := self._pick(number)) is not None:
+            self.sockets[sid].away_since = NOW
+            self.changes.drop(sid, NOW)
+
+    def come_back(self, number: int, room: Room) -> None:
+        """Come back in one more room, by another transport."""
+        if (sid := self._pick(number)) is not None:
+            self.rooms[sid].add(room)
+            new = SimpleNamespace(**{**vars(self.sockets[sid]), "away_since": None})
+            self.sockets[sid] = new
+            self.changes.come_back(new, self.rooms[sid], NOW)
+
+    def adopt(self, number: int, room: Room) -> None:
+        """Come from another server, away and in one room."""
+        self.open(number, room)
+        sid = f"socket {self.made - 1}"
+        self.changes.close(sid)
+        self.sockets[sid].away_since = NOW
+        self.changes.come_back(self.sockets[sid], [room], NOW)
+
     def move(self, number: int, room: Room) -> None:
         if (sid := self._pick(number)) is not None:
             self.sockets[sid].transport = "websocket"
@@ -103,6 +132,9 @@ EVENTS: list[Callable[..., None]] = [
     Sockets.open,
     Sockets.open,
     Sockets.close,
+    Sockets.drop,
+    Sockets.come_back,
+    Sockets.adopt,
     Sockets.join,
     Sockets.leave,
     Sockets.move,
@@ -129,6 +161,7 @@ def test_the_database_follows(steps: list[Any]) -> None:
     assert database.rooms == sockets.rooms
     assert database.transports == {sid: s.transport for sid, s in sockets.sockets.items()}
     assert database.shared == {sid: s.shared for sid, s in sockets.sockets.items()}
+    assert database.away == {sid: s.away_since for sid, s in sockets.sockets.items()}
 
 
 def test_what_came_and_went_leaves_nothing() -> None:
@@ -143,6 +176,39 @@ def test_what_came_and_went_leaves_nothing() -> None:
     changes.leave("y", B)
     changes.join("y", B, NOW)
     assert not changes
+
+
+def test_nothing_is_written_of_what_another_server_has() -> None:
+    changes = Changes()
+    for sid in ("new", "back"):
+        came = SimpleNamespace(sid=sid, away_since=None)
+        note: Any = changes.open if sid == "new" else changes.come_back
+        note(came, [A], NOW)
+    for sid in ("old", "new", "back"):
+        changes.join(sid, B, NOW)
+        changes.leave(sid, A)
+        changes.change_transport(sid, "websocket")
+        changes.share(sid, "{}")
+        changes.drop(sid, NOW)
+        changes.forget(sid)
+        assert not changes.is_bound(sid)
+    changes.close("old")
+    changes.forget("old")
+    assert not changes
+
+
+def test_what_has_to_be_undone_where_another_server_has_the_row() -> None:
+    changes = Changes()
+    changes.drop("x", NOW)
+    changes.share("x", "{}")
+    changes.change_transport("x", "polling")
+    changes.close("y")
+    assert not changes.is_bound("x")
+    assert not changes.is_bound("y")
+    changes.join("x", A, NOW)
+    changes.leave("y", A)
+    changes.open(socket("z"), [], NOW)
+    assert all(changes.is_bound(sid) for sid in "xyz")
 
 
 async def test_who_waits_is_told_with_the_last_part() -> None:

@@ -41,7 +41,7 @@ async def cluster(crowd: Crowd, connect: Connect) -> Crowd:
 
     def add() -> None:
         user = get_user_model().objects.create(username="fay")
-        living, dead = add_server("living", 14), add_server("dead__", 16)
+        living, dead = add_server("living", 8), add_server("dead__", 16)
         add_socket(living, "living-fay", "a", "b", "c", user=user)
         add_socket(living, "living-gus", connection="living-fay")
         add_socket(dead, "dead__-hal", "a", "c", "dead", user=user)
