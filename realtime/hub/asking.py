@@ -111,7 +111,16 @@ async def answer_for_client(hub: Hub, question: Deliver) -> bool:
 def deliver_to_client(
     hub: Hub, sid: str, namespace: str | None, event: str, args: tuple[Any, ...]
 ) -> bool:
-    """Send an event to a client of this hub, as `send_to_client` does; tell if it is there."""
+    """
+    Send an event to a client of this hub, as `send_to_client` does; tell if it is there, or may
+    come back and then gets it.
+    """
+    if hub.recovery is not None:
+        session = hub.recovery.sessions.find_client(Target(namespace or "", (sid,), client=True))
+        if session is not None and session.claimant is None:
+            message = Message(session.namespace, event, args)
+            hub.deliver(Target(session.namespace, (session.sid,)), message)
+            return True
     socket = hub.registry.sockets.get(sid)
     if socket is not None and namespace is not None:
         socket = socket.connection.sockets.get(namespace)

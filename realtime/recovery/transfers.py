@@ -211,6 +211,7 @@ class Transfers:
             self._hub.moves.note_had(form.sid, (packet.id for packet in packets))
             self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+        await self._hub.observers.wait_written()
         self._hub.cluster.claim(parcel.server)
         await self._hub.cluster.announce()
 

@@ -116,7 +116,7 @@ class Delivery(SocketLog):
             return
         # Before what it has missed: a client that drops between them would hand that out twice.
         self.connection.send_connect(self)
-        self.log_connect()
+        self.log_connect(**self._come_back_as())
         if not await self._send_all(missed):
             return
         while (backlog := self._backlog) is not None:
@@ -125,6 +125,12 @@ class Delivery(SocketLog):
                 return
         if not self.gone:
             self.state = CONNECTED
+
+    def _come_back_as(self) -> dict[str, bool]:
+        """Return what the log tells of a client that wanted to come back."""
+        if not (self.recovered or self.lost):
+            return {}
+        return {"recovered": self.recovered}
 
     async def _replay(self, recovery: Recovery) -> list[Frames]:
         """Return what the client has missed, and number what was put off so far after that."""

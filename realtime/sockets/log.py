@@ -35,9 +35,9 @@ class SocketLog:
         """
         return is_logged(level) and self.connection.log(level, what, **self._described(), **fields)
 
-    def log_connect(self) -> None:
+    def log_connect(self, **fields: Any) -> None:
         """Log that the client is let in."""
-        self._is_told = self.log(logging.INFO, "connect")
+        self._is_told = self.log(logging.INFO, "connect", **fields)
 
     def log_end(self, reason: str) -> None:
         """Log that the socket is gone, wherever the log says that it came."""

@@ -440,3 +440,11 @@ async def test_a_late_connect_that_takes_over_doubles_nothing(connect: Connect) 
     assert client.recovered
     assert await texts(client, 1) == [5]
     assert not client.pending()
+
+
+async def test_who_is_away_can_be_sent_to(connect: Connect) -> None:
+    client = await connect()
+    client.drop()
+    assert await realtime.to_client(client.sid).adeliver("n", 1)
+    await client.connect()
+    assert await texts(client, 1) == [1]
