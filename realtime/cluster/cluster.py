@@ -44,6 +44,7 @@ from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .receiver import Receiver
+from .requests import ANSWER_TIMEOUT
 from .router import Router
 from .rpc import Actions, PeerRequests
 from .sequences import Lane
@@ -206,9 +207,11 @@ class Cluster(Handover):
         question: Question,
         timeout: float | None = None,
         hear: Callable[[Any], object] = lambda content: None,
+        *,
+        patience: float = ANSWER_TIMEOUT,
     ) -> Any:
         """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
-        return await self._requests.ask(server, question, timeout, hear)
+        return await self._requests.ask(server, question, timeout, hear, patience=patience)
 
     def ask_all(self, question: Question) -> AsyncGenerator[Answer]:
         """Ask all peers; yield their answers until each has given its last."""

@@ -90,10 +90,14 @@ class Moved(Envelope, tag="moved"):
 
 
 class Forward(Envelope, tag="forward"):
-    """What came for a client that has moved to this server; `hops` counts how often it moved on."""
+    """
+    What came of the server `origin` for a client that has moved to this one; `hops` counts how
+    often it was sent on.
+    """
 
     sid: str
     envelope: Emit | Command
+    origin: str
     hops: int = 0
 
 

@@ -131,16 +131,18 @@ class Requests(PendingRequests):
         question: Question,
         timeout: float | None = ANSWER_TIMEOUT,
         hear: Callable[[Any], object] = lambda content: None,
+        *,
+        patience: float = ANSWER_TIMEOUT,
     ) -> Any:
         """
         Ask one server and return the content of its last answer; `hear` is given earlier ones.
 
-        It has ANSWER_TIMEOUT seconds for its first answer, and `timeout` (None: any time) for the
+        It has `patience` seconds for its first answer, and `timeout` (None: any time) for the
         last one. Raises ServerGone where it does not answer, or leaves.
         """
         answers = self.ask_all(question, [server], server)
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+            async with asyncio.timeout(patience) as limit:
                 async for answer in answers:
                     if answer.final:
                         return answer.content

@@ -96,11 +96,13 @@ class PeerRequests:
         question: Question,
         timeout: float | None,
         hear: Callable[[Any], object],
+        *,
+        patience: float,
     ) -> Any:
         """Ask one peer and return its answer (see `Requests.ask`). Raises ServerGone."""
         if server not in self._peers:
             raise ServerGone(f"there is no server {server}")
-        return await self._questions.ask(server, question, timeout, hear)
+        return await self._questions.ask(server, question, timeout, hear, patience=patience)
 
     def ask_all(self, question: Question, asked: list[str] | None = None) -> AsyncGenerator[Answer]:
         """Ask all peers; yield their answers until each, or each of `asked`, has given its last."""

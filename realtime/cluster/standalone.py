@@ -88,6 +88,8 @@ class LocalCluster:
         question: Question,
         timeout: float | None = None,
         hear: Callable[[Any], object] = lambda content: None,
+        *,
+        patience: float = 0.0,
     ) -> Any:
         """Raise ServerGone: there is nobody to ask."""
         raise ServerGone(f"there is no server {server}: this process is alone")

@@ -38,7 +38,8 @@ async def take(hub: Hub, server: str, question: Take) -> bytes | None:
         if part is not None:
             parts.append(part)
 
-    count = await hub.cluster.ask(server, question, TIMEOUT, hear)
+    # One that is gone is noticed sooner; one that is busy is not to lose its clients.
+    count = await hub.cluster.ask(server, question, TIMEOUT, hear, patience=TIMEOUT)
     if count is None:
         return None
     if count != len(parts):
@@ -66,7 +67,8 @@ async def hand_over(hub: Hub, server: str, kind: str, body: bytes) -> bool:
     parts, id = _split(body), secrets.token_urlsafe(9)
     for number, part in enumerate(parts):
         more = number < len(parts) - 1
-        if not await hub.cluster.ask(server, Inherit(kind, part, id, number, more), TIMEOUT):
+        question = Inherit(kind, part, id, number, more)
+        if not await hub.cluster.ask(server, question, TIMEOUT, patience=TIMEOUT):
             return False
     return True
 

@@ -221,26 +221,28 @@ class Moves:
         if len(target.rooms) == 1:
             away = self._away.get(target.rooms[0])
             if away is not None and away.server != server and self._misses(away, envelope, direct):
-                self.forward(target.rooms[0], envelope)
+                self.forward(target.rooms[0], envelope, server)
         return target
 
     def _misses(self, away: Away, envelope: Emit | Command, direct: bool) -> bool:
         """Tell whether a client may get something only if it is sent on."""
         return direct or (bool(envelope.id) and self._hub.loop.time() - away.since < GRACE)
 
-    def forward(self, sid: str, envelope: Emit | Command, hops: int = 0) -> None:
-        """Send something on to a client that was given away, and to it alone."""
+    def forward(self, sid: str, envelope: Emit | Command, origin: str, hops: int = 0) -> None:
+        """Send what a server has sent on to a client that was given away, and to it alone."""
         away = self._away.get(sid)
         if away is not None and hops < MAX_HOPS:
-            self._hub.cluster.tell(away.server, Forward(sid, envelope, hops + 1))
+            self._hub.cluster.tell(away.server, Forward(sid, envelope, origin, hops + 1))
 
     def take_forward(self, forward: Forward) -> Target | None:
         """Return whom to give what was sent on, or None where they have got it, or moved on."""
         sid, envelope = forward.sid, forward.envelope
         stay = self._stays.get(sid)
         if stay is None and sid in self._away:
-            self.forward(sid, envelope, forward.hops)
+            self.forward(sid, envelope, forward.origin, forward.hops)
             return None
+        if forward.origin == self._hub.server_id:
+            return None  # what this hub sends itself it gives its clients, and who is expected
         if envelope.id:
             since = stay.since if stay is not None else 0.0
             if self._arrived.get(envelope.id, -1.0) >= since:

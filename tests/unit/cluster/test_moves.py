@@ -219,14 +219,14 @@ async def test_what_only_the_old_server_has_got_for_a_room_is_sent_on_once(
     sid = client.sid
     client = await move(client, three[0], three[1], "a")
     emit = as_emit(Target("/", ("a",)), Message("/", "said", ("room",)), "some id")
-    three[0].hub.moves.forward(sid, emit)
-    three[0].hub.moves.forward(sid, emit)
+    three[0].hub.moves.forward(sid, emit, "origin")
+    three[0].hub.moves.forward(sid, emit, "origin")
     assert await said(client) == "room"
     three[2].cluster.send(Target("/", ("a",)), emit)
     assert await said(other) == "room"
     three[2].emit(("a",), "last")
     assert [await said(client), await said(other)] == ["last", "last"]
-    three[0].hub.moves.forward(sid, emit)
+    three[0].hub.moves.forward(sid, emit, "origin")
     await three[0].cluster.flush_cluster()
     assert client.pending() == other.pending() == 0
 
@@ -238,7 +238,7 @@ async def test_a_forward_follows_who_moves_again(three: Three) -> None:
     client = await move(client, three[1], three[2])
     await known_at(three[0], sid, three[2])
     emit = as_emit(Target("/", (sid,)), Message("/", "said", ("far",)), "some id")
-    three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit))
+    three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit, "origin"))
     assert await said(client) == "far"
 
 
@@ -260,7 +260,7 @@ async def test_a_forward_for_somebody_who_is_nowhere_ends(
     for server in three[:2]:
         monkeypatch.setattr(server.cluster, "tell", noting(told, server.cluster.tell))
     emit = as_emit(Target("/", (sid,)), Message("/", "said", ("round",)), "some id")
-    three[0].hub.moves.forward(sid, emit)
+    three[0].hub.moves.forward(sid, emit, "origin")
     await until(lambda: len(told) == moves.MAX_HOPS)
     await three[0].cluster.flush_cluster()
     await three[1].cluster.flush_cluster()
