@@ -42,10 +42,14 @@ class Away(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """Since when a client of another server, or one that is back, is here, or is expected."""
+    """
+    Since when a client of another server, or one that is back, is here, or is expected, and by how
+    many.
+    """
 
     since: float
-    here: bool
+    here: bool = False
+    expecting: int = 1
 
 
 class Had(NamedTuple):
@@ -108,10 +112,11 @@ class Moves:
         `cluster.flush_local` and then `cluster.fence` wait until that is in effect for all hubs:
         what the other hub does not get before it gives the client away comes here.
         """
-        if sid in self._stays:
+        if (stay := self._stays.get(sid)) is not None:
+            self._stays[sid] = stay._replace(expecting=stay.expecting + 1)
             return
         now = self._hub.loop.time()
-        self._stays[sid] = Stay(now, here=False)
+        self._stays[sid] = Stay(now)
         self._recent.pop(sid, None)
         self._recent[sid] = now + 2 * GRACE
         if self._left.pop(sid, None) is None:
@@ -119,9 +124,14 @@ class Moves:
         self._look_later()
 
     def give_up(self, sid: str) -> None:
-        """Take note that a client that was expected does not come."""
-        if self._stays.pop(sid, None) is None:
+        """Take note that a client that was expected does not come: not to who expected it."""
+        stay = self._stays.get(sid)
+        if stay is None:
             return
+        if stay.here or stay.expecting > 1:
+            self._stays[sid] = stay._replace(expecting=max(0, stay.expecting - 1))
+            return
+        del self._stays[sid]
         if sid in self._away and not self._is_own(sid):
             self._left[sid] = self._hub.loop.time() + GRACE
         else:
@@ -131,7 +141,7 @@ class Moves:
         """Take note that a client is here now, and tell its home."""
         self.expect(sid)
         self._away.pop(sid, None)
-        self._stays[sid] = self._stays[sid]._replace(here=True)
+        self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0)
         self._tell_home(sid, here=True)
 
     def note_had(self, sid: str, ids: Iterable[str]) -> None:

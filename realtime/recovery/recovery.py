@@ -154,7 +154,8 @@ class Recovery:
         home = server_of_pid(pid)
         if home is not None and home != self._hub.server_id:
             servers += [home if await cluster.find(home) else None, cluster.heir(home)]
-        asked = [server for server in servers if server] or cluster.peers_with_recovery()
+        servers += cluster.peers_with_recovery()
+        asked = [server for server in servers if server]
         return await claim_elsewhere(self._hub, asked, question, socket)
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:

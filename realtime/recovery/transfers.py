@@ -29,7 +29,7 @@ ATTEMPTS = 3
 PATIENCE = 60.0
 
 # What is handed over: who is coming, and then all of them.
-COMING, SESSIONS, ELSEWHERE = "coming", "sessions", "elsewhere"
+COMING, SESSIONS = "coming", "sessions"
 
 
 def read_identity(text: str | None) -> Identity:
@@ -119,7 +119,7 @@ class Transfers:
             async with asyncio.timeout(TIMEOUT):
                 for _ in range(ATTEMPTS):
                     sessions = list(self._sessions)
-                    heir = cluster.choose_heir(excluding) if sessions or self._given else None
+                    heir = cluster.choose_heir(excluding) if sessions else None
                     if heir is None:
                         return
                     if await self._hand_to(heir):
@@ -143,16 +143,10 @@ class Transfers:
                     session = self._sessions.get(form.pid)
                     if session is not None:
                         self._give(session, heir)
-            await self._hub.hand_over(heir, ELSEWHERE, msgspec.msgpack.encode(self._whereabouts()))
         except ServerGone:
             return False
         log(logging.INFO, "sessions-handed-over", server=heir, sessions=count)
         return True
-
-    def _whereabouts(self) -> list[tuple[str, str, str]]:
-        """Return where clients are that were given away before: their pids, sids and servers."""
-        places = ((pid, sid, self._hub.moves.where(sid)) for pid, sid in self._given.items())
-        return [(pid, sid, server) for pid, sid, server in places if server is not None]
 
     def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
         sessions = list(self._sessions)
@@ -177,8 +171,6 @@ class Transfers:
     async def inherit(self, question: Inherit) -> bool:
         """Keep what a hub that stops hands over; tell whether that is done."""
         try:
-            if question.kind == ELSEWHERE:
-                return self._note_places(question.body)
             parcel = decode_parcel(question.body)
         except msgspec.MsgspecError as error:
             log(logging.WARNING, "layer-ignored", error=error)
@@ -214,11 +206,3 @@ class Transfers:
         await self._hub.observers.wait_written()
         self._hub.cluster.claim(parcel.server)
         await self._hub.cluster.announce()
-
-    def _note_places(self, body: bytes) -> bool:
-        places = msgspec.msgpack.decode(body, type=list[tuple[str, str, str]])
-        for pid, sid, server in places:
-            if self._sessions.get(pid) is None and server != self._log.server:
-                self._given[pid] = sid
-                self._hub.moves.note(sid, server)
-        return True

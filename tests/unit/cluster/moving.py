@@ -55,6 +55,10 @@ async def leave(client: Client, server: Server) -> None:
     sid = client.sid
     await client.disconnect()
     await until(lambda: sid not in server.hub.registry.sockets)
+    if server.hub.recovery is not None:
+        session = server.hub.recovery.sessions.of_sid(sid)
+        assert session is not None
+        server.hub.recovery.sessions.end(session)
     server.hub.moves.forget(sid)
 
 
