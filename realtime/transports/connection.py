@@ -149,11 +149,15 @@ class Connection(Intake):
     @property
     def at_work(self) -> bool:
         """Whether the client is owed something: a handler is at work for it."""
+        return self._handles
+
+    @property
+    def _handles(self) -> bool:
         return any(socket.dispatcher.at_work for socket in self.sockets.values())
 
     async def wait_done(self) -> None:
         """Wait until the client is owed nothing, however long that takes, or is gone."""
-        while self.at_work:
+        while self._handles:
             for socket in tuple(self.sockets.values()):
                 await socket.dispatcher.wait_done()
 

@@ -300,7 +300,7 @@ class Session(WatchedConnection):
     @property
     def at_work(self) -> bool:
         """Whether the client is owed something: also what waits for its next poll."""
-        return super().at_work or self._is_unpolled
+        return self._handles or self._is_unpolled
 
     @property
     def _is_unpolled(self) -> bool:

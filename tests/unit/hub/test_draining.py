@@ -15,6 +15,8 @@ from realtime.execution.tasks import Tasks
 from realtime.hub import draining
 from realtime.hub.draining import WAVE_CLIENTS, WAVE_INTERVAL, Drain
 from realtime.hub.hub import Hub
+from realtime.transports.polling import PollingWriter
+from realtime.transports.session import Session
 
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE
@@ -241,3 +243,17 @@ async def test_a_second_signal_waits_for_nobody(
         await closing
     hub.hurry()
     asking.cancel()
+
+
+async def test_nobody_is_held_up_by_a_client_that_does_not_poll(hub: Hub) -> None:
+    scope: dict[str, Any] = {"type": "http", "headers": [], "query_string": b"", "user": None}
+    session = Session(hub, scope, PollingWriter())
+    session.open()
+    assert session.at_work
+    waiting = asyncio.ensure_future(session.wait_done())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await session.require_polling().poll(asyncio.Event().wait)
+    async with asyncio.timeout(DEADLINE):
+        await waiting
+    session.close("transport close")
