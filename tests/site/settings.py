@@ -25,6 +25,7 @@ FORCE_SCRIPT_NAME = os.environ.get("FORCE_SCRIPT_NAME")
 REALTIME = {
     **REALTIME,
     "NAMESPACES": "tests.site.routing.namespaces",
+    "RECOVERY": None,  # those that test it ask for it
     **json.loads(os.environ.get("REALTIME_OVERRIDES", "{}")),
 }
 
