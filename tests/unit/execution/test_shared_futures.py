@@ -220,7 +220,9 @@ class Beside(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.plain, self.jobs = World(LOOPS[0]), World(type(self).new_loop, jobs=True)
+        # The same kind of loop: uvloop takes another turn from one happening to the next.
+        new_loop = type(self).new_loop
+        self.plain, self.jobs = World(new_loop), World(new_loop, jobs=True)
 
     @rule(
         group=st.lists(actors, min_size=1, max_size=4),
