@@ -233,12 +233,15 @@ class Beside(RuleBasedStateMachine):
         self, group: list[tuple[bool, str, str]], turns: int, burst: list[tuple[str, int]]
     ) -> None:
         """Some begin to wait, and soon much happens, or nothing."""
+        groups = [group]
         if any(how == "over" for *_, how in group):
-            turns = TURNS  # a timeout of its own cancels it in between
-        for world in (self.plain, self.jobs):
-            world.start(group)
-        self.plain.turn(TURNS)
-        self.jobs.turn(turns)
+            # A timeout of its own cancels it soon: in which turn of the others' is nobody's promise.
+            groups, turns = [[each] for each in group], TURNS
+        for each in groups:
+            for world in (self.plain, self.jobs):
+                world.start(each)
+            self.plain.turn(TURNS)
+            self.jobs.turn(turns)
         for what, who in burst:
             for world in (self.plain, self.jobs):
                 world.happen(what, who)
