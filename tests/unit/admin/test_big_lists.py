@@ -76,6 +76,7 @@ def check(queries: list[dict[str, Any]], most: int) -> None:
             assert "LIMIT" in statement or '"key" IN' in statement, statement
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_lists_of_100_000_sockets(browser: Client) -> None:
     sid, server = fill()

@@ -235,7 +235,7 @@ class Beside(RuleBasedStateMachine):
         """Some begin to wait, and soon much happens, or nothing."""
         groups = [group]
         if any(how == "over" for *_, how in group):
-            # A timeout of its own cancels it soon: in which turn of the others' is nobody's promise.
+            # A timeout of its own cancels it soon; in which turn of the others' nobody promises.
             groups, turns = [[each] for each in group], TURNS
         for each in groups:
             for world in (self.plain, self.jobs):

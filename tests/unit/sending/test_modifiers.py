@@ -48,7 +48,6 @@ HONOURED = {"volatile": {"emit"}, "on_commit": {*PLAIN}, "using": {*PLAIN}}
 WAYS = [way for count in (1, 2) for way in permutations(MODIFIERS, count)]
 
 
-
 def cases(*, honoured: bool) -> list[Any]:
     """Return who is asked for what, in which way, where that is honoured or where it is refused."""
     return [
