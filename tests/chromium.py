@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.services import missing
+
+# Milliseconds for which a test waits for what a page is to show; Playwright's own are few.
+DEADLINE = 20_000
 
 OPTIONS = [
     "--no-sandbox",
@@ -24,6 +27,7 @@ OPTIONS = [
 def running_chromium() -> Iterator[Browser]:
     """Start one without a window; close it with all its pages at the end."""
     program = _program()
+    expect.set_options(timeout=DEADLINE)
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=program, args=OPTIONS) as browser,

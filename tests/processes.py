@@ -30,6 +30,10 @@ CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 START_DEADLINE = 60.0
 LOG_DEADLINE = 30.0
 
+# How long the last lines of a process that has ended may be on their way. What it has started may
+# live on, and write to the same pipe.
+LAST_LINES = 2.0
+
 
 class Service(ABC):
     """What is started and stopped, by its methods or by `with`."""
@@ -84,6 +88,7 @@ class LiveProcess(Service):
         self._log = ""
         self._unread: list[str] = []
         self._changed = threading.Condition()
+        self._reader: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind} at {self.url}>"
@@ -117,7 +122,8 @@ class LiveProcess(Service):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def wait_ready(self) -> None:
         """Return when the process accepts connections; raise with the log if it does not."""
@@ -130,12 +136,16 @@ class LiveProcess(Service):
                 self._changed.wait(0.05)
 
     def stop(self, timeout: float = 10.0) -> int | None:
-        """End the process by SIGTERM, or by SIGKILL after the timeout; return its exit code."""
+        """
+        End the process by SIGTERM, or by SIGKILL after the timeout; return its exit code.
+
+        After this and `kill`, the log has all that it said.
+        """
         if self.process is None:
             return None
         self.terminate()
         try:
-            return self.process.wait(timeout)
+            return self._ended(self.process.wait(timeout))
         except subprocess.TimeoutExpired:
             return self.kill()
 
@@ -150,7 +160,12 @@ class LiveProcess(Service):
         if self.process is None:
             return None
         self.process.kill()
-        return self.process.wait()
+        return self._ended(self.process.wait())
+
+    def _ended(self, code: int) -> int:
+        if self._reader is not None:
+            self._reader.join(LAST_LINES)
+        return code
 
     def _accepts(self) -> bool:
         with socket.socket() as client:

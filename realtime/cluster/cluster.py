@@ -97,6 +97,7 @@ class Cluster(Handover):
         )
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._silences = 0
+        self._actions = actions
         self._numbers_commands = recovery_seconds > 0
         self._ids = itertools.count(1)
         # Whether this hub has ever heard itself through the layer.
@@ -298,6 +299,7 @@ class Cluster(Handover):
                 self._note_silence()
             raise
         self._silences = 0
+        self._actions.lose(None)  # what was sent meanwhile to a layer that has forgotten its groups
 
     def _note_silence(self) -> None:
         """

@@ -16,7 +16,7 @@ from typing import Any
 from ..logs import log
 from .envelopes import pack
 from .layer_connection import PARALLEL
-from .sequences import Lane, Outgoing
+from .sequences import MAX_LANES, Lane, Outgoing
 
 # Bytes that may wait in this process, after which messages are refused and counted.
 BACKLOG_BYTES = 64 * 1024 * 1024
@@ -71,6 +71,8 @@ class Publisher:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._full = False
+        # Lanes for which something was refused, until that is told.
+        self._holes: set[str] = set()
 
     def put(self, lane: Lane, body: bytes) -> bool:
         """Take an encoded envelope, without waiting; tell whether there was room."""
@@ -86,6 +88,8 @@ class Publisher:
 
     def _refuse(self, lane: Lane) -> None:
         self.lost += 1
+        if len(self._holes) < MAX_LANES:
+            self._holes.add(lane.name)
         if not self._full:
             self._full = True
             log(logging.ERROR, "layer-backlog-full", namespace=lane.namespace, bytes=self.backlog)
@@ -98,8 +102,15 @@ class Publisher:
             if self._full:
                 self._full = False
                 log(logging.WARNING, "layer-backlog-sent", lost=self.lost)
+                self._tell_holes()
             self._wake.clear()
             await self._wake.wait()
+
+    def _tell_holes(self) -> None:
+        """Count what was refused as sent: the next beat tells who hears those lanes that it was."""
+        for lane in self._holes:
+            self.outgoing.sent(lane, self.outgoing.next(lane))
+        self._holes.clear()
 
     async def _send(self, batch: Batch) -> None:
         lanes = deque(batch.lanes.items())

@@ -109,7 +109,7 @@ class Receiver:
                 )
                 return
             accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
-            self._log_lost(parcel.server, lost)
+            self._note_lost(parcel.server, parcel.lane, lost)
             if not accepted:
                 return
         for envelope in unpack(parcel):
@@ -142,7 +142,7 @@ class Receiver:
                     error=f"a beat of {envelope.server}",
                 )
                 return
-            self._log_lost(server, self._incoming.check_tails(server, envelope.tails))
+            self._note_lost(server, None, self._incoming.check_tails(server, envelope.tails))
             self._check_report(envelope)
             self._heirs.heard(server, envelope.report.get("heir_of", ()))
             self._beats.heard(envelope)
@@ -159,8 +159,9 @@ class Receiver:
             log(logging.WARNING, "layer-ignored", server=beat.server, error=f"a report: {error}")
             beat.report = {}
 
-    def _log_lost(self, server: str, lost: int) -> None:
+    def _note_lost(self, server: str, lane: str | None, lost: int) -> None:
         if lost:
+            self._actions.lose(lane)
             # One for all who are no peers: their names may be made up.
             cause = server if server in self._peers else ""
             self._unheard[cause].note(lost, server=server)

@@ -42,6 +42,9 @@ class Actions(Protocol):
     def follow(self, server: str, envelope: Moved | Forward) -> None:
         """Take what another hub tells of a client that has moved."""
 
+    def lose(self, lane: str | None) -> None:
+        """Take note that something may be lost that was for a lane; for any, where it is None."""
+
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
 

@@ -78,6 +78,11 @@ class HubActions:
         elif (target := self._hub.moves.take_forward(envelope)) is not None:
             self._do(target, envelope.envelope)
 
+    def lose(self, lane: str | None) -> None:
+        """Take note that something may be lost that was for a lane; for any, where it is None."""
+        if self._hub.recovery is not None:
+            self._hub.recovery.lose(lane)
+
     async def answer(self, question: Question, tell: Tell) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
         return await self._answers[type(question)](question, tell)

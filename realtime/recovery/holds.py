@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..cluster.envelopes import group_name
+
 Subscribe = Callable[[str, str | None], None]
 
 
@@ -17,9 +19,14 @@ class Holds:
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._counts: dict[tuple[str, str | None], int] = {}
+        self._keys: dict[str, tuple[str, str | None]] = {}
 
     def __contains__(self, key: object) -> bool:
         return key in self._counts
+
+    def key_of(self, group: str) -> tuple[str, str | None] | None:
+        """Return the namespace and the room that a group of the layer is for, if it is held."""
+        return self._keys.get(group)
 
     def subscribe(self, namespace: str, room: str | None) -> None:
         """Need a room, until `unsubscribe`."""
@@ -27,6 +34,7 @@ class Holds:
         count = self._counts.get(key, 0)
         self._counts[key] = count + 1
         if not count:
+            self._keys[group_name(namespace, room)] = key
             self._subscribe(namespace, room)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
@@ -36,4 +44,5 @@ class Holds:
         if count:
             self._counts[key] = count
         else:
+            del self._keys[group_name(namespace, room)]
             self._unsubscribe(namespace, room)

@@ -89,6 +89,8 @@ class EventLog:
         self._lifetime = lifetime
         self._clock = clock
         self._streams: dict[Key, Stream] = {}
+        # Up to this number something may have been lost for anybody.
+        self._gap = 0
 
     @property
     def offset(self) -> str:
@@ -135,6 +137,17 @@ class EventLog:
         while stream.entries and stream.entries[0].at < until:
             self.bytes -= stream.pop().size
 
+    def lose(self, key: Key) -> None:
+        """Take note that something for a key never came."""
+        self.number += 1
+        stream = self._streams.setdefault(key, Stream())
+        stream.dropped, stream.dropped_at = self.number, self._clock()
+
+    def lose_all(self) -> None:
+        """Take note that something never came, and may have been for anybody."""
+        self.number += 1
+        self._gap = self.number
+
     def sweep(self) -> None:
         """Forget what is too old for anybody to need."""
         now = self._clock()
@@ -159,6 +172,8 @@ class EventLog:
         position = max(position, trail.confirmed)
         if position < trail.floor:
             raise Lost("it has left too many rooms since")
+        if position < self._gap:
+            raise Lost("something was lost on its way here")
         found: dict[int, Entry] = {}
         stays = trail.stays(rooms)
         for room, after, until in (Stay(sid, trail.since, NOW), *stays):

@@ -92,6 +92,17 @@ class Recovery:
     def _is_client(self, sid: str) -> bool:
         return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
 
+    def lose(self, lane: str | None) -> None:
+        """
+        Take note that something may be lost on its way here: for a room, whose group it is, or for
+        anybody. Who is away then is told so.
+        """
+        key = None if lane is None else self.holds.key_of(lane)
+        if key is None or key[1] is None:
+            self.log.lose_all()
+        else:
+            self.log.lose(key)
+
     def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client of this hub; return its frames."""
         if message.volatile:

@@ -46,6 +46,7 @@ async def test_clients_count(own_server: LiveServer) -> None:
         assert count(server, "?namespace=/lab&room=Room%20№1") == 0
     await server.logged('disconnect namespace=/lab .*reason="transport close"')
     await server.logged('disconnect namespace=/ .*reason="transport close"')
+    await server.logged('disconnect namespace=/users .*reason="transport close"')
     assert count(server) == 0
     assert count(server, "?namespace=/users") == 0
 

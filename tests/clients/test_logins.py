@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -63,7 +65,7 @@ async def test_clients_are_anonymous(
         assert await ask_who(server, way) == [False, None, "AnonymousUser"]
     await server.logged("all-anonymous")
     assert server.log.count("all-anonymous") == 1
-    assert reason in server.log
+    await server.logged(re.escape(reason))
     assert "Traceback" not in server.log
 
 
@@ -77,6 +79,7 @@ async def test_engines_without_a_table(new_server: ServerFactory, engine: str) -
 
 async def test_who_cannot_be_looked_up_is_refused(new_server: ServerFactory, kind: str) -> None:
     server = serve(new_server, kind, APPS=SESSIONS)
+    started = time.monotonic()
     async with http_client(server) as http:
         for _ in range(MANY):
             refused = await http.get(PATH, params=engine_query(), headers=COOKIE)
@@ -95,8 +98,9 @@ async def test_who_cannot_be_looked_up_is_refused(new_server: ServerFactory, kin
     async with open_websocket(server, "/ws/", additional_headers=COOKIE) as connection:
         close, _ = await closed(connection)
     assert (close.code, close.reason) == (1013, "try again later")
-    assert "no such table: django_session" in server.log
-    assert 1 <= server.log.count("lookup-failed") < MANY
+    await server.logged("no such table: django_session")
+    lines = server.log.count("lookup-failed")
+    assert 1 <= lines <= time.monotonic() - started + 2, "one a second, for more requests"
     assert "Traceback" not in server.log
 
 

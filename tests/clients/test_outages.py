@@ -97,7 +97,6 @@ async def test_clients_are_refused_and_come_back(
         with away(service, outage):
             since, start = len(server.log), time.monotonic()
             refused = await asyncio.gather(*(handshake(http) for _ in range(MANY)))
-            assert time.monotonic() - start < TIMEOUT + 5
             for answer in refused:
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert (await http.get(PATH, params=engine_query())).status_code == 200, "no session"

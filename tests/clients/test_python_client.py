@@ -262,10 +262,10 @@ async def test_reconnects_after_a_restart(kind: str, new_server: ServerFactory) 
 def test_synchronous_client(server: LiveServer, way: str) -> None:
     client = socketio.SimpleClient(reconnection=False, handle_sigint=False)
     with client:
-        client.connect(server.url, transports=TRANSPORTS[way], wait_timeout=10)
-        assert client.receive(timeout=10) == ["message", "I'm server"]
+        client.connect(server.url, transports=TRANSPORTS[way], wait_timeout=20)
+        assert client.receive(timeout=20) == ["message", "I'm server"]
         args = ("a", {"b": [BINARY, b""]})
-        assert client.call("echo", args, timeout=10) == args
+        assert client.call("echo", args, timeout=20) == args
         assert client.transport == ("polling" if way == "polling" else "websocket")
         # The library forgets to say goodbye while a request of its own is on the way.
         client.client.eio.queue.join()

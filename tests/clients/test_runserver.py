@@ -81,6 +81,4 @@ async def test_it_stops_while_a_handler_is_busy(server: LiveServer) -> None:
     async with open_socket(server) as (wire, _):
         await wire.send(f'42/lab,["block",{BUSY}]')
         await wire.join_namespace("/orders")
-        began = time.monotonic()
-        assert await asyncio.to_thread(server.stop, 20) in CLEAN_EXITS, server.log
-        assert time.monotonic() - began < 10
+        assert await asyncio.to_thread(server.stop, DEADLINE) in CLEAN_EXITS, server.log

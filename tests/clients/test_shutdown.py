@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 
 import pytest
 
-from realtime.hub.draining import HANDLERS_TIME
 from tests.clients.wire import Polling, closed, http_client, open_socket, websocket
 from tests.conftest import ServerFactory
 from tests.live import EVERY_KIND, LiveServer
@@ -16,10 +14,10 @@ from tests.processes import CLEAN_EXITS
 
 pytestmark = pytest.mark.parametrize("kind", EVERY_KIND, indirect=True)
 
-DEADLINE = 5.0
-
-# What handlers at work are given by a hub that closes: until their client is told, and then.
-GRACE = HANDLERS_TIME + 4.0
+# How long a server may take to end, however busy the machine is; and what keeps a handler busy, or
+# lets a client be silent, is longer.
+DEADLINE = 25.0
+BUSY = 60
 REASON = 'reason="server shutting down"'
 
 
@@ -29,12 +27,10 @@ def server(kind: str, new_server: ServerFactory) -> LiveServer:
     return new_server(kind)
 
 
-async def stop(server: LiveServer) -> float:
-    """Stop the server, as its system would; return the seconds that took."""
-    began = time.monotonic()
-    code = await asyncio.to_thread(server.stop, 20)
+async def stop(server: LiveServer) -> None:
+    """Stop the server, as its system would, and see that it ends by itself."""
+    code = await asyncio.to_thread(server.stop, DEADLINE)
     assert code in CLEAN_EXITS, server.log
-    return time.monotonic() - began
 
 
 async def was_told(server: LiveServer, sid: str) -> None:
@@ -44,7 +40,7 @@ async def was_told(server: LiveServer, sid: str) -> None:
 
 
 async def test_without_clients(server: LiveServer) -> None:
-    assert await stop(server) < DEADLINE
+    await stop(server)
     assert "Traceback" not in server.log
 
 
@@ -64,7 +60,7 @@ async def test_with_clients_of_every_transport(server: LiveServer) -> None:
         await polling.send("3")
         assert await wire.call("/lab", "echo", "ready") == "ready"
 
-        assert await stop(server) < DEADLINE
+        await stop(server)
         for each in (sid, polling_sid, idle_sid):
             await was_told(server, each)
         await server.logged(rf"disconnect .*{other_sid}.*{REASON}")
@@ -82,13 +78,13 @@ async def test_with_clients_of_every_transport(server: LiveServer) -> None:
 async def test_with_handlers_at_work(server: LiveServer) -> None:
     async with AsyncExitStack() as stack:
         sids = []
-        for work in ('["sleep",30]', '["block",2]', '["ask"]'):
+        for work in (f'["sleep",{BUSY}]', '["block",2]', '["ask"]'):
             wire, sid = await stack.enter_async_context(open_socket(server))
             await wire.send(f"42/lab,{work}", "40/orders,")
             while not str(await wire.receive()).startswith("40/orders,"):
                 pass
             sids.append(sid)
-        assert await stop(server) < GRACE + DEADLINE
+        await stop(server)
         for sid in sids:
             await was_told(server, sid)
 
@@ -99,16 +95,16 @@ async def test_nobody_waits_for_what_is_busy_in_a_thread(server: LiveServer) -> 
         open_socket(server) as (asynchronous, _),
         open_socket(server) as (called, _),
     ):
-        await plain.send('42/lab,["block",60]')
-        await asynchronous.send('42/lab,["block in a thread",60]')
-        await called.send('42/lab,["block in a callback",60]')
+        await plain.send(f'42/lab,["block",{BUSY}]')
+        await asynchronous.send(f'42/lab,["block in a thread",{BUSY}]')
+        await called.send(f'42/lab,["block in a callback",{BUSY}]')
         assert str(await called.receive()).startswith("42/lab,0")
         await called.send("43/lab,0[]")
         assert await called.receive() == '42/lab,["blocked"]'
         # The others have begun: their clients' namespaces are asked for behind them.
         for wire in (plain, asynchronous):
             await wire.join_namespace("/orders")
-        assert await stop(server) < GRACE + DEADLINE
+        await stop(server)
         await was_told(server, sid)
 
 
@@ -122,13 +118,13 @@ async def test_with_many_clients(server: LiveServer) -> None:
                 sids.append(sid)
                 if len(sids) == 200:
                     all_here.set()
-                await wire.closed(timeout=20)
+                await wire.closed(timeout=2 * DEADLINE)
 
         for _ in range(200):
             group.create_task(client())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await all_here.wait()
-        assert await stop(server) < DEADLINE
+        await stop(server)
     for sid in sids:
         await was_told(server, sid)
 

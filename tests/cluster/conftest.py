@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.clients.python import Client, connected
+from tests.clients.wire import eventually
 from tests.clusters import LAYERS, LiveCluster
 from tests.live import LiveServer
 from tests.valkey import Valkey
@@ -44,6 +45,11 @@ class Member:
     def answer(self, answer: Callable[..., Any]) -> None:
         """Acknowledge questions with what a function returns."""
         self.client.answer("question", answer, "/cluster")
+
+
+async def poll_arrived(member: Member) -> None:
+    """Wait until a poll waits on the member's server for a session of another one."""
+    await eventually(lambda: member.call("foreign polls"))
 
 
 @pytest.fixture(scope="module", params=LAYERS)

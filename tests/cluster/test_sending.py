@@ -147,7 +147,7 @@ async def test_call_collects_every_answer(pair: LiveCluster, join: Connect, room
     one.answer(lambda question: question)
     two.answer(lambda question: (question, BINARY))
     three.answer(lambda question: None)
-    answers, missing = await one.call("ask room", [room], "ready?", 5)
+    answers, missing = await one.call("ask room", [room], "ready?", 15)
     assert answers == {one.sid: "ready?", two.sid: ["ready?", BINARY], three.sid: None}
     assert missing == []
 
@@ -164,7 +164,7 @@ async def test_call_names_who_did_not_answer(pair: LiveCluster, join: Connect, r
 
     for each in silent:
         each.answer(hesitate)
-    answers, missing = await one.call("ask room", [room], "ready?", 0.5)
+    answers, missing = await one.call("ask room", [room], "ready?", 2)
     over.set()
     assert answers == {one.sid: 1, two.sid: 2}
     assert missing == sorted(each.sid for each in silent)

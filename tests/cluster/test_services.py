@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 import httpx
@@ -58,7 +57,7 @@ def test_valkey_hangs_while_it_is_paused(new_valkey: Callable[..., Valkey]) -> N
     asking.join(0.3)
     assert asking.is_alive()
     valkey.resume()
-    asking.join(5)
+    asking.join(20)
     assert answers == [True]
     assert valkey.wait_connections(lambda count: count == 1) == 1
     other.close()
@@ -67,11 +66,10 @@ def test_valkey_hangs_while_it_is_paused(new_valkey: Callable[..., Valkey]) -> N
 
 def test_valkey_stops_while_it_is_paused(new_valkey: Callable[..., Valkey]) -> None:
     valkey = new_valkey()
+    valkey.client.set("key", "value")
     valkey.pause()
-    start = time.monotonic()
     valkey.restart()
-    assert time.monotonic() - start < 4
-    assert valkey.calls("set") == 0
+    assert valkey.client.get("key") is None
 
 
 def test_nginx_leads_to_one_server_after_the_other(
@@ -82,7 +80,7 @@ def test_nginx_leads_to_one_server_after_the_other(
     servers = set()
     for _ in cluster:
         with socketio.SimpleClient() as client:
-            client.connect(nginx.url, transports=["websocket"], wait_timeout=10)
+            client.connect(nginx.url, transports=["websocket"], wait_timeout=20)
             servers.add(client.sid[:6])
     assert len(servers) == 2
     assert "no live upstreams" not in nginx.log

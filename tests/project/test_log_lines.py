@@ -19,7 +19,7 @@ CONNECTION, PROCESS = "connection", "process"
 
 # The only lines that are given to `write`, where nothing else limits them, and what does.
 WRITTEN = {
-    ("sockets/log.py", "disconnect"): "as its `connect`",
+    ("recovery/sessions.py", "sockets/log.py", "disconnect"): "as its `connect`",
     ("sending/unsent.py", "unsent"): "one a second",
     ("hub/observers.py", "observer-failed"): "one a second for each",
     ("execution/tasks.py", "service-failed"): "one for each start anew",
@@ -71,7 +71,12 @@ def _as_log(module: str, node: ast.Call) -> Iterator[Call]:
         case ast.Name(id="what") if module in VARIABLE:
             yield Call(module, way, VARIABLE[module])
         case ast.Name(id="what"):  # it is handed on
-            assert module in ("logs.py", "sockets/log.py", "transports/connection.py"), module
+            assert module in (
+                "logs.py",
+                "recovery/sessions.py",
+                "sockets/log.py",
+                "transports/connection.py",
+            ), module
         case _:
             raise AssertionError(f"{module}: a word that is no constant: {ast.unparse(node)}")
 

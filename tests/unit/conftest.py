@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 from channels.layers import channel_layers
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.commands import flush
+from django.core.management.sql import emit_post_migrate_signal
 from django.urls import path
 from pytest_django import Settings
 
@@ -19,13 +23,14 @@ from realtime.execution import pacing
 from realtime.hub.hub import Hub
 from realtime.outside import process
 from realtime.outside.process import ensure_hub
+from realtime.presence import writer
 from realtime.sending import unsent
 from realtime.testing import Client
 from realtime.transports import intake
 from realtime.webservers import direct
 from tests.unit import routing
 
-from .probes import Probe, Wire
+from .probes import DEADLINE, Probe, Wire
 
 NAMESPACES = "tests.unit.routing.namespaces"
 
@@ -35,6 +40,46 @@ DEFAULTS = {"NAMESPACES": NAMESPACES, "PRESENCE": False, "UNREACHABLE": "raise"}
 
 Connect = Callable[..., Awaitable[Client]]
 Serve = Callable[..., None]
+
+
+class Refill:
+    """
+    What a flush does after each test that commits: it looks up all that the apps' `post_migrate`
+    makes, and makes it, for nine tenths of its time. This writes the same rows again.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Any] = []
+
+    def __call__(self, verbosity: int, interactive: bool, db: str, **options: Any) -> None:
+        kinds = (ContentType, Permission)
+        if not self._rows:
+            emit_post_migrate_signal(verbosity, interactive, db, **options)
+            self._rows = [list(kind.objects.using(db).all()) for kind in kinds]
+            return
+        ContentType.objects.clear_cache()
+        for kind, rows in zip(kinds, self._rows, strict=True):
+            kind.objects.using(db).bulk_create(rows)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", Refill())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_clients() -> Iterator[None]:
+    """Let the clients of tests wait for as long as tests do, where no timeout is given."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "call", "receive", "closed", "disconnect"):
+            method = getattr(Client, name)
+            if method.__kwdefaults__:
+                patch.setattr(method, "__kwdefaults__", {"timeout": DEADLINE})
+            else:
+                patch.setattr(method, "__defaults__", (DEADLINE,))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +138,14 @@ def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 @pytest.fixture
-async def presence(settings: Settings, transactional_db: None) -> AsyncIterator[None]:
-    """Turns presence on, for a test with an empty database that threads can share."""
+async def presence(
+    settings: Settings, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """
+    Turns presence on, for a test with an empty database that threads can share, and that is not
+    taken for down where the machine is slow.
+    """
+    monkeypatch.setattr(writer, "PATIENCE", DEADLINE)
     settings.REALTIME = {**settings.REALTIME, "PRESENCE": True}
     yield
     running = process._hubs.get(asyncio.get_running_loop())

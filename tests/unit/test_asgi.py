@@ -43,7 +43,7 @@ async def ask(app: Any, scope: Scope, *messages: Message) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await app(scope, receive, send)
     return sent
 

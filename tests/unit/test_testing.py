@@ -45,6 +45,12 @@ def _main(serve: Serve) -> None:
     serve(Main)
 
 
+@pytest.fixture
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no last hook wait long for a handler that hangs."""
+    monkeypatch.setattr(sockets, "DISCONNECT_GRACE", 0.02)
+
+
 async def test_a_refusal_is_raised() -> None:
     with pytest.raises(ConnectionRefused, match="not you") as refused:
         async with Client(auth={"refuse": True}):
@@ -67,6 +73,7 @@ async def test_nobody_is_logged_in_unless_that_is_said(serve: Serve, probe: Prob
         assert await probe.next() == (AnonymousUser(), None, "/socket.io/")
 
 
+@pytest.mark.usefixtures("_short_grace")
 async def test_what_does_not_come_in_time_is_a_timeout(connect: Connect) -> None:
     client = await connect()
     with pytest.raises(TimeoutError):
@@ -84,6 +91,7 @@ async def test_a_call_of_a_client_that_is_closed_fails(connect: Connect) -> None
     await client.closed()
 
 
+@pytest.mark.usefixtures("_short_grace")
 async def test_a_client_outlives_its_pings(serve: Serve, connect: Connect) -> None:
     serve(Main, PING_INTERVAL=0.02, PING_TIMEOUT=0.03)
     client = await connect()
@@ -189,11 +197,10 @@ async def test_the_last_hook_of_a_server_that_stopped(notes: list[str], hub: Hub
     assert notes == ["server shutting down"]
 
 
+@pytest.mark.usefixtures("_short_grace")
 async def test_the_last_hook_does_not_wait_for_ever_for_a_handler(
-    serve: Serve, probe: Probe, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, probe: Probe
 ) -> None:
-    monkeypatch.setattr(sockets, "DISCONNECT_GRACE", 0.02)
-
     class Hanging(Main):
         async def disconnect(self, reason: str) -> None:
             probe.note(reason)

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.chromium import running_chromium
+from tests.chromium import DEADLINE, running_chromium
 from tests.live import LiveServer
-
-DEADLINE = 15_000
 
 Open = Callable[..., Page]
 
@@ -45,9 +43,9 @@ def open_page(browser: Browser, server: LiveServer) -> Iterator[Open]:
         if script:
             page.add_init_script(script)
         page.goto(base.url)
-        expect(page.get_by_test_id("state")).to_have_text("connected", timeout=DEADLINE)
+        expect(page.get_by_test_id("state")).to_have_text("connected")
         if transport:
-            expect(page.get_by_test_id("transport")).to_have_text(transport, timeout=DEADLINE)
+            expect(page.get_by_test_id("transport")).to_have_text(transport)
         return page
 
     yield open_page
@@ -59,7 +57,7 @@ def open_page(browser: Browser, server: LiveServer) -> Iterator[Open]:
 
 def expect_log(page: Page, text: str) -> None:
     """Wait until the page's log shows a text."""
-    expect(page.get_by_test_id("log")).to_contain_text(text, timeout=DEADLINE)
+    expect(page.get_by_test_id("log")).to_contain_text(text)
 
 
 def sid_of(page: Page) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.clients.browser.conftest import DEADLINE, Open, expect_log, run, sid_of
+from tests.clients.browser.conftest import Open, expect_log, run, sid_of
 from tests.live import LiveServer
 
 
@@ -75,11 +75,11 @@ def test_clients_are_counted_live(open_page: Open) -> None:
     """On a server of its own: clients of the tests before may still be leaving the other."""
     with LiveServer("daphne", settings="project.settings") as own:
         page = open_page(own)
-        expect(page.get_by_test_id("count")).to_have_text("1", timeout=DEADLINE)
+        expect(page.get_by_test_id("count")).to_have_text("1")
         other = open_page(own)
-        expect(page.get_by_test_id("count")).to_have_text("2", timeout=DEADLINE)
+        expect(page.get_by_test_id("count")).to_have_text("2")
         other.goto("about:blank")
-        expect(page.get_by_test_id("count")).to_have_text("1", timeout=DEADLINE)
+        expect(page.get_by_test_id("count")).to_have_text("1")
 
 
 def test_namespaces_share_the_connection(open_page: Open, server: LiveServer) -> None:
@@ -99,7 +99,7 @@ def test_page_comes_back_after_the_server_restarts(open_page: Open) -> None:
         page = open_page(restarting, transport="websocket")
         first = sid_of(page)
         restarting.stop()
-        expect(page.get_by_test_id("state")).not_to_have_text("connected", timeout=DEADLINE)
+        expect(page.get_by_test_id("state")).not_to_have_text("connected")
         restarting.start()
         expect(page.get_by_test_id("state")).to_have_text("connected", timeout=30_000)
         assert sid_of(page) != first
@@ -138,7 +138,7 @@ def test_closed_tab_is_noticed_at_once(browser: Browser, server: LiveServer) -> 
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url)
-    expect(page.get_by_test_id("transport")).to_have_text("websocket", timeout=DEADLINE)
+    expect(page.get_by_test_id("transport")).to_have_text("websocket")
     sid = sid_of(page)
     context.close()
     server.wait_log(rf"disconnect namespace=/ sid={sid}")

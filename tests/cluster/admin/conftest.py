@@ -15,14 +15,13 @@ import pytest
 import socketio
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.chromium import running_chromium
+from tests.chromium import DEADLINE, running_chromium
 from tests.cluster.conftest import KINDS
 from tests.clusters import LiveCluster
 from tests.live import LiveServer
 from tests.processes import ROOT
 from tests.valkey import Valkey
 
-DEADLINE = 15_000
 PASSWORD = "a long password"
 
 Join = Callable[..., socketio.SimpleClient]
@@ -127,7 +126,7 @@ def join() -> Iterator[Join]:
                 namespace="/cluster",
                 auth={"rooms": list(rooms)},
                 transports=["websocket"],
-                wait_timeout=10,
+                wait_timeout=20,
             )
             return client
 

@@ -9,7 +9,7 @@ from tests.cluster.conftest import KINDS
 from tests.clusters import LiveCluster
 from tests.live import LiveServer
 
-from .conftest import DEADLINE, Join, Open, database
+from .conftest import Join, Open, database
 
 NO_PERMISSION = "You have no permission to view sockets."
 
@@ -23,13 +23,13 @@ def open_live(page: Page, server: LiveServer) -> None:
 
 def expect_state(page: Page, state: str) -> None:
     """Wait until the live page is connected, disconnected or refused."""
-    expect(page.locator("#live-state")).to_have_attribute("data-state", state, timeout=DEADLINE)
+    expect(page.locator("#live-state")).to_have_attribute("data-state", state)
 
 
 def expect_news(page: Page, sid: str, *kinds: str) -> None:
     """Wait until the live page shows what a client has done, the newest first."""
     lines = page.locator(f'#live-news li[data-sid="{sid}"] [data-kind]')
-    expect(lines).to_have_text(list(kinds), timeout=DEADLINE)
+    expect(lines).to_have_text(list(kinds))
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=KINDS)
@@ -38,8 +38,8 @@ def test_live_page_shows_all_servers(
 ) -> None:
     page = log_in(cluster[number])
     open_live(page, cluster[number])
-    expect(page.locator("#live-state")).to_have_text("live · WebSocket", timeout=DEADLINE)
-    expect(page.locator(".live-server")).to_have_count(2, timeout=DEADLINE)
+    expect(page.locator("#live-state")).to_have_text("live · WebSocket")
+    expect(page.locator(".live-server")).to_have_count(2)
     here, there = join(cluster[number], room), join(cluster[1 - number], room)
     expect_news(page, here.sid, "connected")
     expect_news(page, there.sid, "connected")
@@ -48,7 +48,7 @@ def test_live_page_shows_all_servers(
     card = page.locator(f'.live-server[data-server="{there.sid[:6]}"]')
     for event in range(200):
         there.emit("emit to", ([room], [], event))
-    expect(card.locator('[data-color="in"] b').last).not_to_have_text("0", timeout=DEADLINE)
+    expect(card.locator('[data-color="in"] b').last).not_to_have_text("0")
     expect(card.locator('svg [data-color="out"] polyline')).to_have_count(1)
 
     gone = there.sid
@@ -105,7 +105,7 @@ def test_live_page_comes_back(log_in: Open, cluster: LiveCluster, join: Join) ->
     with LiveServer("uvicorn", env=cluster.env, database=cluster.database) as server:
         page = log_in(server)
         open_live(page, server)
-        expect(page.locator(".live-server")).to_have_count(3, timeout=DEADLINE)
+        expect(page.locator(".live-server")).to_have_count(3)
         server.kill()
         expect_state(page, "disconnected")
         expect(page.locator("#live-state")).to_contain_text("trying again")

@@ -46,7 +46,8 @@ class Runner:
         self.log = ""
         self.family: list[psutil.Process] = []
         self._changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -70,8 +71,9 @@ class Runner:
     def wait_end(self) -> int:
         """Return the exit code, when it has ended and nothing of it is left."""
         code = self.process.wait(DEADLINE)
-        _, alive = psutil.wait_procs(self.family, timeout=5)
+        _, alive = psutil.wait_procs(self.family, timeout=DEADLINE)
         assert not alive, f"{alive} outlived the runner:\n{self.log}"
+        self._reader.join(DEADLINE)  # nobody else has the pipe any more
         return code
 
 

@@ -106,18 +106,18 @@ while sys.stdin.readline():
     assert script.step() == "sent"
     valkey.stop()
     seconds, _, text = script.step().partition(" ")
-    assert float(seconds) < 10
+    assert float(seconds) < 20
     assert text.startswith("The channel layer did not take the message: ")
     assert "CHANNEL_LAYERS['default']" in text
     valkey.start()
     steps_until(script, lambda said: said == "sent")
     valkey.pause()
     seconds, _, text = script.step().partition(" ")
-    assert 4.9 < float(seconds) < 10
+    assert 4.9 < float(seconds) < 20
     assert "it did not answer within 5 seconds" in text
     for _ in range(100):  # nobody else waits as long
         seconds, _, text = script.step().partition(" ")
-        assert float(seconds) < 1
+        assert float(seconds) < 4
         assert "it did not answer within 5 seconds" in text
     valkey.resume()
     steps_until(script, lambda said: said == "sent")
@@ -214,7 +214,7 @@ for call in (
     try:
         call()
     except realtime.NotRunning as error:
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 4  # and not the timeout of a call
         assert "its channel layer is in memory" in str(error)
         assert "Configure channels_redis in CHANNEL_LAYERS" in str(error)
     else:

@@ -182,7 +182,7 @@ def test_a_layer_that_is_down_after_the_commit(
             assert answer.status_code == 200, answer.text
             assert answer.json() == {"names": names}
             names += [f"{len(names)} {number}", f"{len(names)} {number}, hooked"]
-    assert "unsent namespace=/cluster call=emit event=saved" in server.log
+    server.wait_log("unsent namespace=/cluster call=emit event=saved")
     assert "Traceback" not in server.log
 
 

@@ -77,6 +77,7 @@ def check(queries: list[dict[str, Any]], most: int) -> None:
             assert "LIMIT" in statement or '"key" IN' in statement, statement
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_lists_of_100_000_sockets(browser: Client, settings: Settings) -> None:
     settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 120}}

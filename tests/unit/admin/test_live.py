@@ -182,7 +182,7 @@ async def test_a_database_that_is_away_takes_nobody_s_right(
         raise OperationalError("gone")
 
     monkeypatch.setattr(live, "current_user", fail)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await asked.wait()
     for _ in range(client.pending() + 2):
         await next_state(client)

@@ -13,8 +13,7 @@ from realtime.cluster.addressing import as_command, as_emit
 from realtime.cluster.envelopes import Forward, encode, pack, server_group
 from realtime.cluster.router import Router
 from realtime.cluster.targets import Target
-from realtime.hub import moves
-from realtime.hub.asking import send_to_client
+from realtime.hub import asking, moves
 from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
@@ -55,9 +54,9 @@ async def reach(senders: list[Server], client: Client, others: list[Client]) -> 
         sender.emit((room,), "room")
         assert await said(client) == "room"
         for namespace in (None, "/"):
-            assert await send_to_client(sender.hub, sid, namespace, "said", ("asked",))
+            assert await asking.send_to_client(sender.hub, sid, namespace, "said", ("asked",))
             assert await said(client) == "asked"
-        assert not await send_to_client(sender.hub, sid, "/users", "said", ("nobody",))
+        assert not await asking.send_to_client(sender.hub, sid, "/users", "said", ("nobody",))
         answers = await sender.call((sid,))
         assert (answers, answers.missing) == ({sid: "yes"}, [])
         assert await client.receive(DEADLINE) == ("question",)
@@ -137,7 +136,7 @@ async def test_round_and_round(three: Three, monkeypatch: pytest.MonkeyPatch) ->
     await leave(client, three[2])
     for server in three:
         await until(lambda server=server: is_empty(server))
-        assert not await send_to_client(server.hub, sid, None, "said", ())
+        assert not await asking.send_to_client(server.hub, sid, None, "said", ())
         answers = await server.call((sid,))
         assert (answers, answers.missing) == ({}, [sid])
 

@@ -115,11 +115,12 @@ async def test_one_server_that_leaves_or_is_silent(
 async def test_one_server_that_says_it_is_at_work_has_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.cluster.requests.ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr("realtime.cluster.requests.ANSWER_TIMEOUT", 0.3)
     asking = asyncio.create_task(world.questions.ask("one", Flush(), None))
-    await until(lambda: world.sent)
+    while not world.sent:
+        await asyncio.sleep(0)  # in the next turn: its time has begun
     world.answer("one", final=False)
-    await asyncio.sleep(0.2)  # this is what is tested: time passes
+    await asyncio.sleep(0.4)  # this is what is tested: time passes
     world.answer("one", "at last")
     assert await world.finished(asking) == "at last"
     asking = asyncio.create_task(world.questions.ask("one", Flush(), 0.05))

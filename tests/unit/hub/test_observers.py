@@ -157,7 +157,7 @@ async def test_the_client_is_told_when_all_is_in_effect(recorder: Recorder, new_
     wire: Wire = new_wire()
     recorder.gate.clear()
     wire.feed("40")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(DEADLINE):
         while not recorder.waits:
             await asyncio.sleep(0)
     assert recorder.calls[0][0] == "opened"
@@ -175,7 +175,7 @@ async def test_only_a_handler_that_changed_rooms_waits(
     assert recorder.waits == 0
     recorder.gate.clear()
     joining = asyncio.ensure_future(client.call("join", "a"))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(DEADLINE):
         while not recorder.waits:
             await asyncio.sleep(0)
     assert await other.call("echo", 2) == 2
@@ -237,7 +237,7 @@ async def test_observers_are_closed_after_the_last_hook(
 
     serve(Main)
     client = await connect()
-    await ensure_hub().close()
+    await ensure_hub().close(grace=1)
     assert recorder.calls[1:] == [
         ("closed", client.sid, "server shutting down"),
         "last hook",

@@ -72,7 +72,7 @@ def writer_of(hub: Hub) -> PresenceWriter:
     return writer
 
 
-async def until(condition: Callable[[], Any], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], timeout: float = 20.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(timeout):
         while not condition():

@@ -169,7 +169,10 @@ async def test_a_connect_that_ends_while_the_hub_closes(
     wire.feed("40")
     assert await probe.next() == "connecting"
     closing = asyncio.create_task(hub.close(grace=DEADLINE))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(DEADLINE):
+        while not wire.session.closed.happened:
+            await asyncio.sleep(0)
+    wire.close()  # its end of the line, for which the hub would wait
     probe.gate.set()
     await closing
     assert [await probe.next(), await probe.next()] == ["connected", "disconnect"]
