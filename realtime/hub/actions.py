@@ -62,6 +62,10 @@ class HubActions:
             self._do(target_of(envelope), envelope)
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
+        if isinstance(envelope, Emit) and self._hub.recovery is not None:
+            transfers = self._hub.recovery.transfers
+            if transfers.lingering:
+                transfers.send_on(server, envelope)
 
     def _do(self, target: Target, envelope: Emit | Command) -> None:
         if isinstance(envelope, Command):

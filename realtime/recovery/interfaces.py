@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
-from ..cluster.envelopes import Take
+from ..cluster.envelopes import Command, Emit, Take
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..sockets import interfaces as sockets
@@ -78,6 +78,9 @@ class Moves(Protocol):
 
     def forget(self, sid: str) -> None:
         """Take note that a client is gone for good."""
+
+    def forward(self, sid: str, envelope: Emit | Command, origin: str) -> None:
+        """Send something of a server on to a client that was given away."""
 
     def where(self, sid: str) -> str | None:
         """Return the other hub that a client is at."""

@@ -63,6 +63,7 @@ class Recovery:
     def close(self) -> None:
         """Forget everything."""
         self._sweeping.cancel()
+        self.transfers.close()
         self.sessions.close()
         self.log.clear()
 
@@ -133,6 +134,7 @@ class Recovery:
         left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
         claim = None
         if offset is None or isinstance(offset, str):
+            await self.transfers.settle(pid)
             claim = self._claim(socket, pid, offset) or await self._find(socket, pid, offset)
         if claim is None:
             socket.lost = True
@@ -167,7 +169,9 @@ class Recovery:
             servers += [home if await cluster.find(home) else None, cluster.heir(home)]
         servers += cluster.peers_with_recovery()
         asked = [server for server in servers if server]
-        return await claim_elsewhere(self._hub, asked, question, socket)
+        claim = await claim_elsewhere(self._hub, asked, question, socket)
+        # It may have come here meanwhile.
+        return claim or self._claim(socket, pid, offset)
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """

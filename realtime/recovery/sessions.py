@@ -362,7 +362,7 @@ class Sessions:
         if target.client:
             session = self.find_client(target)
             return [] if session is None else [session]
-        return [session for session in self if _is_meant(session, target)]
+        return [session for session in self if is_meant(session, target)]
 
     def find_client(self, target: Target) -> Session | None:
         """Return the session of a target that is one client."""
@@ -381,7 +381,7 @@ class Sessions:
             self.end(session)
 
 
-def _is_meant(session: Session, target: Target) -> bool:
+def is_meant(session: Session, target: Target) -> bool:
     if session.namespace != target.namespace:
         return False
     names = {session.sid, *session.rooms}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from ..cluster.envelopes import Inherit, Take
+from ..cluster.addressing import target_of
+from ..cluster.envelopes import Emit, Inherit, Take
 from ..exceptions import ServerGone
 from ..logs import log
 from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, open_session
 from .interfaces import Hub
 from .log import EventLog, Lost
-from .sessions import Identity, Missed, Session, Sessions
+from .sessions import Identity, Missed, Session, Sessions, is_meant
 
 # Sessions in one parcel.
 BATCH = 200
@@ -24,6 +27,16 @@ BATCH = 200
 # them.
 TIMEOUT = 8.0
 ATTEMPTS = 3
+
+# How long a client waits for a session that is on its way.
+SETTLE_TIME = 6.0
+
+# How long what is for a session is still heard after it was given away, and for how many.
+LINGER = 1.0
+MAX_LINGERING = 1_000
+
+# How the ids of processes without clients begin, which no hub's does.
+OUTSIDE = "-"
 
 # How long a session that was announced may take to come.
 PATIENCE = 60.0
@@ -43,11 +56,15 @@ def describe(identity: Identity) -> str | None:
 
 
 class Coming(NamedTuple):
-    """A session that is announced: what it is so far, and since when this hub hears for it."""
+    """
+    A session that is announced: what it is so far, since when this hub hears for it, and until when
+    it may come, after which `over` is set.
+    """
 
     form: SessionForm
     since: int
     until: float
+    over: asyncio.Event
 
 
 class Transfers:
@@ -59,6 +76,11 @@ class Transfers:
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
         self._given: dict[str, str] = {}
+        # Sessions that were given away just now, and when each is let go.
+        self.lingering: deque[Session] = deque()
+        self._timers: deque[asyncio.TimerHandle] = deque()
+        # Sessions that are on their way to another hub, by their pids.
+        self._going: dict[str, asyncio.Event] = {}
         # Sessions that are announced, and have not come, by their pids.
         self._coming: dict[str, Coming] = {}
 
@@ -66,6 +88,7 @@ class Transfers:
 
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
+        await self.settle(question.pid)
         identity = read_identity(question.user)
         session = self._sessions.find(question.pid, question.namespace, identity)
         if session is None:
@@ -81,10 +104,53 @@ class Transfers:
             self._give(session, question.server)
         return encode_parcel(packer.parcel)
 
+    async def settle(self, pid: str) -> None:
+        """Wait while the session of a pid is on its way from here or to here, but not for ever."""
+        over = self._going.get(pid)
+        if over is None and (coming := self._coming.get(pid)) is not None:
+            over = coming.over
+        if over is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_TIME):
+                    await over.wait()
+
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
+        if len(self.lingering) < MAX_LINGERING:
+            self._linger(session)
         self._sessions.give(session)
+
+    def _linger(self, session: Session) -> None:
+        """Hear what is for a session a little longer: see `send_on`."""
+        self._sessions.hold(session.namespace, session.rooms)
+        self.lingering.append(session)
+        self._timers.append(self._hub.loop.call_later(LINGER, self._let_go))
+
+    def _let_go(self) -> None:
+        self._timers.popleft()
+        session = self.lingering.popleft()
+        self._sessions.unhold(session.namespace, session.rooms)
+
+    def close(self) -> None:
+        """Forget everything."""
+        while self._timers:
+            self._timers[0].cancel()
+            self._let_go()
+
+    def send_on(self, server: str, envelope: Emit) -> None:
+        """
+        Send an event of a `server` on to clients that were given away just now.
+
+        Hubs that were asked for a fence have sent nothing that only reaches this hub. A process
+        that serves no clients is not asked: what it was sending may come here alone.
+        """
+        if not envelope.id.startswith(OUTSIDE):
+            return
+        target = target_of(envelope)
+        for session in self.lingering:
+            if is_meant(session, target):
+                self._hub.moves.forward(session.sid, envelope, server)
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)
@@ -101,6 +167,7 @@ class Transfers:
         for pid, coming in list(self._coming.items()):
             if coming.until < self._hub.loop.time():
                 del self._coming[pid]
+                coming.over.set()
                 moves.give_up(coming.form.sid)
                 self._sessions.unhold(coming.form.namespace, coming.form.rooms)
         self._given = {pid: sid for pid, sid in self._given.items() if moves.where(sid) is not None}
@@ -136,17 +203,29 @@ class Transfers:
                     return False
             count = 0
             for parcel in self._parcels(complete=True):
-                if not await self._hub.hand_over(heir, SESSIONS, encode_parcel(parcel)):
+                if not await self._hand_parcel(heir, parcel):
                     return False
                 count += len(parcel.sessions)
-                for form in parcel.sessions:
-                    session = self._sessions.get(form.pid)
-                    if session is not None:
-                        self._give(session, heir)
         except ServerGone:
             return False
         log(logging.INFO, "sessions-handed-over", server=heir, sessions=count)
         return True
+
+    async def _hand_parcel(self, heir: str, parcel: Parcel) -> bool:
+        """Hand some sessions to a hub; nobody else gets them meanwhile."""
+        over = asyncio.Event()
+        self._going |= dict.fromkeys((form.pid for form in parcel.sessions), over)
+        try:
+            if not await self._hub.hand_over(heir, SESSIONS, encode_parcel(parcel)):
+                return False
+            for form in parcel.sessions:
+                if (session := self._sessions.get(form.pid)) is not None:
+                    self._give(session, heir)
+            return True
+        finally:
+            for form in parcel.sessions:
+                self._going.pop(form.pid, None)
+            over.set()
 
     def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
         sessions = list(self._sessions)
@@ -186,7 +265,7 @@ class Transfers:
         for form in parcel.sessions:
             if form.pid not in self._coming:
                 until = self._hub.loop.time() + PATIENCE
-                self._coming[form.pid] = Coming(form, self._log.number, until)
+                self._coming[form.pid] = Coming(form, self._log.number, until, asyncio.Event())
                 self._hub.moves.expect(form.sid)
                 self._sessions.hold(form.namespace, form.rooms)
         await self._hub.cluster.flush_local()
@@ -203,6 +282,7 @@ class Transfers:
             self._hub.moves.note_had(form.sid, (packet.id for packet in packets))
             self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+            coming.over.set()
         await self._hub.observers.wait_written()
         self._hub.cluster.claim(parcel.server)
         await self._hub.cluster.announce()

@@ -19,7 +19,7 @@ CONNECTION, PROCESS = "connection", "process"
 
 # The only lines that are given to `write`, where nothing else limits them, and what does.
 WRITTEN = {
-    ("recovery/sessions.py", "sockets/log.py", "disconnect"): "as its `connect`",
+    ("sockets/log.py", "disconnect"): "as its `connect`",
     ("sending/unsent.py", "unsent"): "one a second",
     ("hub/observers.py", "observer-failed"): "one a second for each",
     ("execution/tasks.py", "service-failed"): "one for each start anew",
@@ -28,6 +28,9 @@ WRITTEN = {
     ("transports/refusals.py", "forbidden"): "ten, then one a second",
     ("logs.py", "unlogged"): "one a connection",
 }
+
+# What logs words that it is given.
+HANDS_ON = ("logs.py", "recovery/sessions.py", "sockets/log.py", "transports/connection.py")
 
 # Words that a call has in a variable.
 VARIABLE = {"cluster/layer_connection.py": ("layer-down", "layer-deaf")}
@@ -71,12 +74,7 @@ def _as_log(module: str, node: ast.Call) -> Iterator[Call]:
         case ast.Name(id="what") if module in VARIABLE:
             yield Call(module, way, VARIABLE[module])
         case ast.Name(id="what"):  # it is handed on
-            assert module in (
-                "logs.py",
-                "recovery/sessions.py",
-                "sockets/log.py",
-                "transports/connection.py",
-            ), module
+            assert module in HANDS_ON, module
         case _:
             raise AssertionError(f"{module}: a word that is no constant: {ast.unparse(node)}")
 

@@ -56,7 +56,7 @@ async def test_who_comes_while_one_is_under_way_waits_for_the_next(three: Three,
     found = count_fences(bus)
     three[2].layer.hang("send")
     first = asyncio.create_task(three[0].cluster.fence())
-    await until(lambda: three[2].layer.held)
+    await until(lambda: found and three[2].layer.held)
     later = [asyncio.create_task(three[0].cluster.fence()) for _ in range(100)]
     await asyncio.sleep(0)
     assert len(set(found)) == 1

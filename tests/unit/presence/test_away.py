@@ -409,6 +409,7 @@ async def test_a_late_write_is_made_again_without_what_moved(sites: list[Site]) 
     socket, other = Wanderer(f"{here.hub.server_id}-moved"), here.open("a")
     socket.rooms = {"a"}
     there.come_back(socket)
+    await here.written()
     await there.written()
     changes, attempts = Changes(), []
     changes.come_back(socket, [], timezone.now())
