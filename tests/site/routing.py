@@ -9,6 +9,7 @@ from project.routing import namespaces as demo
 from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
 from .faults import BrokenConsumer, FaultsConsumer
+from .recovery import DriverConsumer, RecoveryConsumer
 
 namespaces = [
     *demo,
@@ -18,6 +19,9 @@ namespaces = [
     path("typed/<int:pk>/", TypedConsumer.as_asgi()),
     path("faults/", FaultsConsumer.as_asgi()),
     path("broken/", BrokenConsumer.as_asgi()),
+    path("recovery/", RecoveryConsumer.as_asgi()),
+    path("recovery/<slug:name>/", RecoveryConsumer.as_asgi()),
+    path("recovery-driver/", DriverConsumer.as_asgi()),
 ]
 
 # A site of its own, with what the official protocol test suites expect of a server.
