@@ -112,7 +112,8 @@ class Traveller:
     def has_recovered(self) -> None:
         """See that all of its sockets are what they were."""
         for name, socket in self.sockets.items():
-            assert (self.back[name]["recovered"], self.back[name]["sid"]) == (True, socket.sid)
+            back = self.back[name]
+            assert (back["recovered"], back["sid"]) == (True, socket.sid), back
 
     def has_lost(self) -> None:
         """See that it was told that its sockets are new ones."""
@@ -127,7 +128,7 @@ class Traveller:
         """See that these came, in this order, and nothing between them."""
         socket = self.sockets[namespace]
         arrived = [(await socket.got("n"))[0] for _ in numbers]
-        assert arrived == list(numbers)
+        assert arrived == list(numbers), arrived
 
     async def state(self) -> Any:
         """Return what its consumer knows of it."""
