@@ -23,7 +23,7 @@ GARBAGE: dict[str, Any] = {
     "empty": "",
     "garbage": "nobody has this",
     "spaces": " " * 40,
-    "huge": "x" * 200_000,
+    "huge": "x" * 30_000,
     "not ascii": "№" * 32,
     "half a surrogate pair": "\ud800" * 32,
     "control characters": "\x00\n\r\t" * 8,
@@ -241,19 +241,6 @@ async def test_a_stolen_pid(server: LiveServer, driver: Driver, room: str, thief
             assert stolen.sid != session.sid
         await driver.emit([room], 2)
         assert await back.read() == 2
-
-
-async def test_the_same_user_with_another_login(
-    server: LiveServer, driver: Driver, room: str
-) -> None:
-    name = f"user {room}"
-    first, second = await driver.do("log_in", name), await driver.do("log_in", name)
-    async with entering(server, {"rooms": [room]}, cookie=first) as session:
-        pass
-    await driver.emit([room], 1)
-    async with entering(server, {"pid": session.pid}, cookie=second) as back:
-        assert back.sid == session.sid
-        assert await back.read() == 1
 
 
 @pytest.mark.parametrize("how", ["logged out", "changed password"])

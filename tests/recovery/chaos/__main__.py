@@ -20,10 +20,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=48)
     parser.add_argument("--kills", type=float, default=0.3, help="of all ends of servers")
+    parser.add_argument("--restart-every", type=float, default=8, help="seconds, about")
     parser.add_argument("--layer", choices=LAYERS, default="pubsub")
     parser.add_argument("--servers", nargs="+", default=["daphne", "uvicorn", "uvicorn"])
     options = parser.parse_args()
-    plan = Plan(options.seconds, options.seed, options.clients, kills=options.kills)
+    plan = Plan(
+        options.seconds,
+        options.seed,
+        options.clients,
+        restart_every=options.restart_every,
+        kills=options.kills,
+    )
     with (
         Valkey() as valkey,
         LiveCluster(options.servers, valkey, options.layer, realtime=REALTIME) as cluster,
