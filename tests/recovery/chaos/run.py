@@ -62,7 +62,7 @@ class Run:
         self.members = [self._member(number) for number in range(plan.clients)]
         self._cluster = cluster
         self._incarnations = itertools.count(1)
-        self._over = False
+        self._ending = asyncio.Event()
         self.marks: list[int] = []
 
     def _member(self, number: int) -> Member:
@@ -72,6 +72,10 @@ class Run:
 
     def _choose(self, what: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {what}")
+
+    @property
+    def _over(self) -> bool:
+        return self._ending.is_set()
 
     async def go(self) -> Outcome:
         """Do it all, and return what came of it."""
@@ -86,7 +90,7 @@ class Run:
         everything = [*lives, *works, fate]
         try:
             await self._watch(everything, self.plan.seconds)
-            self._over = True
+            self._ending.set()
             await self._watch(everything, 0, until=fate)
             for member in self.members:
                 member.resting = True
@@ -337,7 +341,9 @@ class Run:
     async def _fate(self) -> None:
         choose = self._choose("fate")
         while not self._over:
-            await asyncio.sleep(self.plan.restart_every * choose.uniform(0.5, 1.5))
+            pause = self.plan.restart_every * choose.uniform(0.5, 1.5)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause)
             if self._over:
                 return
             kind = choose.random()
