@@ -397,18 +397,26 @@ class Run:
 
 
 def tell_story(fault: Fault, member: Member) -> list[str]:
-    """Return what befell a client around a fault."""
+    """Return what befell a client around a fault, and when it heard what."""
     emit = fault.emit
-    around = (emit.began - 6, (emit.ended or emit.began) + 12)
-    return [
-        "",
-        f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}",
-        *(
-            f"  {at - emit.began:+8.3f} {what}"
-            for at, what in member.story
-            if around[0] < at < around[1]
-        ),
-    ]
+    heard = [at for at, number in fault.session.arrivals if number == emit.number]
+    around = emit.began - 15, max([emit.ended or emit.began, *heard]) + 5
+    lines = ["", f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}"]
+    last = 0
+    for at, what in member.story:
+        if not around[0] < at < around[1]:
+            continue
+        if not what.startswith("hears"):
+            if last:
+                lines.append(f"           hears {last} more")
+            last = 0
+        elif f"hears {emit.number} " not in what and last:
+            last += 1
+            continue
+        else:
+            last += f"hears {emit.number} " not in what
+        lines.append(f"  {at - emit.began:+8.3f} {what}")
+    return lines
 
 
 @contextlib.asynccontextmanager
