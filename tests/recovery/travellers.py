@@ -130,6 +130,11 @@ class Traveller:
         arrived = [(await socket.got("n"))[0] for _ in numbers]
         assert arrived == list(numbers), arrived
 
+    async def got_all(self, *numbers: int) -> None:
+        """See that these came, in any order, and nothing between them."""
+        arrived = [(await self.socket.got("n"))[0] for _ in numbers]
+        assert sorted(arrived) == list(numbers), arrived
+
     async def state(self) -> Any:
         """Return what its consumer knows of it."""
         (state,) = await self.socket.call("state")
