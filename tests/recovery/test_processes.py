@@ -152,7 +152,7 @@ async def test_to_and_fro_under_load(
     story = []
     for _ in range(sum(expected.values())):
         (name, count), offset = await client.socket.got("n")
-        assert count not in arrived[name], (name, count, offset, story)
+        assert count not in arrived[name], f"{name} {count} twice, at {offset}: {story}"
         arrived[name].append(count)
         story.append((name, count, offset))
     for name, counts in arrived.items():
