@@ -31,6 +31,8 @@ class Member:
         self.counts: Counter[str] = Counter()
         self.story: list[tuple[float, str]] = []
         self.session: Session | None = None
+        # When it was told of a loss for nothing, and who it was.
+        self.losses: list[tuple[float, str]] = []
         self.resting = False
         self.entries = 0
         self.way = ""
@@ -124,6 +126,8 @@ class Member:
             if self.session is not None:
                 excused = any(getattr(life, "killed", False) for life in self.holders)
                 self.counts["told of a loss" if excused else "told of a loss for nothing"] += 1
+                if not excused:
+                    self.losses.append((now, self.session.sid))
             rooms = frozenset(self.rooms)
             self.session = Session(answer["sid"], self._asked, now, rooms)
             self._model.sessions[self.name].append(self.session)

@@ -26,6 +26,7 @@ from tests.recovery.chaos.sockets import ClientSocket
 DRIVER = "/recovery-driver"
 OPERATION_PAUSE = 6.0
 SETTLE = 60.0
+STORIES = 8
 
 
 @dataclass(frozen=True)
@@ -391,32 +392,39 @@ class Run:
         lines = [f"seed {self.plan.seed}, {self.plan.seconds} s, {self.plan.clients} clients"]
         lines += [f"{count:>10} {what}" for what, count in sorted(self.counts.items())]
         by_name = {member.name: member for member in self.members}
-        for fault in faults[:5]:
-            lines += tell_story(fault, by_name[fault.client])
+        for fault in faults[:STORIES]:
+            lines += tell_fault(fault, by_name[fault.client])
+        for member in self.members:
+            for at, sid in member.losses[:1]:
+                lines.append(f"{member.name} as {sid} was told of a loss for nothing")
+                lines += tell_story(member, at, at + 1)
         return Outcome(faults, self.counts, lines)
 
 
-def tell_story(fault: Fault, member: Member) -> list[str]:
+def tell_fault(fault: Fault, member: Member) -> list[str]:
     """Return what befell a client around a fault, and when it heard what."""
     emit = fault.emit
     heard = [at for at, number in fault.session.arrivals if number == emit.number]
-    around = emit.began - 15, max([emit.ended or emit.began, *heard]) + 5
-    lines = ["", f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}"]
-    last = 0
-    for at, what in member.story:
-        if not around[0] < at < around[1]:
+    until = max([emit.ended or emit.began, *heard]) + 5
+    title = f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}"
+    return [title, *tell_story(member, emit.began, until, f"hears {emit.number} ")]
+
+
+def tell_story(member: Member, at: float, until: float, what: str = "") -> list[str]:
+    """Return what befell a client around a time, with its events counted but for the one."""
+    lines = []
+    others = 0
+    for when, told in member.story:
+        if not at - 15 < when < until:
             continue
-        if not what.startswith("hears"):
-            if last:
-                lines.append(f"           hears {last} more")
-            last = 0
-        elif f"hears {emit.number} " not in what and last:
-            last += 1
+        if told.startswith("hears") and not (what and told.startswith(what)):
+            others += 1
             continue
-        else:
-            last += f"hears {emit.number} " not in what
-        lines.append(f"  {at - emit.began:+8.3f} {what}")
-    return lines
+        if others:
+            lines.append(f"           (hears {others})")
+            others = 0
+        lines.append(f"  {when - at:+8.3f} {told}")
+    return [*lines, ""]
 
 
 @contextlib.asynccontextmanager
