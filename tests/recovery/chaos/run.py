@@ -364,7 +364,8 @@ class Run:
             if server.life in member.holders:
                 # It hands what it has to some other.
                 member.holders |= {each.life for each in self.servers.all}
-        await server.stop()
+        if not await server.stop():
+            self.counts["did not stop"] += 1
         await server.start()
         for member in self.members:
             member.tell(f"{server} has been restarted")

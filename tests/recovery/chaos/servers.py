@@ -11,6 +11,10 @@ from tests.live import LiveServer
 from tests.processes import CLEAN_EXITS
 
 
+# How long a server may take to stop.
+PATIENCE = 40
+
+
 class Life:
     """One process of a server, from its start to its end."""
 
@@ -31,11 +35,13 @@ class Server:
     def __repr__(self) -> str:
         return self.name
 
-    async def stop(self) -> None:
-        """End it by SIGTERM, as a deploy does."""
+    async def stop(self) -> bool:
+        """End it by SIGTERM, as a deploy does; tell whether it went."""
         self.open = False
-        code = await asyncio.to_thread(self.live.stop, 40)
-        assert code in CLEAN_EXITS, (code, self.live.log[-4000:])
+        code = await asyncio.to_thread(self.live.stop, PATIENCE)
+        if code not in CLEAN_EXITS:
+            self.life.killed = True
+        return code in CLEAN_EXITS
 
     def kill(self) -> None:
         """End it by SIGKILL."""
