@@ -10,6 +10,7 @@ from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
 from .faults import BrokenConsumer, FaultsConsumer
 from .once import ShopConsumer
+from .recovery import DriverConsumer, RecoveryConsumer
 
 namespaces = [
     *demo,
@@ -20,6 +21,9 @@ namespaces = [
     path("faults/", FaultsConsumer.as_asgi()),
     path("broken/", BrokenConsumer.as_asgi()),
     path("shop/", ShopConsumer.as_asgi()),
+    path("recovery/", RecoveryConsumer.as_asgi()),
+    path("recovery/<slug:name>/", RecoveryConsumer.as_asgi()),
+    path("recovery-driver/", DriverConsumer.as_asgi()),
 ]
 
 # A site of its own, with what the official protocol test suites expect of a server.

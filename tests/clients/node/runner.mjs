@@ -6,7 +6,13 @@
  *   {"do": "close", "manager": "m"}                                   its end
  *   {"do": "connect", "manager": "m", "namespace": "/", "auth": ...}  a socket on it,
  *                                                                     with "options", if any
+ *   {"do": "break", "manager": "m"}                                   its end with no goodbye to
+ *                                                                     the namespaces
+ *   {"do": "transports", "manager": "m", "transports": [...]}         what it tries next time
+ *   {"do": "auth", ..., "auth": ...}                                  what its next CONNECT says
+ *   {"do": "session", ...}                                            what recovery goes by
  *   {"do": "disconnect", ...}                                         the socket's end
+ *   {"do": "reconnect", ...}                                          its start again
  *   {"do": "toggle", ..., "times": 2}                                 its end and its start again
  *   {"do": "emit", ..., "args": ["event", ...]}
  *   {"do": "call", ..., "args": [...], "id": 1, "timeout": 1000}      emit with a callback
@@ -65,7 +71,7 @@ const steps = {
     const socket = managers.get(manager).socket(namespace, { auth, ...options });
     sockets.set(keyOf(step), socket);
     const tell = (happened, more) => say({ manager, namespace, happened, ...more });
-    socket.on("connect", () => tell("connect", { sid: socket.id }));
+    socket.on("connect", () => tell("connect", { sid: socket.id, recovered: socket.recovered }));
     socket.on("connect_error", ({ message, data }) => tell("connect_error", { message, data }));
     socket.on("disconnect", (reason) => tell("disconnect", { reason }));
     socket.onAny((event, ...args) => {
@@ -76,8 +82,29 @@ const steps = {
     });
   },
 
+  break({ manager }) {
+    managers.get(manager).engine.close();
+  },
+
+  transports({ manager, transports }) {
+    managers.get(manager).opts.transports = transports;
+  },
+
+  auth(step) {
+    socketOf(step).auth = step.auth;
+  },
+
+  session(step) {
+    const { _pid: pid, _lastOffset: offset } = socketOf(step);
+    say({ manager: step.manager, namespace: step.namespace, happened: "session", pid, offset });
+  },
+
   disconnect(step) {
     socketOf(step).disconnect();
+  },
+
+  reconnect(step) {
+    socketOf(step).connect();
   },
 
   toggle(step) {

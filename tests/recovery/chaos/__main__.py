@@ -1,0 +1,48 @@
+"""The command: ``python -m tests.recovery.chaos --seconds 600 --seed 1``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from tests.clusters import LAYERS, LiveCluster
+from tests.recovery.chaos.run import Plan, Run
+from tests.valkey import Valkey
+
+REALTIME = {"RECOVERY": {"SECONDS": 120}}
+
+
+def main() -> int:
+    """Run it; return 1 where anything was lost, doubled or out of order."""
+    parser = argparse.ArgumentParser(prog="python -m tests.recovery.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--clients", type=int, default=48)
+    parser.add_argument("--kills", type=float, default=0.3, help="of all ends of servers")
+    parser.add_argument("--restart-every", type=float, default=8, help="seconds, about")
+    parser.add_argument("--layer", choices=LAYERS, default="pubsub")
+    parser.add_argument("--servers", nargs="+", default=["daphne", "uvicorn", "uvicorn"])
+    options = parser.parse_args()
+    plan = Plan(
+        options.seconds,
+        options.seed,
+        options.clients,
+        restart_every=options.restart_every,
+        kills=options.kills,
+    )
+    with (
+        Valkey() as valkey,
+        LiveCluster(options.servers, valkey, options.layer, realtime=REALTIME) as cluster,
+    ):
+        run = Run(cluster, plan)
+        outcome = asyncio.run(run.go())
+        for server in run.servers.all:
+            with open(f"/tmp/realtime-chaos-{server.port}.log", "w") as file:
+                file.write(server.live.log)
+    print("\n".join(outcome.lines))
+    return bool(outcome.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

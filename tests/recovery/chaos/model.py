@@ -1,0 +1,170 @@
+"""What each client must have got, and may have got, by what was done and acknowledged."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+# An event that was emitted may still be on its way to a client that leaves its room later.
+SLACK = 5.0
+
+# What a client has not got, so long before it was told of a loss, it was not told of.
+TOLD_OF = 15.0
+
+
+@dataclass
+class Emit:
+    """
+    An event, with its number, that `sender` was asked for at `began`.
+
+    `ended` is when it was acknowledged; without that it may have been sent or not.
+    """
+
+    number: int
+    sender: str
+    rooms: tuple[str, ...]
+    excluded: tuple[str, ...]
+    volatile: bool
+    began: float
+    ended: float | None = None
+    server: object = None
+
+
+@dataclass
+class Move:
+    """A join or a leave: in effect some time after `began`, and by `done`."""
+
+    began: float
+    inside: bool
+    done: float | None = None
+
+
+@dataclass
+class Session:
+    """A client's time as one sid, from its CONNECT to the moment when it was told of a loss."""
+
+    sid: str
+    began: float
+    ready: float
+    rooms: frozenset[str]
+    moves: dict[str, list[Move]] = field(default_factory=lambda: defaultdict(list))
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    dropped: float | None = None
+
+    def move(self, room: str, inside: bool, now: float) -> Move:
+        """Note that a join or leave has begun."""
+        self.moves[room].append(Move(now, inside))
+        return self.moves[room][-1]
+
+    def finish(self, room: str, move: Move, now: float) -> None:
+        """Note that it is in effect, and with it what went before."""
+        for each in self.moves[room]:
+            each.done = now if each.done is None else each.done
+            if each is move:
+                return
+
+    def was_in(self, room: str, since: float, until: float) -> bool | None:
+        """Tell whether it was in a room all that time; None where it was not, or who knows."""
+        if room == self.sid:
+            return True if since >= self.ready else None
+        first = Move(self.began, room in self.rooms, self.ready)
+        state: bool | None = False
+        for move in [first, *self.moves.get(room, ())]:
+            if move.began >= until:
+                break
+            state = move.inside if move.done is not None and move.done <= since else None
+        return state
+
+    def was_sent(self, emit: Emit) -> bool | None:
+        """Tell whether it must have got an event; None where it may have."""
+        if emit.ended is None:
+            return None
+        since, until = emit.began, emit.ended + SLACK
+        inside = [self.was_in(room, since, until) for room in emit.rooms]
+        outside = [self.was_in(room, since, until) for room in emit.excluded]
+        if (inside and not any(each is not False for each in inside)) or True in outside:
+            return False
+        if since < self.ready or None in outside:
+            return None
+        if self.dropped is not None and until + TOLD_OF > self.dropped:
+            return None
+        if emit.volatile:
+            return None
+        return True if not inside or True in inside else None
+
+
+@dataclass
+class Fault:
+    """What should not have been."""
+
+    kind: str
+    client: str
+    session: Session
+    emit: Emit
+
+
+class Model:
+    """All that was emitted, and all clients' sessions."""
+
+    def __init__(self) -> None:
+        self.emits: dict[int, Emit] = {}
+        self.sessions: dict[str, list[Session]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self._numbers = itertools.count(1)
+
+    def emit(
+        self,
+        sender: str,
+        rooms: tuple[str, ...],
+        now: float,
+        *,
+        excluded: tuple[str, ...] = (),
+        volatile: bool = False,
+        server: object = None,
+    ) -> Emit:
+        """Note an event that is about to be emitted."""
+        emit = Emit(next(self._numbers), sender, rooms, excluded, volatile, now, None, server)
+        self.emits[emit.number] = emit
+        return emit
+
+    def killed(self, server: object, now: float) -> None:
+        """Note that a server was killed: what it has just been asked for may not have left it."""
+        for emit in self.emits.values():
+            if emit.server is server and (emit.ended is None or emit.ended > now - SLACK):
+                emit.ended = None
+
+    def check(self) -> list[Fault]:
+        """Return all faults, and count what was looked at."""
+        faults: list[Fault] = []
+        for client, sessions in self.sessions.items():
+            seen: set[int] = set()
+            for session in sessions:
+                faults += self._check(client, session)
+                numbers = {number for _, number in session.arrivals}
+                self.counts["twice, in two sessions"] += len(seen & numbers)
+                seen |= numbers
+        self.counts.update(f"{fault.kind}" for fault in faults)
+        return faults
+
+    def _check(self, client: str, session: Session) -> list[Fault]:
+        faults = []
+        arrived = Counter(number for _, number in session.arrivals)
+        for emit in self.emits.values():
+            must, times = session.was_sent(emit), arrived[emit.number]
+            self.counts[{True: "must come", False: "must not come", None: "may come"}[must]] += 1
+            if times > 1:
+                faults.append(Fault("doubled", client, session, emit))
+            if must is True and not times:
+                faults.append(Fault("missing", client, session, emit))
+            if must is False and times:
+                faults.append(Fault("intruding", client, session, emit))
+        last: dict[tuple[str, tuple[str, ...]], int] = {}
+        for _, number in session.arrivals:
+            emit = self.emits[number]
+            key = emit.sender, emit.rooms
+            if not emit.volatile:
+                if number < last.get(key, 0):
+                    faults.append(Fault("out of order", client, session, emit))
+                last[key] = number
+        return faults

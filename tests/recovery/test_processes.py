@@ -1,0 +1,165 @@
+"""Clients that come back to another process: they find there what they had, and miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.cluster.outside.conftest import of_cluster, run
+from tests.clusters import LAYERS, LiveCluster
+from tests.recovery.conftest import RECOVERY
+from tests.recovery.travellers import NAMESPACE, Driver, Travels, driver_at
+from tests.valkey import Valkey
+
+SCRIPT = "realtime.of('/recovery').to(sys.argv[1]).emit('n', int(sys.argv[2]))"
+KINDS = ("daphne", "uvicorn", "uvicorn")
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def cluster(request: pytest.FixtureRequest, valkey: Valkey) -> Iterator[LiveCluster]:
+    """Three servers, on each layer in turn; nobody stops them."""
+    realtime = {"RECOVERY": RECOVERY}
+    with LiveCluster(KINDS, valkey, request.param, realtime=realtime) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def drivers(cluster: LiveCluster) -> AsyncIterator[list[Driver]]:
+    """Who sends to others, at each server."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(driver_at(server)) for server in cluster]
+
+
+@pytest.mark.parametrize("way", ["websocket", "polling", "upgrade"])
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "unnoticed"])
+async def test_another_process(
+    cluster: LiveCluster,
+    travel: Travels,
+    drivers: list[Driver],
+    room: str,
+    way: str,
+    noticed: bool,
+) -> None:
+    """What was sent from everywhere while it was away follows it, and what comes after."""
+    client = await travel(cluster[0], room, way=way)
+    number = 0
+    for place in (1, 2, 0):
+        for driver in drivers:
+            await driver.emit([room], number)
+            number += 1
+            await client.got(number - 1)
+        async with client.away(noticed=noticed, back_at=cluster[place]):
+            for driver in drivers:
+                await driver.emit([client.sid], number)
+                number += 1
+        await client.got_all(*range(number - 3, number))  # each of another sender
+    assert (await client.state())["rooms"] == [room]
+    for driver in drivers:
+        await driver.emit([client.sid], number)
+        await client.got(number)
+        await driver.emit([], number + 1)
+        await client.got(number + 1)
+
+
+async def test_a_client_that_has_had_no_event(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str
+) -> None:
+    client = await travel(cluster[0], room)
+    async with client.away(back_at=cluster[1]):
+        await drivers[2].count([room], 0, 3)
+    async with client.away(back_at=cluster[2]):
+        await drivers[0].count([room], 3, 6)
+    await client.got(*range(6))
+
+
+async def test_several_namespaces_move_together(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str
+) -> None:
+    client = await travel(cluster[0], room)
+    await client.enter("/recovery/other", rooms=[room])
+    await client.socket.call("remember", "cart", [1])
+    for place in (1, 2):
+        async with client.away(noticed=place == 1, back_at=cluster[place]):
+            await drivers[0].count([room], place * 10, place * 10 + 3)
+            await drivers[1].do("count", "/recovery/other", [room], place, place + 1)
+    await client.got(10, 11, 12, 20, 21, 22)
+    await client.got(1, 2, namespace="/recovery/other")
+    assert (await client.state())["data"] == {"cart": [1]}
+
+
+async def test_what_is_done_to_it_from_elsewhere_while_it_is_away(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str
+) -> None:
+    client = await travel(cluster[0], room)
+    async with client.away(back_at=cluster[1]):
+        await drivers[2].do("move", NAMESPACE, [client.sid], "join", room + "b")
+        await drivers[2].do("move", NAMESPACE, [client.sid], "leave", room)
+        await drivers[1].emit([room], "too late")
+        await drivers[1].emit([room + "b"], 1)
+    assert (await client.state())["rooms"] == [room + "b"]
+    async with client.away(back_at=cluster[2]):
+        # By its sid, which still names the first.
+        await drivers[0].do("move", NAMESPACE, [client.sid], "join", room)
+        await drivers[2].emit([room], 2)
+    await client.got(1, 2)
+    await client.drop()
+    await drivers[1].do("end", NAMESPACE, [client.sid])
+    await client.come_back(cluster[0])
+    client.has_lost()
+
+
+async def test_emits_from_a_process_without_clients(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str
+) -> None:
+    client = await travel(cluster[0], room)
+    env = of_cluster(cluster)
+    async with client.away(back_at=cluster[1]):
+        for number in range(2):
+            await asyncio.to_thread(run, SCRIPT, env, room, str(number))
+    await drivers[0].emit([room], 2)
+    await client.got(0, 1, 2)
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "unnoticed"])
+async def test_to_and_fro_under_load(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str, noticed: bool
+) -> None:
+    """Each sender's events stay in order, and none is missing nor there twice."""
+    client = await travel(cluster[0], room)
+    over = asyncio.Event()
+
+    async def send(driver: Driver, name: str) -> int:
+        count = 0
+        while not over.is_set():
+            await driver.emit([room] if count % 2 else [client.sid], [name, count])
+            count += 1
+        return count
+
+    async with asyncio.TaskGroup() as group:
+        senders = [
+            group.create_task(send(driver, name))
+            for driver, name in zip(drivers, "abc", strict=True)
+        ]
+        for place in (1, 2, 0, 1, 1, 2):
+            async with client.away(noticed=noticed, back_at=cluster[place]):
+                pass
+        over.set()
+    expected = {name: task.result() for name, task in zip("abc", senders, strict=True)}
+    arrived: dict[str, list[int]] = {name: [] for name in expected}
+    story = []
+    for _ in range(sum(expected.values())):
+        (name, count), offset = await client.socket.got("n")
+        assert count not in arrived[name], f"{name} {count} twice, at {offset}: {story}"
+        arrived[name].append(count)
+        story.append((name, count, offset))
+    for name, counts in arrived.items():
+        assert sorted(counts) == list(range(expected[name]))
+        for to_room in (0, 1):  # one target each
+            assert [count for count in counts if count % 2 == to_room] == list(
+                range(to_room, expected[name], 2)
+            )
+    await client.socket.call("state")
+    assert not client.node.has_said(**client.socket.names, happened="event", event="n")

@@ -1,0 +1,76 @@
+"""Over what a client comes back: each transport, and an upgrade that breaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.javascript import OPTIONS, Node
+from tests.live import LiveServer
+from tests.recovery.travellers import Driver, Travels
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "unnoticed"])
+@pytest.mark.parametrize("way", ["polling", "upgrade"])
+async def test_a_drop(
+    server: LiveServer, travel: Travels, driver: Driver, room: str, way: str, noticed: bool
+) -> None:
+    client = await travel(server, room, way=way)
+    await client.enter("/recovery/other", rooms=[room])
+    await driver.count([room], 0, 3)
+    for first in (3, 9):
+        async with client.away(noticed=noticed):
+            await driver.count([room], first, first + 3)
+            await driver.do("emit_to", "/recovery/other", [room], [], "n", first)
+        await driver.count([room], first + 3, first + 6)
+    await client.got(*range(15))
+    await client.got(3, 9, namespace="/recovery/other")
+
+
+@pytest.mark.parametrize(("first", "then"), [("websocket", "polling"), ("polling", "websocket")])
+async def test_another_transport(
+    server: LiveServer,
+    node: Node,
+    travel: Travels,
+    driver: Driver,
+    room: str,
+    first: str,
+    then: str,
+) -> None:
+    client = await travel(server, room, way=first)
+    await driver.emit([room], 0)
+    node.do("transports", manager=client.manager, transports=OPTIONS[then]["transports"])
+    async with client.away():
+        await driver.count([room], 1, 4)
+    await driver.emit([room], 4)
+    await client.got(*range(5))
+
+
+@pytest.mark.parametrize("mark", [b"3probe", b"42/recovery,"])
+async def test_a_drop_while_it_upgrades(
+    server: LiveServer, travel: Travels, driver: Driver, room: str, mark: bytes
+) -> None:
+    """What it missed is on the way over polling when its WebSocket is there, and both break."""
+    client = await travel(server, room, way="upgrade")
+    await driver.emit([room], 0)
+    await client.drop()
+    await driver.count([room], 1, 20)
+    client.line.cut_after(mark)
+    client.line.mend()
+    await client.line.was_cut.wait()
+    await driver.count([room], 20, 25)
+    await client.come_back()
+    await driver.emit([room], 25)
+    await client.got(*range(26))
+    assert (await client.state())["recovered"] is True
+
+
+async def test_a_drop_as_the_upgrade_is_done(
+    server: LiveServer, node: Node, travel: Travels, driver: Driver, room: str
+) -> None:
+    client = await travel(server, room, way="upgrade")
+    async with client.away():
+        await driver.count([room], 0, 10)
+    await node.said(manager=client.manager, happened="upgrade", transport="websocket")
+    async with client.away():
+        await driver.count([room], 10, 20)
+    await client.got(*range(20))
