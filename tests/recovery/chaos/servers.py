@@ -10,7 +10,6 @@ from tests.clusters import LiveCluster
 from tests.live import LiveServer
 from tests.processes import CLEAN_EXITS
 
-
 # How long a server may take to stop.
 PATIENCE = 40
 
