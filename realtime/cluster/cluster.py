@@ -299,7 +299,8 @@ class Cluster(Handover):
                 self._note_silence()
             raise
         self._silences = 0
-        self._actions.lose(None)  # what was sent meanwhile to a layer that has forgotten its groups
+        if not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
+            self._actions.lose(None)
 
     def _note_silence(self) -> None:
         """
