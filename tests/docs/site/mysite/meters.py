@@ -10,6 +10,8 @@ class MeterConsumer(NamespaceConsumer):
     async def connect(self, auth):
         loop = asyncio.get_running_loop()
         self.timer = loop.call_later(self.patience, self.close)
+        if "device" in self.data:  # it has come back, and is known
+            self.timer.cancel()
 
     async def handle(self, name, args):
         if name != "authenticate" and "device" not in self.data:
