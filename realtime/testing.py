@@ -123,7 +123,7 @@ class Client:
     who awaits what it is sent waits, and more than OUTBOX_BYTES for it disconnects it.
 
     With ``REALTIME["RECOVERY"]`` it comes back, after a `drop`, by another `connect`, as browsers
-    do: `recovered` tells whether it is who it was. Offsets are kept from what `receive` returns.
+    do: `recovered` tells whether it is who it was. `receive` returns events without their offsets.
     """
 
     def __init__(

@@ -41,10 +41,11 @@ class Site(LiveProcess):
     """
     The site under daphne or uvicorn, with a folder for its database and for more templates.
 
-    `session` is the key of somebody's who has logged in, a superuser.
+    `session` is the key of somebody's who has logged in, a superuser. `variables` are further ones
+    of the environment, which its settings read.
     """
 
-    def __init__(self, kind: str, folder: Path, valkey: Valkey) -> None:
+    def __init__(self, kind: str, folder: Path, valkey: Valkey, **variables: str) -> None:
         self.files = folder
         self.env = {
             **ENV,
@@ -52,6 +53,7 @@ class Site(LiveProcess):
             "PYTHONPATH": f"{SITE}:{ROOT}",
             "PYTHONUNBUFFERED": "1",
             "REDIS_URL": valkey.url,
+            **variables,
         }
         port = free_port()
         host = {"daphne": "--bind", "uvicorn": "--host"}[kind]

@@ -53,6 +53,11 @@ def presence(settings: Settings, transactional_db: None) -> None:
 
 
 @pytest.fixture
+def recovery(settings: Settings) -> None:
+    settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 60}}
+
+
+@pytest.fixture
 def mount(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Mount:
     """A function that puts a consumer into the routes, before those of the site."""
 

@@ -154,6 +154,94 @@ async def check_every_desk_asks_and_answers() -> None:
         assert names == ["are you sure?", "preview", "question", "answered"]
 
 
+@pytest.mark.usefixtures("recovery")
+@pytest.mark.django_db(transaction=True)
+async def check_every_list_is_sent_to_who_has_none(mount: Mount) -> None:
+    consumer = (await define("let-clients-come-back.md", "class OrdersConsumer"))["OrdersConsumer"]
+    mount("list/", consumer)
+    async with Client("/list") as client:
+        assert await client.receive() == ("orders", [])
+        client.drop()
+        realtime.of("/list").to("orders").emit("created", 7)
+        await client.connect()
+        assert client.recovered
+        realtime.of("/list").to("orders").emit("created", 8)
+        assert [await client.receive() for _ in range(2)] == [("created", 7), ("created", 8)]
+        client.drop()
+        realtime.to_client(client.sid).close()
+        await client.connect()
+        assert await client.receive() == ("orders", [])
+
+
+@pytest.mark.usefixtures("recovery")
+@pytest.mark.django_db(transaction=True)
+async def check_every_snapshot_is_sent_after_a_loss_alone(mount: Mount) -> None:
+    block = "class TrackingConsumer"
+    consumer = (await define("let-clients-come-back.md", block))["TrackingConsumer"]
+    mount("track/<int:pk>/", consumer)
+    order = await Order.objects.acreate()
+    async with Client(f"/track/{order.pk}") as client:
+        for _ in range(2):
+            realtime.of(client.namespace).to(f"order {order.pk}").emit("changed")
+            assert await client.receive() == ("changed",)
+            client.drop()
+            await client.connect()
+        client.drop()
+        realtime.to_client(client.sid).close()
+        await client.connect()
+        assert await client.receive() == ("snapshot", {"status": "new"})
+
+
+@pytest.mark.usefixtures("recovery")
+@pytest.mark.django_db(transaction=True)
+async def check_every_sensor_comes_back_as_itself(mount: Mount) -> None:
+    consumer = (await define("let-clients-come-back.md", "class SensorConsumer"))["SensorConsumer"]
+    mount("sensor/", consumer)
+    await Device.objects.acreate(token="one")
+    await Device.objects.acreate(token="two")
+    auth = {"token": "one"}
+    async with Client("/sensor", auth=auth) as client:
+        client.drop()
+        await client.connect()
+        assert client.recovered
+        client.drop()
+        auth["token"] = "two"
+        with pytest.raises(realtime.ConnectionRefused, match="unknown token"):
+            await client.connect()
+        await client.connect()
+        assert not client.recovered
+
+
+@pytest.mark.usefixtures("recovery")
+async def check_every_point_is_kept(mount: Mount) -> None:
+    consumer = (await define("let-clients-come-back.md", "class QuizConsumer"))["QuizConsumer"]
+    mount("quiz/", consumer)
+    async with Client("/quiz") as client:
+        await client.call("right")
+        client.drop()
+        await client.connect()
+        await client.call("right")
+        assert client.recovered
+        name, points = await client.receive(timeout=10)
+        while points < 2:
+            name, points = await client.receive(timeout=10)
+        assert (name, points) == ("points", 2)
+
+
+@pytest.mark.usefixtures("recovery")
+@pytest.mark.django_db(transaction=True)
+async def check_every_device_is_known_when_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = await Device.objects.acreate(token="secret")
+    async with Client("/meters") as meter:
+        await meter.call("authenticate", "secret")
+        meter.drop()
+        monkeypatch.setattr("mysite.meters.MeterConsumer.patience", 0.01)
+        await meter.connect()
+        with pytest.raises(TimeoutError):
+            await meter.closed(timeout=0.1)
+        assert await meter.call("reading", 1.5) == {"device": device.pk, "value": 1.5}
+
+
 @pytest.mark.django_db(transaction=True)
 async def check_every_order_of_the_readme() -> None:
     order = await Order.objects.acreate()

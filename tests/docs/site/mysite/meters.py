@@ -9,7 +9,9 @@ class MeterConsumer(NamespaceConsumer):
 
     async def connect(self, auth):
         loop = asyncio.get_running_loop()
-        self.data["timer"] = loop.call_later(self.patience, self.close)
+        self.timer = loop.call_later(self.patience, self.close)
+        if "device" in self.data:  # it has come back, and is known
+            self.timer.cancel()
 
     async def handle(self, name, args):
         if name != "authenticate" and "device" not in self.data:
@@ -22,7 +24,7 @@ class MeterConsumer(NamespaceConsumer):
         if device is None:
             self.close()
             return None
-        self.data["timer"].cancel()
+        self.timer.cancel()
         self.data["device"] = device.pk
         self.join("meters")  # from now on it gets what is for all meters
         return {"ok": True}
@@ -32,4 +34,4 @@ class MeterConsumer(NamespaceConsumer):
         return {"device": self.data["device"], "value": value}
 
     async def disconnect(self, reason):
-        self.data["timer"].cancel()
+        self.timer.cancel()

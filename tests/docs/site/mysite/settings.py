@@ -52,6 +52,8 @@ TEMPLATES = [
 ROOT_URLCONF = "mysite.urls"
 ASGI_APPLICATION = "mysite.asgi.application"
 REALTIME = {"NAMESPACES": "mysite.routing.namespaces"}
+if "RECOVERY" in os.environ:
+    REALTIME["RECOVERY"] = {"SECONDS": int(os.environ["RECOVERY"])}
 
 DATABASES = {
     "default": {
