@@ -102,7 +102,7 @@ class ClusterConsumer(NamespaceConsumer):
         """Answer how many polls wait here for sessions of other servers."""
         return len(get_hub().foreign_polls)
 
-    @event
-    async def lost(self) -> int:
+    @event("lost")
+    async def count_lost(self) -> int:
         """Answer how many layer messages this server knows to be lost."""
         return get_hub().cluster.lost
