@@ -64,6 +64,7 @@ class NamespaceConsumer:
     _handlers: dict[str, list[Handler]]
     _query: str
     _session: Any
+    _data: dict[str, Any] | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise InvalidConsumer for a class that cannot work as it is written."""
@@ -105,19 +106,27 @@ class NamespaceConsumer:
         self.kwargs = kwargs
         self._query = query
         self._session = None
+        self._data = None
 
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
-        self.data = load_data(data)
+        self._data = load_data(data)
 
-    @cached_property
+    @property
     def data(self) -> dict[str, Any]:
         """
         What the site's code keeps about this client, as long as it is here; and where clients come
         back (``REALTIME["RECOVERY"]``) when it does: there it takes what JSON can hold, 16 KiB at
         most, and raises TypeError or ValueError for other things.
         """
-        return {} if self._socket.hub.recovery is None else RecoverableData()
+        data = self._data
+        if data is None:
+            data = self._data = {} if self._socket.hub.recovery is None else RecoverableData()
+        return data
+
+    @data.setter
+    def data(self, values: dict[str, Any]) -> None:
+        self._data = values if self._socket.hub.recovery is None else RecoverableData(values)
 
     @property
     def recovered(self) -> bool:

@@ -167,7 +167,8 @@ def _show(character: str) -> str:
 
 class HideSessionIds(logging.Filter):
     """
-    Cuts the session ids of Socket.IO's URLs, wherever they stand in a record.
+    Cuts the ids of sessions in Realtime's URLs, and the secrets by which clients come back to them,
+    wherever they stand in a record.
 
     It is for any logger or handler that gets URLs, by ``LOGGING`` or by hand.
     """
@@ -181,10 +182,21 @@ class HideSessionIds(logging.Filter):
         return True
 
     def _cut(self, value: Any) -> Any:
-        return cut_session_ids(value) if isinstance(value, str) and "sid=" in value else value
+        return cut_secrets(value) if isinstance(value, str) and "id=" in value else value
 
 
-def cut_session_ids(text: str) -> str:
-    """Return a text with all but the start of each session id in Socket.IO's URLs cut off."""
-    path = re.escape(get_settings().PATH.rstrip("/"))
-    return re.sub(rf'({path}/?\?(?:[^\s"#]*&)?sid=[^\s"&#]{{{SHOWN}}})[^\s"&#]+', r"\1...", text)
+def cut_secrets(text: str) -> str:
+    """
+    Return a text with all but the start of each secret in Realtime's URLs cut off: the ids of
+    Socket.IO's sessions, and the pids by which plain WebSockets come back.
+    """
+    settings = get_settings()
+    text = _cut_parameter(text, re.escape(settings.PATH.rstrip("/")) + "/?", "sid")
+    if settings.PLAIN_PATH is None:
+        return text
+    return _cut_parameter(text, re.escape(settings.PLAIN_PATH) + r'[^\s"?#]*', "pid")
+
+
+def _cut_parameter(text: str, path: str, name: str) -> str:
+    pattern = rf'({path}\?(?:[^\s"#]*&)?{name}=[^\s"&#]{{{SHOWN}}})[^\s"&#]+'
+    return re.sub(pattern, r"\1...", text)

@@ -18,11 +18,14 @@ from .socketio import MAX_ACK_ID, check_event_name
 BYTES_KEY = "$bytes"
 _EVENT_KEYS = frozenset({"event", "args", "id"})
 _ACK_KEYS = frozenset({"ack", "args"})
+_RECOVER_KEYS = frozenset({"recover"})
+_SESSION_KEYS = frozenset({"pid", "offset"})
 
 # Close codes of the plain WebSocket (4000 to 4999 are an application's own).
 MALFORMED = 4400
 REFUSED = 4403
 NOT_FOUND = 4404
+TIMEOUT = 4408
 
 
 class EventFrame(NamedTuple):
@@ -38,6 +41,12 @@ class AckFrame(NamedTuple):
 
     id: int
     args: list[Any]
+
+
+class RecoverFrame(NamedTuple):
+    """A client that comes back: its "pid" and "offset", as far as it has them."""
+
+    session: dict[str, str]
 
 
 def encode_event(
@@ -63,7 +72,7 @@ def encode_connected(sid: str, pid: str = "") -> str:
     return dumps({"connected": sid, "pid": pid} if pid else {"connected": sid})
 
 
-def decode(text: str) -> EventFrame | AckFrame:
+def decode(text: str) -> EventFrame | AckFrame | RecoverFrame:
     """
     Return what one text frame holds.
 
@@ -84,18 +93,32 @@ def decode(text: str) -> EventFrame | AckFrame:
     if "ack" in frame:
         _check_keys(frame, _ACK_KEYS)
         return AckFrame(_check_id(frame["ack"]), args)
-    raise InvalidPayload('a frame has "event" or "ack"')
+    if "recover" in frame:
+        _check_keys(frame, _RECOVER_KEYS)
+        return RecoverFrame(_check_session(frame["recover"]))
+    raise InvalidPayload('a frame has "event", "ack" or "recover"')
 
 
 def _check_keys(frame: dict[str, Any], known: frozenset[str]) -> None:
     if not frame.keys() <= known:
-        raise InvalidPayload(f"such a frame has no keys but {', '.join(sorted(known))}")
+        raise InvalidPayload(f"there are no keys but {', '.join(sorted(known))} in it")
 
 
 def _check_id(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MAX_ACK_ID:
         raise InvalidAckId(f"an id is an integer from 0 to {MAX_ACK_ID}")
     return value
+
+
+def _check_session(value: Any) -> dict[str, str]:
+    """Return what is there: null is what a client has that knows nothing yet."""
+    if not isinstance(value, dict):
+        raise InvalidPayload('"recover" is an object')
+    _check_keys(value, _SESSION_KEYS)
+    session = {name: part for name, part in value.items() if part is not None}
+    if not all(isinstance(part, str) for part in session.values()):
+        raise InvalidPayload('"pid" and "offset" are texts, or null')
+    return session
 
 
 def _without_bytes(args: list[Any], default: Callable[[Any], Any]) -> list[Any]:

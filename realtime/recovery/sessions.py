@@ -218,7 +218,7 @@ class Sessions:
         Keep what a client comes back to, as its socket ends; tell whether it still counts as there.
         """
         try:
-            data = dump_data(socket.consumer.__dict__.get("data"))
+            data = dump_data(socket.consumer.__dict__["_data"])
         except (TypeError, ValueError) as error:
             socket.log(logging.WARNING, "data-not-kept", error=error)
             return False

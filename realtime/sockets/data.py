@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from math import isfinite
+from typing import Any
 
-from ..protocol.jsontext import dumps, is_plain, replace_bytes
+from ..protocol.jsontext import dumps
+from ..protocol.nesting import is_deeper_than
+from ..protocol.parsing import MAX_DEPTH
 
-# Of all of it as JSON.
+# Of all of it as JSON; what changes inside of it may make it so many times as large.
 MAX_BYTES = 16_384
+GROWTH = 2
 
 _NOTHING = "{}"
 
@@ -19,6 +23,7 @@ class RecoverableData(dict[str, Any]):
     A dict whose values have a JSON form, since a client that comes back has them again.
 
     Setting one that has none raises TypeError; one with which there would be too much, ValueError.
+    Both name the key. What is changed inside of a value is looked at when the client drops.
     """
 
     __slots__ = ("_sizes",)
@@ -27,6 +32,9 @@ class RecoverableData(dict[str, Any]):
         super().__init__()
         self._sizes: dict[str, int] = {}
         self.update(values or {})
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        return type(self), (dict(self),)
 
     def __setitem__(self, name: str, value: Any) -> None:
         size = _measure(name, value)
@@ -38,6 +46,11 @@ class RecoverableData(dict[str, Any]):
                 "the rest in a table or a cache of your own."
             )
         self._sizes[name] = size
+        super().__setitem__(name, value)
+
+    def restore(self, name: str, value: Any) -> None:
+        """Set what was there before, however large it had become."""
+        self._sizes[name] = _measure(name, value)
         super().__setitem__(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -87,50 +100,68 @@ def dump_data(data: Any) -> str:
     if not data:
         return _NOTHING
     text = _dumps("data", data)
-    if len(text.encode()) > 2 * MAX_BYTES:
-        raise ValueError(f"self.data has grown to {len(text)} characters of JSON")
+    if len(text.encode()) > GROWTH * MAX_BYTES:
+        raise ValueError(f"self.data has grown to {len(text.encode())} bytes of JSON")
     return text
 
 
 def load_data(text: str) -> RecoverableData:
     """Return what was kept as JSON."""
-    return RecoverableData(json.loads(text))
+    data = RecoverableData()
+    for name, value in json.loads(text).items():
+        data.restore(name, value)
+    return data
 
 
-def _measure(name: str, value: Any) -> int:
+def _measure(name: Any, value: Any) -> int:
+    """Return how many bytes a key and its value take, with what stands between."""
     if not isinstance(name, str):
         raise TypeError(
             f"self.data has texts for keys, since a client that comes back has it again: {name!r} "
             f"is {type(name).__name__}"
         )
-    return len(_dumps(f"data[{name!r}]", value).encode()) + len(name) + 4
+    what = f"data[{name!r}]"
+    return len(_dumps(what, name).encode()) + len(_dumps(what, value).encode()) + 2
 
 
 def _dumps(what: str, value: Any) -> str:
+    """Return a value as JSON. Raises TypeError or ValueError, which say `what` it is."""
     try:
-        if not is_plain(value):
-            value = replace_bytes(_with_texts(value), _refuse, _refuse)
-        return dumps(value)
+        text = dumps(_plain(value))
+        if is_deeper_than(text, MAX_DEPTH):
+            raise RecursionError
     except RecursionError:
         raise ValueError(f"self.{what} is nested too deeply, or stands in itself") from None
-    except TypeError as error:
-        raise TypeError(
+    except Exception as error:  # of a site's own objects, too
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
             f"self.{what} cannot be kept for a client that comes back: {error}. Keep what JSON can "
             "hold there, such as a primary key, and the rest in an attribute of the consumer."
         ) from error
+    return text
 
 
-def _with_texts(value: Any) -> Any:
-    """Return a value in which all keys are texts. Raises TypeError where one is not."""
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"JSON has texts for keys, and {key!r} is {type(key).__name__}")
-        return {key: _with_texts(item) for key, item in value.items()}
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it. Raises TypeError or ValueError for what has no form there."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # an enum's text, not its name
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"JSON has no form for {value}")
+        return float(value)
     if isinstance(value, (list, tuple)):
-        return [_with_texts(item) for item in value]
-    return value
-
-
-def _refuse(value: Any) -> NoReturn:
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        # A copy: a handler in a thread may add something meanwhile.
+        return {_key(key): _plain(item) for key, item in dict(value).items()}
     raise TypeError(f"JSON has no form for {type(value).__name__}")
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"JSON has texts for keys, and {key!r} is {type(key).__name__}")
+    return str.__str__(key)

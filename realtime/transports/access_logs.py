@@ -1,8 +1,8 @@
 """
 The access logs of web servers, without what lets their readers speak for a client.
 
-A polling client names its session in the URL of each request, and that id is its secret. uvicorn
-and daphne write whole URLs.
+A polling client names its session in the URL of each request, and that id is its secret. A plain
+WebSocket may have a secret there by which it comes back. uvicorn and daphne write whole URLs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import sys
 from typing import Any
 
-from ..logs import HideSessionIds, cut_session_ids
+from ..logs import HideSessionIds, cut_secrets
 
 # Uvicorn logs WebSockets with the second one.
 UVICORN_LOGGERS = ("uvicorn.access", "uvicorn.error")
@@ -35,8 +35,8 @@ def _hide_in_daphne(server: Any) -> None:
 
     def log_without_ids(self: Any, protocol: str, action: str, details: dict[str, Any]) -> None:
         path = details.get("path")
-        if isinstance(path, str) and "sid=" in path:
-            details = {**details, "path": cut_session_ids(path)}
+        if isinstance(path, str) and "id=" in path:
+            details = {**details, "path": cut_secrets(path)}
         log_action(self, protocol, action, details)
 
     log_without_ids.hides_session_ids = True  # type: ignore[attr-defined]

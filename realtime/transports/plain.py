@@ -6,7 +6,8 @@ Specification: docs/reference/wire-formats.md, section "Plain WebSocket".
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, NamedTuple
 
 from ..conf import get_settings
 from ..exceptions import (
@@ -16,6 +17,7 @@ from ..exceptions import (
 )
 from ..protocol import plain
 from ..protocol.frames import Frames
+from ..recovery.offsets import server_of_pid
 from ..routing import has_namespace
 from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format
@@ -23,9 +25,9 @@ from ..sockets.socket import Socket
 from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme
 from ..webservers.readers import Reader
-from ..webservers.writers import GOING_AWAY, NORMAL, Send, close_text
+from ..webservers.writers import GOING_AWAY, NORMAL, Send, Writer, close_text
 from .interfaces import Hub
-from .requests import check_origin, parse_params
+from .requests import check_origin, drop_params, parse_params
 from .watched import WatchedConnection
 from .websocket import Complete, accept, reject
 
@@ -34,17 +36,59 @@ _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORM
 # WebSocket's own ping, which every library answers (RFC 6455, section 5.5.2).
 PING = Frames("", wire=b"\x89\x00")
 
+# The query parameter of a client that sends first what it comes back to, so that no URL has that.
+RECOVER = "recover"
+
+
+class Awaited(NamedTuple):
+    """A client that is not let in before its first frame: where, with what, and for how long."""
+
+    namespace: str
+    auth: dict[str, str]
+    timer: asyncio.TimerHandle
+
 
 class PlainConnection(WatchedConnection):
     """A plain WebSocket, with its only socket."""
 
-    __slots__ = ()
+    __slots__ = ("_awaited",)
 
     format = Format.PLAIN
+
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+        super().__init__(hub, scope, writer)
+        self._awaited: Awaited | None = None
 
     @property
     def transport(self) -> str:
         return "plain"
+
+    @property
+    def entered(self) -> bool:
+        return self._awaited is None
+
+    def open(self, namespace: str, auth: dict[str, str]) -> None:
+        """Let the client in, now or once it has sent what it comes back to."""
+        if self.hub.recovery is None or auth.get(RECOVER) != "":
+            self.hub.entrance.enter(self, namespace, auth, "")
+            return
+        del auth[RECOVER]
+        timer = self.hub.loop.call_later(self.hub.settings.CONNECT_TIMEOUT, self._give_up)
+        self._awaited = Awaited(namespace, auth, timer)
+
+    def _give_up(self) -> None:
+        self._end(plain.TIMEOUT, 'no "recover" frame has come')
+
+    def _recover(self, packet: plain.RecoverFrame) -> None:
+        """Let the client in that has said what it comes back to; new ones, where none can."""
+        if self.hub.recovery is None:
+            return
+        if self._awaited is None:
+            raise InvalidPayload('"recover" is the first frame, where the query has "recover", too')
+        namespace, auth, timer = self._awaited
+        timer.cancel()
+        self._awaited = None
+        self.hub.entrance.enter(self, namespace, auth | packet.session, "")
 
     def ping(self) -> None:
         self.send(PING)
@@ -59,6 +103,11 @@ class PlainConnection(WatchedConnection):
         if isinstance(frame, bytes):
             raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
         packet = plain.decode(frame)
+        if isinstance(packet, plain.RecoverFrame):
+            self._recover(packet)
+            return
+        if self._awaited is not None:
+            raise InvalidPayload('the first frame is "recover", as the query says')
         for socket in tuple(self.sockets.values()):
             if isinstance(packet, plain.EventFrame):
                 socket.dispatcher.dispatch(Event(packet.event, packet.args, packet.id, frame))
@@ -86,6 +135,8 @@ class PlainConnection(WatchedConnection):
 
     def close_transport(self, reason: str, text: str) -> None:
         super().close_transport(reason, text)
+        if self._awaited is not None:
+            self._awaited.timer.cancel()
         self.writer.close(_CLOSE_CODES.get(reason, NORMAL), text)
 
 
@@ -112,6 +163,7 @@ async def serve(
     Returns what reads from it; None where it is over already.
     """
     complete_scheme(scope, send)
+    auth = _take_auth(hub, scope)
     try:
         check_origin(scope, hub.settings)
         if hub.draining:
@@ -132,6 +184,14 @@ async def serve(
         return None
     if reader.sees_pongs:
         connection.watch()
-    connection.attempt(hub.entrance.enter, connection, namespace, parse_params(scope), "")
+    connection.attempt(connection.open, namespace, auth)
     reader.start(connection)
     return reader
+
+
+def _take_auth(hub: Hub, scope: dict[str, Any]) -> dict[str, str]:
+    """Return the query's parameters; what a client comes back with is left to nobody else."""
+    auth = parse_params(scope)
+    if hub.recovery is not None and server_of_pid(auth.get("pid", "")) is not None:
+        drop_params(scope, ("pid", "offset"))
+    return auth

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from django.conf import settings as django_settings
 from django.http.request import split_domain_port, validate_host
@@ -37,6 +38,16 @@ class Query(NamedTuple):
 def parse_params(scope: dict[str, Any]) -> dict[str, str]:
     """Return a request's query parameters; the last of several with one name counts."""
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+def drop_params(scope: dict[str, Any], names: Collection[str]) -> None:
+    """Leave query parameters out of a request's scope: they are secrets."""
+    kept = [
+        part
+        for part in scope["query_string"].split(b"&")
+        if unquote_plus(part.partition(b"=")[0].decode("latin-1")) not in names
+    ]
+    scope["query_string"] = b"&".join(kept)
 
 
 def parse_query(scope: dict[str, Any], settings: Settings) -> Query:

@@ -21,6 +21,7 @@ from realtime.protocol.jsontext import dumps
 from realtime.protocol.plain import (
     AckFrame,
     EventFrame,
+    RecoverFrame,
     decode,
     encode_ack,
     encode_connected,
@@ -42,6 +43,13 @@ EVENTS: list[tuple[str, EventFrame]] = [
 ACKS: list[tuple[str, AckFrame]] = [
     ('{"ack":1,"args":[]}', AckFrame(1, [])),
     ('{"ack":0,"args":[true,{"$bytes":"/w=="}]}', AckFrame(0, [True, b"\xff"])),
+]
+
+RECOVERIES: list[tuple[str, RecoverFrame]] = [
+    ('{"recover":{"pid":"a","offset":"b"}}', RecoverFrame({"pid": "a", "offset": "b"})),
+    ('{"recover":{"offset":""}}', RecoverFrame({"offset": ""})),
+    ('{"recover":{"pid":"№","offset":null}}', RecoverFrame({"pid": "№"})),
+    (' {"recover" : {}} ', RecoverFrame({})),
 ]
 
 LENIENT: list[tuple[str, EventFrame | AckFrame]] = [
@@ -104,6 +112,18 @@ MALFORMED: list[tuple[str, type[ProtocolError]]] = [
     ('{"event":"a","args":[{"$bytes":" AQI="}]}', InvalidBase64),
     ('{"event":"a","args":[{"$bytes":"№"}]}', InvalidBase64),
     ('{"ack":1,"args":[[{"$bytes":"="}]]}', InvalidBase64),
+    ('{"recover":null}', InvalidPayload),
+    ('{"recover":"a"}', InvalidPayload),
+    ('{"recover":["a"]}', InvalidPayload),
+    ('{"recover":{"pid":1}}', InvalidPayload),
+    ('{"recover":{"pid":"a","offset":{}}}', InvalidPayload),
+    ('{"recover":{"pid":{"$bytes":""}}}', InvalidPayload),
+    ('{"recover":{"$bytes":""}}', InvalidPayload),
+    ('{"recover":{"pid":"a","sid":"b"}}', InvalidPayload),
+    ('{"recover":{},"args":[]}', InvalidPayload),
+    ('{"recover":{},"id":1}', InvalidPayload),
+    ('{"recover":{},"event":"a"}', InvalidPayload),
+    ('{"recover":{},"ack":1}', InvalidPayload),
 ]
 
 
@@ -117,6 +137,13 @@ def test_events(text: str, event: EventFrame) -> None:
 def test_acks(text: str, ack: AckFrame) -> None:
     assert decode(text) == ack
     assert encode_ack(ack.id, ack.args) == text
+
+
+@pytest.mark.parametrize(("text", "frame"), RECOVERIES)
+def test_what_clients_come_back_to(text: str, frame: RecoverFrame) -> None:
+    decoded = decode(text)
+    assert decoded == frame
+    assert isinstance(decoded, RecoverFrame)
 
 
 @pytest.mark.parametrize(("text", "frame"), LENIENT)
@@ -140,6 +167,7 @@ def test_unknown_keys_are_answered_with_the_known_ones() -> None:
 
 def test_encode_connected() -> None:
     assert encode_connected("abc") == '{"connected":"abc"}'
+    assert encode_connected("abc", "def") == '{"connected":"abc","pid":"def"}'
 
 
 def test_encoding_asks_default_for_a_plainer_value() -> None:
@@ -173,7 +201,9 @@ def test_acks_round_trip(ack: AckFrame) -> None:
     assert isinstance(decoded, AckFrame)
 
 
-def encode(frame: EventFrame | AckFrame) -> str:
+def encode(frame: EventFrame | AckFrame | RecoverFrame) -> str:
+    if isinstance(frame, RecoverFrame):
+        return dumps({"recover": frame.session})
     if isinstance(frame, EventFrame):
         return encode_event(frame.event, frame.args, frame.id)
     return encode_ack(frame.id, frame.args)

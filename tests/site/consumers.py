@@ -104,6 +104,15 @@ class LabConsumer(NamespaceConsumer):
         return self.query.getlist(name)
 
     @event
+    async def query_strings(self) -> list[str]:
+        """Return its request's query, as the scope and `query` have it."""
+        return [self.scope["query_string"].decode(), self.query.urlencode()]
+
+    @event
+    async def recovery(self) -> list[bool]:
+        return [self.recovered, self.lost]
+
+    @event
     async def writer(self) -> str:
         """By what it is written: an adapter of the server, or through ASGI."""
         writer = self._socket.connection.writer

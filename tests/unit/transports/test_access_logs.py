@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from realtime.logs import HideSessionIds, cut_session_ids
+from realtime.logs import HideSessionIds, cut_secrets
 from realtime.transports.access_logs import UVICORN_LOGGERS, hide_session_ids
 
 SID = "AbCdEf0123456789_-xyzXYZ"
@@ -28,16 +28,28 @@ CUT = "AbCdEf012345..."
         (f"/socket.io/?aside={SID}", f"/socket.io/?aside={SID}"),
         (f"/pages/?sid={SID}", f"/pages/?sid={SID}"),
         (f"/?next=/socket.io/ and sid={SID}", f"/?next=/socket.io/ and sid={SID}"),
+        (f"/ws/?pid={SID}", f"/ws/?pid={CUT}"),
+        (f"/ws/a/7/?a=1&pid={SID}&offset=1 x", f"/ws/a/7/?a=1&pid={CUT}&offset=1 x"),
+        (f'"/site/ws/a?pid={SID}" /ws/?pid={SID}', f'"/site/ws/a?pid={CUT}" /ws/?pid={CUT}'),
+        (f"/ws/?rapid={SID}", f"/ws/?rapid={SID}"),
+        (f"/ws/?sid={SID}", f"/ws/?sid={SID}"),
+        (f"/socket.io/?pid={SID}", f"/socket.io/?pid={SID}"),
+        (f"/pages/?pid={SID}", f"/pages/?pid={SID}"),
     ],
 )
 def test_ids_are_cut(text: str, cut: str) -> None:
-    assert cut_session_ids(text) == cut.strip()
+    assert cut_secrets(text) == cut.strip()
 
 
 def test_the_path_is_that_of_the_settings(settings: Settings) -> None:
     settings.REALTIME = {**settings.REALTIME, "PATH": "/live/"}
-    assert cut_session_ids(f"/live/?sid={SID}") == f"/live/?sid={CUT}"
-    assert cut_session_ids(f"/socket.io/?sid={SID}") == f"/socket.io/?sid={SID}"
+    assert cut_secrets(f"/live/?sid={SID}") == f"/live/?sid={CUT}"
+    assert cut_secrets(f"/socket.io/?sid={SID}") == f"/socket.io/?sid={SID}"
+    settings.REALTIME = {**settings.REALTIME, "PLAIN_PATH": "/bare/"}
+    assert cut_secrets(f"/bare/a?pid={SID}") == f"/bare/a?pid={CUT}"
+    assert cut_secrets(f"/ws/a?pid={SID}") == f"/ws/a?pid={SID}"
+    settings.REALTIME = {**settings.REALTIME, "PLAIN_PATH": None}
+    assert cut_secrets(f"/ws/a?pid={SID}") == f"/ws/a?pid={SID}"
 
 
 @pytest.fixture
