@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..cluster.envelopes import Take
 from ..exceptions import ServerGone
@@ -11,6 +11,7 @@ from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from .forms import Parcel, SessionForm, decode_parcel, open_session
 from .interfaces import Hub
+from .log import EventLog
 from .sessions import Missed, Session, Sessions
 
 # How long the search for a session may take, in seconds.
@@ -80,19 +81,32 @@ class LocalClaim:
         self._sessions.end(self.session)
 
 
-class RemoteClaim:
-    """A claim to a session of another hub, which keeps it until this one has all of it."""
+class Here(NamedTuple):
+    """What a session of another hub comes to: this hub, and the new socket of its client."""
 
-    def __init__(
-        self, hub: Hub, server: str, question: Take, parcel: Parcel, socket: Socket
-    ) -> None:
+    hub: Hub
+    sessions: Sessions
+    log: EventLog
+    socket: Socket
+
+
+class RemoteClaim:
+    """
+    A claim to a session of another hub, which keeps it until this one has all of it.
+
+    What is for the session is heard here from now on.
+    """
+
+    def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
-        self.session = open_session(parcel, self._form, since=0)
-        self._hub = hub
+        self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
+        self._since = here.log.number
+        self.session = open_session(parcel, self._form, self._since)
         self._server = server
         self._question = question
-        self._socket = socket
-        hub.moves.expect(self._form.sid)
+        self._is_taking = False
+        self._hub.moves.expect(self._form.sid)
+        self._sessions.hold(self._form.namespace, self._form.rooms)
 
     def go_on(self) -> Trail | None:
         """Return None: this hub has logged nothing of it."""
@@ -107,14 +121,20 @@ class RemoteClaim:
         await self._hub.cluster.fence()
         if self._socket.gone:  # and its client perhaps elsewhere
             return []
+        self._is_taking = True
         parcel = await self._take()
         if parcel is None or not parcel.sessions:
+            self._leave()
             self._socket.connection.close("transport error")
             return []
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
-        self._follow(form)
+        if self._socket.gone:
+            self._sessions.adopt(open_session(parcel, form, self._since), counts=False)
+        else:
+            self._follow(form)
+        self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
     async def _take(self) -> Parcel | None:
@@ -141,9 +161,14 @@ class RemoteClaim:
         return self._form.counts
 
     def release(self, socket: Socket) -> bool:
-        """Leave the session where it is."""
-        self._hub.moves.give_up(self._form.sid)
+        """Leave the session where it is, unless it is on its way here."""
+        if not self._is_taking:
+            self._leave()
         return False
+
+    def _leave(self) -> None:
+        self._hub.moves.give_up(self._form.sid)
+        self._sessions.unhold(self._form.namespace, self._form.rooms)
 
     def refuse(self) -> None:
         """End the session: its client is not let in."""
@@ -152,17 +177,16 @@ class RemoteClaim:
     async def _end(self) -> None:
         await self._take()
         self._hub.moves.forget(self._form.sid)
+        self._sessions.unhold(self._form.namespace, self._form.rooms)
 
 
-async def claim_elsewhere(
-    hub: Hub, servers: list[str], question: Take, socket: Socket
-) -> RemoteClaim | None:
+async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> RemoteClaim | None:
     """
     Claim a session of one of these hubs, or of one that they name; None where none has it.
 
     What takes too long is given up.
     """
-    asked: set[str] = set()
+    hub, asked = here.hub, set[str]()
     try:
         async with asyncio.timeout(TIMEOUT):
             while servers:
@@ -174,7 +198,7 @@ async def claim_elsewhere(
                 if parcel is not None and parcel.elsewhere:
                     servers.insert(0, parcel.elsewhere)
                 elif parcel is not None and parcel.sessions:
-                    return RemoteClaim(hub, server, question, parcel, socket)
+                    return RemoteClaim(here, server, question, parcel)
     except TimeoutError:
         pass
     return None

@@ -16,7 +16,7 @@ from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
-from .claims import Claim, LocalClaim, claim_elsewhere
+from .claims import Claim, Here, LocalClaim, claim_elsewhere
 from .holds import Holds
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
@@ -169,7 +169,8 @@ class Recovery:
             servers += [home if await cluster.find(home) else None, cluster.heir(home)]
         servers += cluster.peers_with_recovery()
         asked = [server for server in servers if server]
-        claim = await claim_elsewhere(self._hub, asked, question, socket)
+        here = Here(self._hub, self.sessions, self.log, socket)
+        claim = await claim_elsewhere(here, asked, question)
         # It may have come here meanwhile.
         return claim or self._claim(socket, pid, offset)
 

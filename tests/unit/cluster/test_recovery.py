@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
+from realtime.cluster.envelopes import Take
 from realtime.testing import Client
 
 from .conftest import Server, Start, until
@@ -194,3 +196,38 @@ async def test_a_late_connect_that_takes_over_doubles_nothing(three: Three) -> N
     assert client.recovered
     assert await said(client) == 5
     assert not client.pending()
+
+
+async def test_a_drop_while_the_session_is_on_its_way(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await three[0].client("a")
+    client.drop()
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    take = three[1].hub.take
+    dropped = asyncio.Event()
+
+    async def take_and_drop(server: str, question: Take) -> bytes | None:
+        body = await take(server, question)
+        if question.final:
+            client.drop()
+            dropped.set()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_and_drop)
+    back = asyncio.ensure_future(three[1].take_back(client))
+    await dropped.wait()
+    back.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await back
+    three[2].emit(("a",), 2)
+    await three[2].cluster.flush_cluster()
+    for server in (three[2], three[0]):
+        await server.take_back(client)
+        assert client.recovered
+        assert await all_said(client, 2) == [1, 2]
+        client.drop()
+        three[0].emit(("a",), 1)
+        three[0].emit(("a",), 2)
+        await three[0].cluster.flush_cluster()
