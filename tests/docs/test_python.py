@@ -18,8 +18,8 @@ from tests.packaging.guides import run
 from tests.ports import HOST
 from tests.services import missing
 
-# These ask, serve until they are stopped, make files, or name other servers: tests of the guides
-# that need them run them.
+# These ask, or serve until they are stopped, make files, or name other servers than the site's:
+# tests of the guides that need them run them.
 LONG = {"createsuperuser", "realtime", "runserver", "startapp"}
 
 pytestmark = pytest.mark.timeout(300)
