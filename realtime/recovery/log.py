@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from sys import getsizeof
 from typing import NamedTuple
 
+import msgspec
+
 from ..sockets.trail import NOW, Stay, Trail
 from ..utils.recovery import RecoveryOptions
 from .offsets import format_offset
@@ -38,7 +40,7 @@ class Packet(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
     """An event in the log. `excluded` has the rooms and sids that it was not for."""
 
     number: int
@@ -85,7 +87,8 @@ class EventLog:
         self.server = server
         self.number = 0
         self.bytes = 0
-        self._options = options
+        self._events, self._bytes = options.events, options.bytes
+        self._all = options.bytes * STREAMS
         self._lifetime = lifetime
         self._clock = clock
         self._streams: dict[Key, Stream] = {}
@@ -105,24 +108,32 @@ class EventLog:
         """Keep an event for each key, under the next number; return its offset."""
         self.number += 1
         now = self._clock()
-        size = ENTRY_BYTES + getsizeof(packet.text) + sum(map(getsizeof, packet.attachments))
+        size = ENTRY_BYTES + getsizeof(packet.text)
+        if packet.attachments:
+            size += sum(map(getsizeof, packet.attachments))
         entry = Entry(self.number, now, packet, excluded, size)
         for key in keys:
-            self._append(key, entry, now)
-        return self.offset
+            self._append(key, entry)
+        return format_offset(self.server, self.number)
 
-    def _append(self, key: Key, entry: Entry, now: float) -> None:
+    def _append(self, key: Key, entry: Entry) -> None:
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = Stream()
-        self._expire(stream, now)
-        stream.entries.append(entry)
+        entries = stream.entries
+        if entries and entries[0].at < entry.at - self._lifetime:
+            self._expire(stream, entry.at)
+        entries.append(entry)
         stream.bytes += entry.size
         self.bytes += entry.size
-        events, most = self._options.events, self._options.bytes
-        while len(stream.entries) > events or stream.bytes > most:
+        if len(entries) > self._events or stream.bytes > self._bytes or self.bytes > self._all:
+            self._shorten(stream, entry.at)
+
+    def _shorten(self, stream: Stream, now: float) -> None:
+        """Keep within the bounds of a stream, and of the process."""
+        while len(stream.entries) > self._events or stream.bytes > self._bytes:
             self.bytes -= stream.drop(now).size
-        if self.bytes > most * STREAMS:
+        if self.bytes > self._all:
             self._shrink(now)
 
     def _shrink(self, now: float) -> None:
