@@ -16,8 +16,8 @@ class Case:
     One row of a workload's table: a kind of server in a configuration.
 
     `label` follows the server's title, `processes` is how many run, `layer` the channel layer (or
-    the Redis adapter of other servers), `realtime` are settings of REALTIME (of which Node heeds
-    RECOVERY), `arguments` are the load generator's beyond those of the workload. `deaf` clients more
+    the Redis adapter of other servers), `realtime` are settings of REALTIME (Node heeds RECOVERY
+    there), `arguments` are the load generator's beyond those of the workload. `deaf` clients more
     are in the room and never read; `beside` names the case of the same server without what this one
     is about.
     """
@@ -111,6 +111,7 @@ def _recovery(
 ) -> Workload:
     paired = tuple(each for case in cases for each in _with_recovery(case))
     return Workload(f"recovery-{name}", title, unit, arguments, paired, missing=missing)
+
 
 _CLUSTER = (
     *(
