@@ -13,6 +13,8 @@ from heapq import heapify, heappop, heapreplace
 from sys import getsizeof
 from typing import NamedTuple
 
+import msgspec
+
 from ..sockets.trail import NOW, Stay, Trail
 from ..utils.recovery import RecoveryOptions
 from .offsets import format_offset
@@ -40,7 +42,7 @@ class Packet(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
     """An event in the log. `excluded` has the rooms and sids that it was not for."""
 
     number: int
@@ -96,7 +98,8 @@ class EventLog:
         self.server = server
         self.number = 0
         self.bytes = 0
-        self._options = options
+        self._events, self._bytes = options.events, options.bytes
+        self._all = options.bytes * STREAMS
         self._lifetime = lifetime
         self._clock = clock
         self._streams: dict[Key, Stream] = {}
@@ -119,27 +122,36 @@ class EventLog:
         self.number += 1
         now = self._clock()
         size = ENTRY_BYTES + getsizeof(packet.text)
-        size += sum(map(getsizeof, packet.attachments)) + sum(map(getsizeof, excluded))
+        if packet.attachments:
+            size += sum(map(getsizeof, packet.attachments))
+        if excluded:
+            size += sum(map(getsizeof, excluded))
         entry = Entry(self.number, now, packet, excluded, size)
         for key in keys:
-            self._append(key, entry, now)
-        return self.offset
+            self._append(key, entry)
+        return format_offset(self.server, self.number)
 
-    def _append(self, key: Key, entry: Entry, now: float) -> None:
+    def _append(self, key: Key, entry: Entry) -> None:
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = Stream(self._dropped.pop(key, NOTHING))
             self.bytes += STREAM_BYTES
-        self._expire(stream, now)
-        stream.entries.append(entry)
+        entries = stream.entries
+        if entries and entries[0].at < entry.at - self._lifetime:
+            self._expire(stream, entry.at)
+        entries.append(entry)
         stream.bytes += entry.size
         self.bytes += entry.size
-        events, most = self._options.events, self._options.bytes
-        while len(stream.entries) > events or stream.bytes > most:
+        if len(entries) > self._events or stream.bytes > self._bytes or self.bytes > self._all:
+            self._shorten(key, stream, entry.at)
+
+    def _shorten(self, key: Key, stream: Stream, now: float) -> None:
+        """Keep within the bounds of a stream, and of the process."""
+        while len(stream.entries) > self._events or stream.bytes > self._bytes:
             self.bytes -= stream.drop(now).size
         if not stream.entries:
             self._remove(key, stream)
-        if self.bytes > most * STREAMS:
+        if self.bytes > self._all:
             self._shrink(now)
 
     def _remove(self, key: Key, stream: Stream) -> None:
@@ -154,7 +166,7 @@ class EventLog:
         Halve the largest stream, again and again, until there is room for one more that is full: a
         noisy room pays for its noise. With less room this would be done for each event.
         """
-        goal = self._options.bytes * (STREAMS - 1)
+        goal = self._all - self._bytes
         order = [(-stream.bytes, place) for place, stream in enumerate(self._streams.values())]
         streams = list(self._streams.items())
         heapify(order)

@@ -237,5 +237,5 @@ class Recovery:
 
 
 def _packet(event_id: str, message: Message) -> Packet:
-    text, *attachments = message.frames(Format.SOCKETIO).frames
-    return Packet(event_id, text, tuple(attachments))  # type: ignore[arg-type]
+    frames = message.frames(Format.SOCKETIO)
+    return Packet(event_id, frames.first, frames.rest)  # type: ignore[arg-type]
