@@ -1,0 +1,20 @@
+"""Some seconds of the random run: `python -m tests.recovery.chaos` has it for as long as you like."""
+
+from __future__ import annotations
+
+from tests.conftest import ClusterFactory
+from tests.recovery.chaos.run import Plan, Run
+from tests.recovery.conftest import RECOVERY
+
+
+async def test_clients_get_what_they_were_promised(new_cluster: ClusterFactory) -> None:
+    """How much is done depends on the machine, what must not be does not."""
+    kinds = ("daphne", "uvicorn", "uvicorn")
+    cluster = new_cluster(kinds, layer="pubsub", realtime={"RECOVERY": RECOVERY})
+    plan = Plan(seconds=15, clients=12, restart_every=4)
+    outcome = await Run(cluster, plan).go()
+    assert not outcome.faults, "\n".join(outcome.lines)
+    counts = outcome.counts
+    assert counts["recovered"], counts
+    assert counts["must come"], counts
+    assert counts["SIGTERM"] + counts["SIGKILL"], counts
