@@ -192,7 +192,8 @@ class Recovery:
         """Return what is found, or None where the client is gone first: nobody waits for it."""
         searching: asyncio.Task[Claim | None] = self._hub.spawn(search)
         gone = socket.connection.closed.wait()
-        await asyncio.wait({searching, gone}, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {searching, gone}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         if not searching.done():
             searching.cancel()
