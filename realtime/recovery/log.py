@@ -95,6 +95,8 @@ class EventLog:
     ) -> None:
         self.server = server
         self.number = 0
+        # The highest number of what was too old for anybody whose connection has a heartbeat.
+        self.expired = 0
         self.bytes = 0
         self._options = options
         self._lifetime = lifetime
@@ -171,7 +173,9 @@ class EventLog:
     def _expire(self, stream: Stream, now: float) -> None:
         until = now - self._lifetime
         while stream.entries and stream.entries[0].at < until:
-            self.bytes -= stream.pop().size
+            entry = stream.pop()
+            self.bytes -= entry.size
+            self.expired = max(self.expired, entry.number)
 
     def sweep(self) -> None:
         """Forget what is too old for anybody to need."""
@@ -201,7 +205,7 @@ class EventLog:
         """
         position = max(position, trail.confirmed)
         if position < trail.floor:
-            raise Lost("it has left too many rooms since")
+            raise Lost("what it was in then, or was sent, is not known any more")
         found: dict[int, Entry] = {}
         stays = trail.stays(rooms)
         for room, after, until in (Stay(sid, trail.since, NOW), *stays):
