@@ -97,6 +97,8 @@ class EventLog:
     ) -> None:
         self.server = server
         self.number = 0
+        # The highest number of what was too old for anybody whose connection has a heartbeat.
+        self.expired = 0
         self.bytes = 0
         self._events, self._bytes = options.events, options.bytes
         self._all = options.bytes * STREAMS
@@ -185,7 +187,9 @@ class EventLog:
     def _expire(self, stream: Stream, now: float) -> None:
         until = now - self._lifetime
         while stream.entries and stream.entries[0].at < until:
-            self.bytes -= stream.pop().size
+            entry = stream.pop()
+            self.bytes -= entry.size
+            self.expired = max(self.expired, entry.number)
 
     def lose(self, key: Key) -> None:
         """Take note that something for a key never came."""
@@ -229,7 +233,7 @@ class EventLog:
         """
         position = max(position, trail.confirmed)
         if position < trail.floor:
-            raise Lost("it has left too many rooms since")
+            raise Lost("what it was in then, or was sent, is not known any more")
         if position < self._gap:
             raise Lost("something was lost on its way here")
         found: dict[int, Entry] = {}

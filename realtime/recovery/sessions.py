@@ -203,13 +203,15 @@ class Sessions:
         except (TypeError, ValueError) as error:
             socket.log(logging.WARNING, "data-not-kept", error=error)
             return False
-        assert socket.trail is not None
-        connection = socket.connection
+        trail, connection = socket.trail, socket.connection
+        assert trail is not None
+        if not connection.watched:  # since when it is gone nobody knows
+            trail.floor = max(trail.floor, self._log.expired)
         session = Session(
             socket.sid,
             socket.namespace,
             identity,
-            socket.trail,
+            trail,
             set(self._hub.registry.rooms_of(socket)),
             data,
             socket.shared,

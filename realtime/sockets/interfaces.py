@@ -241,6 +241,10 @@ class Connection(Protocol):
     def transport(self) -> str:
         """How the client is connected now."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is a heartbeat."""
+
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something that this client may cause again and again."""
 

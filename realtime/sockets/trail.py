@@ -24,7 +24,8 @@ class Trail:
     What the hub's numbers mean for one socket (see `recovery.log`).
 
     `pid` is the secret by which its client comes back. What is numbered above `since` is for it;
-    what it has certainly got is numbered up to `confirmed`. `names` has, by its number, the offsets
+    what it has certainly got is numbered up to `confirmed`. What it has missed can be told from
+    `floor` on. `names` has, by its number, the offsets
     that an event had for the client before it was logged anew.
     """
 

@@ -68,6 +68,11 @@ class Connection(Intake):
         """Whether at least one namespace has accepted the client."""
         return any(socket.connected for socket in self.sockets.values())
 
+    @property
+    @abstractmethod
+    def watched(self) -> bool:
+        """Whether there is a heartbeat: a client that is gone is missed in time."""
+
     # Faults
 
     def refuse_frame(self, error: ProtocolError) -> None:

@@ -27,6 +27,10 @@ class WatchedConnection(Connection):
         # is), and in which this is called next.
         self._due = self._slot = NEVER
 
+    @property
+    def watched(self) -> bool:
+        return self._due != NEVER
+
     def watch(self) -> None:
         """Ping the client from now on, and close where no pong comes."""
         self._due = self.hub.timers.after(self.hub.settings.PING_INTERVAL)

@@ -11,7 +11,7 @@ import pytest
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
 from realtime.hub.hub import Hub
-from realtime.testing import Client
+from realtime.testing import Client, TestSession
 from tests.unit.conftest import Connect, Serve
 from tests.unit.probes import Probe
 
@@ -448,3 +448,29 @@ async def test_who_is_away_can_be_sent_to(connect: Connect) -> None:
     assert await realtime.to_client(client.sid).adeliver("n", 1)
     await client.connect()
     assert await texts(client, 1) == [1]
+
+
+@pytest.mark.parametrize("got", [1, 2])
+async def test_who_has_no_heartbeat_may_be_gone_for_long(
+    connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch, got: int
+) -> None:
+    """Events may be too old to be kept then, and have never arrived."""
+    client = await connect(auth={"rooms": ["a"]})
+    sid = client.sid
+    assert client._session is not None
+    assert client._session.watched
+    monkeypatch.setattr(TestSession, "watched", False)
+    offsets = []
+    for number in (1, 2):
+        realtime.to("a").emit("n", number)
+        assert await texts(client, 1) == [number]
+        offsets.append(client._offset)
+    client._offset = offsets[got - 1]
+    assert hub.recovery is not None
+    log = hub.recovery.log
+    log._clock = lambda: hub.loop.time() + 1_000
+    log.sweep()
+    await client.connect()  # nobody has noticed that it was gone
+    state = await client.call("state")
+    assert (state["recovered"], state["lost"]) == ((False, True) if got == 1 else (True, False))
+    assert (client.sid == sid) == (got == 2)
