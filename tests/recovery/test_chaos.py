@@ -1,4 +1,4 @@
-"""Some seconds of the random run: `python -m tests.recovery.chaos` has it for as long as you like."""
+"""Some seconds of the random run, which `python -m tests.recovery.chaos` has at any length."""
 
 from __future__ import annotations
 
