@@ -33,7 +33,9 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
     header += [] if memory else ["CPU µs each"]
     header += ["p50 ms", "p99 ms", "waited"] if timed else []
     header += ["publisher µs", "receiver µs"] if workload.name == "layers" else []
-    header += ["× without", "grew MiB", "may MiB", "cut"] if any(c.beside for c in cases) else []
+    header += ["× without", "grew MiB", "may MiB", "cut"] if any(c.deaf for c in cases) else []
+    paired = any(case.beside and not case.deaf for case in cases)
+    header += ["KiB more" if memory else "CPU × without"] if paired else []
     header.append("spread")
     yield _row(header)
     yield _row(["---", *["---:"] * (len(header) - 1)])
@@ -51,10 +53,14 @@ def table(workload: Workload, figures: Figures) -> Iterator[str]:
                 cells += [f"{own['p50_ms']:,.1f}", f"{own['p99_ms']:,.1f}", f"{own['waited']:.0%}"]
         if workload.name == "layers":
             cells += [f"{own[name]:,.0f}" for name in ("publish_us", "receive_us")]
-        if case.beside:
-            without = figures.get(case.beside)
+        without = figures.get(case.beside)
+        if case.deaf:
             cells.append(_ratio(own[main], without[main]) if without else "")
             cells += [f"{own[name]:,.0f}" for name in ("grown_mib", "bound_mib", "cut")]
+        elif without and memory:
+            cells.append(f"{own['kib'] - without['kib']:,.1f}")
+        elif without:
+            cells.append(_ratio(own["cpu_us"], without["cpu_us"]))
         cells += [""] * (len(header) - 1 - len(cells))
         cells.append(f"{own['spread']:.0%}")
         yield _row(cells)

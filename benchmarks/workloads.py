@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SOCKETIO = ("uvicorn", "uvicorn-asyncio", "daphne", "node", "python-socketio", "django-sio")
 CHANNELS = ("channels-uvicorn", "channels-daphne")
@@ -16,9 +16,10 @@ class Case:
     One row of a workload's table: a kind of server in a configuration.
 
     `label` follows the server's title, `processes` is how many run, `layer` the channel layer (or
-    the Redis adapter of other servers), `realtime` are settings of REALTIME, `arguments` are the
-    load generator's beyond those of the workload. `deaf` clients more are in the room and never
-    read; `beside` names the case of the same server without them.
+    the Redis adapter of other servers), `realtime` are settings of REALTIME (Node heeds RECOVERY
+    there), `arguments` are the load generator's beyond those of the workload. `deaf` clients more
+    are in the room and never read; `beside` names the case of the same server without what this one
+    is about.
     """
 
     server: str
@@ -61,11 +62,14 @@ def _cases(*names: str) -> tuple[Case, ...]:
     return tuple(Case(name) for name in names)
 
 
+BROADCAST = ("--workload", "broadcast", "--clients", "500", "--in-flight", "4")
+
+
 def _broadcast(
     name: str, title: str, *arguments: str, cases: tuple[Case, ...], missing: str = ""
 ) -> Workload:
-    common = ("--workload", "broadcast", "--clients", "500", "--in-flight", "4")
-    return Workload(name, title, "deliveries", (*common, *arguments), cases=cases, missing=missing)
+    arguments = (*BROADCAST, *arguments)
+    return Workload(name, title, "deliveries", arguments, cases=cases, missing=missing)
 
 
 # Of 500 members, so many never read.
@@ -89,6 +93,25 @@ def _beside_deaf(server: str, size: int) -> tuple[Case, Case]:
 NO_PRESENCE: dict[str, object] = {"PRESENCE": False}
 CONNECTS = ("--workload", "connects", "--clients", "64")
 ECHO = ("--workload", "echo", "--clients", "50", "--in-flight", "4")
+IDLE = ("--workload", "idle", "--clients", "5000")
+
+# Clients that drop may come back, and get what they have missed.
+RECOVERY: dict[str, object] = {"RECOVERY": {"SECONDS": 120}}
+
+
+def _with_recovery(without: Case) -> tuple[Case, Case]:
+    """Return a case, and the same where clients that drop may come back."""
+    settings = {**without.realtime, **RECOVERY}
+    label = f"{without.label} with recovery".strip()
+    return without, replace(without, label=label, realtime=settings, beside=without.name)
+
+
+def _recovery(
+    name: str, title: str, unit: str, arguments: tuple[str, ...], *cases: Case, missing: str = ""
+) -> Workload:
+    paired = tuple(each for case in cases for each in _with_recovery(case))
+    return Workload(f"recovery-{name}", title, unit, arguments, paired, missing=missing)
+
 
 _CLUSTER = (
     *(
@@ -193,7 +216,7 @@ _ALL = (
         "idle",
         "Memory of an idle connection, 5,000 of them",
         "KiB a connection",
-        ("--workload", "idle", "--clients", "5000"),
+        IDLE,
         _cases(*SOCKETIO, *CHANNELS),
     ),
     _broadcast(
@@ -223,6 +246,47 @@ _ALL = (
             Case("python-socketio", "by its write-only manager", layer="core"),
             Case("channels-uvicorn", "by async_to_sync(group_send)", layer="core"),
         ),
+    ),
+    _recovery(
+        "broadcast",
+        "Broadcast of 100 bytes to a room of 500, with and without recovery",
+        "deliveries",
+        BROADCAST,
+        *_cases("uvicorn", "daphne", "node"),
+    ),
+    _recovery(
+        "echo",
+        "Acknowledged echo of 100 bytes, with and without recovery",
+        "acknowledgements",
+        ECHO,
+        *_cases("uvicorn", "daphne", "node"),
+    ),
+    _recovery(
+        "connects",
+        "Clients that connect and drop, with and without recovery",
+        "connects",
+        CONNECTS,
+        *(Case(server, realtime=NO_PRESENCE) for server in ("uvicorn", "daphne", "node")),
+    ),
+    _recovery(
+        "idle",
+        "Memory of an idle connection, with and without recovery",
+        "KiB a connection",
+        IDLE,
+        *_cases("uvicorn", "daphne", "node"),
+    ),
+    _recovery(
+        "cluster",
+        "Broadcast of 100 bytes to a room of 500 on two processes over Valkey, with and without "
+        "recovery",
+        "deliveries",
+        BROADCAST,
+        *(
+            Case(server, "(pubsub layer)", processes=2, layer="pubsub")
+            for server in ("uvicorn", "daphne")
+        ),
+        Case("node", "(Redis Streams adapter)", processes=2, layer="streams"),
+        missing="Node's other Redis adapter has no recovery.",
     ),
 )
 

@@ -123,7 +123,8 @@ class Client:
     who awaits what it is sent waits, and more than OUTBOX_BYTES for it disconnects it.
 
     With ``REALTIME["RECOVERY"]`` it comes back, after a `drop`, by another `connect`, as browsers
-    do: `recovered` tells whether it is who it was. `receive` returns events without their offsets.
+    do: `recovered` tells whether it is who it was. After `disconnect` it is somebody new.
+    `receive` returns events without their offsets.
     """
 
     def __init__(
@@ -226,6 +227,7 @@ class Client:
         session = self._session
         if session is None or self._reading is None:
             return
+        self._pid = self._offset = ""
         self._sent.put_nowait(None)
         deadline = asyncio.get_running_loop().time() + timeout
         await asyncio.wait(

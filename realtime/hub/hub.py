@@ -184,7 +184,8 @@ class Hub:
 
     def is_own_sid(self, name: str) -> bool:
         """Tell whether a name is the sid of a client that this hub has, or had."""
-        return server_of(name) == self.server_id
+        # Most names are rooms', which begin with something else.
+        return name.startswith(self.server_id) and server_of(name) is not None
 
     def is_sid(self, name: str) -> bool:
         """Tell whether a name is the sid of a client that any hub of the cluster has, or had."""

@@ -198,12 +198,13 @@ class Moves:
 
     def is_here(self, sid: str) -> bool:
         """Tell whether a client, if there is one, can only be at this hub."""
-        stay = self._stays.get(sid)
-        if stay is not None:
+        if self._stays and (stay := self._stays.get(sid)) is not None:
             return stay.here
-        if not self._is_own(sid):
+        if not sid.startswith(self._hub.server_id):  # most are no sids, but rooms
             return False
-        return not self._given or sid in self._hub.registry.sockets
+        if sid in self._hub.registry.sockets:
+            return True
+        return not self._given and self._is_own(sid)
 
     def _is_own(self, sid: str) -> bool:
         return server_of(sid) == self._hub.server_id

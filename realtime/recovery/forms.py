@@ -9,8 +9,9 @@ import msgspec
 from ..identity.clients import ClientFacts, absent_user, name_of
 from ..routing import resolve
 from ..sockets.trail import Trail
+from .identities import Identity
 from .log import Packet
-from .sessions import Identity, Missed, Session
+from .sessions import Missed, Session
 
 
 class SessionForm(msgspec.Struct, array_like=True):

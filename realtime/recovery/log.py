@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heapreplace
 from sys import getsizeof
 from typing import NamedTuple
+
+import msgspec
 
 from ..sockets.trail import NOW, Stay, Trail
 from ..utils.recovery import RecoveryOptions
@@ -19,8 +22,9 @@ from .offsets import format_offset
 # What the process keeps of all streams together, as a multiple of what it keeps of one.
 STREAMS = 16
 
-# About what an entry takes beside its packet.
-ENTRY_BYTES = 300
+# About what an entry and a stream take beside the packets.
+ENTRY_BYTES = 330
+STREAM_BYTES = 1_000
 
 # The namespace and a room, a sid, or None for all of the namespace.
 Key = tuple[str, str | None]
@@ -38,7 +42,7 @@ class Packet(NamedTuple):
     attachments: tuple[bytes, ...]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
     """An event in the log. `excluded` has the rooms and sids that it was not for."""
 
     number: int
@@ -48,16 +52,25 @@ class Entry(NamedTuple):
     size: int
 
 
+class Dropped(NamedTuple):
+    """The highest number of a stream that had to go before its time, and when that was."""
+
+    number: int = 0
+    at: float = 0.0
+
+
+NOTHING = Dropped()
+
+
 class Stream:
-    """The entries of one room. `dropped` is the highest number that had to go before its time."""
+    """The entries of one room, of which there is at least one."""
 
-    __slots__ = ("bytes", "dropped", "dropped_at", "entries")
+    __slots__ = ("bytes", "dropped", "entries")
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Dropped) -> None:
         self.entries: deque[Entry] = deque()
         self.bytes = 0
-        self.dropped = 0
-        self.dropped_at = 0.0
+        self.dropped = dropped
 
     def pop(self) -> Entry:
         """Take the oldest entry out."""
@@ -68,7 +81,7 @@ class Stream:
     def drop(self, now: float) -> Entry:
         """Take the oldest entry out before its time."""
         entry = self.pop()
-        self.dropped, self.dropped_at = entry.number, now
+        self.dropped = Dropped(entry.number, now)
         return entry
 
 
@@ -85,12 +98,15 @@ class EventLog:
         self.server = server
         self.number = 0
         self.bytes = 0
-        self._options = options
+        self._events, self._bytes = options.events, options.bytes
+        self._all = options.bytes * STREAMS
         self._lifetime = lifetime
         self._clock = clock
         self._streams: dict[Key, Stream] = {}
         # Up to this number something may have been lost for anybody.
         self._gap = 0
+        # What was dropped from streams in which nothing is left.
+        self._dropped: dict[Key, Dropped] = {}
 
     @property
     def offset(self) -> str:
@@ -105,32 +121,66 @@ class EventLog:
         """Keep an event for each key, under the next number; return its offset."""
         self.number += 1
         now = self._clock()
-        size = ENTRY_BYTES + getsizeof(packet.text) + sum(map(getsizeof, packet.attachments))
+        size = ENTRY_BYTES + getsizeof(packet.text)
+        if packet.attachments:
+            size += sum(map(getsizeof, packet.attachments))
+        if excluded:
+            size += sum(map(getsizeof, excluded))
         entry = Entry(self.number, now, packet, excluded, size)
         for key in keys:
-            self._append(key, entry, now)
-        return self.offset
+            self._append(key, entry)
+        return format_offset(self.server, self.number)
 
-    def _append(self, key: Key, entry: Entry, now: float) -> None:
+    def _append(self, key: Key, entry: Entry) -> None:
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = Stream()
-        self._expire(stream, now)
-        stream.entries.append(entry)
+            stream = self._streams[key] = Stream(self._dropped.pop(key, NOTHING))
+            self.bytes += STREAM_BYTES
+        entries = stream.entries
+        if entries and entries[0].at < entry.at - self._lifetime:
+            self._expire(stream, entry.at)
+        entries.append(entry)
         stream.bytes += entry.size
         self.bytes += entry.size
-        events, most = self._options.events, self._options.bytes
-        while len(stream.entries) > events or stream.bytes > most:
+        if len(entries) > self._events or stream.bytes > self._bytes or self.bytes > self._all:
+            self._shorten(key, stream, entry.at)
+
+    def _shorten(self, key: Key, stream: Stream, now: float) -> None:
+        """Keep within the bounds of a stream, and of the process."""
+        while len(stream.entries) > self._events or stream.bytes > self._bytes:
             self.bytes -= stream.drop(now).size
-        if self.bytes > most * STREAMS:
+        if not stream.entries:
+            self._remove(key, stream)
+        if self.bytes > self._all:
             self._shrink(now)
 
+    def _remove(self, key: Key, stream: Stream) -> None:
+        """Forget a stream in which nothing is left, but for what was dropped."""
+        del self._streams[key]
+        self.bytes -= STREAM_BYTES
+        if stream.dropped.number:
+            self._dropped[key] = stream.dropped
+
     def _shrink(self, now: float) -> None:
-        """Halve the largest stream: a noisy room pays for its noise."""
-        largest = max(self._streams.values(), key=lambda stream: stream.bytes)
-        goal = largest.bytes // 2
-        while largest.bytes > goal:
-            self.bytes -= largest.drop(now).size
+        """
+        Halve the largest stream, again and again, until there is room for one more that is full: a
+        noisy room pays for its noise. With less room this would be done for each event.
+        """
+        goal = self._all - self._bytes
+        order = [(-stream.bytes, place) for place, stream in enumerate(self._streams.values())]
+        streams = list(self._streams.items())
+        heapify(order)
+        while self.bytes > goal:
+            place = order[0][1]
+            key, stream = streams[place]
+            half = stream.bytes // 2
+            while stream.bytes > half:
+                self.bytes -= stream.drop(now).size
+            if stream.entries:
+                heapreplace(order, (-stream.bytes, place))
+            else:
+                heappop(order)
+                self._remove(key, stream)
 
     def _expire(self, stream: Stream, now: float) -> None:
         until = now - self._lifetime
@@ -140,8 +190,11 @@ class EventLog:
     def lose(self, key: Key) -> None:
         """Take note that something for a key never came."""
         self.number += 1
-        stream = self._streams.setdefault(key, Stream())
-        stream.dropped, stream.dropped_at = self.number, self._clock()
+        dropped = Dropped(self.number, self._clock())
+        if (stream := self._streams.get(key)) is not None:
+            stream.dropped = dropped
+        else:
+            self._dropped[key] = dropped
 
     def lose_all(self) -> None:
         """Take note that something never came, and may have been for anybody."""
@@ -153,12 +206,17 @@ class EventLog:
         now = self._clock()
         for key, stream in list(self._streams.items()):
             self._expire(stream, now)
-            if not stream.entries and stream.dropped_at < now - self._lifetime:
-                del self._streams[key]
+            if not stream.entries:
+                self._remove(key, stream)
+        until = now - self._lifetime
+        self._dropped = {
+            key: dropped for key, dropped in self._dropped.items() if dropped.at >= until
+        }
 
     def clear(self) -> None:
         """Forget everything."""
         self._streams.clear()
+        self._dropped.clear()
         self.bytes = 0
 
     def missed(
@@ -186,11 +244,14 @@ class EventLog:
         ]
 
     def _find(self, key: Key, after: int, until: int, found: dict[int, Entry]) -> None:
+        if after >= until:
+            return
         stream = self._streams.get(key)
+        dropped = self._dropped.get(key, NOTHING) if stream is None else stream.dropped
+        if dropped.number > after:
+            raise Lost("too much was sent since")
         if stream is None:
             return
-        if stream.dropped > after:
-            raise Lost("too much was sent since")
         for entry in _newest_first(stream, after):
             if entry.number <= until:
                 found[entry.number] = entry

@@ -18,10 +18,11 @@ from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .claims import Claim, Here, LocalClaim, claim_elsewhere
 from .holds import Holds
+from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import new_pid, server_of_pid
-from .sessions import Missed, Sessions, identify
+from .sessions import Missed, Sessions
 from .transfers import Transfers, describe
 
 # Why a client may be gone that can come back.
@@ -132,10 +133,13 @@ class Recovery:
             return auth
         offset = auth.get("offset")
         left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
-        claim = None
-        if offset is None or isinstance(offset, str):
+        claim: Claim | None = None
+        identity = identify(socket.connection.scope)
+        if identity is not None and (offset is None or isinstance(offset, str)):
             await self.transfers.settle(pid)
-            claim = self._claim(socket, pid, offset) or await self._find(socket, pid, offset)
+            claim = self._claim(socket, pid, offset, identity)
+            if claim is None:
+                claim = await self._find(socket, pid, offset, identity)
         if claim is None:
             socket.lost = True
         elif socket.gone:
@@ -144,9 +148,10 @@ class Recovery:
             socket.resume(claim)
         return left
 
-    def _claim(self, socket: Socket, pid: str, offset: str | None) -> Claim | None:
+    def _claim(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
         """Claim a session of this hub."""
-        identity = identify(socket.connection.scope)
         session = self.sessions.find(pid, socket.namespace, identity)
         if session is None:
             return None
@@ -158,11 +163,12 @@ class Recovery:
         session.claimant = socket
         return LocalClaim(self.sessions, session, missed)
 
-    async def _find(self, socket: Socket, pid: str, offset: str | None) -> Claim | None:
+    async def _find(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
         """Claim a session of another hub: of the one that the pid names, its heir, or any."""
         cluster = self._hub.cluster
-        user = describe(identify(socket.connection.scope))
-        question = Take(pid, offset, user, socket.namespace, final=False)
+        question = Take(pid, offset, describe(identity), socket.namespace, final=False)
         servers = [self.transfers.where(pid)]
         home = server_of_pid(pid)
         if home is not None and home != self._hub.server_id:
@@ -172,7 +178,7 @@ class Recovery:
         here = Here(self._hub, self.sessions, self.log, socket)
         claim = await claim_elsewhere(here, asked, question)
         # It may have come here meanwhile.
-        return claim or self._claim(socket, pid, offset)
+        return claim or self._claim(socket, pid, offset, identity)
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """
@@ -231,5 +237,5 @@ class Recovery:
 
 
 def _packet(event_id: str, message: Message) -> Packet:
-    text, *attachments = message.frames(Format.SOCKETIO).frames
-    return Packet(event_id, text, tuple(attachments))  # type: ignore[arg-type]
+    frames = message.frames(Format.SOCKETIO)
+    return Packet(event_id, frames.first, frames.rest)  # type: ignore[arg-type]

@@ -13,38 +13,16 @@ from django.utils import timezone
 
 from ..cluster.targets import Target
 from ..identity.clients import ClientFacts
-from ..identity.logins import user_key
 from ..logs import log
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .holds import Holds
+from .identities import Identity, identify
 from .interfaces import Hub
 from .log import Entry, EventLog, Lost, Packet
 from .offsets import Offset, parse_offset
-
-
-class Identity(NamedTuple):
-    """Who a client is: the primary key of its user, and the key of that user's session."""
-
-    user: str | None
-    login: str | None
-
-
-def identify(scope: dict[str, Any]) -> Identity:
-    """
-    Return who a client is.
-
-    Another session of the same user is somebody else: a logout, and a change of the password, end
-    what was before. Somebody who is nobody has nothing that could be over.
-    """
-    user = user_key(scope.get("user"))
-    if user is None:
-        return Identity(None, None)
-    session = getattr(scope.get("session"), "session_key", None)
-    return Identity(str(user), session if isinstance(session, str) else None)
-
 
 # Of one event, as many names are kept: a client that wanders has had it from several hubs.
 MAX_NAMES = 8
@@ -70,7 +48,7 @@ def _are_known(names: tuple[str, ...], place: Offset) -> bool:
     )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Session:
     """
     A client that is away, and what it comes back to.
@@ -217,6 +195,9 @@ class Sessions:
         """
         Keep what a client comes back to, as its socket ends; tell whether it still counts as there.
         """
+        identity = identify(socket.connection.scope)
+        if identity is None:
+            return False
         try:
             data = dump_data(socket.consumer.__dict__["_data"])
         except (TypeError, ValueError) as error:
@@ -227,7 +208,7 @@ class Sessions:
         session = Session(
             socket.sid,
             socket.namespace,
-            identify(connection.scope),
+            identity,
             socket.trail,
             set(self._hub.registry.rooms_of(socket)),
             data,

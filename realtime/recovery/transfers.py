@@ -16,9 +16,10 @@ from ..cluster.envelopes import Emit, Inherit, Take
 from ..exceptions import ServerGone
 from ..logs import log
 from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, open_session
+from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
-from .sessions import Identity, Missed, Session, Sessions, is_meant
+from .sessions import Missed, Session, Sessions, is_meant
 
 # Sessions in one parcel.
 BATCH = 200
@@ -47,7 +48,7 @@ COMING, SESSIONS = "coming", "sessions"
 
 def read_identity(text: str | None) -> Identity:
     """Return who a client is, from what `describe` returned."""
-    return Identity(None, None) if text is None else msgspec.json.decode(text, type=Identity)
+    return NOBODY if text is None else msgspec.json.decode(text, type=Identity)
 
 
 def describe(identity: Identity) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from benchmarks import chart, measure, report, results
 from benchmarks.measure import FAULTS
 from benchmarks.servers import ROOT
-from benchmarks.workloads import WORKLOADS, Case
+from benchmarks.workloads import RECOVERY, WORKLOADS, Case
 from tests.services import missing
 
 SHORT = 0.5
@@ -48,6 +49,8 @@ def _load_generator() -> None:
         ("cluster", Case("uvicorn-asyncio", processes=2, layer="core")),
         ("outside", Case("uvicorn-asyncio", layer="pubsub")),
         ("broadcast", Case("channels-daphne")),
+        ("recovery-broadcast", Case("daphne", realtime=RECOVERY)),
+        ("recovery-cluster", Case("uvicorn", processes=2, layer="pubsub", realtime=RECOVERY)),
     ],
     ids=lambda value: value if isinstance(value, str) else value.server,
 )
@@ -111,3 +114,37 @@ def test_the_report_compares_with_node_and_channels() -> None:
     assert row.endswith("| 30% |")
     assert lines[-1].startswith("Measured on 2026-01-01 on a machine with m (s); a 1.")
     assert chart.draw(summary).count("<rect") == 1 + 2 * len(broadcast)
+
+
+def test_the_report_compares_recovery_with_none() -> None:
+    names = ("uvicorn", "uvicorn with recovery", "node")
+    times = {"p50_ms": 1.0, "p99_ms": 2.0, "waited": 0.0, "spread": 0.0}
+    rates = {
+        name: {"per_second": 100.0, "cpu_us": cpu, **times}
+        for name, cpu in zip(names, (4.0, 4.4, 9.0), strict=True)
+    }
+    rows = _cells(report.table(WORKLOADS["recovery-broadcast"], rates))
+    assert [row["CPU × without"] for row in rows] == ["", "1.10", ""]
+    sizes = {
+        name: {"kib": kib, "spread": 0.0} for name, kib in zip(names, (8, 8.5, 17), strict=True)
+    }
+    rows = _cells(report.table(WORKLOADS["recovery-idle"], sizes))
+    assert [row["KiB more"] for row in rows] == ["", "0.5", ""]
+
+
+def _cells(lines: Iterable[str]) -> list[dict[str, str]]:
+    """Return the rows of a table, by its header."""
+    header, _, *rows = (
+        [cell.strip() for cell in line.split("|")] for line in lines if line[:1] == "|"
+    )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name.startswith("recovery-")])
+def test_each_row_with_recovery_has_one_without_beside_it(name: str) -> None:
+    cases = WORKLOADS[name].cases
+    assert {case.server for case in cases} == {"uvicorn", "daphne", "node"}
+    for without, with_recovery in zip(cases[::2], cases[1::2], strict=True):
+        assert with_recovery.beside == without.name
+        assert (with_recovery.layer, with_recovery.processes) == (without.layer, without.processes)
+        assert with_recovery.realtime == {**without.realtime, **RECOVERY}

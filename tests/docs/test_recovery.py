@@ -25,6 +25,8 @@ for number in {numbers}:
     chat.emit("said", number, b"bytes" if number % 2 else "text")
 """
 
+COUNT = 'print(realtime.of("/chat").sockets().present().count())'
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -54,10 +56,10 @@ def defined_by(block: Block) -> dict[str, Any]:
     return names
 
 
-async def run(site: Site, code: str) -> None:
-    """Run code in a process of its own."""
+async def run(site: Site, code: str) -> str:
+    """Run code in a process of its own; return what it has printed."""
     code = f"import realtime\n{code}"
-    await asyncio.to_thread(site.manage, "shell", "--no-imports", "-c", code)
+    return await asyncio.to_thread(site.manage, "shell", "--no-imports", "-c", code)
 
 
 async def emit(site: Site, *numbers: int) -> None:
@@ -161,8 +163,8 @@ async def test_plain_websocket(site: Site) -> None:
     listening = asyncio.create_task(names["listen"](url, handle))
     try:
         async with asyncio.timeout(DEADLINE):
-            while not sockets:
-                await asyncio.sleep(0.01)
+            while await run(site, COUNT) != "1\n":
+                pass
         await emit(site, 1, 2)
         await until(heard, plain[:2])
         for number in (3, 5):

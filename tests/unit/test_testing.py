@@ -108,6 +108,19 @@ async def test_disconnect_twice(connect: Connect) -> None:
     await client.disconnect()
 
 
+async def test_who_drops_comes_back_and_who_leaves_does_not(serve: Serve) -> None:
+    serve(Main, RECOVERY={"SECONDS": 60})
+    async with Client() as client:
+        sid = client.sid
+        client.drop()
+        await client.connect()
+        assert (client.recovered, client.sid) == (True, sid)
+        await client.disconnect()
+        await client.connect()
+        assert not client.recovered
+        assert client.sid != sid
+
+
 async def test_answers_hold_until_they_are_changed(connect: Connect) -> None:
     client = await connect()
     client.answer("question", 1)
