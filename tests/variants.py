@@ -48,6 +48,11 @@ EXTRA = (
     ("tests/presence/test_replicas.py", "sqlite"),
     ("tests/presence/test_servers.py", "mariadb"),
     ("tests/presence/test_servers.py", "postgresql-uvicorn"),
+    ("tests/recovery/test_bounds.py", "daphne"),
+    ("tests/recovery/test_deploys.py", "core"),
+    ("tests/recovery/test_deploys.py", "kinds1"),
+    ("tests/recovery/test_processes.py", "core"),
+    ("tests/recovery/test_secrets.py", "daphne"),
 )
 
 

@@ -135,13 +135,13 @@ async def test_the_last_event_is_older_than_the_window(
     shared_server: ServerFactory, kind: str, travel: Travels, room: str
 ) -> None:
     """A connection that stayed, with nothing to say, recovers as any other."""
-    short = {"SECONDS": 1, "PRESENCE_SECONDS": 1}
-    timing = {"PING_INTERVAL": 0.5, "PING_TIMEOUT": 0.5}
+    short = {"SECONDS": 5, "PRESENCE_SECONDS": 1}
+    timing = {"PING_INTERVAL": 1, "PING_TIMEOUT": 1}
     server = shared_server(kind, RECOVERY=short, **timing)
     async with driver_at(server) as driver:
         client = await travel(server, room)
         await driver.emit([room], 0)
-        await asyncio.sleep(4)  # twice as long as anything is kept for
+        await asyncio.sleep(7.5)  # longer than anything is kept for
         async with client.away():
             await driver.emit([room], 1)
         await client.got(0, 1)
@@ -167,6 +167,7 @@ async def test_an_event_that_asks_for_an_acknowledgement(
     """It is not kept, and moves no offset."""
     client = await travel(server, room)
     client.socket.do("answer", event="question", args=["yes"])
+    await client.session()  # it knows by now what to answer
     await driver.emit([room], 0)
     answers = await driver.do("ask", NAMESPACE, [room], "really?", "a text")
     assert answers == {client.sid: "yes"}
