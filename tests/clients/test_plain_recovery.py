@@ -18,7 +18,6 @@ from tests.conftest import ClusterFactory, ServerFactory
 from tests.live import KINDS, LiveServer
 
 RECOVERY = {"SECONDS": 120}
-EVENTS = ("said",)
 
 # By what a client says what it comes back to.
 WAYS = ("query", "message")
@@ -28,15 +27,12 @@ class Session(Plain):
     """A plain WebSocket that knows by what it comes back."""
 
     pid = ""
-    offset: str | None = None
 
     async def receive(self) -> dict[str, Any]:
         frame = await super().receive()
         if "connected" in frame:
             assert frame.keys() == {"connected", "pid"}
             self.sid, self.pid = frame["connected"], frame["pid"]
-        elif "event" in frame:
-            self.offset = frame.pop("offset")
         return frame
 
     async def said(self, count: int) -> list[Any]:

@@ -22,17 +22,20 @@ class Plain:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.sid = ""
+        self.offset: str | None = None
 
     async def send(self, **frame: Any) -> None:
         """Send an object."""
         await self.connection.send(json.dumps(frame))
 
     async def receive(self) -> dict[str, Any]:
-        """Return the next object."""
+        """Return the next object; the offset of an event is kept apart."""
         async with asyncio.timeout(DEADLINE):
             text = await self.connection.recv()
         assert isinstance(text, str), "the frames are text"
-        return dict(json.loads(text))
+        frame = dict(json.loads(text))
+        self.offset = frame.pop("offset", self.offset)
+        return frame
 
     async def call(self, event: str, *args: Any) -> list[Any]:
         """Emit an event and return its acknowledgement, which must be the next frame."""
@@ -54,7 +57,7 @@ async def connected(server: LiveServer, route: str = "", **options: Any) -> Asyn
     async with websocket(server, f"/ws/{route}", **options) as connection:
         plain = Plain(connection)
         first = await plain.receive()
-        assert first.keys() == {"connected"}
+        assert first.keys() <= {"connected", "pid"}
         plain.sid = first["connected"]
         yield plain
 
@@ -129,8 +132,10 @@ async def test_shares_rooms_with_socketio_clients(server: LiveServer) -> None:
         await plain.call("join", room)
         await wire.call("/lab", "join", room)
         await plain.call("say", [room], "to the wire", {"$bytes": "AAH+/w=="})
-        head = '451-/lab,["said","to the wire",{"_placeholder":true,"num":0}]'
-        assert await wire.receive_many(2) == [head, b"\x00\x01\xfe\xff"]
+        head, data = await wire.receive_many(2)
+        start = '451-/lab,["said","to the wire",{"_placeholder":true,"num":0}'
+        assert str(head).startswith(start)
+        assert data == b"\x00\x01\xfe\xff"
         await wire.call("/lab", "say", [room], "to the plain")
         assert await plain.receive() == {"event": "said", "args": ["to the plain"]}
 
