@@ -262,7 +262,7 @@ class Hub:
         """Let the local sockets of a target do `action` (see `Command`)."""
         self.require_own_thread("Hub.execute")
         if self.recovery is not None:
-            self.recovery.sessions.execute(target, action, names)
+            self.recovery.execute(target, action, names)
         for socket in self.select(target):
             if action == "close":
                 socket.close()

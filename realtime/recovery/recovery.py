@@ -6,7 +6,8 @@ Specification: https://socket.io/docs/v4/connection-state-recovery
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from ..cluster.envelopes import Take
@@ -94,6 +95,11 @@ class Recovery:
     def _is_client(self, sid: str) -> bool:
         return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
 
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the clients of a target that are away do something (see `envelopes.Command`)."""
+        self.sessions.execute(target, action, names)
+        self.transfers.execute(target, action, names)
+
     def lose(self, lane: str | None) -> None:
         """
         Take note that something may be lost on its way here: for a room, whose group it is, or for
@@ -176,9 +182,24 @@ class Recovery:
         servers += cluster.peers_with_recovery()
         asked = [server for server in servers if server]
         here = Here(self._hub, self.sessions, self.log, socket)
-        claim = await claim_elsewhere(here, asked, question)
+        claim = await self._unless_gone(socket, claim_elsewhere(here, asked, question))
         # It may have come here meanwhile.
         return claim or self._claim(socket, pid, offset, identity)
+
+    async def _unless_gone(
+        self, socket: Socket, search: Coroutine[Any, Any, Claim | None]
+    ) -> Claim | None:
+        """Return what is found, or None where the client is gone first: nobody waits for it."""
+        searching: asyncio.Task[Claim | None] = self._hub.spawn(search)
+        gone = socket.connection.closed.wait()
+        first: set[asyncio.Future[Any]] = {searching, gone}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not searching.done():
+            searching.cancel()
+        elif searching.exception() is None:  # which has been logged
+            return searching.result()
+        return None
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """

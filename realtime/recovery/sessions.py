@@ -312,17 +312,21 @@ class Sessions:
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
         for session in self.select(target):
-            if action == "join":
-                for room in names:
-                    self._join(session, room)
-            elif action == "leave":
-                for room in names:
-                    self._leave(session, room)
-            elif action == "close":
-                self.end(session)
-            elif action == "end":
-                for other in self._of_connection(session.connection):
-                    self.end(other)
+            self.execute_for(session, action, names)
+
+    def execute_for(self, session: Session, action: str, names: tuple[str, ...]) -> None:
+        """Let one client that is away do something."""
+        if action == "join":
+            for room in names:
+                self._join(session, room)
+        elif action == "leave":
+            for room in names:
+                self._leave(session, room)
+        elif action == "close":
+            self.end(session)
+        elif action == "end":
+            for other in self._of_connection(session.connection):
+                self.end(other)
 
     def _join(self, session: Session, room: str) -> None:
         if room not in session.rooms:

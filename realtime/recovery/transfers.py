@@ -13,6 +13,7 @@ import msgspec
 
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import Emit, Inherit, Take
+from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..logs import log
 from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, open_session
@@ -31,6 +32,9 @@ ATTEMPTS = 3
 
 # How long a client waits for a session that is on its way.
 SETTLE_TIME = 6.0
+
+# Commands that are kept for one that is coming.
+MAX_COMMANDS = 1_000
 
 # How long what is for a session is still heard after it was given away, and for how many.
 LINGER = 1.0
@@ -59,13 +63,14 @@ def describe(identity: Identity) -> str | None:
 class Coming(NamedTuple):
     """
     A session that is announced: what it is so far, since when this hub hears for it, and until when
-    it may come, after which `over` is set.
+    it may come, after which `over` is set. `commands` are those that came before it.
     """
 
     form: SessionForm
     since: int
     until: float
     over: asyncio.Event
+    commands: list[tuple[Target, str, tuple[str, ...]]]
 
 
 class Transfers:
@@ -138,6 +143,12 @@ class Transfers:
         while self._timers:
             self._timers[0].cancel()
             self._let_go()
+
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let clients whose sessions are on their way here do something, once these have come."""
+        for coming in self._coming.values():
+            if len(coming.commands) < MAX_COMMANDS:
+                coming.commands.append((target, action, names))
 
     def send_on(self, server: str, envelope: Emit) -> None:
         """
@@ -266,7 +277,8 @@ class Transfers:
         for form in parcel.sessions:
             if form.pid not in self._coming:
                 until = self._hub.loop.time() + PATIENCE
-                self._coming[form.pid] = Coming(form, self._log.number, until, asyncio.Event())
+                over = asyncio.Event()
+                self._coming[form.pid] = Coming(form, self._log.number, until, over, [])
                 self._hub.moves.expect(form.sid)
                 self._sessions.hold(form.namespace, form.rooms)
         await self._hub.cluster.flush_local()
@@ -283,6 +295,9 @@ class Transfers:
             self._hub.moves.note_had(form.sid, (packet.id for packet in packets))
             self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+            for target, action, names in coming.commands:
+                if is_meant(session, target):
+                    self._sessions.execute_for(session, action, names)
             coming.over.set()
         await self._hub.observers.wait_written()
         self._hub.cluster.claim(parcel.server)

@@ -12,6 +12,7 @@ from ..conf import Settings
 from ..execution import calls
 from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
+from ..utils.oneshot import OneShotEvent
 from .inbox import Event, Source
 from .messages import Format, Message
 from .trail import Trail
@@ -230,6 +231,7 @@ class Connection(Protocol):
     sid: str
     scope: dict[str, Any]
     last_ack_id: int
+    closed: OneShotEvent
 
     @property
     def sockets(self) -> dict[str, Any]:

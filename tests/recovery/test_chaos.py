@@ -1,4 +1,4 @@
-"""Some seconds of the random run, which `python -m tests.recovery.chaos` has at any length."""
+"""Some seconds of the random run, which `python -m tests.recovery.chaos` does for any time."""
 
 from __future__ import annotations
 
