@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 from tests.clusters import LAYERS, LiveCluster
 from tests.recovery.chaos.run import Plan, Run
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("--restart-every", type=float, default=8, help="seconds, about")
     parser.add_argument("--layer", choices=LAYERS, default="pubsub")
     parser.add_argument("--servers", nargs="+", default=["daphne", "uvicorn", "uvicorn"])
+    parser.add_argument("--logs", type=Path, help="a folder for what the servers have said")
     options = parser.parse_args()
     plan = Plan(
         options.seconds,
@@ -37,9 +39,9 @@ def main() -> int:
     ):
         run = Run(cluster, plan)
         outcome = asyncio.run(run.go())
-        for server in run.servers.all:
-            with open(f"/tmp/realtime-chaos-{server.port}.log", "w") as file:
-                file.write(server.live.log)
+        if options.logs:
+            for server in run.servers.all:
+                (options.logs / f"{server.port}.log").write_text(server.live.log)
     print("\n".join(outcome.lines))
     return bool(outcome.faults)
 
