@@ -12,7 +12,8 @@ from ..sockets.trail import Trail
 from .forms import Parcel, SessionForm, decode_parcel, open_session
 from .interfaces import Hub
 from .log import EventLog
-from .sessions import Missed, Session, Sessions
+from .session import Missed, Session
+from .sessions import Sessions
 
 # How long the search for a session may take, in seconds.
 TIMEOUT = 10.0

@@ -11,7 +11,7 @@ from ..routing import resolve
 from ..sockets.trail import Trail
 from .identities import Identity
 from .log import Packet
-from .sessions import Missed, Session
+from .session import Missed, Session
 
 
 class SessionForm(msgspec.Struct, array_like=True):

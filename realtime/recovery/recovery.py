@@ -23,7 +23,8 @@ from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import new_pid, server_of_pid
-from .sessions import Missed, Sessions
+from .session import Missed
+from .sessions import Sessions
 from .transfers import Transfers, describe
 
 # Why a client may be gone that can come back.

@@ -2,141 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
 
 from django.utils import timezone
 
 from ..cluster.targets import Target
-from ..identity.clients import ClientFacts
-from ..logs import log
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
-from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .holds import Holds
 from .identities import Identity, identify
 from .interfaces import Hub
-from .log import Entry, EventLog, Lost, Packet
-from .offsets import Offset, parse_offset
-
-# Of one event, as many names are kept: a client that wanders has had it from several hubs.
-MAX_NAMES = 8
-
-
-class Missed(NamedTuple):
-    """An event that a client has not got, and the offsets by which it may have it all the same."""
-
-    names: tuple[str, ...]
-    packet: Packet
-
-    def is_known(self, place: Offset) -> bool:
-        """Tell whether who is at a place has it."""
-        return _are_known(self.names, place)
-
-
-def _are_known(names: tuple[str, ...], place: Offset) -> bool:
-    """Tell whether who is at a place has the event of these names."""
-    offsets = map(parse_offset, names)
-    return any(
-        offset is not None and offset.server == place.server and offset.number <= place.number
-        for offset in offsets
-    )
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Session:
-    """
-    A client that is away, and what it comes back to.
-
-    `counts` tells whether it still counts as there: then it is what observers see of it (see
-    `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before.
-    """
-
-    sid: str
-    namespace: str
-    identity: Identity
-    trail: Trail
-    rooms: set[str]
-    data: str
-    shared: str
-    connection: str
-    facts: ClientFacts
-    user: Any
-    consumer_class: type
-    opened_at: datetime | None
-    away_since: datetime
-    reason: str
-    tail: tuple[Missed, ...] = ()
-    counts: bool = False
-    claimant: Socket | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
-
-    @property
-    def pid(self) -> str:
-        """The secret by which the client comes back."""
-        return self.trail.pid
-
-    def log(self, level: int, what: str, **fields: Any) -> bool:
-        """Log something about the client."""
-        described: dict[str, Any] = {
-            "namespace": self.namespace,
-            "sid": self.sid,
-            "user": self.identity.user or "-",
-            "transport": self.facts.transport,
-        }
-        return log(level, what, **described, **fields)
-
-    def missed(self, events: EventLog, offset: str | None) -> list[Missed]:
-        """
-        Return what the client has missed, in order; `offset` is the last one that it has got.
-
-        One from before the session's start is the last of another session, and says that nothing
-        of this one has come: clients keep it until the next event.
-
-        Raises Lost where that cannot be told, or is not kept any more.
-        """
-        place = None if offset is None else parse_offset(offset)
-        if place is None and offset is not None:
-            raise Lost("its offset is none of ours")
-        position = self.trail.since if place is None else self._position(place, events)
-        earlier = self._earlier(place) if position == self.trail.since else []
-        before = {missed.packet.id for missed in earlier}
-        later: dict[str, Missed] = {}
-        for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
-            missed = self._name(events, entry)
-            # One that was put off has two numbers, and was sent with the second.
-            later.pop(missed.packet.id, None)
-            if missed.packet.id not in before:
-                later[missed.packet.id] = missed
-        return [*earlier, *later.values()]
-
-    def _position(self, place: Offset, events: EventLog) -> int:
-        """Return up to which number who is at a place has got everything."""
-        since = self.trail.since
-        if place.server == events.server and place.number >= since:
-            return min(place.number, events.number)
-        known = (number for number, names in self.trail.names.items() if _are_known(names, place))
-        return max(known, default=since)
-
-    def _earlier(self, place: Offset | None) -> list[Missed]:
-        """Return what other hubs had for who is at a place."""
-        if place is not None:
-            for index in reversed(range(len(self.tail))):
-                if self.tail[index].is_known(place):
-                    return list(self.tail[index + 1 :])
-        return list(self.tail)
-
-    def _name(self, events: EventLog, entry: Entry) -> Missed:
-        """Return an entry's packet with its names, and an id."""
-        offset, packet = events.offset_of(entry.number), entry.packet
-        names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
-        return Missed(names, packet if packet.id else packet._replace(id=offset))
+from .log import EventLog
+from .session import Session, is_meant
 
 
 class Sessions:
@@ -366,12 +245,3 @@ class Sessions:
         """Forget all clients."""
         for session in self:
             self.end(session)
-
-
-def is_meant(session: Session, target: Target) -> bool:
-    if session.namespace != target.namespace:
-        return False
-    names = {session.sid, *session.rooms}
-    if names & set(target.excluded):
-        return False
-    return not target.rooms or bool(names & set(target.rooms))

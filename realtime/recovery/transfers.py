@@ -20,7 +20,8 @@ from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, op
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
-from .sessions import Missed, Session, Sessions, is_meant
+from .session import Missed, Session, is_meant
+from .sessions import Sessions
 
 # Sessions in one parcel.
 BATCH = 200

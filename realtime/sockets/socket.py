@@ -205,8 +205,12 @@ class Socket(Delivery):
         """
         if self.gone:
             return
-        recovery = self.hub.recovery
-        counts = recovery is not None and recovery.keep(self, reason)
+        counts = False
+        try:
+            if self.hub.recovery is not None:
+                counts = self.hub.recovery.keep(self, reason)
+        except Exception:  # then nobody comes back to it
+            self.log_error("disconnect")
         try:
             self._close()
         finally:  # whatever raised: the rows go, and the hook runs

@@ -30,7 +30,7 @@ WRITTEN = {
 }
 
 # What logs words that it is given.
-HANDS_ON = ("logs.py", "recovery/sessions.py", "sockets/log.py", "transports/connection.py")
+HANDS_ON = ("logs.py", "recovery/session.py", "sockets/log.py", "transports/connection.py")
 
 # Words that a call has in a variable.
 VARIABLE = {"cluster/layer_connection.py": ("layer-down", "layer-deaf")}
