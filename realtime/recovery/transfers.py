@@ -275,13 +275,16 @@ class Transfers:
 
     async def _expect(self, parcel: Parcel) -> None:
         """Hear, from now on, what the clients that are coming would miss."""
+        until = self._hub.loop.time() + PATIENCE
         for form in parcel.sessions:
-            if form.pid not in self._coming:
-                until = self._hub.loop.time() + PATIENCE
-                over = asyncio.Event()
-                self._coming[form.pid] = Coming(form, self._log.number, until, over, [])
+            before = self._coming.get(form.pid)
+            self._sessions.hold(form.namespace, form.rooms)
+            if before is None:
                 self._hub.moves.expect(form.sid)
-                self._sessions.hold(form.namespace, form.rooms)
+            else:  # another hub had it, and it went elsewhere first: what that had to say is old
+                self._sessions.unhold(before.form.namespace, before.form.rooms)
+            over = asyncio.Event() if before is None else before.over
+            self._coming[form.pid] = Coming(form, self._log.number, until, over, [])
         await self._hub.cluster.flush_local()
         await self._hub.cluster.fence()
 
