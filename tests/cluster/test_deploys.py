@@ -84,7 +84,8 @@ async def test_each_process_in_turn(
             await eventually(
                 lambda own=own, server=server: all(
                     f"lab works sid={socket.sid}" in server.log for socket in own
-                )
+                ),
+                timeout=60,
             )
             assert await asyncio.to_thread(server.stop, 30) in CLEAN_EXITS
             for socket, number in asked:

@@ -8,6 +8,8 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
@@ -57,23 +59,28 @@ class Holder:
         self.got: list[str] = []
         self.senders: list[Sender] = []
         self.holds = False
+        self.ids = count(1)
         hub.sessions = self
         hub.deliver = self.deliver  # type: ignore[method-assign]
 
-    def deliver(self, target: Target, message: Message, id: str = "") -> None:
-        """Note what comes, for a client that is here or is expected."""
-        if not self.holds:
-            return
-        text = str(message.frames(Format.SOCKETIO).frames[0])
-        self.got.append(text)
-        for sender in self.senders:
-            sender.arrived(text)
+    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+        """Note what comes, for a client that is here or is expected; return an id for it."""
+        if self.holds:
+            text = str(message.frames(Format.SOCKETIO).frames[0])
+            self.got.append(text)
+            for sender in self.senders:
+                sender.arrived(text)
+        return event_id or f"{self.hub.server_id}.{next(self.ids)}"
 
     async def take(self, question: Take) -> bytes:
         """Give the client away, with all that it has got."""
         self.hub.moves.note(question.pid, question.server)
         self.holds = False
         return msgspec.msgpack.encode(self.got)
+
+    def counted(self) -> list[Any]:
+        """Return nobody: presence is off."""
+        return []
 
     async def inherit(self, question: Inherit) -> bool:
         """Nobody stops here."""
