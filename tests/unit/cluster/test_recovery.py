@@ -10,6 +10,8 @@ import pytest
 from pytest_django import Settings
 
 from realtime.cluster.envelopes import Take
+from realtime.recovery.forms import encode_parcel
+from realtime.recovery.transfers import COMING
 from realtime.testing import Client
 
 from .conftest import Server, Start, until
@@ -231,3 +233,26 @@ async def test_a_drop_while_the_session_is_on_its_way(
         three[0].emit(("a",), 1)
         three[0].emit(("a",), 2)
         await three[0].cluster.flush_cluster()
+
+
+async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> None:
+    """What its heir has heard since the first announcement, the client has got elsewhere."""
+    client = await three[0].client("a")
+    client.drop()
+    heir = three[1].hub
+    giver = three[0].hub.recovery
+    assert giver is not None
+    for parcel in giver.transfers._parcels(complete=False):
+        assert await three[0].hub.hand_over(heir.server_id, COMING, encode_parcel(parcel))
+    await three[2].take_back(client)
+    three[0].emit(("a",), 1)
+    assert await said(client) == 1
+    client.drop()
+    three[0].emit(("a",), 2)
+    await three[0].cluster.flush_cluster()
+    three[2].cluster.choose_heir = lambda excluding=(): heir.server_id  # type: ignore[method-assign]
+    await three[2].hub.close(grace=0.5)
+    await three[1].take_back(client)
+    assert client.recovered
+    assert await said(client) == 2
+    assert not client.pending()
