@@ -193,20 +193,23 @@ class Transfers:
 
     async def hand_over(self) -> None:
         """Let another hub have all sessions, within some seconds: this one stops."""
-        cluster = self._hub.cluster
-        excluding: set[str] = set()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT):
-                for _ in range(ATTEMPTS):
-                    sessions = list(self._sessions)
-                    heir = cluster.choose_heir(excluding) if sessions else None
-                    if heir is None:
-                        return
-                    if await self._hand_to(heir):
-                        return
-                    excluding.add(heir)
-        except TimeoutError:
-            log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))
+                if await self._hand_to_any():
+                    return
+        log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))
+
+    async def _hand_to_any(self) -> bool:
+        """Hand all to one hub or another; tell whether that is done, or there is none to ask."""
+        tried: set[str] = set()
+        while len(self._sessions):
+            heir = self._hub.cluster.choose_heir(tried)
+            if heir is None or len(tried) == ATTEMPTS:
+                return not tried
+            if await self._hand_to(heir):
+                return True
+            tried.add(heir)
+        return True
 
     async def _hand_to(self, heir: str) -> bool:
         """Hand all to one hub; tell whether it has them."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from realtime.cluster.envelopes import Take
+from realtime.cluster.envelopes import Inherit, Take
 from realtime.recovery.forms import encode_parcel
 from realtime.recovery.transfers import COMING
 from realtime.testing import Client
@@ -256,3 +256,22 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     assert client.recovered
     assert await said(client) == 2
     assert not client.pending()
+
+
+async def test_sessions_that_nobody_takes_are_told(
+    three: Three, records: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await three[0].client("a")
+    client.drop()
+    for server in three[1:]:
+
+        async def refuse(question: Inherit) -> bool:
+            return False
+
+        monkeypatch.setattr(server.hub.sessions, "inherit", refuse)
+    await three[0].hub.close(grace=0.5)
+    assert [record.args for record in records if record.args[0] == "sessions-not-handed-over"] == [
+        ("sessions-not-handed-over", "sessions=1")
+    ]
+    await three[1].take_back(client)
+    assert not client.recovered
