@@ -28,11 +28,13 @@ EXTRA = (
     ("tests/clients/test_leaks.py", "daphne"),
     ("tests/clients/test_outages.py", "mariadb"),
     ("tests/clients/test_outages.py", "uvicorn-postgresql frozen"),
+    ("tests/clients/test_plain_recovery.py", "daphne"),
     ("tests/cluster/admin/test_live_page.py", "uvicorn"),
     ("tests/cluster/outside/", "pubsub"),
     ("tests/cluster/test_clocks.py", "pubsub"),
     ("tests/cluster/test_cut_off.py", "core-daphne"),
     ("tests/cluster/test_cut_off.py", "pubsub-uvicorn"),
+    ("tests/cluster/test_deploys.py", "each_process_in_turn"),
     ("tests/cluster/test_deploys.py", "pubsub"),
     ("tests/cluster/test_faults.py", "pubsub"),
     ("tests/cluster/test_round_robin.py", "pubsub"),
@@ -51,7 +53,9 @@ EXTRA = (
     ("tests/recovery/test_bounds.py", "daphne"),
     ("tests/recovery/test_deploys.py", "core"),
     ("tests/recovery/test_deploys.py", "kinds1"),
+    ("tests/recovery/test_drops.py", "daphne"),
     ("tests/recovery/test_processes.py", "core"),
+    ("tests/recovery/test_returns.py", "daphne"),
     ("tests/recovery/test_secrets.py", "daphne"),
 )
 

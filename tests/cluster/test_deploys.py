@@ -46,9 +46,12 @@ async def clients(node: Node, proxy: Nginx, count: int) -> AsyncIterator[list[No
         node.do("close", manager=str(number))
 
 
-def owner_of(cluster: LiveCluster, sid: str) -> LiveServer:
-    """Return the server of a client, as the logs tell."""
-    return next(server for server in cluster if f"sid={sid}" in server.log)
+async def owner_of(cluster: LiveCluster, sid: str) -> LiveServer:
+    """Return the server of a client, as soon as the logs tell that."""
+    line = f"connect namespace=/lab sid={sid}"
+    return await eventually(
+        lambda: next((server for server in cluster if line in server.log), None)
+    )
 
 
 def manage(cluster: LiveCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,7 +82,7 @@ async def test_each_process_in_turn(
     proxy = new_nginx(*cluster)
     async with clients(node, proxy, CLIENTS) as sockets:
         for server in cluster:
-            own = [socket for socket in sockets if owner_of(cluster, socket.sid) is server]
+            own = [socket for socket in sockets if await owner_of(cluster, socket.sid) is server]
             asked = [(each, each.start("call", 60, "work until draining")) for each in own]
             await eventually(
                 lambda own=own, server=server: all(
@@ -92,7 +95,7 @@ async def test_each_process_in_turn(
                 assert await node_answer(socket, number) == ["done"]
                 assert (await socket.happened("disconnect"))["reason"].startswith("transport")
                 socket.sid = (await socket.happened("connect"))["sid"]
-                assert owner_of(cluster, socket.sid) is not server
+                assert await owner_of(cluster, socket.sid) is not server
                 assert await socket.call("echo", "again") == ["again"]
             await asyncio.to_thread(server.start)
             assert "Traceback" not in server.log
@@ -111,7 +114,7 @@ async def test_drained_by_the_command(
     proxy = new_nginx(*cluster)
     async with clients(node, proxy, CLIENTS) as sockets:
         by_server = {
-            server.port: [each for each in sockets if owner_of(cluster, each.sid) is server]
+            server.port: [each for each in sockets if await owner_of(cluster, each.sid) is server]
             for server in cluster
         }
         drained = cluster[LAYERS.index(layer)]  # daphne, uvicorn
@@ -126,7 +129,7 @@ async def test_drained_by_the_command(
         for socket in own:
             await socket.happened("disconnect")
             socket.sid = (await socket.happened("connect"))["sid"]
-            assert owner_of(cluster, socket.sid) is not drained
+            assert await owner_of(cluster, socket.sid) is not drained
         for server in cluster:
             ready = await asyncio.to_thread(server.get, "/health/ready")
             assert ready.status_code == (503 if server is drained else 200)
