@@ -2,7 +2,7 @@
 Which variants of tests `make test` leaves to `make test-extra`, so that it takes minutes.
 
 Each has a sibling in `make test` that differs in one thing: another server, database, layer or
-theme.
+theme. Random runs of whole clusters are left to it as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ EXTRA = (
     ("tests/clients/", "-indirect"),
     ("tests/clients/", "granian"),
     ("tests/clients/", "hypercorn"),
+    ("tests/benchmarks/test_storm.py", ""),
     ("tests/clients/bad_input/test_busy_ghosts.py", "uvloop"),
     ("tests/clients/bad_input/test_costs.py", "uvloop"),
     ("tests/clients/bad_input/test_floods_past_frames.py", "uvloop"),
@@ -34,9 +35,10 @@ EXTRA = (
     ("tests/cluster/test_clocks.py", "pubsub"),
     ("tests/cluster/test_cut_off.py", "core-daphne"),
     ("tests/cluster/test_cut_off.py", "pubsub-uvicorn"),
-    ("tests/cluster/test_deploys.py", "each_process_in_turn"),
+    ("tests/cluster/test_deploys.py", "core"),
     ("tests/cluster/test_deploys.py", "pubsub"),
     ("tests/cluster/test_faults.py", "pubsub"),
+    ("tests/cluster/test_moves.py", "core"),
     ("tests/cluster/test_round_robin.py", "pubsub"),
     ("tests/packaging/", "wsproto"),
     ("tests/packaging/test_deployment.py", "granian"),
@@ -51,6 +53,7 @@ EXTRA = (
     ("tests/presence/test_servers.py", "mariadb"),
     ("tests/presence/test_servers.py", "postgresql-uvicorn"),
     ("tests/recovery/test_bounds.py", "daphne"),
+    ("tests/recovery/test_chaos.py", ""),
     ("tests/recovery/test_deploys.py", "core"),
     ("tests/recovery/test_deploys.py", "kinds1"),
     ("tests/recovery/test_drops.py", "daphne"),
