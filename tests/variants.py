@@ -35,7 +35,6 @@ EXTRA = (
     ("tests/cluster/test_clocks.py", "pubsub"),
     ("tests/cluster/test_cut_off.py", "core-daphne"),
     ("tests/cluster/test_cut_off.py", "pubsub-uvicorn"),
-    ("tests/cluster/test_deploys.py", "core"),
     ("tests/cluster/test_deploys.py", "pubsub"),
     ("tests/cluster/test_faults.py", "pubsub"),
     ("tests/cluster/test_moves.py", "core"),

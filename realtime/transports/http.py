@@ -91,11 +91,11 @@ class Request:
         if query.sid and (server := await self._server_elsewhere(query.sid)) is not None:
             await self._forward(server, query.sid)
             return
-        if self.hub.draining and query.sid not in self.hub.connections:
-            raise ServerDraining  # a new client, or one that has been told to go
         if query.sid:
             await self._continue(self._session(query.sid, query.transport), method)
             return
+        if self.hub.draining:
+            raise ServerDraining
         if method != "GET":
             raise HandshakeError(HandshakeError.BAD_METHOD)
         if query.transport != "polling":

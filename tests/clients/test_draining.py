@@ -56,6 +56,13 @@ async def test_new_clients_are_sent_elsewhere(server: LiveServer, kind: str) -> 
         await wire.call("/lab", "take no more clients")
 
         check_refusal(await http.get(PATH, params=engine_query()))
+        # Who has been told to go may ask through another process: a proxy would take 503 for a
+        # fault of that one, and in the end send nobody to any.
+        gone = engine_query(sid=f"{polling.sid[:-4]}gone")
+        for method in ("GET", "POST"):
+            response = await http.request(method, PATH, params=gone)
+            assert response.status_code == 400
+            assert response.json() == {"code": 1, "message": "Session ID unknown"}
         for path in (engine_path(), "/ws/lab/"):
             with pytest.raises(InvalidStatus) as refused:
                 async with websocket(server, path):
