@@ -42,12 +42,8 @@ class Drain:
         """Get rid of the clients; return when the last one is told. Who calls again waits too."""
         self.begin()
         if self._task is None:
-            self._task = self._hub.services.spawn(self._run())
+            self._task = self._hub.services.spawn(self._tell_clients())
         await asyncio.wait({self._task})
-
-    async def _run(self) -> None:
-        """Get rid of the clients, step by step."""
-        await self._tell_clients()
 
     def hurry(self) -> None:
         """Tell those that are left at once, and wait for no handler."""

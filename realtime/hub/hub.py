@@ -115,26 +115,22 @@ class Hub:
 
         # The other hubs, the sockets and rooms of this one, those that are away, and who is told of
         # them.
-        self.cluster = self._join_cluster()
         options = parse_recovery(self.settings.RECOVERY)
+        self.cluster = self._join_cluster(0.0 if options is None else options.seconds)
         self.recovery = None if options is None else Recovery(self, options)
         rooms = self.cluster if self.recovery is None else self.recovery.holds
         self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
-        self.sessions: Sessions | None = None
-        if self.recovery is not None:
-            self.sessions = self.recovery.transfers
+        self.sessions: Sessions | None = None if self.recovery is None else self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
         self.serving = Serving(self)
 
-    def _join_cluster(self) -> Cluster | LocalCluster:
+    def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:
         make = partial(new_layer, self.settings.CHANNEL_LAYER)
         if not reaches_others(make()):
             return LocalCluster()
-        recovery = parse_recovery(self.settings.RECOVERY)
-        seconds = recovery.seconds if recovery is not None else 0.0
-        return Cluster(self.server_id, make, self.services, HubActions(self), seconds)
+        return Cluster(self.server_id, make, self.services, HubActions(self), recovery_seconds)
 
     # Running
 

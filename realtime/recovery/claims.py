@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from ..cluster.envelopes import Take
 from ..exceptions import ServerGone
@@ -139,16 +142,10 @@ class RemoteClaim:
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
     async def _take(self) -> Parcel | None:
-        question = Take(*self._asked(), final=True)
-        try:
-            body = await self._hub.take(self._server, question)
-        except (ServerGone, TimeoutError):
-            return None
-        return None if body is None else decode_parcel(body)
-
-    def _asked(self) -> tuple[str, str | None, str | None, str]:
-        asked = self._question
-        return asked.pid, asked.offset, asked.user, asked.namespace
+        question = msgspec.structs.replace(self._question, final=True)
+        with contextlib.suppress(TimeoutError):
+            return await _ask(self._hub, self._server, question)
+        return None
 
     def _follow(self, form: SessionForm) -> None:
         """Join and leave what the client was made to, there, while it came here."""

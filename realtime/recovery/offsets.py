@@ -1,7 +1,7 @@
 """
-Offsets and pids, as clients have them: which hub counted, and how far.
+Offsets, as clients have them: which hub counted, and how far.
 
-Specification: https://socket.io/docs/v4/connection-state-recovery (there both are opaque).
+Specification: https://socket.io/docs/v4/connection-state-recovery (there they are opaque).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..cluster.sids import SERVER_ID_LENGTH, new_sid, server_of
+from ..cluster.sids import SERVER_ID_LENGTH
 
 _SHAPE = re.compile(rf"[\w-]{{{SERVER_ID_LENGTH}}}[0-9a-f]{{1,15}}", re.ASCII)
 
@@ -31,13 +31,3 @@ def parse_offset(text: str) -> Offset | None:
     if _SHAPE.fullmatch(text) is None:
         return None
     return Offset(text[:SERVER_ID_LENGTH], int(text[SERVER_ID_LENGTH:], 16))
-
-
-def new_pid(server: str) -> str:
-    """Return a new secret by which a client of a server can come back."""
-    return new_sid(server)
-
-
-def server_of_pid(pid: str) -> str | None:
-    """Return the server that a pid names, or None for a text that cannot be one."""
-    return server_of(pid)

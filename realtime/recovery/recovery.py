@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from ..cluster.envelopes import Take
+from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
@@ -22,7 +23,6 @@ from .holds import Holds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
-from .offsets import new_pid, server_of_pid
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -48,7 +48,6 @@ class Recovery:
 
     def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
         self._hub = hub
-        self._options = options
         settings = hub.settings
         lifetime = options.seconds + settings.PING_INTERVAL + settings.PING_TIMEOUT
         self._sweep_every = lifetime / SWEEP
@@ -134,9 +133,9 @@ class Recovery:
 
         Returns what is left of `auth` for the site.
         """
-        socket.pid = new_pid(self._hub.server_id)
+        socket.pid = self._hub.new_sid()
         pid = auth.get("pid")
-        if not isinstance(pid, str) or server_of_pid(pid) is None:
+        if not isinstance(pid, str) or server_of(pid) is None:
             return auth
         offset = auth.get("offset")
         left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
@@ -177,7 +176,7 @@ class Recovery:
         cluster = self._hub.cluster
         question = Take(pid, offset, describe(identity), socket.namespace, final=False)
         servers = [self.transfers.where(pid)]
-        home = server_of_pid(pid)
+        home = server_of(pid)
         if home is not None and home != self._hub.server_id:
             servers += [home if await cluster.find(home) else None, cluster.heir(home)]
         servers += cluster.peers_with_recovery()

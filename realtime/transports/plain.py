@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+from ..cluster.sids import server_of
 from ..conf import get_settings
 from ..exceptions import (
     HandshakeError,
@@ -17,7 +18,6 @@ from ..exceptions import (
 )
 from ..protocol import plain
 from ..protocol.frames import Frames
-from ..recovery.offsets import server_of_pid
 from ..routing import has_namespace
 from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format
@@ -192,6 +192,6 @@ async def serve(
 def _take_auth(hub: Hub, scope: dict[str, Any]) -> dict[str, str]:
     """Return the query's parameters; what a client comes back with is left to nobody else."""
     auth = parse_params(scope)
-    if hub.recovery is not None and server_of_pid(auth.get("pid", "")) is not None:
+    if hub.recovery is not None and server_of(auth.get("pid", "")) is not None:
         drop_params(scope, ("pid", "offset"))
     return auth
