@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ import pytest
 
 from tests.clients.javascript import OPTIONS, Node, NodeSocket
 from tests.clients.wire import eventually, open_socket
+from tests.cluster.outside.conftest import of_cluster
 from tests.clusters import LAYERS, LiveCluster
 from tests.conftest import ClusterFactory, NginxFactory
 from tests.live import LiveServer
@@ -56,16 +56,9 @@ async def owner_of(cluster: LiveCluster, sid: str) -> LiveServer:
 
 def manage(cluster: LiveCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of `manage.py` beside a cluster."""
-    env = {
-        **os.environ,
-        **cluster.env,
-        "DJANGO_SETTINGS_MODULE": "tests.site.settings",
-        "DATABASE_URL": cluster.database,
-        "PYTHONPATH": str(ROOT),
-    }
     return subprocess.run(
         [sys.executable, "-m", "django", *arguments],
-        env=env,
+        env=of_cluster(cluster),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from realtime.recovery.session import Session
+from realtime.recovery.sessions import Sessions
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -33,6 +36,14 @@ async def come(to: Server, sid: str, *rooms: str) -> Client:
         del to.hub.new_sid
 
 
+def forget_session(server: Server, sid: str, forget: Callable[[Sessions, Session], None]) -> None:
+    """Forget the session that a client has left behind, where clients may come back."""
+    if (recovery := server.hub.recovery) is not None:
+        session = recovery.sessions.of_sid(sid)
+        assert session is not None
+        forget(recovery.sessions, session)
+
+
 async def move(client: Client, before: Server, to: Server, *rooms: str) -> Client:
     """Let a client be at another hub from now on; return what it is there."""
     sid = client.sid
@@ -41,10 +52,7 @@ async def move(client: Client, before: Server, to: Server, *rooms: str) -> Clien
     before.hub.moves.note(sid, to.hub.server_id)
     await client.disconnect()
     await until(lambda: sid not in before.hub.registry.sockets)
-    if before.hub.recovery is not None:
-        session = before.hub.recovery.sessions.of_sid(sid)
-        assert session is not None
-        before.hub.recovery.sessions.give(session)
+    forget_session(before, sid, Sessions.give)
     arrived = await come(to, sid, *rooms)
     to.hub.moves.adopt(sid)
     return arrived
@@ -55,10 +63,7 @@ async def leave(client: Client, server: Server) -> None:
     sid = client.sid
     await client.disconnect()
     await until(lambda: sid not in server.hub.registry.sockets)
-    if server.hub.recovery is not None:
-        session = server.hub.recovery.sessions.of_sid(sid)
-        assert session is not None
-        server.hub.recovery.sessions.end(session)
+    forget_session(server, sid, Sessions.end)
     server.hub.moves.forget(sid)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from django.db import connections
 
 from realtime.outside import process
 from realtime.sockets import claims
@@ -21,15 +19,3 @@ async def _database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> 
     running = process._hubs.get(asyncio.get_running_loop())
     if running is not None:
         await running.close(grace=0.5)
-
-
-async def ask(question: Callable[[], Any]) -> Any:
-    """Return what a function that uses the ORM returns, called in a thread."""
-
-    def work() -> Any:
-        try:
-            return question()
-        finally:
-            connections.close_all()
-
-    return await asyncio.to_thread(work)

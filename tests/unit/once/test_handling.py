@@ -19,8 +19,8 @@ from realtime.sockets import claims, stored_answers
 from realtime.testing import Client
 
 from ..conftest import Connect, Serve
+from ..presence.conftest import ask
 from ..probes import Probe
-from .conftest import ask
 
 ANN, BOB = User(pk=1, username="ann"), User(pk=2, username="bob")
 

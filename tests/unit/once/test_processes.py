@@ -24,8 +24,8 @@ from realtime.sockets.attempts import Attempt, Found
 from realtime.sockets.once import Once
 
 from ..conftest import Connect, Serve
+from ..presence.conftest import ask
 from ..probes import DEADLINE, Probe
-from .conftest import ask
 from .test_store import age, attempt
 
 ANN = User(pk=1, username="ann")
