@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ..cluster.sids import server_of
@@ -22,6 +23,7 @@ from ..exceptions import (
 from ..protocol import engineio
 from ..protocol.jsontext import dumps
 from ..utils.headers import header
+from ..webservers.corking import in_one_piece
 from . import relay
 from .bodies import Body, Disconnected
 from .interfaces import Hub
@@ -235,12 +237,14 @@ class Request:
 
     async def send_response(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer the request, and read for a while what its client still sends."""
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        if self.body.unread:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        unread = self.body.unread
+        with in_one_piece(self._send) if status >= 400 else nullcontext():
+            await self._send(start)
+            await self._send({"type": "http.response.body", "body": body, "more_body": unread})
+        if unread:
             await self.body.read_on()
-            body = b""
-        await self._send({"type": "http.response.body", "body": body})
+            await self._send({"type": "http.response.body", "body": b""})
 
     async def send_unavailable(self) -> None:
         """Answer 503: this server is shutting down, and another one may take the client."""

@@ -19,11 +19,29 @@ TRANSPORTS = {
 }
 
 
+class PatientClient(socketio.AsyncClient):
+    """
+    The official client, whose attempts to come back may take their time.
+
+    By itself it expects all namespaces within one second of each, and otherwise waits for a poll
+    that may be on its way for half a minute; and it ends them for good where a server dies while it
+    sends an error's answer.
+    """
+
+    async def connect(
+        self, url: Any, *args: Any, wait_timeout: float = DEADLINE, **options: Any
+    ) -> None:
+        try:
+            await super().connect(url, *args, wait_timeout=wait_timeout, **options)
+        except RuntimeError as error:
+            raise socketio.exceptions.ConnectionError(str(error)) from error
+
+
 class Client:
     """A python-socketio client that keeps what arrives, and waits for it with a deadline."""
 
     def __init__(self, **options: Any) -> None:
-        self.io = socketio.AsyncClient(handle_sigint=False, **{"reconnection": False} | options)
+        self.io = PatientClient(handle_sigint=False, **{"reconnection": False} | options)
         self.left: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.errors: dict[str, Any] = {}
         self._arrived: dict[tuple[str, str], asyncio.Queue[tuple[Any, ...]]] = {}

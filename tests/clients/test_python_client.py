@@ -254,7 +254,7 @@ async def test_reconnects_after_a_restart(kind: str, new_server: ServerFactory) 
             assert left == {"/", "/lab"}
         await asyncio.to_thread(server.start)
         for client, sid in zip(clients, before, strict=True):
-            await eventually(lambda io=client.io: {"/", "/lab"} <= set(io.namespaces), timeout=20)
+            await eventually(lambda io=client.io: {"/", "/lab"} <= set(io.namespaces), timeout=60)
             assert client.sid() != sid
             assert await client.call("echo", "again") == "again"
 

@@ -259,7 +259,7 @@ async def works_again(client: Client) -> None:
         except Exception:  # not connected, or cut off meanwhile
             return False
 
-    assert await eventually(greeted)
+    assert await eventually(greeted, timeout=60)
 
 
 # Pages on WSGI
