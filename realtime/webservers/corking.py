@@ -30,10 +30,9 @@ def in_one_piece(send: Any) -> Iterator[None]:
 def _set_cork(send: Any, value: int) -> bool:
     """Set the option on the socket behind a server's `send`; tell whether there is such a one."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if _CORK is None or not hasattr(transport, "get_extra_info"):
-        return False
-    connection = transport.get_extra_info("socket")
-    if connection is None:
+    find = getattr(transport, "get_extra_info", None)
+    connection = find("socket") if find is not None else None
+    if _CORK is None or connection is None:
         return False
     with suppress(OSError):  # no socket of TCP, or none any more
         connection.setsockopt(socket.IPPROTO_TCP, _CORK, value)
