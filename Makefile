@@ -8,6 +8,9 @@ BENCH := benchmarks/.venv
 NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
+# Hundreds of processes that tests start import the same modules: their bytecode is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run cluster roll test test-quick test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean

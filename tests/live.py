@@ -116,6 +116,8 @@ def _environment(settings: str, database: str) -> dict[str, str]:
         "DATABASE_URL": database,
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
+        # It is runserver's, and to import it is a third of what a start costs.
+        "WITHOUT_APPS": "daphne",
     }
 
 
@@ -150,9 +152,20 @@ class LiveServer(LiveProcess):
         environment = {
             **_environment(settings, self.database),
             "REALTIME_OVERRIDES": json.dumps(realtime or {}),
+            **({"WITHOUT_APPS": ""} if kind == "runserver" else {}),
             **(env or {}),
         }
         super().__init__(kind, [*_command(kind, application, port), *options], port, environment)
+
+    def close(self) -> None:
+        """
+        End it for good: at once, as nobody looks any more. A daphne takes half as long to leave as
+        to start.
+        """
+        if self.kind in LOOP_KINDS:
+            self.kill()
+        else:  # it may have processes of its own
+            self.stop(timeout=5)
 
     def close_code(self, code: int) -> int:
         """Return what clients see where Realtime closes a WebSocket with a code below 3000."""
