@@ -82,7 +82,7 @@ def migrate(database: str, settings: str = "tests.site.settings") -> None:
     """Migrate the database of a ``DATABASE_URL``."""
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-        env=_environment(settings, database),
+        env=environment(settings, database),
         cwd=ROOT,
         check=True,
     )
@@ -109,7 +109,8 @@ def _new_path() -> Path:
     return Path(_folder().name) / f"{uuid.uuid4().hex}.sqlite3"
 
 
-def _environment(settings: str, database: str) -> dict[str, str]:
+def environment(settings: str, database: str) -> dict[str, str]:
+    """Return the environment of a process of the site."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": settings,
@@ -149,13 +150,13 @@ class LiveServer(LiveProcess):
         if kind.endswith(INDIRECT):
             kind, realtime = kind.removesuffix(INDIRECT), {"DIRECT_IO": False, **(realtime or {})}
         self.database = database or new_database(settings)
-        environment = {
-            **_environment(settings, self.database),
+        variables = {
+            **environment(settings, self.database),
             "REALTIME_OVERRIDES": json.dumps(realtime or {}),
             **({"WITHOUT_APPS": ""} if kind == "runserver" else {}),
             **(env or {}),
         }
-        super().__init__(kind, [*_command(kind, application, port), *options], port, environment)
+        super().__init__(kind, [*_command(kind, application, port), *options], port, variables)
 
     def close(self) -> None:
         """
