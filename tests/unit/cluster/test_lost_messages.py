@@ -87,6 +87,7 @@ async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
     assert (two.cluster.lost, three.cluster.lost) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_thousands_of_clients_hear_once_what_is_sent_again(start: Start) -> None:
     one, two, three = await start(), await start(), await start()
     far = [await server.client("a") for server in (two, three) for _ in range(1_000)]
