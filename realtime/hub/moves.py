@@ -35,10 +35,14 @@ MANY = 1_000
 
 
 class Away(NamedTuple):
-    """Where a client is now, and since when this hub has sent it there."""
+    """
+    Where a client is now, and since when this hub has sent it there. What has come here since
+    `heard` it has, or it was sent on.
+    """
 
     server: str
     since: float
+    heard: float
 
 
 class Stay(NamedTuple):
@@ -117,10 +121,14 @@ class Moves:
             return
         now = self._hub.loop.time()
         self._stays[sid] = Stay(now)
-        self._recent.pop(sid, None)
-        self._recent[sid] = now + 2 * GRACE
+        self._note_recent(sid)
         if self._left.pop(sid, None) is None:
             self._count(sid)
+
+    def _note_recent(self, sid: str) -> None:
+        """Note for a while what comes: it may come once more, from where the client was."""
+        self._recent.pop(sid, None)
+        self._recent[sid] = self._hub.loop.time() + 2 * GRACE
         self._look_later()
 
     def give_up(self, sid: str) -> None:
@@ -142,6 +150,7 @@ class Moves:
         self.expect(sid)
         self._away.pop(sid, None)
         self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0)
+        self._note_recent(sid)
         self._tell_home(sid, here=True)
 
     def note_had(self, sid: str, ids: Iterable[str]) -> None:
@@ -168,8 +177,10 @@ class Moves:
 
     def note(self, sid: str, server: str) -> None:
         """Take note that a client is given to another hub."""
-        stay = self._stays.pop(sid, None)
+        stay, before = self._stays.pop(sid, None), self._away.get(sid)
         now = self._hub.loop.time()
+        # Without either it was here from its start.
+        heard = stay.since if stay is not None else before.heard if before is not None else 0.0
         if self._is_own(sid):
             self._given = True
         elif stay is not None:
@@ -177,7 +188,7 @@ class Moves:
             self._left[sid] = now + GRACE  # what is on its way here is sent on
         else:
             return
-        self._away[sid] = Away(server, now)
+        self._away[sid] = Away(server, now, heard)
         if len(self._away) > self._limit:
             self._forget_dead()
         self._look_later()
@@ -248,9 +259,10 @@ class Moves:
     def take_forward(self, forward: Forward) -> Target | None:
         """Return whom to give what was sent on, or None where they have got it, or moved on."""
         sid, envelope = forward.sid, forward.envelope
-        stay = self._stays.get(sid)
-        if stay is None and sid in self._away:
-            self.forward(sid, envelope, forward.origin, forward.hops)
+        stay, away = self._stays.get(sid), self._away.get(sid)
+        if stay is None and away is not None:
+            if not self._has_had(away, forward):
+                self.forward(sid, envelope, forward.origin, forward.hops)
             return None
         if forward.origin == self._hub.server_id:
             return None  # what this hub sends itself it gives its clients, and who is expected
@@ -265,6 +277,16 @@ class Moves:
             had.sids.append(sid)
             self._look_later()
         return Target(envelope.namespace, (sid,), (), envelope.client)
+
+    def _has_had(self, away: Away, forward: Forward) -> bool:
+        """Tell whether a client that has moved on has got something here, or it was sent on."""
+        if forward.origin == self._hub.server_id:
+            return True
+        id = forward.envelope.id
+        had = self._forwarded.get(id)
+        return self._arrived.get(id, -1.0) >= away.heard or (
+            had is not None and forward.sid in had.sids
+        )
 
     def take_note(self, server: str, moved: Moved) -> None:
         """Take note of where another hub says that a client of this server is."""

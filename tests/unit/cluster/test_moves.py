@@ -241,6 +241,30 @@ async def test_a_forward_follows_who_moves_again(three: Three) -> None:
     assert await said(client) == "far"
 
 
+async def test_a_late_forward_of_what_was_had_before_moving_again_ends(
+    three: Three, bus: Bus
+) -> None:
+    """As its home sends it on that has not heard yet that the client has moved again."""
+    client = await three[0].client()
+    sid, outside, target = client.sid, Outside(bus), Target("/", (client.sid,))
+    client = await move(client, three[0], three[1])
+    await outside.send(target, "from outside")
+    assert await said(client) == "from outside"
+    three[1].emit((sid,), "from there")
+    assert await said(client) == "from there"
+    client = await move(client, three[1], three[2])
+    late = Target("/", (sid,))
+    for text, id, origin in (
+        ("from outside", "-outer.1", "-outer"),
+        ("from there", "some id", three[1].hub.server_id),
+        ("from elsewhere", "other id", "origin"),
+    ):
+        emit = as_emit(late, Message("/", "said", (text,)), id)
+        three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit, origin))
+    assert await said(client) == "from elsewhere"
+    assert client.pending() == 0
+
+
 async def test_a_forward_for_somebody_who_is_nowhere_ends(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
