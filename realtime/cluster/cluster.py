@@ -235,6 +235,7 @@ class Cluster(Handover):
             log(logging.WARNING, "server-gone", server=server)
         self._requests.gone(server)
         self._receiver.forget_server(server, left)
+        self._actions.forget_server(server)
 
     # Receiving
 

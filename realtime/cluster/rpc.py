@@ -45,6 +45,9 @@ class Actions(Protocol):
     def lose(self, lane: str | None) -> None:
         """Take note that something may be lost that was for a lane; for any, where it is None."""
 
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
+
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
 

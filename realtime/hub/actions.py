@@ -87,6 +87,11 @@ class HubActions:
         if self._hub.recovery is not None:
             self._hub.recovery.lose(lane)
 
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
+        if self._hub.recovery is not None:
+            self._hub.recovery.forget_server(server)
+
     async def answer(self, question: Question, tell: Tell) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
         return await self._answers[type(question)](question, tell)

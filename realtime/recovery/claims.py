@@ -69,8 +69,7 @@ class LocalClaim:
         """
         Tell whether the client still counts as there, as it was; from now on as it comes back.
         """
-        counted, self.session.counts = self.session.counts, False
-        return counted
+        return self._sessions.count_no_more(self.session)
 
     def release(self, socket: Socket) -> bool:
         """
@@ -105,7 +104,7 @@ class RemoteClaim:
         (self._form,) = parcel.sessions
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
         self._since = here.log.number
-        self.session = open_session(parcel, self._form, self._since)
+        self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
         self._is_taking = False
@@ -135,11 +134,14 @@ class RemoteClaim:
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
         if self._socket.gone:
-            self._sessions.adopt(open_session(parcel, form, self._since), counts=False)
+            self._sessions.adopt(self._open(parcel, form), counts=False)
         else:
             self._follow(form)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
+
+    def _open(self, parcel: Parcel, form: SessionForm) -> Session:
+        return open_session(parcel, form, self._since, self._hub.loop.time())
 
     async def _take(self) -> Parcel | None:
         question = msgspec.structs.replace(self._question, final=True)

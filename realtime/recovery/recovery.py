@@ -98,7 +98,11 @@ class Recovery:
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
         self.sessions.execute(target, action, names)
-        self.transfers.execute(target, action, names)
+        self.transfers.announced.execute(target, action, names)
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub is gone."""
+        self.transfers.announced.forget_server(server)
 
     def lose(self, lane: str | None) -> None:
         """
@@ -210,7 +214,7 @@ class Recovery:
         """
         trail = None if socket.claim is None else socket.claim.go_on()
         socket.claim = None
-        self.sessions.live[socket.pid] = socket
+        self.sessions.live.add(socket)
         if trail is not None:
             socket.trail = trail
             return [self._frames(socket, packet, names[-1]) for names, packet in missed]
@@ -234,9 +238,8 @@ class Recovery:
         """
         if socket.claim is not None:
             return socket.claim.release(socket)
-        if self.sessions.live.pop(socket.pid, None) is None:
-            return False
-        if reason in DROPS and self.sessions.keep(socket, reason):
+        was_live = self.sessions.live.remove(socket)
+        if was_live and reason in DROPS and self.sessions.keep(socket, reason):
             return True
         if self.sessions.of_sid(socket.sid) is None:
             self._hub.moves.forget(socket.sid)

@@ -242,8 +242,8 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     heir = three[1].hub
     giver = three[0].hub.recovery
     assert giver is not None
-    for parcel in giver.transfers._parcels(complete=False):
-        assert await three[0].hub.hand_over(heir.server_id, COMING, encode_parcel(parcel))
+    announcement = encode_parcel(giver.transfers._announce(list(giver.sessions)))
+    assert await three[0].hub.hand_over(heir.server_id, COMING, announcement)
     await three[2].take_back(client)
     three[0].emit(("a",), 1)
     assert await said(client) == 1
