@@ -23,6 +23,7 @@ from .holds import Holds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
+from .returns import Returns
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -55,11 +56,13 @@ class Recovery:
         self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions)
+        self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
         self.log.sweep()
         self.transfers.sweep()
+        self.returns.sweep()
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
     def close(self) -> None:
@@ -104,16 +107,17 @@ class Recovery:
         """Take note that another hub is gone."""
         self.transfers.announced.forget_server(server)
 
-    def lose(self, lane: str | None) -> None:
+    def lose(self, lane: str | None, since: float) -> None:
         """
-        Take note that something may be lost on its way here: for a room, whose group it is, or for
-        anybody. Who is away then is told so.
+        Take note that something may be lost on its way here since then: for a room, whose group it
+        is, or for anybody. Who is away is told so, and who has come back since.
         """
         key = None if lane is None else self.holds.key_of(lane)
         if key is None or key[1] is None:
             self.log.lose_all()
         else:
             self.log.lose(key)
+        self.returns.lose(key, since)
 
     def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client of this hub; return its frames."""
@@ -156,6 +160,7 @@ class Recovery:
             claim.release(socket)
         else:
             socket.resume(claim)
+            self.returns.note(socket)
         return left
 
     def _claim(

@@ -15,7 +15,9 @@ from realtime.recovery.transfers import COMING
 from realtime.testing import Client
 
 from .conftest import Server, Start, until
+from .layer import Bus
 from .moving import said
+from .test_hub_faults import lost
 
 Three = tuple[Server, Server, Server]
 
@@ -275,3 +277,25 @@ async def test_sessions_that_nobody_takes_are_told(
     ]
     await three[1].take_back(client)
     assert not client.recovered
+
+
+async def test_a_loss_that_is_noticed_after_the_return(three: Three, bus: Bus) -> None:
+    """Nothing has come since by which it could be noticed sooner, but a beat."""
+    client, there = await three[0].client("a"), await three[0].client("a")
+    three[1].emit(("a",), 1)
+    for each in (client, there):
+        assert await said(each) == 1
+    client.drop()
+    lost(bus, 2)
+    three[1].emit(("a",), 2)
+    await three[1].cluster.publisher.drain(0)
+    await three[0].take_back(client)
+    session = client._session
+    assert session is not None
+    if client.recovered:  # before the beat
+        await session.closed.wait()
+        await three[0].take_back(client)
+    assert not client.recovered
+    three[1].emit(("a",), 3)
+    for each in (client, there):
+        assert await said(each) == 3
