@@ -245,6 +245,9 @@ class Connection(Protocol):
     def watched(self) -> bool:
         """Whether there is a heartbeat."""
 
+    def take_place(self) -> None:
+        """Take the place of another connection of the user, where that has no free one."""
+
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something that this client may cause again and again."""
 
