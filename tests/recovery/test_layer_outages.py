@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
@@ -128,42 +129,52 @@ class Story:
             assert numbers == sorted(set(numbers))
 
 
-Fault = Callable[[Valkey], Awaitable[object]]
+Fault = Callable[[Valkey], AbstractAsyncContextManager[None]]
 
 
-async def restarted(valkey: Valkey) -> None:
-    """Stop it, and start it at once, with nothing in it."""
-    await asyncio.to_thread(valkey.restart)
+@asynccontextmanager
+async def restarted(valkey: Valkey) -> AsyncIterator[None]:
+    """Stop it, and start it with nothing in it."""
+    await asyncio.to_thread(valkey.stop)
+    yield
+    await asyncio.to_thread(valkey.start)
 
 
-async def hanging(valkey: Valkey) -> None:
+@asynccontextmanager
+async def hanging(valkey: Valkey) -> AsyncIterator[None]:
     """Let it hang for a moment, which is no outage."""
     valkey.pause()
+    yield
     await asyncio.sleep(1)
     valkey.resume()
 
 
-async def paused(valkey: Valkey) -> None:
+@asynccontextmanager
+async def paused(valkey: Valkey) -> AsyncIterator[None]:
     """Have it answer nobody for a moment, by its own command."""
     valkey.client.execute_command("CLIENT", "PAUSE", "1000", "ALL")
-    await asyncio.sleep(1)
+    yield
 
 
-async def breaking_off(valkey: Valkey) -> None:
+@asynccontextmanager
+async def breaking_off(valkey: Valkey) -> AsyncIterator[None]:
     """Break off the connections on which something is published, or waited for."""
     for kind in ("pubsub", "normal"):
         valkey.client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    yield
 
 
-async def full(valkey: Valkey) -> None:
+@asynccontextmanager
+async def full(valkey: Valkey) -> AsyncIterator[None]:
     """Let it have no memory for a while."""
     valkey.client.config_set("maxmemory", "1")
+    yield
     await asyncio.sleep(1)
     valkey.client.config_set("maxmemory", "0")
 
 
 @pytest.mark.parametrize("fault", [restarted, hanging, paused, breaking_off, full])
-@pytest.mark.parametrize("back", ["before", "behind"])
+@pytest.mark.parametrize("back", ["within", "behind"])
 async def test_who_is_away_over_an_outage(
     new_valkey: NewValkey,
     new_cluster: ClusterFactory,
@@ -187,20 +198,20 @@ async def test_who_is_away_over_an_outage(
             async with senders.at_work(cluster, driver, room):
                 await eventually(lambda: all(story.got.values()))
                 client.line.cut()
-                if back == "before":  # it is noticed
-                    client.line.mend()
-                    await asyncio.gather(fault(valkey), story.back.wait())
-                else:
-                    await fault(valkey)
-                    client.line.mend()
-                    await story.back.wait()
+                async with fault(valkey):
+                    if back == "within":
+                        client.line.mend()
+                client.line.mend()
+                await story.back.wait()
                 count = len(senders.sent["driver"])
                 await eventually(lambda: len(senders.sent["driver"]) > count + 50)
-            await eventually(lambda: story.told or story.is_complete(senders.sent), timeout=40)
+            # Nothing that was sent is on its way for longer than an outage is noticed.
+            await eventually(
+                lambda: story.told or (fault is not restarted and story.is_complete(senders.sent)),
+                timeout=60,
+            )
         finally:
             reading.cancel()
     story.check()
-    if fault in (hanging, paused):
-        assert not story.told
-    if fault is restarted:
-        assert story.told
+    if fault in (hanging, paused) and story.told:  # where the machine stands still for longer
+        assert any(re.search("layer-(down|deaf|lost)", server.log) for server in cluster)
