@@ -47,6 +47,9 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End the session: its client is not let in."""
 
+    def log_out(self) -> None:
+        """End the session as far as it is here: its client has logged out, and all hubs know."""
+
 
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
@@ -83,6 +86,8 @@ class LocalClaim:
         """End the session: its client is not let in."""
         self._sessions.end(self.session)
 
+    log_out = refuse
+
 
 class Here(NamedTuple):
     """What a session of another hub comes to: this hub, and the new socket of its client."""
@@ -107,7 +112,7 @@ class RemoteClaim:
         self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
-        self._is_taking = False
+        self._is_taking = self._is_over = False
         self._hub.moves.expect(self._form.sid)
         self._sessions.hold(self._form.namespace, self._form.rooms)
 
@@ -133,7 +138,9 @@ class RemoteClaim:
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
-        if self._socket.gone:
+        if self._is_over:
+            self._hub.moves.forget(form.sid)
+        elif self._socket.gone:
             self._sessions.adopt(self._open(parcel, form), counts=False)
         else:
             self._follow(form)
@@ -173,6 +180,10 @@ class RemoteClaim:
     def refuse(self) -> None:
         """End the session: its client is not let in."""
         self._hub.spawn(self._end())
+
+    def log_out(self) -> None:
+        """Keep nothing of the session, if it is on its way here."""
+        self._is_over = True
 
     async def _end(self) -> None:
         await self._take()

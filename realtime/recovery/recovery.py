@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from ..cluster.envelopes import Take
+from ..cluster.envelopes import LOG_OUT, Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
@@ -102,6 +102,8 @@ class Recovery:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
         self.sessions.execute(target, action, names)
         self.transfers.announced.execute(target, action, names)
+        if action == LOG_OUT:
+            self.returns.log_out(*names)
 
     def forget_server(self, server: str) -> None:
         """Take note that another hub is gone."""

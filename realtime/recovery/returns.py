@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..sockets.socket import Socket
+from .identities import identify
 from .log import Key
 from .sessions import Live
 
@@ -43,6 +44,19 @@ class Returns:
             if not socket.gone and _may_miss(socket, key):
                 socket.log(logging.INFO, "lost-before-return")
                 self._live.remove(socket)
+                socket.connection.close("transport close")
+
+    def log_out(self, user: str, login: str | None = None) -> None:
+        """
+        Have those come once more who are just coming back to what a user had in a login, or in any:
+        they were let in by that.
+        """
+        for _, socket in self._sockets.copy():
+            if socket.claim is None or socket.gone:
+                continue
+            who = identify(socket.connection.scope)
+            if who is not None and who.user == user and login in (None, who.login):
+                socket.claim.log_out()
                 socket.connection.close("transport close")
 
     def sweep(self) -> None:

@@ -254,16 +254,11 @@ class Sessions:
         elif action == "leave":
             for room in names:
                 self._leave(session, room)
-        elif action == "close":
+        elif action in ("close", LOG_OUT):
             self.end(session)
         elif action == "end":
             for other in self._index.of_connection(session.connection):
                 self.end(other)
-        elif action == LOG_OUT:
-            claimant = session.claimant
-            self.end(session)
-            if claimant is not None:  # it has shown the login that is over
-                claimant.connection.close("transport close")
 
     def _of_login(self, user: str, login: str | None = None) -> list[Session]:
         """Return the sessions of a login of a user, or of all of them."""

@@ -148,6 +148,9 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End what it had before."""
 
+    def log_out(self) -> None:
+        """End it as far as it is here: other hubs are told so as well."""
+
 
 class Recovery(Protocol):
     """What lets clients come back."""

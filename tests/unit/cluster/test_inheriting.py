@@ -123,24 +123,29 @@ async def test_a_logout_of_who_is_on_the_way_to_an_heir(three: Three) -> None:
     assert three[1].hub.stats()["away"] == 1
 
 
-async def test_a_logout_of_who_moves(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", [False, True], ids=["before it is given", "behind it"])
+async def test_a_logout_of_who_moves(
+    three: Three, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
     """Whoever is just being let in elsewhere has to come again, and is told."""
     client = await three[0].client("a", user=ADA)
     client.drop()
     take, over = three[1].hub.take, asyncio.Event()
 
-    async def take_late(server: str, question: Any) -> bytes | None:
+    async def take_and_log_out(server: str, question: Any) -> bytes | None:
+        body = await take(server, question) if given or not question.final else None
         if question.final:
             await log_out(three[2], three[0], three[1])
             over.set()
-        return await take(server, question)
+        return body if given or not question.final else await take(server, question)
 
-    monkeypatch.setattr(three[1].hub, "take", take_late)
+    monkeypatch.setattr(three[1].hub, "take", take_and_log_out)
     back = asyncio.ensure_future(three[1].take_back(client))
     await over.wait()
     await until(lambda: not three[1].hub.stats()["connections"])
     back.cancel()
     await asyncio.wait([back])
+    monkeypatch.undo()
     assert await is_lost(three[1], client)
 
 
