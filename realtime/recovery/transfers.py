@@ -226,10 +226,11 @@ class Transfers:
     def _pack(self, sessions: list[Session]) -> Parcel:
         """Return sessions that were announced, and which of them do not come after all."""
         packer = self._new_packer()
-        for session in sessions:
-            missed = self._all_missed(session)
-            if missed is None or self._sessions.get(session.pid) is not session:
-                packer.parcel.gone.append(session.pid)
+        for pid in [session.pid for session in sessions]:
+            session = self._sessions.get(pid)
+            missed = None if session is None else self._all_missed(session)
+            if session is None or missed is None:
+                packer.parcel.gone.append(pid)
             else:
                 packer.add(session, missed)
         return packer.parcel
