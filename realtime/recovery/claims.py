@@ -50,6 +50,9 @@ class Claim(Protocol):
     def log_out(self) -> None:
         """End the session as far as it is here: its client has logged out, and all hubs know."""
 
+    async def settle(self) -> None:
+        """Wait until the session is here or elsewhere, and not on its way: its client is gone."""
+
 
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
@@ -88,6 +91,9 @@ class LocalClaim:
 
     log_out = refuse
 
+    async def settle(self) -> None:
+        """Return at once: the session has stayed here."""
+
 
 class Here(NamedTuple):
     """What a session of another hub comes to: this hub, and the new socket of its client."""
@@ -113,6 +119,7 @@ class RemoteClaim:
         self._server = server
         self._question = question
         self._is_taking = self._is_over = False
+        self._settled = asyncio.Event()
         self._hub.moves.expect(self._form.sid)
         self._sessions.hold(self._form.namespace, self._form.rooms)
 
@@ -130,6 +137,17 @@ class RemoteClaim:
         if self._socket.gone:  # and its client perhaps elsewhere
             return []
         self._is_taking = True
+        try:
+            return await self._take_over()
+        finally:
+            self._settled.set()
+
+    async def settle(self) -> None:
+        """Wait until the session is here, if it is on its way."""
+        if self._is_taking:
+            await self._settled.wait()
+
+    async def _take_over(self) -> list[Missed]:
         parcel = await self._take()
         if parcel is None or not parcel.sessions:
             self._leave()

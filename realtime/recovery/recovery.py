@@ -57,12 +57,15 @@ class Recovery:
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions)
         self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)
+        # Clients that are coming back and not let in yet, by what they come back to.
+        self._coming: dict[str, Socket] = {}
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
         self.log.sweep()
         self.transfers.sweep()
         self.returns.sweep()
+        self._coming = {pid: socket for pid, socket in self._coming.items() if not socket.gone}
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
     def close(self) -> None:
@@ -152,10 +155,13 @@ class Recovery:
         claim: Claim | None = None
         identity = identify(socket.connection.scope)
         if identity is not None and (offset is None or isinstance(offset, str)):
+            await self._replace(socket, pid, identity)
             await self.transfers.settle(pid)
             claim = self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
+            if claim is None and self._coming.get(pid) is socket:
+                del self._coming[pid]
         if claim is None:
             socket.lost = True
         elif socket.gone:
@@ -164,6 +170,23 @@ class Recovery:
             socket.resume(claim)
             self.returns.note(socket)
         return left
+
+    async def _replace(self, socket: Socket, pid: str, identity: Identity) -> None:
+        """
+        Let a socket come back in the place of one that is at that: its client has dropped since,
+        and nobody has noticed.
+        """
+        before = self._coming.get(pid)
+        if before is not None and not before.gone:
+            if (before.namespace, identify(before.connection.scope)) != (
+                socket.namespace,
+                identity,
+            ):
+                return
+            before.connection.close("transport close")
+        self._coming[pid] = socket
+        if before is not None and before.claim is not None:
+            await before.claim.settle()  # also where that one is gone already
 
     def _claim(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -194,8 +217,9 @@ class Recovery:
         asked = [server for server in servers if server]
         here = Here(self._hub, self.sessions, self.log, socket)
         claim = await self._unless_gone(socket, claim_elsewhere(here, asked, question))
-        # It may have come here meanwhile.
-        return claim or self._claim(socket, pid, offset, identity)
+        if claim is not None or socket.gone:
+            return claim
+        return self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
 
     async def _unless_gone(
         self, socket: Socket, search: Coroutine[Any, Any, Claim | None]
@@ -219,6 +243,7 @@ class Recovery:
         What another hub had is logged anew, so that it is not lost with the next drop, and its old
         names are kept: a client may have got it there all the same.
         """
+        self._arrived(socket)
         trail = None if socket.claim is None else socket.claim.go_on()
         socket.claim = None
         self.sessions.live.add(socket)
@@ -232,6 +257,10 @@ class Recovery:
             socket.trail.names[self.log.number] = names
             frames.append(self._frames(socket, packet, offset))
         return frames
+
+    def _arrived(self, socket: Socket) -> None:
+        if self._coming.get(socket.pid) is socket:
+            del self._coming[socket.pid]
 
     def _frames(self, socket: Socket, packet: Packet, offset: str) -> Frames:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)

@@ -151,6 +151,9 @@ class Claim(Protocol):
     def log_out(self) -> None:
         """End it as far as it is here: other hubs are told so as well."""
 
+    async def settle(self) -> None:
+        """Wait until it is here or elsewhere, and not on its way, for a client that is gone."""
+
 
 class Recovery(Protocol):
     """What lets clients come back."""

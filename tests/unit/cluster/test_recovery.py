@@ -237,6 +237,56 @@ async def test_a_drop_while_the_session_is_on_its_way(
         await three[0].cluster.flush_cluster()
 
 
+@pytest.mark.parametrize("phase", ["search", "fence", "take"])
+async def test_a_client_that_comes_again_while_it_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """Nobody has noticed that it has dropped meanwhile: it takes its own place."""
+    client = await three[0].client("a")
+    client.drop()
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    hub, stuck, go_on = three[1].hub, asyncio.Event(), asyncio.Event()
+    take, fence = hub.take, three[1].cluster.fence
+
+    async def wait() -> None:
+        if not stuck.is_set():
+            stuck.set()
+            await go_on.wait()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        body = await take(server, question)
+        if question.final is (phase == "take") and phase != "fence":
+            await wait()
+        return body
+
+    async def fence_late() -> None:
+        await fence()
+        if phase == "fence":
+            await wait()
+
+    monkeypatch.setattr(hub, "take", take_late)
+    monkeypatch.setattr(three[1].cluster, "fence", fence_late)
+    first = asyncio.ensure_future(three[1].take_back(client))
+    await stuck.wait()
+    again = Client(auth={"rooms": ["a"]})
+    again._pid, again._offset = client._pid, client._offset
+    second = asyncio.ensure_future(three[1].take_back(again))
+    assert client._session is not None
+    await client._session.closed.wait()
+    go_on.set()
+    await second
+    first.cancel()
+    await asyncio.wait([first])
+    assert (again.recovered, again.sid) == (True, client.sid)
+    assert await said(again) == 1
+    for server in three:
+        server.emit((client.sid,), "still there")
+        assert await said(again) == "still there"
+    assert not again.pending()
+    await again.disconnect()
+
+
 async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> None:
     """What its heir has heard since the first announcement, the client has got elsewhere."""
     client = await three[0].client("a")
