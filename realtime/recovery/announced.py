@@ -44,6 +44,7 @@ class Announced:
         self._log = log
         self._sessions = sessions
         self._coming: dict[str, Coming] = {}
+        self._sids: set[str] = set()
         # What was asked of clients since the first of them was announced.
         self._commands: list[tuple[Target, str, tuple[str, ...]]] = []
 
@@ -51,6 +52,10 @@ class Announced:
         """Return what is set when the session of a pid has come, or is not to be waited for."""
         coming = self._coming.get(pid)
         return None if coming is None else coming.over
+
+    def is_coming(self, sid: str) -> bool:
+        """Tell whether the session of the client of a sid is on its way here."""
+        return sid in self._sids
 
     async def expect(self, parcel: Parcel) -> None:
         """Hear, from now on, what the clients that are coming would miss."""
@@ -62,6 +67,7 @@ class Announced:
                 self._hub.moves.expect(form.sid)
             else:  # another hub had it, and it went elsewhere first: what that had to say is old
                 self._sessions.unhold(before.form.namespace, before.form.rooms)
+            self._sids.add(form.sid)
             over = before.over if before and not before.over.is_set() else asyncio.Event()
             self._coming[form.pid] = Coming(
                 form, parcel.server, self._log.number, len(self._commands), until, over
@@ -88,6 +94,7 @@ class Announced:
             coming = self._coming.pop(form.pid, None)
             if coming is None:
                 continue
+            self._sids.discard(form.sid)
             session = open_session(parcel, form, coming.since, self._hub.loop.time())
             self._hub.moves.adopt(form.sid)
             packets = (parcel.packets[place] for _, place in form.missed)
@@ -114,6 +121,7 @@ class Announced:
     def _give_up(self, pid: str) -> None:
         coming = self._coming.pop(pid)
         coming.over.set()
+        self._sids.discard(coming.form.sid)
         self._hub.moves.give_up(coming.form.sid)
         self._sessions.unhold(coming.form.namespace, coming.form.rooms)
 

@@ -99,7 +99,11 @@ class Recovery:
                 yield namespace, room
 
     def _is_client(self, sid: str) -> bool:
-        return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
+        return (
+            sid in self._hub.registry.sockets
+            or self.sessions.of_sid(sid) is not None
+            or self.transfers.announced.is_coming(sid)
+        )
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""

@@ -267,6 +267,25 @@ async def test_who_waits_gets_what_has_come(three: Three) -> None:
     assert await said(client) == 1
 
 
+async def test_what_is_sent_to_it_alone_behind_the_packing(three: Three) -> None:
+    """By others and by its heir itself, which has no other sign of it than the announcement."""
+    client = await three[0].client("a")
+    client.drop()
+    sessions = await announce(three[0], three[1])
+    three[2].emit((client.sid,), 1)
+    await three[2].cluster.flush_cluster()
+    parcel = of(three[0]).transfers._pack(sessions)
+    for number, server in enumerate((three[2], three[1]), 2):
+        server.emit((client.sid,), number)
+        await server.cluster.flush_cluster()
+    await hand(three[0], three[1], parcel)
+    of(three[0]).sessions.close()
+    assert not of(three[1]).transfers.announced.is_coming(client.sid)
+    assert not await is_lost(three[1], client)
+    assert [await said(client) for _ in range(3)] == [1, 2, 3]
+    assert client.pending() == 0
+
+
 # How long they last
 
 
