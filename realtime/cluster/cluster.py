@@ -43,7 +43,8 @@ from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .peers import BEAT, Peers
 from .publisher import Publisher
-from .receiver import Receiver
+from .receiver import LATE, Receiver
+from .reconnects import Reconnects
 from .requests import ANSWER_TIMEOUT
 from .router import Router
 from .rpc import Actions, PeerRequests
@@ -96,7 +97,10 @@ class Cluster(Handover):
             server, self.peers, self.beats, self._requests, actions, heirs=self.heirs
         )
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
+        self._reconnects = Reconnects(self._reconnected)
         self._silences = 0
+        # Since when messages may be lost, in an outage.
+        self._down_since = self._loop.time()
         self._actions = actions
         self._numbers_commands = recovery_seconds > 0
         self._ids = itertools.count(1)
@@ -235,6 +239,7 @@ class Cluster(Handover):
             log(logging.WARNING, "server-gone", server=server)
         self._requests.gone(server)
         self._receiver.forget_server(server, left)
+        self._actions.forget_server(server)
 
     # Receiving
 
@@ -268,6 +273,13 @@ class Cluster(Handover):
 
     def _layer_down(self) -> None:
         self._memberships.release()
+        self._down_since = self.peers.echoed
+        self._actions.lose(None, self._down_since)
+
+    def _reconnected(self) -> None:
+        """Take note that the layer has opened anew what it hears messages on."""
+        since = min(self.peers.echoed, self._loop.time() - LATE)
+        self._actions.lose(None, since if self.link.up.is_set() else self._down_since)
 
     async def _restore(self) -> None:
         """Put back what the layer has forgotten; note what keeps that from being done."""
@@ -292,6 +304,7 @@ class Cluster(Handover):
             self._listener.stop()
         self._listener.listen(self.link.layer, self._memberships.channel)
         await self._memberships.restore(anew=anew)
+        self._reconnects.watch(self.link.layer)
         try:
             await self.beats.greet()
         except Deaf:
@@ -300,7 +313,7 @@ class Cluster(Handover):
             raise
         self._silences = 0
         if not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
-            self._actions.lose(None)
+            self._actions.lose(None, self._down_since)
 
     def _note_silence(self) -> None:
         """

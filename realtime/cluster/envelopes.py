@@ -21,6 +21,9 @@ VERSION: Literal[1] = 1
 # The group of all hubs.
 HUBS = "rt.hubs"
 
+# The action of a Command that says that a user has logged out.
+LOG_OUT = "log out"
+
 # Names of groups, channels and servers are short; what is longer is nobody's.
 _Name = Annotated[str, msgspec.Meta(max_length=200)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -66,8 +69,9 @@ class Emit(Envelope, tag="emit"):
 class Command(Envelope, tag="command"):
     """
     What is to be done with sockets: `action` is join or leave with `names` of rooms, close, or end,
-    which ends their whole connections. A hub ignores an action that it does not know. `id` is as in
-    `Emit`.
+    which ends their whole connections. LOG_OUT, for the target EVERYONE, ends what clients of a
+    user come back to: `names` are its key, and the login that is over, or all are. A hub ignores an
+    action that it does not know. `id` is as in `Emit`.
     """
 
     namespace: str

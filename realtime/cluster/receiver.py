@@ -26,11 +26,15 @@ from .envelopes import (
 from .heartbeats import Heartbeats
 from .heirs import Heirs
 from .loss_log import LossLog
-from .peers import Peers
+from .peers import BEAT, EXPIRY, Peers
 from .reports import check_report
 from .rpc import Actions, PeerRequests
 from .sequence_tracking import Incoming
 from .sequences import Position
+
+# How late it may be noticed that a message was lost: a beat tells it that comes after the next one,
+# if nothing has before, and whoever sends it may stand still for a while.
+LATE = 2 * (BEAT + EXPIRY)
 
 
 class Receiver:
@@ -59,6 +63,7 @@ class Receiver:
         self._actions = actions
         self._incoming = Incoming()
         loop = asyncio.get_running_loop()
+        self._now = loop.time
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
 
     @property
@@ -161,7 +166,7 @@ class Receiver:
 
     def _note_lost(self, server: str, lane: str | None, lost: int) -> None:
         if lost:
-            self._actions.lose(lane)
+            self._actions.lose(lane, self._now() - LATE)
             # One for all who are no peers: their names may be made up.
             cause = server if server in self._peers else ""
             self._unheard[cause].note(lost, server=server)

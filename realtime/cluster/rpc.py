@@ -42,8 +42,14 @@ class Actions(Protocol):
     def follow(self, server: str, envelope: Moved | Forward) -> None:
         """Take what another hub tells of a client that has moved."""
 
-    def lose(self, lane: str | None) -> None:
-        """Take note that something may be lost that was for a lane; for any, where it is None."""
+    def lose(self, lane: str | None, since: float) -> None:
+        """
+        Take note that something may be lost that was for a lane, or for any where it is None, since
+        that time of the loop.
+        """
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
 
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""

@@ -18,3 +18,7 @@ class Target(NamedTuple):
     rooms: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     client: bool = False
+
+
+# All hubs, whatever clients they have.
+EVERYONE = Target("")

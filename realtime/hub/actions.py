@@ -82,10 +82,18 @@ class HubActions:
         elif (target := self._hub.moves.take_forward(envelope)) is not None:
             self._do(target, envelope.envelope)
 
-    def lose(self, lane: str | None) -> None:
-        """Take note that something may be lost that was for a lane; for any, where it is None."""
+    def lose(self, lane: str | None, since: float) -> None:
+        """
+        Take note that something may be lost that was for a lane, or for any where it is None, since
+        that time of the loop.
+        """
         if self._hub.recovery is not None:
-            self._hub.recovery.lose(lane)
+            self._hub.recovery.lose(lane, since)
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
+        if self._hub.recovery is not None:
+            self._hub.recovery.forget_server(server)
 
     async def answer(self, question: Question, tell: Tell) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""

@@ -285,7 +285,7 @@ class Hub:
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
-            "away": 0 if self.sessions is None else sum(1 for _ in self.sessions.counted()),
+            "away": 0 if self.sessions is None else len(self.sessions.counted()),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self.tasks),

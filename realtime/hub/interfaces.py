@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
@@ -67,7 +67,7 @@ class Observers(transports.Observers, Protocol):
 class Sessions(Protocol):
     """The sessions that a hub keeps of clients that are away."""
 
-    def counted(self) -> Iterable[sockets.Observed]:
+    def counted(self) -> Sequence[sockets.Observed]:
         """Return those that still count as there."""
 
     async def take(self, question: Take) -> bytes | None:

@@ -47,6 +47,12 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End the session: its client is not let in."""
 
+    def log_out(self) -> None:
+        """End the session as far as it is here: its client has logged out, and all hubs know."""
+
+    async def settle(self) -> None:
+        """Wait until the session is here or elsewhere, and not on its way: its client is gone."""
+
 
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
@@ -69,8 +75,7 @@ class LocalClaim:
         """
         Tell whether the client still counts as there, as it was; from now on as it comes back.
         """
-        counted, self.session.counts = self.session.counts, False
-        return counted
+        return self._sessions.count_no_more(self.session)
 
     def release(self, socket: Socket) -> bool:
         """
@@ -83,6 +88,11 @@ class LocalClaim:
     def refuse(self) -> None:
         """End the session: its client is not let in."""
         self._sessions.end(self.session)
+
+    log_out = refuse
+
+    async def settle(self) -> None:
+        """Return at once: the session has stayed here."""
 
 
 class Here(NamedTuple):
@@ -105,10 +115,11 @@ class RemoteClaim:
         (self._form,) = parcel.sessions
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
         self._since = here.log.number
-        self.session = open_session(parcel, self._form, self._since)
+        self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
-        self._is_taking = False
+        self._is_taking = self._is_over = False
+        self._settled = asyncio.Event()
         self._hub.moves.expect(self._form.sid)
         self._sessions.hold(self._form.namespace, self._form.rooms)
 
@@ -126,6 +137,17 @@ class RemoteClaim:
         if self._socket.gone:  # and its client perhaps elsewhere
             return []
         self._is_taking = True
+        try:
+            return await self._take_over()
+        finally:
+            self._settled.set()
+
+    async def settle(self) -> None:
+        """Wait until the session is here, if it is on its way."""
+        if self._is_taking:
+            await self._settled.wait()
+
+    async def _take_over(self) -> list[Missed]:
         parcel = await self._take()
         if parcel is None or not parcel.sessions:
             self._leave()
@@ -134,12 +156,17 @@ class RemoteClaim:
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
-        if self._socket.gone:
-            self._sessions.adopt(open_session(parcel, form, self._since), counts=False)
+        if self._is_over:
+            self._hub.moves.forget(form.sid)
+        elif self._socket.gone:
+            self._sessions.adopt(self._open(parcel, form), counts=False)
         else:
             self._follow(form)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
+
+    def _open(self, parcel: Parcel, form: SessionForm) -> Session:
+        return open_session(parcel, form, self._since, self._hub.loop.time())
 
     async def _take(self) -> Parcel | None:
         question = msgspec.structs.replace(self._question, final=True)
@@ -171,6 +198,10 @@ class RemoteClaim:
     def refuse(self) -> None:
         """End the session: its client is not let in."""
         self._hub.spawn(self._end())
+
+    def log_out(self) -> None:
+        """Keep nothing of the session, if it is on its way here."""
+        self._is_over = True
 
     async def _end(self) -> None:
         await self._take()

@@ -17,7 +17,9 @@ from .session import Missed, Session
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there; times are Unix times.
+    list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
+    Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
+    for how many it counts: each hub's own clock begins elsewhere.
     """
 
     pid: str
@@ -35,12 +37,15 @@ class SessionForm(msgspec.Struct, array_like=True):
     away_since: float
     reason: str
     counts: bool
+    lasts: float
+    counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
 
 
 class Parcel(msgspec.Struct, array_like=True):
     """
-    Sessions of a `server`, with the packets that they share.
+    Sessions of a `server`, with the packets that they share; `gone` are the pids of those that were
+    announced and do not come.
 
     Or, where there are none, where the one that was asked for is: `elsewhere`.
     """
@@ -49,6 +54,7 @@ class Parcel(msgspec.Struct, array_like=True):
     sessions: list[SessionForm] = []
     packets: list[Packet] = []
     elsewhere: str = ""
+    gone: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -66,10 +72,11 @@ def decode_parcel(body: bytes) -> Parcel:
 
 
 class Packer:
-    """Puts sessions into a parcel, and each packet once."""
+    """Puts sessions into a parcel, and each packet once; `now` is what the loop's clock says."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, now: float) -> None:
         self.parcel = Parcel(server)
+        self._now = now
         self._places: dict[str, int] = {}
 
     def add(self, session: Session, missed: list[Missed]) -> None:
@@ -93,6 +100,8 @@ class Packer:
                 session.away_since.timestamp(),
                 session.reason,
                 session.counts,
+                session.until - self._now,
+                session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
             )
         )
@@ -105,11 +114,12 @@ class Packer:
         return place
 
 
-def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
+def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> Session:
     """
     Return the session of a form, for whose client this hub counts from `since` on.
 
-    Raises UnknownNamespace where this server has no such namespace.
+    What has passed elsewhere of its time has passed here. Raises UnknownNamespace where this server
+    has no such namespace.
     """
     user = absent_user(form.user, form.username)
     connection, address, user_agent, transport = form.facts
@@ -128,5 +138,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC),
         datetime.fromtimestamp(form.away_since, UTC),
         form.reason,
+        now + form.lasts,
+        now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
     )

@@ -107,6 +107,9 @@ class Hub(sockets.Hub, Protocol):
     def moves(self) -> Moves:
         """Clients that came from other servers, or went to them."""
 
+    def is_sid(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that any hub has, or had."""
+
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from ..cluster.envelopes import Take
+from ..cluster.envelopes import LOG_OUT, Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
@@ -23,6 +23,7 @@ from .holds import Holds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
+from .returns import Returns
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -55,11 +56,16 @@ class Recovery:
         self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions)
+        self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)
+        # Clients that are coming back and not let in yet, by what they come back to.
+        self._coming: dict[str, Socket] = {}
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
         self.log.sweep()
         self.transfers.sweep()
+        self.returns.sweep()
+        self._coming = {pid: socket for pid, socket in self._coming.items() if not socket.gone}
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
     def close(self) -> None:
@@ -93,23 +99,34 @@ class Recovery:
                 yield namespace, room
 
     def _is_client(self, sid: str) -> bool:
-        return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
+        return (
+            sid in self._hub.registry.sockets
+            or self.sessions.of_sid(sid) is not None
+            or self.transfers.announced.is_coming(sid)
+        )
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
         self.sessions.execute(target, action, names)
-        self.transfers.execute(target, action, names)
+        self.transfers.announced.execute(target, action, names)
+        if action == LOG_OUT:
+            self.returns.log_out(*names)
 
-    def lose(self, lane: str | None) -> None:
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub is gone."""
+        self.transfers.announced.forget_server(server)
+
+    def lose(self, lane: str | None, since: float) -> None:
         """
-        Take note that something may be lost on its way here: for a room, whose group it is, or for
-        anybody. Who is away then is told so.
+        Take note that something may be lost on its way here since then: for a room, whose group it
+        is, or for anybody. Who is away is told so, and who has come back since.
         """
         key = None if lane is None else self.holds.key_of(lane)
         if key is None or key[1] is None:
             self.log.lose_all()
         else:
             self.log.lose(key)
+        self.returns.lose(key, since)
 
     def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client of this hub; return its frames."""
@@ -142,17 +159,38 @@ class Recovery:
         claim: Claim | None = None
         identity = identify(socket.connection.scope)
         if identity is not None and (offset is None or isinstance(offset, str)):
+            await self._replace(socket, pid, identity)
             await self.transfers.settle(pid)
             claim = self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
+            if claim is None and self._coming.get(pid) is socket:
+                del self._coming[pid]
         if claim is None:
             socket.lost = True
         elif socket.gone:
             claim.release(socket)
         else:
             socket.resume(claim)
+            self.returns.note(socket)
         return left
+
+    async def _replace(self, socket: Socket, pid: str, identity: Identity) -> None:
+        """
+        Let a socket come back in the place of one that is at that: its client has dropped since,
+        and nobody has noticed.
+        """
+        before = self._coming.get(pid)
+        if before is not None and not before.gone:
+            if (before.namespace, identify(before.connection.scope)) != (
+                socket.namespace,
+                identity,
+            ):
+                return
+            before.connection.close("transport close")
+        self._coming[pid] = socket
+        if before is not None and before.claim is not None:
+            await before.claim.settle()  # also where that one is gone already
 
     def _claim(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -183,8 +221,9 @@ class Recovery:
         asked = [server for server in servers if server]
         here = Here(self._hub, self.sessions, self.log, socket)
         claim = await self._unless_gone(socket, claim_elsewhere(here, asked, question))
-        # It may have come here meanwhile.
-        return claim or self._claim(socket, pid, offset, identity)
+        if claim is not None or socket.gone:
+            return claim
+        return self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
 
     async def _unless_gone(
         self, socket: Socket, search: Coroutine[Any, Any, Claim | None]
@@ -208,9 +247,10 @@ class Recovery:
         What another hub had is logged anew, so that it is not lost with the next drop, and its old
         names are kept: a client may have got it there all the same.
         """
+        self._arrived(socket)
         trail = None if socket.claim is None else socket.claim.go_on()
         socket.claim = None
-        self.sessions.live[socket.pid] = socket
+        self.sessions.live.add(socket)
         if trail is not None:
             socket.trail = trail
             return [self._frames(socket, packet, names[-1]) for names, packet in missed]
@@ -221,6 +261,10 @@ class Recovery:
             socket.trail.names[self.log.number] = names
             frames.append(self._frames(socket, packet, offset))
         return frames
+
+    def _arrived(self, socket: Socket) -> None:
+        if self._coming.get(socket.pid) is socket:
+            del self._coming[socket.pid]
 
     def _frames(self, socket: Socket, packet: Packet, offset: str) -> Frames:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)
@@ -234,9 +278,8 @@ class Recovery:
         """
         if socket.claim is not None:
             return socket.claim.release(socket)
-        if self.sessions.live.pop(socket.pid, None) is None:
-            return False
-        if reason in DROPS and self.sessions.keep(socket, reason):
+        was_live = self.sessions.live.remove(socket)
+        if was_live and reason in DROPS and self.sessions.keep(socket, reason):
             return True
         if self.sessions.of_sid(socket.sid) is None:
             self._hub.moves.forget(socket.sid)

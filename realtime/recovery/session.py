@@ -46,7 +46,8 @@ class Session:
     A client that is away, and what it comes back to.
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
-    `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
+    `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
+    the time. `claimant` is its new socket, while that is not let in yet. `tail` is
     what another hub had for it before.
     """
 
@@ -64,6 +65,8 @@ class Session:
     opened_at: datetime | None
     away_since: datetime
     reason: str
+    until: float
+    counts_until: float
     tail: tuple[Missed, ...] = ()
     counts: bool = False
     claimant: Socket | None = None

@@ -148,6 +148,12 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End what it had before."""
 
+    def log_out(self) -> None:
+        """End it as far as it is here: other hubs are told so as well."""
+
+    async def settle(self) -> None:
+        """Wait until it is here or elsewhere, and not on its way, for a client that is gone."""
+
 
 class Recovery(Protocol):
     """What lets clients come back."""
@@ -244,6 +250,9 @@ class Connection(Protocol):
     @property
     def watched(self) -> bool:
         """Whether there is a heartbeat."""
+
+    def take_place(self) -> None:
+        """Take the place of another connection of the user, where that has no free one."""
 
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something that this client may cause again and again."""

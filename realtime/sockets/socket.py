@@ -123,6 +123,7 @@ class Socket(Delivery):
     async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
         """Be what the client was before, if it was; return what is left of `auth`."""
         auth = await recovery.restore(self, auth)
+        self.connection.take_place()
         if self.gone:
             self._set_entered()
         else:

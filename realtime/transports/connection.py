@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..exceptions import ProtocolError, ServerDraining
+from ..exceptions import ProtocolError, ServerDraining, TooManyConnections
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
 from ..sockets.messages import Format
@@ -32,7 +32,7 @@ class Connection(Intake):
     TooManyConnections where the user or the address has as many as it may.
     """
 
-    __slots__ = ("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets")
+    __slots__ = ("_leave", "_lines", "_returning", "last_ack_id", "scope", "sid", "sockets")
 
     format: Format
 
@@ -45,7 +45,9 @@ class Connection(Intake):
         self.sid = hub.new_sid()
         self.scope = scope
 
-        # What takes it back from the hub's limits.
+        # What takes it back from the hub's limits; and, while it is one more than its user may
+        # have, from those that may take another one's place.
+        self._returning: Callable[[], None] | None = None
         self._leave = self._enter(count_key(scope), _address(scope))
         share(scope)
 
@@ -61,7 +63,60 @@ class Connection(Intake):
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
         """Count the connection; return what takes it back. Raises TooManyConnections."""
-        return self.hub.limits.admit(user, address)
+        if self.hub.recovery is None:
+            return self.hub.limits.admit(user, address)
+        leave = self.hub.limits.admit(None, address)
+        try:
+            return self._count_user(user, leave)
+        except TooManyConnections:
+            leave()
+            raise
+
+    def _count_user(self, user: str | None, leave: Callable[[], None]) -> Callable[[], None]:
+        """
+        Count the connection for its user; return what takes that back, and does `leave`.
+
+        Where clients come back it may be one more than the user may have, until `take_place`: one
+        of those may be gone, and nobody has noticed. Raises TooManyConnections.
+        """
+        limits = self.hub.limits
+        if user is None or not limits.bounds_users:
+            return leave
+        try:
+            leave_user = limits.admit(user, "")
+        except TooManyConnections:
+            if self.hub.recovery is None:
+                raise
+            self._returning = limits.admit_returning(user)
+            leave_user = self._end_returning
+        return _both(leave_user, leave)
+
+    def _end_returning(self) -> None:
+        if self._returning is not None:
+            self._returning()
+            self._returning = None
+
+    def take_place(self) -> None:
+        """
+        Count for the user now, where there was no place: the client has said what it comes back to,
+        and the connection that had that is closed. Where there is none still, this one ends.
+        """
+        if self._returning is None:
+            return
+        self._end_returning()
+        try:
+            leave_user = self.hub.limits.admit(count_key(self.scope), "")
+        except TooManyConnections as error:
+            self.log(
+                logging.INFO,
+                "refused",
+                connection=self.sid[:12],
+                transport=self.transport,
+                message=error,
+            )
+            self.close("forced server close", str(error))
+            return
+        self._leave = _both(leave_user, self._leave)
 
     @property
     def connected(self) -> bool:
@@ -215,6 +270,16 @@ class Connection(Intake):
     @abstractmethod
     def close_transport(self, reason: str, text: str) -> None:
         """Release what the transport holds, and tell the client if it can be told."""
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    """Return what does both."""
+
+    def leave() -> None:
+        first()
+        second()
+
+    return leave
 
 
 def count_key(scope: dict[str, Any]) -> str | None:

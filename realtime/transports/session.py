@@ -82,30 +82,26 @@ class Session(WatchedConnection):
         self.watch()
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
-        limits = self.hub.limits
-        return (limits.admit if self.proven else limits.admit_unproven)(user, address)
+        if self.proven:
+            return super()._enter(user, address)
+        if self.hub.recovery is None:
+            return self.hub.limits.admit_unproven(user, address)
+        return self.hub.limits.admit(None, address)
 
     def prove(self) -> None:
         """
         Count the session for its user from now on: a request has named it.
 
-        Closes it, and raises TooManyConnections, where the user has as many as it may meanwhile.
+        Closes it, and raises TooManyConnections, where the user has as many as it may.
         """
         if self.proven:
             return
         self.proven = True
         try:
-            leave_user = self.hub.limits.admit(count_key(self.scope), "")
+            self._leave = self._count_user(count_key(self.scope), self._leave)
         except TooManyConnections:
             self.close("forced server close")
             raise
-        leave_address = self._leave
-
-        def leave() -> None:
-            leave_user()
-            leave_address()
-
-        self._leave = leave
 
     @property
     def transport(self) -> str:

@@ -127,6 +127,11 @@ class DriverConsumer(NamespaceConsumer):
     async def end(self, namespace: str, rooms: list[str]) -> None:
         await choose(namespace, rooms, []).close()
 
+    @event
+    async def count_there(self, namespace: str, rooms: list[str]) -> int:
+        """Return how many count as there, as presence has it."""
+        return await choose(namespace, rooms, []).acount()
+
     # Users
 
     @event

@@ -54,12 +54,12 @@ class Server:
         self.cluster = hub.cluster
         self._clients: list[Client] = []
 
-    async def client(self, *rooms: str) -> Client:
-        """Return a new client of this hub in "/", which has joined rooms."""
+    async def client(self, *rooms: str, **options: Any) -> Client:
+        """Return a new client of this hub in "/", which has joined rooms; `options` are its own."""
         loop = asyncio.get_running_loop()
         process._hubs[loop] = self.hub
         try:
-            client = Client(auth={"rooms": list(rooms)})
+            client = Client(auth={"rooms": list(rooms)}, **options)
             await client.connect()
         finally:
             del process._hubs[loop]

@@ -15,7 +15,9 @@ from realtime.recovery.transfers import COMING
 from realtime.testing import Client
 
 from .conftest import Server, Start, until
+from .layer import Bus
 from .moving import said
+from .test_hub_faults import lost
 
 Three = tuple[Server, Server, Server]
 
@@ -235,6 +237,56 @@ async def test_a_drop_while_the_session_is_on_its_way(
         await three[0].cluster.flush_cluster()
 
 
+@pytest.mark.parametrize("phase", ["search", "fence", "take"])
+async def test_a_client_that_comes_again_while_it_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """Nobody has noticed that it has dropped meanwhile: it takes its own place."""
+    client = await three[0].client("a")
+    client.drop()
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    hub, stuck, go_on = three[1].hub, asyncio.Event(), asyncio.Event()
+    take, fence = hub.take, three[1].cluster.fence
+
+    async def wait() -> None:
+        if not stuck.is_set():
+            stuck.set()
+            await go_on.wait()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        body = await take(server, question)
+        if question.final is (phase == "take") and phase != "fence":
+            await wait()
+        return body
+
+    async def fence_late() -> None:
+        await fence()
+        if phase == "fence":
+            await wait()
+
+    monkeypatch.setattr(hub, "take", take_late)
+    monkeypatch.setattr(three[1].cluster, "fence", fence_late)
+    first = asyncio.ensure_future(three[1].take_back(client))
+    await stuck.wait()
+    again = Client(auth={"rooms": ["a"]})
+    again._pid, again._offset = client._pid, client._offset
+    second = asyncio.ensure_future(three[1].take_back(again))
+    assert client._session is not None
+    await client._session.closed.wait()
+    go_on.set()
+    await second
+    first.cancel()
+    await asyncio.wait([first])
+    assert (again.recovered, again.sid) == (True, client.sid)
+    assert await said(again) == 1
+    for server in three:
+        server.emit((client.sid,), "still there")
+        assert await said(again) == "still there"
+    assert not again.pending()
+    await again.disconnect()
+
+
 async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> None:
     """What its heir has heard since the first announcement, the client has got elsewhere."""
     client = await three[0].client("a")
@@ -242,8 +294,8 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     heir = three[1].hub
     giver = three[0].hub.recovery
     assert giver is not None
-    for parcel in giver.transfers._parcels(complete=False):
-        assert await three[0].hub.hand_over(heir.server_id, COMING, encode_parcel(parcel))
+    announcement = encode_parcel(giver.transfers._announce(list(giver.sessions)))
+    assert await three[0].hub.hand_over(heir.server_id, COMING, announcement)
     await three[2].take_back(client)
     three[0].emit(("a",), 1)
     assert await said(client) == 1
@@ -275,3 +327,25 @@ async def test_sessions_that_nobody_takes_are_told(
     ]
     await three[1].take_back(client)
     assert not client.recovered
+
+
+async def test_a_loss_that_is_noticed_after_the_return(three: Three, bus: Bus) -> None:
+    """Nothing has come since by which it could be noticed sooner, but a beat."""
+    client, there = await three[0].client("a"), await three[0].client("a")
+    three[1].emit(("a",), 1)
+    for each in (client, there):
+        assert await said(each) == 1
+    client.drop()
+    lost(bus, 2)
+    three[1].emit(("a",), 2)
+    await three[1].cluster.publisher.drain(0)
+    await three[0].take_back(client)
+    session = client._session
+    assert session is not None
+    if client.recovered:  # before the beat
+        await session.closed.wait()
+        await three[0].take_back(client)
+    assert not client.recovered
+    three[1].emit(("a",), 3)
+    for each in (client, there):
+        assert await said(each) == 3
