@@ -13,6 +13,7 @@ from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.messages import Message, decode_args, encode_args
+from ..sockets.socket import Socket
 from .calls import Answers, call_sockets, collect
 from .interfaces import Hub
 
@@ -25,8 +26,8 @@ async def call(hub: Hub, target: Target, message: Message, timeout: float | None
     at once.
     """
     hub.require_own_thread("asking.call")
-    answers = Answers()
-    sockets = hub.select(target)
+    answers, call_id = Answers(), hub.new_event_id()
+    sockets = await choose(hub, target, call_id)
     if target.client and sockets:
         message = message.within(sockets[0].namespace)
     answers.asked(socket.sid for socket in sockets)
@@ -36,12 +37,23 @@ async def call(hub: Hub, target: Target, message: Message, timeout: float | None
             if hub.is_here(target):
                 await local
             else:
-                question = as_question(target, message, timeout)
+                question = as_question(target, message, timeout, call_id)
                 await asyncio.gather(local, collect(answers, hub.cluster.ask_all(question)))
     except TimeoutError:
         pass
     answers.note_absent(target)
     return answers
+
+
+async def choose(hub: Hub, target: Target, call_id: str) -> list[Socket]:
+    """
+    Return the local sockets of a target that are to be asked something, those that are just coming
+    here as well; not those that were asked where they were.
+    """
+    await hub.arrivals.wait()
+    for crossing in hub.crossings:
+        crossing.note_call(call_id)
+    return [socket for socket in hub.select(target) if not hub.moves.had(socket.sid, call_id)]
 
 
 async def send_to_client(
@@ -99,6 +111,7 @@ async def _ask_all_for_client(hub: Hub, question: Deliver) -> bool:
 
 async def answer_for_client(hub: Hub, question: Deliver) -> bool:
     """Send an event to one client for another process; tell if it is there."""
+    await hub.arrivals.wait()
     name, *args = decode_args(question.text, question.attachments)
     if deliver_to_client(hub, question.sid, question.namespace, name, tuple(args)):
         return True

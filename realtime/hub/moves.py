@@ -151,6 +151,10 @@ class Moves:
             self._forwarded.setdefault(id, Had(until, [])).sids.append(sid)
         self._look_later()
 
+    def had(self, sid: str, id: str) -> bool:
+        """Tell whether a client has got what has this id where it was."""
+        return bool(id) and (had := self._forwarded.get(id)) is not None and sid in had.sids
+
     # Clients that go
 
     async def scatter(self) -> None:

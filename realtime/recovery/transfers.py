@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from ..cluster.addressing import target_of
-from ..cluster.envelopes import Emit, Inherit, Take
+from ..cluster.envelopes import Inherit, Take
 from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..logs import log
@@ -20,7 +18,7 @@ from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, op
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
-from .session import Missed, Session, is_meant
+from .session import Missed, Session
 from .sessions import Sessions
 
 # Sessions in one parcel.
@@ -36,13 +34,6 @@ SETTLE_TIME = 6.0
 
 # Commands that are kept for one that is coming.
 MAX_COMMANDS = 1_000
-
-# How long what is for a session is still heard after it was given away, and for how many.
-LINGER = 1.0
-MAX_LINGERING = 1_000
-
-# How the ids of processes without clients begin, which no hub's does.
-OUTSIDE = "-"
 
 # How long a session that was announced may take to come.
 PATIENCE = 60.0
@@ -83,9 +74,6 @@ class Transfers:
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
         self._given: dict[str, str] = {}
-        # Sessions that were given away just now, and when each is let go.
-        self.lingering: deque[Session] = deque()
-        self._timers: deque[asyncio.TimerHandle] = deque()
         # Sessions that are on their way to another hub, by their pids.
         self._going: dict[str, asyncio.Event] = {}
         # Sessions that are announced, and have not come, by their pids.
@@ -124,46 +112,18 @@ class Transfers:
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
-        if len(self.lingering) < MAX_LINGERING:
-            self._linger(session)
+        self._hub.lingering.add(session.namespace, session.sid, session.rooms)
         self._sessions.give(session)
 
-    def _linger(self, session: Session) -> None:
-        """Hear what is for a session a little longer: see `send_on`."""
-        self._sessions.hold(session.namespace, session.rooms)
-        self.lingering.append(session)
-        self._timers.append(self._hub.loop.call_later(LINGER, self._let_go))
-
-    def _let_go(self) -> None:
-        self._timers.popleft()
-        session = self.lingering.popleft()
-        self._sessions.unhold(session.namespace, session.rooms)
-
-    def close(self) -> None:
-        """Forget everything."""
-        while self._timers:
-            self._timers[0].cancel()
-            self._let_go()
+    def note_given(self, pid: str, sid: str) -> None:
+        """Take note that a client is given to another hub, by the way of an upgrade."""
+        self._given[pid] = sid
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let clients whose sessions are on their way here do something, once these have come."""
         for coming in self._coming.values():
             if len(coming.commands) < MAX_COMMANDS:
                 coming.commands.append((target, action, names))
-
-    def send_on(self, server: str, envelope: Emit) -> None:
-        """
-        Send an event of a `server` on to clients that were given away just now.
-
-        Hubs that were asked for a fence have sent nothing that only reaches this hub. A process
-        that serves no clients is not asked: what it was sending may come here alone.
-        """
-        if not envelope.id.startswith(OUTSIDE):
-            return
-        target = target_of(envelope)
-        for session in self.lingering:
-            if is_meant(session, target):
-                self._hub.moves.forward(session.sid, envelope, server)
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)
@@ -303,7 +263,7 @@ class Transfers:
             self._sessions.adopt(session, counts=form.counts)
             self._sessions.unhold(coming.form.namespace, coming.form.rooms)
             for target, action, names in coming.commands:
-                if is_meant(session, target):
+                if target.means(session):
                     self._sessions.execute_for(session, action, names)
             coming.over.set()
         await self._hub.observers.wait_written()

@@ -101,6 +101,14 @@ class Acks:
         if resolve := self._pop(ack_id):
             resolve(args)
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of all acknowledgements that are waited for."""
+        return list(self._pending or ())
+
+    def expect(self, ack_id: int, resolve: Resolve) -> None:
+        """Wait for an acknowledgement of what another process has asked."""
+        self._add(ack_id, resolve)
+
     def _pop(self, ack_id: int) -> Resolve | None:
         """Wait for one no longer; return what was to be called."""
         return self._pending.pop(ack_id, None) if self._pending else None

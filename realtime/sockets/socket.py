@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -24,9 +25,10 @@ from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
-from .delivery import CLOSED, CONNECTED, Delivery, handling
+from .delivery import CLOSED, CONNECTED, MOVED, Delivery, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
+from .messages import Message
 from .overrides import path_of
 from .sharing import NOTHING
 from .spawned import Spawned, Work
@@ -45,7 +47,8 @@ class Socket(Delivery):
     """
 
     __slots__ = (
-        *("_accepted", "_entering", "_spawned", "acks", "connection", "consumer", "context"),
+        *("_accepted", "_callbacks", "_entering", "_spawned", "acks", "connection", "consumer"),
+        "context",
         *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
     )
 
@@ -65,6 +68,8 @@ class Socket(Delivery):
         self.context = copy_context()
         # What the consumer has spawned: nothing, as a rule.
         self._spawned: Spawned | None = None
+        # How many callbacks of the consumer wait for acknowledgements, or run.
+        self._callbacks = 0
         self.acks = Acks(self)
         # While `connect()` runs, and whether it let the client in.
         self._entering: OneShotEvent | None = OneShotEvent()
@@ -209,6 +214,8 @@ class Socket(Delivery):
         try:
             if self.hub.recovery is not None:
                 counts = self.hub.recovery.keep(self, reason)
+            else:
+                self.hub.note_left(self.sid)
         except Exception:  # then nobody comes back to it
             self.log_error("disconnect")
         try:
@@ -222,6 +229,8 @@ class Socket(Delivery):
 
     def close(self) -> None:
         """Tell the client that the server disconnects it from this namespace."""
+        if self.state is MOVED:
+            self.hub.command_after(self, "close")
         if self.gone:
             return
         was_connected = self.connected
@@ -291,18 +300,75 @@ class Socket(Delivery):
         except BaseException as error:
             self.log_failure("spawn", error)
 
-    async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
-        """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
+    def ask(self, message: Message, callback: Callable[..., Any]) -> None:
+        """Send an event, and call back with the client's acknowledgement, if that comes."""
+        self._callbacks += 1
+        self.acks.send(message, partial(self._answered, callback))
+
+    def _answered(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
+        if args is None:
+            self._callbacks -= 1
+        else:
+            self.hub.spawn(self._call_back(callback, args))
+
+    async def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
+        """Call a callback, in a thread where that is plain."""
         try:
             await call_apart(callback, *args, slots=self.hub.sync_handlers)
         except BaseException as error:
             self.log_failure("callback", error)
+        finally:
+            self._callbacks -= 1
+
+    # Moves to another process
+
+    @property
+    def has_spawned(self) -> bool:
+        """Whether a task that the consumer has spawned is running."""
+        return bool(self._spawned)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing of the site's code is at work for it, or waits for its client."""
+        return self.connected and not self.dispatcher.at_work and not self._callbacks
+
+    def depart(self) -> None:
+        """
+        Leave this hub without a word: another process has the client from now on.
+
+        Who waits for acknowledgements goes on to wait; what is emitted later is sent there.
+        """
+        self.state = MOVED
+        self.connection.sockets.pop(self.namespace, None)
+        self.connection.unthrottle(self)
+        self.hub.registry.remove(self)
+
+    def arrive(self, rooms: Iterable[str]) -> None:
+        """Be here, connected, in these rooms, with the sid that it has from another process."""
+        self._set_entered()
+        self._accepted = self._is_told = True
+        self.state = CONNECTED
+        self.connection.sockets[self.namespace] = self
+        self.hub.registry.add(self)
+        self.rooms = set(rooms)
+        for room in self.rooms:
+            self.hub.registry.join(self, room)
+
+    def end_elsewhere(self, reason: str) -> None:
+        """Take note that the other process has not got the client after all: it is gone."""
+        self.state = CLOSED
+        self.acks.give_up()
+        if self.observed:
+            self.hub.observers.closed(self, reason)
+        self.hub.spawn(self._finish(reason), self.context)
 
     # Rooms
 
     def join(self, room: str) -> None:
         """Join a room, in this process at once."""
         self.rooms.add(room)
+        if self.state is MOVED:
+            self.hub.command_after(self, "join", room)
         if self.hub.registry.join(self, room):
             self.unflushed = True
             if self.trail is not None and self.hub.recovery is not None:
@@ -313,12 +379,24 @@ class Socket(Delivery):
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""
         self.rooms.discard(room)
+        if self.state is MOVED:
+            self.hub.command_after(self, "leave", room)
         if self.hub.registry.leave(self, room):
             self.unflushed = True
             if self.trail is not None and self.hub.recovery is not None:
                 self.hub.recovery.left(self, room)
             if self.observed:
                 self.hub.observers.left(self, room)
+
+    def execute(self, action: str, names: tuple[str, ...]) -> None:
+        """Do what is commanded from anywhere (see `envelopes.Command`)."""
+        if action == "close":
+            self.close()
+        elif action == "end":
+            self.connection.disconnect()
+        elif action in ("join", "leave"):
+            for name in names:
+                getattr(self, action)(name)
 
     def note_shared(self) -> None:
         """Take note that others are to see something else of this socket."""
