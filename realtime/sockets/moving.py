@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from datetime import UTC, datetime
 from inspect import getattr_static
 from typing import Any
@@ -11,20 +10,20 @@ from typing import Any
 import msgspec
 from django.utils.functional import cached_property
 
+from . import exact
 from .data import RecoverableData, dump_data, load_data
+from .exact import Inexact
 from .interfaces import Route
 from .overrides import path_of
 from .socket import Socket
 
 # Of a consumer's attributes and data together, as JSON.
 MAX_TEXT = 1024 * 1024
-MAX_DEPTH = 50
 
 # What every consumer has, and gets where it comes to.
 _GIVEN = frozenset(
     ("_socket", "_target", "_handlers", "_query", "_session", "_data", "kwargs", "scope")
 )
-_PLAIN = (str, int, float, bool, type(None))
 _MISSING = object()
 
 
@@ -34,8 +33,8 @@ class Immovable(Exception):
 
 class SocketForm(msgspec.Struct, array_like=True):
     """
-    A socket on its way: who it is, what its consumer keeps (`data` and `attributes`, as JSON), and
-    the numbers of the acknowledgements that its client still owes (`unanswered`).
+    A socket on its way: who it is, what its consumer keeps (`data` and `attributes`, each as JSON),
+    and the numbers of the acknowledgements that its client still owes (`unanswered`).
 
     `missed` is what the client may not have got yet, where it can come back after a drop: each with
     its offsets, id and packet; None where that is not known. Times are Unix times.
@@ -47,7 +46,7 @@ class SocketForm(msgspec.Struct, array_like=True):
     query: str
     rooms: list[str]
     data: str | None
-    attributes: str
+    attributes: dict[str, str]
     shared: str
     opened_at: float | None
     recovered: bool
@@ -66,9 +65,8 @@ def pack(socket: Socket, route: Route) -> SocketForm:
     """Return what is to move. Raises Immovable."""
     if socket.has_spawned:
         raise Immovable(f"{_name(socket)} has spawned a task that is still running")
-    attributes = json.dumps(_attributes(socket, route))
-    data = _data(socket)
-    if len(attributes) + len(data or "") > MAX_TEXT:
+    attributes, data = _attributes(socket, route), _data(socket)
+    if sum(map(len, attributes.values())) + len(data or "") > MAX_TEXT:
         raise Immovable(f"{_name(socket)} keeps more than {MAX_TEXT} characters of JSON")
     opened = socket.opened_at
     return SocketForm(
@@ -101,13 +99,18 @@ def _data(socket: Socket) -> str | None:
             return dump_data(data)
         except (TypeError, ValueError) as error:
             raise Immovable(f"{_name(socket)}: {error}") from error
-    if not _is_plain(data):
-        raise Immovable(f"self.data of {_name(socket)} holds what is no plain JSON")
-    return json.dumps(data)
+    return _dump(socket, "data", data)
 
 
-def _attributes(socket: Socket, route: Route) -> dict[str, Any]:
-    """Return what a consumer's code has set on it, without what it can make again."""
+def _dump(socket: Socket, name: str, value: Any) -> str:
+    try:
+        return exact.dump(value)
+    except Inexact as reason:
+        raise Immovable(f"self.{name} of {_name(socket)} has {reason}") from reason
+
+
+def _attributes(socket: Socket, route: Route) -> dict[str, str]:
+    """Return, as JSON, what a consumer's code has set on it, without what it can make again."""
     kept = {}
     for name, value in dict(vars(socket.consumer)).items():
         if name in _GIVEN or route.initkwargs.get(name, _MISSING) is value:
@@ -115,32 +118,17 @@ def _attributes(socket: Socket, route: Route) -> dict[str, Any]:
         known = getattr_static(type(socket.consumer), name, None)
         if isinstance(known, (cached_property, functools.cached_property)):
             continue
-        if not _is_plain(value):
-            raise Immovable(f"self.{name} of {_name(socket)} is no plain JSON")
-        kept[name] = value
+        kept[name] = _dump(socket, name, value)
     return kept
-
-
-def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Tell whether a value is the same after it was JSON: a tuple would be a list then."""
-    if type(value) in _PLAIN:
-        return True
-    if depth == MAX_DEPTH:
-        return False
-    if type(value) is list:
-        return all(_is_plain(item, depth + 1) for item in value)
-    return type(value) is dict and all(
-        type(key) is str and _is_plain(item, depth + 1) for key, item in value.items()
-    )
 
 
 def unpack(socket: Socket, form: SocketForm) -> None:
     """Let a new socket be one that comes from another process, and be known under its sid."""
     kept = vars(socket.consumer)
-    kept.update(json.loads(form.attributes))
+    kept.update((name, exact.load(text)) for name, text in form.attributes.items())
     if form.data is not None:
         recovers = socket.hub.recovery is not None
-        kept["_data"] = load_data(form.data) if recovers else json.loads(form.data)
+        kept["_data"] = load_data(form.data) if recovers else exact.load(form.data)
     opened = None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC)
     socket.sid, socket.pid = form.sid, form.pid
     socket.shared, socket.opened_at = form.shared, opened
