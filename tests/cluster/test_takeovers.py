@@ -105,7 +105,7 @@ async def test_all_clients_come_to_a_websocket(cluster: LiveCluster, drivers: li
             async with streams.running():
                 await people.said("connected")
                 upgraded = await people.said("upgraded")
-                print(f"all on WebSocket within {max(upgraded)} ms")  # noqa: T201
+                print(f"all on WebSocket within {max(upgraded)} ms")
                 await people.said("emitted")
             await streams.ask(0)
 
