@@ -80,12 +80,9 @@ class Delivery(SocketLog):
     def emit(self, message: Message, frames: Frames) -> None:
         """Send an event, with its frames, to this client alone, in the same way."""
         hub = self.hub
-        if self.state is MOVED:
-            hub.emit_after(self, message)
-            return
         hub.counters.events_out += 1
         if hub.recovery is not None:
-            if self.state is CLOSED:
+            if self.state is not CONNECTED and self.gone:
                 if self.trail is not None:
                     hub.emit_after(self, message)
                 return
@@ -97,6 +94,8 @@ class Delivery(SocketLog):
             self.connection.send(frames)
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=True)
+        elif self.state is MOVED:
+            hub.emit_after(self, message)
 
     def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
         if self._backlog is None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import copy_context
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -20,25 +19,24 @@ from ..exceptions import (
     EventError,
     ServerError,
 )
-from ..execution.calls import call_apart, raise_if_stopping
+from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
-from .delivery import CLOSED, CONNECTED, MOVED, Delivery, handling
+from .activity import Activity
+from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
-from .messages import Message
 from .overrides import path_of
 from .sharing import NOTHING
-from .spawned import Spawned, Work
 
 # How long a socket's last hook waits for the handlers that are at work when the client goes away,
 # and then for those that it has cancelled.
 DISCONNECT_GRACE = 2.0
 
 
-class Socket(Delivery):
+class Socket(Activity):
     """
     The machinery behind one consumer instance.
 
@@ -47,9 +45,8 @@ class Socket(Delivery):
     """
 
     __slots__ = (
-        *("_accepted", "_callbacks", "_entering", "_spawned", "acks", "connection", "consumer"),
-        "context",
-        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
+        *("_accepted", "_entering", "acks", "connection", "consumer", "context", "dispatcher"),
+        *("hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
     )
 
     # A session is what stays of a socket whose client is away.
@@ -66,10 +63,6 @@ class Socket(Delivery):
         # What others see of it, as JSON.
         self.shared = NOTHING
         self.context = copy_context()
-        # What the consumer has spawned: nothing, as a rule.
-        self._spawned: Spawned | None = None
-        # How many callbacks of the consumer wait for acknowledgements, or run.
-        self._callbacks = 0
         self.acks = Acks(self)
         # While `connect()` runs, and whether it let the client in.
         self._entering: OneShotEvent | None = OneShotEvent()
@@ -283,54 +276,7 @@ class Socket(Delivery):
             self.log(logging.WARNING, "connect-outlives-client")
             await entering.wait()
 
-    def spawn(self, work: Work) -> asyncio.Task[None]:
-        """Run work in a task that is cancelled when the socket ends; at once, where it has."""
-        if self._spawned is None:
-            self._spawned = Spawned()
-        task = self._spawned.start(work, self._run_spawned, self.hub, self.context.copy())
-        if self.gone:
-            task.cancel()
-        return task
-
-    async def _run_spawned(self, work: Work) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self.log_failure("spawn", error)
-
-    def ask(self, message: Message, callback: Callable[..., Any]) -> None:
-        """Send an event, and call back with the client's acknowledgement, if that comes."""
-        self._callbacks += 1
-        self.acks.send(message, partial(self._answered, callback))
-
-    def _answered(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
-        if args is None:
-            self._callbacks -= 1
-        else:
-            self.hub.spawn(self._call_back(callback, args))
-
-    async def _call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
-        """Call a callback, in a thread where that is plain."""
-        try:
-            await call_apart(callback, *args, slots=self.hub.sync_handlers)
-        except BaseException as error:
-            self.log_failure("callback", error)
-        finally:
-            self._callbacks -= 1
-
-    # Moves to another process
-
-    @property
-    def has_spawned(self) -> bool:
-        """Whether a task that the consumer has spawned is running."""
-        return bool(self._spawned)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing of the site's code is at work for it, or waits for its client."""
-        return self.connected and not self.dispatcher.at_work and not self._callbacks
+    # Moves to other processes
 
     def depart(self) -> None:
         """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -20,8 +21,6 @@ from tests.valkey import Valkey
 KINDS = ("daphne", "uvicorn", "uvicorn-uvloop")
 CLIENTS, EVENTS = 30, 60
 RECOVERY = {"plain": None, "recovery": {"SECONDS": 60}}
-
-Load = Callable[[int], Awaitable[None]]
 
 
 @pytest.fixture(
@@ -95,6 +94,17 @@ class Streams:
             await self._emit(place, "end")
 
 
+async def present(drivers: list[Driver], room: str, expected: set[tuple[str, str]]) -> None:
+    """Wait until presence knows these sids and transports, and nobody else, in all processes."""
+
+    async def is_known(driver: Driver) -> bool:
+        found = await driver.do("present", "/lab", [room])
+        return len(found) == len(expected) and set(map(tuple, found)) == expected
+
+    for driver in drivers:
+        await eventually(partial(is_known, driver))
+
+
 async def test_all_clients_come_to_a_websocket(cluster: LiveCluster, drivers: list[Driver]) -> None:
     """Nothing is lost or doubled, and all keep their order, while they move under load."""
     room = f"room {uuid4().hex}"
@@ -114,9 +124,11 @@ async def test_all_clients_come_to_a_websocket(cluster: LiveCluster, drivers: li
 
             await eventually(ended)
             clients = await people.describe()
+            sids = {sid for client in clients for sid in client["sids"]}
+            assert len(sids) == CLIENTS
+            await present(drivers, room, {(sid, "websocket") for sid in sids})
+    await present(drivers, room, set())
 
-    sids = {sid for client in clients for sid in client["sids"]}
-    assert len(sids) == CLIENTS
     for client in clients:
         assert (client["transport"], client["left"]) == ("websocket", [])
         assert client["answers"] == list(range(EVENTS))

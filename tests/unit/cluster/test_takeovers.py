@@ -9,7 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+)
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.contrib.sessions.models import Session as SessionModel
 from django.urls import path
 from pytest_django import Settings
 
@@ -426,6 +434,41 @@ async def test_another_user(two: tuple[Server, Server], records: list[Any]) -> N
     mover = await Mover.come(two[0])
     scope = {"user": mover.session.scope["user"], "session": SessionStore("another one")}
     await stays(mover, two[1], "not of the same user", records, **scope)
+
+
+@pytest.mark.usefixtures("transactional_db")
+@pytest.mark.parametrize("brings", [True, False], ids=["cookie", "no cookie"])
+async def test_the_same_login(two: tuple[Server, Server], brings: bool) -> None:
+    """A WebSocket need not bring the cookie of the first request, which is known."""
+    user, cookie = await log_in("ann")
+    mover = await Mover.come(two[0], headers=[(b"cookie", cookie), (b"x-own", b"1")])
+    assert mover.session.scope["user"] == user
+    await mover.move(two[1], headers=[(b"cookie", cookie)] if brings else [])
+    consumer: Any = mover.session.sockets["/"].consumer
+    assert consumer.user == user
+    assert await consumer.session.aget("cart") == 3
+    assert (consumer.headers["x-own"], consumer.query["transport"]) == ("1", "polling")
+    assert mover.session.scope["client"] == ("203.0.113.7", 4711)
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_a_login_that_is_over(two: tuple[Server, Server], records: list[Any]) -> None:
+    _, cookie = await log_in("ann")
+    mover = await Mover.come(two[0], headers=[(b"cookie", cookie)])
+    await SessionModel.objects.all().adelete()
+    await stays(mover, two[1], "not of the same user", records, headers=[(b"cookie", cookie)])
+
+
+async def log_in(name: str) -> tuple[Any, bytes]:
+    """Return a new user, and the cookie of a session."""
+    user = await get_user_model().objects.acreate(username=name)
+    session = DatabaseStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session["cart"] = 3
+    await session.asave()
+    return user, f"sessionid={session.session_key}".encode()
 
 
 async def test_what_middleware_knew(two: tuple[Server, Server], records: list[Any]) -> None:
