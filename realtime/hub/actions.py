@@ -28,9 +28,8 @@ from ..cluster.envelopes import (
     Wake,
 )
 from ..cluster.targets import Target
-from ..sockets.messages import ForeignMessage, Message, decode_args
-from .asking import answer_for_client, choose
-from .calls import answer_call
+from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from .asking import Asking, answer_for_client, call_here
 from .handing import Inheritance, give, give_up
 from .interfaces import Hub
 
@@ -95,12 +94,17 @@ class HubActions:
 
     async def _answer_call(self, question: Call, tell: Tell) -> None:
         name, *args = decode_args(question.text, question.attachments)
-        sockets = await choose(self._hub, target_of(question), question.id)
-        namespace = question.namespace
-        if question.client and sockets:
-            namespace = sockets[0].namespace
-        message = Message(namespace, name, tuple(args))
-        await answer_call(sockets, message, question.timeout, tell)
+        # A client's own namespace, where none is named, is found with its socket.
+        message = Message(question.namespace or "/", name, tuple(args))
+
+        def asked(sids: list[str]) -> None:
+            tell((sids, []))
+
+        def answered(sid: str, args: list[Any]) -> None:
+            tell(([], [(sid, *encode_args(args))]))
+
+        asking = Asking(question.timeout, asked, answered)
+        await call_here(self._hub, target_of(question), message, question.id, asking)
 
     async def _answer_for_client(self, question: Deliver, tell: Tell) -> bool:
         return await answer_for_client(self._hub, question)

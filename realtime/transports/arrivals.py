@@ -180,6 +180,9 @@ class Arrivals:
             self._hub.loop.call_later(OWING_TIME, self._owing.pop, arrival.sid, None)
         arrival.end()
 
+    def __bool__(self) -> bool:
+        return bool(self._coming)
+
     async def wait(self) -> None:
         """Wait until nobody is on the way, but not for long."""
         if self._coming:
