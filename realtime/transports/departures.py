@@ -67,15 +67,18 @@ class Departure:
 
     def note_emit(self, target: Target, message: Message, id: str) -> None:
         """Take note of an event that was delivered here."""
-        self._had.append(id)
+        if id:  # which older versions do not give
+            self._had.append(id)
 
     def note_command(self, target: Target, action: str, names: tuple[str, ...], id: str) -> None:
         """Take note of a command that was carried out here."""
-        self._had.append(id)
+        if id:
+            self._had.append(id)
 
     def note_call(self, id: str) -> None:
         """Take note of a question that clients were asked here."""
-        self._had.append(id)
+        if id:
+            self._had.append(id)
 
     # Getting ready
 

@@ -203,6 +203,8 @@ class Takeover:
     async def _take(self) -> Session:
         """Have the session here, and what it has sent handled. Raises Refused and others."""
         hub = self._hub
+        if hub.draining:
+            raise Refused("this process is about to stop")
         arrival = hub.arrivals.begin(self._sid)
         try:
             luggage = forms.decode_luggage(await self._ask(TAKE))
