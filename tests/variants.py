@@ -52,6 +52,8 @@ EXTRA = (
     ("tests/cluster/test_faults.py", "pubsub"),
     ("tests/cluster/test_moves.py", "core"),
     ("tests/cluster/test_round_robin.py", "pubsub"),
+    ("tests/cluster/test_takeovers.py", "core-recovery"),
+    ("tests/cluster/test_takeovers.py", "pubsub-plain"),
     ("tests/packaging/", "wsproto"),
     ("tests/packaging/test_deployment.py", "granian"),
     ("tests/packaging/test_deployment.py", "hypercorn"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -102,8 +101,6 @@ class Cluster(Handover):
         # Since when messages may be lost, in an outage.
         self._down_since = self._loop.time()
         self._actions = actions
-        self._numbers_commands = recovery_seconds > 0
-        self._ids = itertools.count(1)
         # Whether this hub has ever heard itself through the layer.
         self.heard = False
         self._memberships.add(server_group(server))
@@ -147,8 +144,6 @@ class Cluster(Handover):
             return  # whoever comes greets this hub before it has a client
         if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
             return
-        if self._numbers_commands and isinstance(envelope, Command):
-            envelope.id = f"{self.server}.{next(self._ids)}"
         body = encode(envelope)
         for lane in self.router.lanes(target):
             self.publisher.put(lane, body)

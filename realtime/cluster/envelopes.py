@@ -125,7 +125,11 @@ class Beat(Envelope, tag="beat"):
 
 
 class Call(Envelope, tag="call"):
-    """Question: an event whose acknowledgements are wanted; the answers are `calls.Part`s."""
+    """
+    Question: an event whose acknowledgements are wanted; the answers are `calls.Part`s.
+
+    `id` is as in `Emit`.
+    """
 
     namespace: str
     rooms: tuple[str, ...]
@@ -134,6 +138,7 @@ class Call(Envelope, tag="call"):
     attachments: tuple[bytes, ...]
     timeout: float | None
     client: bool = False
+    id: str = ""
 
 
 class Deliver(Envelope, tag="deliver"):
@@ -202,6 +207,27 @@ class Inherit(Envelope, tag="inherit"):
     more: bool = False
 
 
+class Upgrade(Envelope, tag="upgrade"):
+    """
+    Question: do a step of giving the Engine.IO session `sid` to the hub `server`, which its
+    WebSocket has reached (see `transports.takeover`). Ask it with `handing.take`, as `Take`.
+    """
+
+    sid: str
+    step: str
+    server: str = ""
+
+
+class AwaitAcks(Envelope, tag="acks"):
+    """
+    Question: what does the client of this Engine.IO session, which you have taken, acknowledge of
+    what it was asked before? The answers are sids, numbers and arguments, encoded, or None for
+    arguments that will not come.
+    """
+
+    sid: str
+
+
 class Allowance(Envelope, tag="allowance"):
     """Question: how many bytes may a POST of this session have? None where there is no session."""
 
@@ -248,6 +274,8 @@ Question = (
     | Fence
     | Take
     | Inherit
+    | Upgrade
+    | AwaitAcks
     | Allowance
     | Describe
     | Drain

@@ -21,6 +21,7 @@ from .envelopes import (
     Moved,
     Question,
     Take,
+    Upgrade,
     encode,
     server_group,
 )
@@ -86,7 +87,7 @@ class PeerRequests:
         lane = EVERYBODY
         if server is not None:
             # What was sent before to a client that is taken is not to come behind it.
-            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, Take)
+            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, (Take, Upgrade))
             lane = self._lane(server, exclusive)
         self._publisher.put(lane, encode(envelope))
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import (
     Allowance,
+    AwaitAcks,
     Call,
     Command,
     Deliver,
@@ -23,13 +24,13 @@ from ..cluster.envelopes import (
     Moved,
     Question,
     Take,
+    Upgrade,
     Wake,
 )
 from ..cluster.targets import Target
-from ..sockets.messages import ForeignMessage, Message, decode_args
-from .asking import answer_for_client
-from .calls import answer_call
-from .handing import Inheritance, give
+from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from .asking import Asking, answer_for_client, call_here
+from .handing import Inheritance, give, give_up
 from .interfaces import Hub
 
 Tell = Callable[[Any], None]
@@ -47,6 +48,8 @@ class HubActions:
             Fence: self._note_fence,
             Take: self._give,
             Inherit: Inheritance(hub).add,
+            Upgrade: self._give_up,
+            AwaitAcks: self._tell_acks,
             Wake: self._wake,
             Allowance: self._tell_allowance,
             Describe: self._describe,
@@ -62,14 +65,12 @@ class HubActions:
             self._do(target_of(envelope), envelope)
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
-        if isinstance(envelope, Emit) and self._hub.recovery is not None:
-            transfers = self._hub.recovery.transfers
-            if transfers.lingering:
-                transfers.send_on(server, envelope)
+        if self._hub.lingering and isinstance(envelope, Emit):
+            self._hub.lingering.send_on(server, envelope)
 
     def _do(self, target: Target, envelope: Emit | Command) -> None:
         if isinstance(envelope, Command):
-            self._hub.execute(target, envelope.action, envelope.names)
+            self._hub.execute(target, envelope.action, envelope.names, envelope.id)
             return
         emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
@@ -101,12 +102,17 @@ class HubActions:
 
     async def _answer_call(self, question: Call, tell: Tell) -> None:
         name, *args = decode_args(question.text, question.attachments)
-        sockets = self._hub.select(target_of(question))
-        namespace = question.namespace
-        if question.client and sockets:
-            namespace = sockets[0].namespace
-        message = Message(namespace, name, tuple(args))
-        await answer_call(sockets, message, question.timeout, tell)
+        # A client's own namespace, where none is named, is found with its socket.
+        message = Message(question.namespace or "/", name, tuple(args))
+
+        def asked(sids: list[str]) -> None:
+            tell((sids, []))
+
+        def answered(sid: str, args: list[Any]) -> None:
+            tell(([], [(sid, *encode_args(args))]))
+
+        asking = Asking(question.timeout, asked, answered)
+        await call_here(self._hub, target_of(question), message, question.id, asking)
 
     async def _answer_for_client(self, question: Deliver, tell: Tell) -> bool:
         return await answer_for_client(self._hub, question)
@@ -123,6 +129,12 @@ class HubActions:
     async def _give(self, question: Take, tell: Tell) -> int | None:
         return await give(self._hub, question, tell)
 
+    async def _give_up(self, question: Upgrade, tell: Tell) -> int | None:
+        return await give_up(self._hub, question, tell)
+
+    async def _tell_acks(self, question: AwaitAcks, tell: Tell) -> None:
+        await self._hub.arrivals.tell_acks(question.sid, tell)
+
     async def _wake(self, question: Wake, tell: Tell) -> None:
         if (connection := self._hub.connections.get(question.sid)) is not None:
             connection.wake()
@@ -135,6 +147,7 @@ class HubActions:
         tell(None)  # the asker waits, now that it knows that this server lives
         if self._hub.answer_http is None:  # it is set before this server has any session
             raise RuntimeError("This server has no polling sessions.")
+        await self._hub.arrivals.wait()
         return await self._hub.answer_http(question)
 
     async def _describe(self, question: Describe, tell: Tell) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
-from ..cluster.envelopes import HttpRequest, HttpResponse, Take
+from ..cluster.envelopes import HttpRequest, HttpResponse, Take, Upgrade
 from ..cluster.layers import new_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
@@ -24,13 +25,18 @@ from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
+from ..recovery.holds import Holds
+from ..recovery.lingering import Lingering
 from ..recovery.recovery import Recovery
 from ..sockets.delivery import CONNECTED
 from ..sockets.messages import Format, Message, with_offset
 from ..sockets.once import Once
 from ..sockets.socket import Socket
+from ..transports.arrivals import Arrivals
 from ..transports.connection import Connection
+from ..transports.departures import Departures
 from ..transports.heartbeats import TimerWheel
+from ..transports.interfaces import Crossing
 from ..utils.limits import ConnectionLimits, parse_rate
 from ..utils.recovery import parse_recovery
 from .actions import HubActions
@@ -108,6 +114,13 @@ class Hub:
         self.answer_http: AnswerHttp | None = None
         self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
 
+        # Sessions that move to other processes, or here, as their clients move to WebSockets; and
+        # those of them that are to know of all that is delivered.
+        self.departures = Departures(self)
+        self.arrivals = Arrivals(self)
+        self.crossings: set[Crossing] = set()
+        self._event_ids = itertools.count(1)
+
         # What is told of it: counts since its start, and what observers add to its description, by
         # its key there.
         self.counters = Counters()
@@ -118,9 +131,10 @@ class Hub:
         options = parse_recovery(self.settings.RECOVERY)
         self.cluster = self._join_cluster(0.0 if options is None else options.seconds)
         self.recovery = None if options is None else Recovery(self, options)
-        rooms = self.cluster if self.recovery is None else self.recovery.holds
-        self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
+        self.holds = self._open_holds()
+        self.registry = Registry(self.holds.subscribe, self.holds.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
+        self.lingering = Lingering(self, self.holds)
         self.sessions: Sessions | None = None if self.recovery is None else self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
@@ -131,6 +145,11 @@ class Hub:
         if not reaches_others(make()):
             return LocalCluster()
         return Cluster(self.server_id, make, self.services, HubActions(self), recovery_seconds)
+
+    def _open_holds(self) -> Holds:
+        if self.recovery is not None:
+            return self.recovery.holds
+        return Holds(self.cluster.subscribe, self.cluster.unsubscribe)
 
     # Running
 
@@ -174,6 +193,10 @@ class Hub:
         await self.observers.wait_written()
         await self.cluster.flush_cluster()
 
+    def new_event_id(self) -> str:
+        """Return the id of an event, a command or a question, which no other one has anywhere."""
+        return f"{self.server_id}.{next(self._event_ids)}"
+
     def new_sid(self) -> str:
         """Return an unguessable id that names this server in its first six characters."""
         return new_sid(self.server_id)
@@ -191,9 +214,11 @@ class Hub:
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
-        event_id = self.deliver(target, message)
+        # Where clients come back, the offset that an event gets is its id.
+        own_id = "" if self.recovery is not None and not message.volatile else self.new_event_id()
+        event_id = self.deliver(target, message, own_id)
         if not self.is_here(target):
-            self.cluster.send(target, as_emit(target, message, event_id))
+            self.cluster.send(target, as_emit(target, message, own_id or event_id))
 
     def select(self, target: Target) -> list[Socket]:
         """Return the local sockets of any target."""
@@ -220,6 +245,9 @@ class Hub:
             target, message = self._aim(target, message, sockets)
         offset = "" if recovery is None else recovery.note(target, message, event_id)
         self.counters.events_out += len(sockets)
+        if self.crossings:
+            for crossing in self.crossings:
+                crossing.note_emit(target, message, event_id or offset)
         for socket in sockets:
             connection = socket.connection
             wire_format = connection.format
@@ -250,28 +278,41 @@ class Hub:
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do `action` everywhere (see `Command`)."""
-        self.execute(target, action, names)
+        command_id = self.new_event_id()
+        self.execute(target, action, names, command_id)
         if not self.is_here(target):
-            self.cluster.send(target, as_command(target, action, names))
+            self.cluster.send(target, as_command(target, action, names, command_id))
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the local sockets of a target do `action` (see `Command`)."""
+    def emit_after(self, socket: Socket, message: Message) -> None:
+        """Send an event to the client of a socket that has ended here, wherever that is now."""
+        self.emit(Target(socket.namespace, (socket.sid,)), message)
+
+    def command_after(self, socket: Socket, action: str, *names: str) -> None:
+        """Let the client of a socket that is elsewhere do `action`."""
+        self.command(Target(socket.namespace, (socket.sid,)), action, names)
+
+    def note_left(self, sid: str) -> None:
+        """Take note that a client of this hub is gone for good."""
+        if self.moves.where(sid) is None:
+            self.moves.forget(sid)
+
+    def execute(
+        self, target: Target, action: str, names: tuple[str, ...], command_id: str = ""
+    ) -> None:
+        """Let the local sockets of a target do `action` (see `Command`, whose id this may have)."""
         self.require_own_thread("Hub.execute")
         if self.recovery is not None:
             self.recovery.execute(target, action, names)
+        if self.crossings:
+            for crossing in self.crossings:
+                crossing.note_command(target, action, names, command_id)
         for socket in self.select(target):
-            if action == "close":
-                socket.close()
-            elif action == "end":
-                socket.connection.disconnect()
-            elif action in ("join", "leave"):
-                for name in names:
-                    getattr(socket, action)(name)
+            socket.execute(action, names)
 
     # Sessions that other hubs have, or are to have
 
-    async def take(self, server: str, question: Take) -> bytes | None:
-        """Ask another hub for a session; return its bytes. Raises ServerGone."""
+    async def take(self, server: str, question: Take | Upgrade) -> bytes | None:
+        """Ask another hub for a session; return its bytes, or None. Raises ServerGone."""
         return await take(self, server, question)
 
     async def hand_over(self, server: str, kind: str, body: bytes) -> bool:

@@ -11,12 +11,15 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
+from ..recovery.lingering import Lingering
 from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
 from ..transports import interfaces as transports
+from ..transports.arrivals import Arrivals
 from ..transports.connection import Connection
+from ..transports.departures import Departures
 from .files import Files
 from .moves import Moves
 from .registry import Registry
@@ -134,8 +137,23 @@ class Hub(transports.Hub, Protocol):
         """Tell whether a target is one client of this hub."""
 
     @property
+    def lingering(self) -> Lingering:
+        """Clients that were given away just now."""
+
+    @property
+    def departures(self) -> Departures:
+        """Sessions that others take over."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Sessions that are taken over here."""
+
+    @property
     def recovery(self) -> Recovery | None:
         """What lets clients come back, where the site wants that."""
+
+    def new_event_id(self) -> str:
+        """Return the id of an event, a command or a question, which no other one has anywhere."""
 
     def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
         """Deliver to the local sockets of a target; return the event's offset, if it has one."""
@@ -143,7 +161,9 @@ class Hub(transports.Hub, Protocol):
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+    def execute(
+        self, target: Target, action: str, names: tuple[str, ...], command_id: str = ""
+    ) -> None:
         """Let the local sockets of a target do something."""
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:

@@ -138,6 +138,10 @@ class Moves:
         """Take note of events that a client has got where it was, and that may come once more."""
         self._arrivals.note_had(sid, ids)
 
+    def had(self, sid: str, id: str) -> bool:
+        """Tell whether a client has got what has this id where it was."""
+        return sid in self._arrivals.who_had(id)
+
     # Clients that go
 
     async def scatter(self) -> None:

@@ -89,6 +89,13 @@ class Moves(Protocol):
         """Wait until no hub takes it for granted that clients of this server are here."""
 
 
+class Lingering(Protocol):
+    """Clients that were given to another hub just now."""
+
+    def add(self, namespace: str, sid: str, rooms: Iterable[str], late: Iterable[str] = ()) -> None:
+        """Hear what is for a client a little longer."""
+
+
 class Hub(sockets.Hub, Protocol):
     """The hub whose clients come back."""
 
@@ -112,6 +119,10 @@ class Hub(sockets.Hub, Protocol):
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
+
+    @property
+    def lingering(self) -> Lingering:
+        """Clients that were given away just now."""
 
     async def take(self, server: str, question: Take) -> bytes | None:
         """Ask another hub for a session; return its bytes. Raises ServerGone."""

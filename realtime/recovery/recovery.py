@@ -71,7 +71,6 @@ class Recovery:
     def close(self) -> None:
         """Forget everything."""
         self._sweeping.cancel()
-        self.transfers.close()
         self.sessions.close()
         self.log.clear()
 
@@ -137,10 +136,6 @@ class Recovery:
             offset = self.log.add((key,), _packet(event_id, message))
         wire_format = socket.connection.format
         return with_offset(message.frames(wire_format), wire_format, offset)
-
-    def emit_to_left(self, socket: Socket, message: Message) -> None:
-        """Send an event to the client of a socket that has ended, wherever that is now."""
-        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
 
     # Coming and going
 
@@ -284,6 +279,37 @@ class Recovery:
         if self.sessions.of_sid(socket.sid) is None:
             self._hub.moves.forget(socket.sid)
         return False
+
+    # Clients that go to another hub without a drop
+
+    def depart(self, socket: Socket) -> list[Missed] | None:
+        """
+        Forget a socket whose client another hub is about to have; return what that client has not
+        surely got, or None where that cannot be told.
+        """
+        session = self.sessions.describe(socket, "transport close")
+        self.sessions.live.remove(socket)
+        self.transfers.note_given(socket.pid, socket.sid)
+        if session is None:
+            return None
+        try:
+            return session.missed(self.log, None)
+        except Lost:
+            return None
+
+    def arrive(self, socket: Socket, missed: list[Missed] | None) -> None:
+        """
+        Count what is sent to a socket that comes from another hub, from now on, and keep what its
+        client may have missed there.
+        """
+        socket.trail = Trail(socket.pid, self.log.number)
+        self.sessions.live.add(socket)
+        if missed is None:
+            self.log.lose((socket.namespace, socket.sid))
+            return
+        for names, packet in missed:
+            self.log.add(((socket.namespace, socket.sid),), packet)
+            socket.trail.names[self.log.number] = names
 
     def mark(self) -> int:
         """Return how far all that was sent is counted."""

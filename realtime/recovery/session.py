@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..cluster.targets import Target
 from ..identity.clients import ClientFacts
 from ..logs import log
 from ..sockets.socket import Socket
@@ -132,13 +131,3 @@ class Session:
         offset, packet = events.offset_of(entry.number), entry.packet
         names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
         return Missed(names, packet if packet.id else packet._replace(id=offset))
-
-
-def is_meant(session: Session, target: Target) -> bool:
-    """Tell whether a target means the client of a session."""
-    if session.namespace != target.namespace:
-        return False
-    names = {session.sid, *session.rooms}
-    if names & set(target.excluded):
-        return False
-    return not target.rooms or bool(names & set(target.rooms))

@@ -112,20 +112,32 @@ class Sessions:
         """
         Keep what a client comes back to, as its socket ends; tell whether it still counts as there.
         """
+        session = self.describe(socket, reason)
+        if session is None:
+            return False
+        self._add(session)
+        if not (socket.observed and self._options.presence_seconds):
+            return False
+        self._count(session)
+        self._hub.observers.away(session)
+        return True
+
+    def describe(self, socket: Socket, reason: str) -> Session | None:
+        """Return what the client of a socket could come back to, or None where nobody can tell."""
         identity = identify(socket.connection.scope)
         if identity is None:
-            return False
+            return None
         try:
             data = dump_data(socket.consumer.__dict__["_data"])
         except (TypeError, ValueError) as error:
             socket.log(logging.WARNING, "data-not-kept", error=error)
-            return False
+            return None
         trail, connection = socket.trail, socket.connection
         assert trail is not None
         if not connection.watched:  # since when it is gone nobody knows
             trail.floor = max(trail.floor, self._log.expired)
         now = self._hub.loop.time()
-        session = Session(
+        return Session(
             socket.sid,
             socket.namespace,
             identity,
@@ -143,12 +155,6 @@ class Sessions:
             now + self._options.seconds,
             now + self._options.presence_seconds,
         )
-        self._add(session)
-        if not (socket.observed and self._options.presence_seconds):
-            return False
-        self._count(session)
-        self._hub.observers.away(session)
-        return True
 
     def count_again(self, session: Session, socket: Socket) -> bool:
         """Count a client, which was about to come back, as away again; tell whether that is so."""

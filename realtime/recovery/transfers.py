@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 
 import msgspec
 
-from ..cluster.addressing import target_of
-from ..cluster.envelopes import Emit, Inherit, Take
+from ..cluster.envelopes import Inherit, Take
 from ..exceptions import ServerGone
 from ..logs import log
 from .announced import Announced
@@ -18,7 +16,7 @@ from .forms import Packer, Parcel, decode_parcel, encode_parcel
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
-from .session import Missed, Session, is_meant
+from .session import Missed, Session
 from .sessions import Sessions
 
 # Sessions in one parcel.
@@ -31,13 +29,6 @@ ATTEMPTS = 3
 
 # How long a client waits for a session that is on its way.
 SETTLE_TIME = 6.0
-
-# How long what is for a session is still heard after it was given away, and for how many.
-LINGER = 1.0
-MAX_LINGERING = 1_000
-
-# How the ids of processes without clients begin, which no hub's does.
-OUTSIDE = "-"
 
 # What is handed over: who is coming, and then all of them.
 COMING, SESSIONS = "coming", "sessions"
@@ -62,9 +53,6 @@ class Transfers:
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
         self._given: dict[str, str] = {}
-        # Sessions that were given away just now, and when each is let go.
-        self.lingering: deque[Session] = deque()
-        self._timers: deque[asyncio.TimerHandle] = deque()
         # Sessions that are on their way to another hub, by their pids.
         self._going: dict[str, asyncio.Event] = {}
         # Sessions that are on their way here.
@@ -101,40 +89,12 @@ class Transfers:
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
-        if len(self.lingering) < MAX_LINGERING:
-            self._linger(session)
+        self._hub.lingering.add(session.namespace, session.sid, session.rooms)
         self._sessions.give(session)
 
-    def _linger(self, session: Session) -> None:
-        """Hear what is for a session a little longer: see `send_on`."""
-        self._sessions.hold(session.namespace, session.rooms)
-        self.lingering.append(session)
-        self._timers.append(self._hub.loop.call_later(LINGER, self._let_go))
-
-    def _let_go(self) -> None:
-        self._timers.popleft()
-        session = self.lingering.popleft()
-        self._sessions.unhold(session.namespace, session.rooms)
-
-    def close(self) -> None:
-        """Forget everything."""
-        while self._timers:
-            self._timers[0].cancel()
-            self._let_go()
-
-    def send_on(self, server: str, envelope: Emit) -> None:
-        """
-        Send an event of a `server` on to clients that were given away just now.
-
-        Hubs that were asked for a fence have sent nothing that only reaches this hub. A process
-        that serves no clients is not asked: what it was sending may come here alone.
-        """
-        if not envelope.id.startswith(OUTSIDE):
-            return
-        target = target_of(envelope)
-        for session in self.lingering:
-            if is_meant(session, target):
-                self._hub.moves.forward(session.sid, envelope, server)
+    def note_given(self, pid: str, sid: str) -> None:
+        """Take note that a client is given to another hub, by the way of an upgrade."""
+        self._given[pid] = sid
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)

@@ -23,9 +23,10 @@ class State(Enum):
     CONNECTING = "connecting"
     CONNECTED = "connected"
     CLOSED = "closed"
+    MOVED = "moved"  # its client is in another process
 
 
-CONNECTING, CONNECTED, CLOSED = State
+CONNECTING, CONNECTED, CLOSED, MOVED = State
 
 
 class Delivery(SocketLog):
@@ -51,8 +52,8 @@ class Delivery(SocketLog):
 
     @property
     def gone(self) -> bool:
-        """Whether the client left or was disconnected."""
-        return self.state is CLOSED
+        """Whether the client left, was disconnected, or is in another process."""
+        return self.state is CLOSED or self.state is MOVED
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """
@@ -81,9 +82,9 @@ class Delivery(SocketLog):
         hub = self.hub
         hub.counters.events_out += 1
         if hub.recovery is not None:
-            if self.state is CLOSED:
+            if self.state is not CONNECTED and self.gone:
                 if self.trail is not None:
-                    hub.recovery.emit_to_left(self, message)
+                    hub.emit_after(self, message)
                 return
             if self.state is CONNECTING and self.trail is None:
                 self._put_off(Postponed(message, ""), frames.size, own=True)
@@ -93,6 +94,8 @@ class Delivery(SocketLog):
             self.connection.send(frames)
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=True)
+        elif self.state is MOVED:
+            hub.emit_after(self, message)
 
     def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
         if self._backlog is None:

@@ -40,6 +40,9 @@ class Registry(Protocol):
     def leave(self, socket: Any, room: str) -> bool:
         """Take a socket out of a room; tell whether it was there."""
 
+    def rooms_of(self, socket: Any) -> list[str]:
+        """Return the rooms that a socket is in."""
+
 
 class Observers(Protocol):
     """Who is told what happens to sockets."""
@@ -61,6 +64,9 @@ class Observers(Protocol):
 
     def back(self, socket: Any) -> None:
         """Tell that a client that was away, or elsewhere, is let in with the same sid."""
+
+    def arrived(self, socket: Any) -> None:
+        """Tell that a connected client has come from another server, as the same socket."""
 
     def moved(self, socket: Any) -> None:
         """Tell that another server has a socket, or its session, from now on."""
@@ -179,9 +185,6 @@ class Recovery(Protocol):
     def to_socket(self, socket: Any, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client; return its frames."""
 
-    def emit_to_left(self, socket: Any, message: Message) -> None:
-        """Send an event to the client of a socket that has ended, wherever that is now."""
-
 
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
@@ -228,6 +231,15 @@ class Hub(calls.Hub, Protocol):
 
     async def flush_local(self) -> None:
         """Wait until what this hub's sockets joined and left so far is in effect."""
+
+    def emit_after(self, socket: Any, message: Message) -> None:
+        """Send an event to the client of a socket that has ended here, wherever that is now."""
+
+    def command_after(self, socket: Any, action: str, *names: str) -> None:
+        """Let the client of a socket that is elsewhere do something (see `Command`)."""
+
+    def note_left(self, sid: str) -> None:
+        """Take note that a client is gone for good."""
 
 
 class Connection(Protocol):

@@ -28,27 +28,28 @@ class Connection(Intake):
     What Engine.IO sessions and plain WebSockets share: their sockets, what clients are told, and
     the end.
 
-    `sid` is its secret id in the hub. Raises ServerDraining where that takes no more clients,
-    TooManyConnections where the user or the address has as many as it may.
+    `sid` is its secret id, a new one unless it comes from another hub. Raises ServerDraining where
+    the hub takes no more clients, TooManyConnections where the user or the address has as many as
+    it may.
     """
 
     __slots__ = ("_leave", "_lines", "_returning", "last_ack_id", "scope", "sid", "sockets")
 
     format: Format
 
-    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
         super().__init__(hub, writer)
         if hub.draining:  # which may have begun while the client was looked up
             raise ServerDraining
 
         # Who it is: the hub's name for it, and the client's first request.
-        self.sid = hub.new_sid()
+        self.sid = sid or hub.new_sid()
         self.scope = scope
 
         # What takes it back from the hub's limits; and, while it is one more than its user may
         # have, from those that may take another one's place.
         self._returning: Callable[[], None] | None = None
-        self._leave = self._enter(count_key(scope), _address(scope))
+        self._leave = self._enter(count_key(scope), address_of(scope))
         share(scope)
 
         # Its sockets, by namespace, and the last acknowledgement that any socket asked for that it
@@ -233,17 +234,24 @@ class Connection(Intake):
         """
         if self.closed.happened:
             return
-        self.closed.set()
-        self.stop_reading()
-        self.hub.connections.pop(self.sid, None)
-        self._contain(self._leave)
+        self.retire()
         if not self._contain(self.close_transport, reason, close_text(detail or reason)):
             with contextlib.suppress(Exception):  # it is worth no second word
                 self.writer.abort()
         for socket in list(self.sockets.values()):
             self._contain(socket.disconnect, reason)
+        self._tell_skipped()
+
+    def _tell_skipped(self) -> None:
         if self._lines is not None:
             self._lines.tell_skipped(connection=self.sid[:12], transport=self.transport)
+
+    def retire(self) -> None:
+        """Take and send nothing more, and be none of the hub's connections."""
+        self.closed.set()
+        self.stop_reading()
+        self.hub.connections.pop(self.sid, None)
+        self._contain(self._leave)
 
     def _contain(self, step: Callable[..., object], *args: Any) -> bool:
         """Call one step of the end; log what it raises, and tell whether that was nothing."""
@@ -288,7 +296,7 @@ def count_key(scope: dict[str, Any]) -> str | None:
     return None if key is None else str(key)
 
 
-def _address(scope: dict[str, Any]) -> str:
+def address_of(scope: dict[str, Any]) -> str:
     """Return the client's address, as the server knows it, or an empty text."""
     client = scope.get("client")
     return str(client[0] or "") if client else ""

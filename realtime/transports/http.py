@@ -115,6 +115,10 @@ class Request:
 
     async def _server_elsewhere(self, sid: str) -> str | None:
         """Return the other server whose session this is, or None."""
+        if sid in self.hub.connections:
+            return None
+        if (taker := self.hub.departures.where(sid)) is not None:
+            return taker
         server = server_of(sid)
         return server if server is not None and await self.hub.cluster.find(server) else None
 

@@ -14,7 +14,7 @@ from realtime.hub.hub import Hub
 from realtime.identity.clients import ClientFacts
 from realtime.recovery.identities import NOBODY, Identity
 from realtime.recovery.index import SessionIndex
-from realtime.recovery.session import Session, is_meant
+from realtime.recovery.session import Session
 from realtime.sockets.trail import Trail
 from tests.unit.conftest import Connect, Serve
 from tests.unit.recovery.test_recovery import Rooms
@@ -85,7 +85,7 @@ def test_it_finds_who_is_meant() -> None:
         target = Target(chance.choice(NAMESPACES), names(3), names(2))
         found = index.select(target)
         assert len(found) == len(set(found))
-        assert set(found) == {each for each in there if is_meant(each, target)}
+        assert set(found) == {each for each in there if target.means(each)}
         assert set(index) == set(there)
         connection = chance.choice(there).connection
         assert set(index.of_connection(connection)) == {
