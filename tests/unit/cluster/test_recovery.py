@@ -329,6 +329,7 @@ async def test_sessions_that_nobody_takes_are_told(
     assert not client.recovered
 
 
+@pytest.mark.slow
 async def test_a_loss_that_is_noticed_after_the_return(three: Three, bus: Bus) -> None:
     """Nothing has come since by which it could be noticed sooner, but a beat."""
     client, there = await three[0].client("a"), await three[0].client("a")

@@ -23,6 +23,7 @@ from pytest_django import Settings
 
 from realtime import event
 from realtime.cluster.envelopes import Upgrade
+from realtime.hub import asking
 from realtime.transports.departures import SPARE_TIME
 from tests.unit.consumers import RoomsConsumer
 
@@ -342,16 +343,15 @@ async def test_an_old_consumer_reaches_its_client(two: tuple[Server, Server]) ->
 
 
 async def test_sids_are_found(three: Three) -> None:
-    from realtime.hub.asking import send_to_client
-
     mover = await Mover.come(three[0])
     await mover.move(three[1])
     for server in three:
-        assert await send_to_client(server.hub, mover.sid, None, "said", (server.hub.server_id,))
-        assert await mover.next() == [server.hub.server_id]
+        name = server.hub.server_id
+        assert await asking.send_to_client(server.hub, mover.sid, None, "said", (name,))
+        assert await mover.next() == [name]
     mover.session.close("transport close")
     await until(lambda: three[0].hub.moves.where(mover.sid) is None)
-    assert not await send_to_client(three[2].hub, mover.sid, None, "said", ())
+    assert not await asking.send_to_client(three[2].hub, mover.sid, None, "said", ())
 
 
 # Where it cannot be done
@@ -582,6 +582,7 @@ async def test_a_hub_that_dies_before_it_says_that_it_has_the_client(
     assert two[0].hub.moves.where(mover.sid) is None
 
 
+@pytest.mark.slow
 async def test_the_owner_stops_after_the_client_has_left_polling(three: Three) -> None:
     mover = await Mover.come(three[0])
     running = mover.begin(three[1])
