@@ -57,6 +57,7 @@ async def test_a_message_that_comes_twice_is_handled_once(two: Two, bus: Bus) ->
     assert two[1].cluster.lost == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["room", "namespace", "client", "rooms"])
 @pytest.mark.parametrize("away", [0, 3])
 async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(

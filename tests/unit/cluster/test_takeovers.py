@@ -296,6 +296,7 @@ async def test_who_asked_is_told_that_the_client_has_gone(three: Three) -> None:
     assert (await asked).missing == [mover.sid]
 
 
+@pytest.mark.slow
 async def test_who_asked_is_told_that_the_other_hub_has_died(three: Three) -> None:
     mover = await Mover.come(three[0], {"rooms": ["a"]})
     asked = asyncio.ensure_future(three[0].call((mover.sid,), timeout=60))

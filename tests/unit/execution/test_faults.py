@@ -290,6 +290,7 @@ async def test_what_a_signal_raises_goes_on(hub: Hub) -> None:
     assert raised == []
 
 
+@pytest.mark.slow
 async def test_a_hub_that_closes_cancels_its_handlers(
     serve: Serve, connect: Connect, hub: Hub, probe: Probe
 ) -> None:
