@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from realtime.protocol import socketio
 from realtime.recovery.session import Session
 from realtime.recovery.sessions import Sessions
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
 from .conftest import Server, until
+
+
+class Halting(Client):
+    """A client whose network fails behind the next `at_most` events, where that is no None."""
+
+    at_most: int | None = None
+
+    def _receive_packet(self, packet: socketio.Packet) -> None:
+        if packet.type is socketio.EVENT and self.at_most is not None:
+            if not self.at_most:
+                return
+            self.at_most -= 1
+        super()._receive_packet(packet)
 
 
 async def said(client: Client) -> Any:

@@ -16,7 +16,7 @@ from realtime.testing import Client
 
 from .conftest import Server, Start, until
 from .layer import Bus
-from .moving import said
+from .moving import Halting, said
 from .test_hub_faults import lost
 
 Three = tuple[Server, Server, Server]
@@ -327,6 +327,54 @@ async def test_sessions_that_nobody_takes_are_told(
     ]
     await three[1].take_back(client)
     assert not client.recovered
+
+
+async def hand_all(giver: Server, heir: Server) -> None:
+    """Let a hub hand its sessions to an heir, as one that stops."""
+    assert giver.hub.recovery is not None
+    transfers = giver.hub.recovery.transfers
+    sessions = list(giver.hub.recovery.sessions)
+    coming = encode_parcel(transfers._announce(sessions))
+    assert await giver.hub.hand_over(heir.hub.server_id, COMING, coming)
+    assert await transfers._hand_parcel(heir.hub.server_id, transfers._pack(sessions))
+
+
+@pytest.mark.parametrize("inherited", [False, True], ids=["it was there", "its heir"])
+async def test_a_drop_in_the_midst_of_what_a_hub_has_numbered_twice(
+    three: Three, inherited: bool
+) -> None:
+    """A hub has numbered what a client missed before that was there for the second time."""
+    first, other, twice = three
+    client = Halting(auth={"rooms": ["a"]})
+    await (first if inherited else twice).take_back(client)
+    client.drop()
+
+    async def send(*numbers: int) -> None:
+        for number in numbers:
+            other.emit(("a",), number)
+            await other.cluster.flush_cluster()
+
+    await send(0)
+    if inherited:
+        await hand_all(first, twice)
+        await send(1, 2, 3, 4, 5)
+    else:
+        await send(1, 2, 3, 4, 5)
+        client.at_most = 0
+        await first.take_back(client)
+        client.drop()
+    client.at_most = 2
+    await twice.take_back(client)
+    assert client.recovered
+    await until(lambda: not client.at_most)
+    client.drop()
+    await hand_all(twice, other)
+    client.at_most = None
+    await other.take_back(client)
+    assert client.recovered
+    other.emit(("a",), 6)
+    assert await all_said(client, 7) == list(range(7))
+    await client.disconnect()
 
 
 @pytest.mark.slow
