@@ -10,13 +10,15 @@ import pytest
 from pytest_django import Settings
 
 from realtime.cluster.envelopes import Inherit, Take
+from realtime.recovery import lingering
 from realtime.recovery.forms import encode_parcel
 from realtime.recovery.transfers import COMING
 from realtime.testing import Client
+from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Start, until
 from .layer import Bus
-from .moving import Halting, said
+from .moving import Halting, said, send_from_outside
 from .test_hub_faults import lost
 
 Three = tuple[Server, Server, Server]
@@ -308,6 +310,39 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     assert client.recovered
     assert await said(client) == 2
     assert not client.pending()
+
+
+async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without clients may send to a hub alone that a client has just left, and a room."""
+    client = await three[0].client("a", "b")
+    client._auth = {}
+    client.drop()
+    sent_on: list[str] = []
+    tell = three[0].cluster.tell
+
+    def tell_and_note(server: str, envelope: Any) -> None:
+        tell(server, envelope)
+        sent_on.append(server)
+
+    monkeypatch.setattr(three[0].cluster, "tell", tell_and_note)
+    monkeypatch.setattr(lingering, "LINGER", 10 * DEADLINE)
+    await three[1].take_back(client)
+    three[2].command((client.sid,), "leave", "a")
+    await three[2].cluster.flush_cluster()
+    sent_on.clear()
+    for place in (1, 2):
+        await send_from_outside(bus, ("a",), "not for it")
+        await send_from_outside(bus, ("b",), place)
+        await until(lambda: len(sent_on) == 2)
+        sent_on.clear()
+        await three[0].cluster.flush_cluster()
+        assert await said(client) == place
+        client.drop()
+        await three[1].take_back(client)
+        assert not client.pending()
+    assert client.recovered
 
 
 async def test_sessions_that_nobody_takes_are_told(
