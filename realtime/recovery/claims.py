@@ -21,6 +21,9 @@ from .sessions import Sessions
 # How long the search for a session may take, in seconds.
 TIMEOUT = 10.0
 
+# How often it is asked for, at most, while its client joins and leaves rooms.
+ATTEMPTS = 10
+
 
 class Claim(Protocol):
     """What a client comes back to."""
@@ -114,7 +117,9 @@ class RemoteClaim:
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
-        self._since = here.log.number
+        self._log, self._since = here.log, here.log.number
+        # Rooms that the client has joined since, and how far this hub had counted then.
+        self._joined: dict[str, int] = {}
         self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
@@ -148,8 +153,8 @@ class RemoteClaim:
             await self._settled.wait()
 
     async def _take_over(self) -> list[Missed]:
-        parcel = await self._take()
-        if parcel is None or not parcel.sessions:
+        parcel = await self._take_in_step()
+        if parcel is None or not parcel.sessions or parcel.stays:
             self._leave()
             self._socket.connection.close("transport error")
             return []
@@ -160,26 +165,47 @@ class RemoteClaim:
             self._hub.moves.forget(form.sid)
         elif self._socket.gone:
             self._sessions.adopt(self._open(parcel, form), counts=False)
-        else:
-            self._follow(form)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
     def _open(self, parcel: Parcel, form: SessionForm) -> Session:
-        return open_session(parcel, form, self._since, self._hub.loop.time())
+        session = open_session(parcel, form, self._since, self._hub.loop.time())
+        for room, number in self._joined.items():
+            if room in session.rooms:
+                session.trail.join(room, number)
+        return session
 
-    async def _take(self) -> Parcel | None:
-        question = msgspec.structs.replace(self._question, final=True)
+    async def _take_in_step(self) -> Parcel | None:
+        """
+        Take the session as soon as it is in the rooms for which this hub hears: its client may have
+        been made to join and leave some, there, while it came here.
+        """
+        for _ in range(ATTEMPTS):
+            parcel = await self._take(self._form.rooms)
+            if parcel is None or not parcel.stays or self._socket.gone:
+                return parcel
+            self._follow(parcel.sessions[0])
+            await self._hub.cluster.flush_local()
+            await self._hub.cluster.fence()
+        return None
+
+    async def _take(self, rooms: list[str] | None) -> Parcel | None:
+        question = msgspec.structs.replace(self._question, final=True, rooms=rooms)
         with contextlib.suppress(TimeoutError):
             return await _ask(self._hub, self._server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:
         """Join and leave what the client was made to, there, while it came here."""
-        for room in set(form.rooms) - set(self._form.rooms):
+        before, self._form = self._form, form
+        self._sessions.hold(form.namespace, form.rooms)
+        for room in set(form.rooms) - set(before.rooms):
+            self._joined[room] = self._log.number
             self._socket.join(room)
-        for room in set(self._form.rooms) - set(form.rooms):
+        for room in set(before.rooms) - set(form.rooms):
             self._socket.leave(room)
+        self._socket.drop_put_off()
+        self._sessions.unhold(before.namespace, before.rooms)
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""
@@ -204,7 +230,7 @@ class RemoteClaim:
         self._is_over = True
 
     async def _end(self) -> None:
-        await self._take()
+        await self._take(None)
         self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 

@@ -73,9 +73,11 @@ class Transfers:
             self._sessions.end(session)
             return None
         packer = self._new_packer()
-        packer.add(session, missed if question.final else [])
-        if question.final:
+        is_given = question.final and question.rooms in (None, sorted(session.rooms))
+        packer.add(session, missed if is_given else [])
+        if is_given:
             self._give(session, question.server)
+        packer.parcel.stays = not is_given
         return encode_parcel(packer.parcel)
 
     async def settle(self, pid: str) -> None:

@@ -312,6 +312,54 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     assert not client.pending()
 
 
+@pytest.mark.parametrize("drops", [False, True], ids=["it comes", "it drops"])
+async def test_rooms_of_a_client_that_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, drops: bool
+) -> None:
+    """What it was made to join and leave where it was, before it was expected, counts there."""
+    client = await three[0].client("a", "b")
+    there = await three[1].client("a", "b", "c")
+    client._auth = {}
+    client.drop()
+    take, asked, given = three[1].hub.take, False, asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        nonlocal asked
+        if question.final and not asked:
+            asked = True
+            for rooms, place in ((("a",), "left"), (("c",), 1), (("a", "b"), 2)):
+                three[2].emit(rooms, place)
+            three[2].emit(("b",), "excluded", without=("c",))
+            await three[2].cluster.flush_cluster()
+            if drops:
+                client.drop()
+        body = await take(server, question)
+        if question.final:
+            given.set()
+        elif not asked:
+            three[2].emit(("c",), "before")
+            three[2].command((client.sid,), "leave", "a")
+            three[2].command((client.sid,), "join", "c")
+            await three[2].cluster.flush_cluster()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    back = asyncio.ensure_future(three[1].take_back(client))
+    if drops:
+        await given.wait()
+        back.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await back
+        await three[1].take_back(client)
+    else:
+        await back
+    assert client.recovered
+    three[2].emit(("c",), 3)
+    assert await all_said(client, 3) == [1, 2, 3]
+    assert not client.pending()
+    await there.disconnect()
+
+
 async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
