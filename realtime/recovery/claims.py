@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ..cluster.envelopes import Take
+from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
@@ -107,6 +108,14 @@ class Here(NamedTuple):
     socket: Socket
 
 
+class Absent(NamedTuple):
+    """A client that is not here yet, and the rooms that it is in."""
+
+    namespace: str
+    sid: str
+    rooms: set[str]
+
+
 class RemoteClaim:
     """
     A claim to a session of another hub, which keeps it until this one has all of it.
@@ -120,6 +129,9 @@ class RemoteClaim:
         self._log, self._since = here.log, here.log.number
         # Rooms that the client has joined since, and how far this hub had counted then.
         self._joined: dict[str, int] = {}
+        # What its client was asked to do since.
+        self._commands: list[tuple[str, tuple[str, ...]]] = []
+        self._sessions.coming[self] = None
         self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
@@ -145,6 +157,7 @@ class RemoteClaim:
         try:
             return await self._take_over()
         finally:
+            self._sessions.coming.pop(self, None)
             self._settled.set()
 
     async def settle(self) -> None:
@@ -164,7 +177,7 @@ class RemoteClaim:
         if self._is_over:
             self._hub.moves.forget(form.sid)
         elif self._socket.gone:
-            self._sessions.adopt(self._open(parcel, form), counts=False)
+            self._keep(self._open(parcel, form))
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
@@ -174,6 +187,29 @@ class RemoteClaim:
             if room in session.rooms:
                 session.trail.join(room, number)
         return session
+
+    def _keep(self, session: Session) -> None:
+        """Keep a session whose client is gone again, and let that do what it was asked to."""
+        self._sessions.adopt(session, counts=False)
+        for action, names in self._commands:
+            self._sessions.execute_for(session, action, names)
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """
+        Take note of what the client is asked to do: where that is, it may come too late, and here
+        the client may be gone before the session comes.
+        """
+        if self._means(target):
+            self._commands.append((action, names))
+
+    def _means(self, target: Target) -> bool:
+        form = self._form
+        if target.client:
+            return target.rooms == (form.sid,) and target.namespace in ("", form.namespace)
+        rooms = set(form.rooms)
+        for action, names in self._commands:
+            (rooms.update if action == "join" else rooms.difference_update)(names)
+        return target.means(Absent(form.namespace, form.sid, rooms))
 
     async def _take_in_step(self) -> Parcel | None:
         """
@@ -218,6 +254,7 @@ class RemoteClaim:
         return False
 
     def _leave(self) -> None:
+        self._sessions.coming.pop(self, None)
         self._hub.moves.give_up(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -231,6 +268,7 @@ class RemoteClaim:
 
     async def _end(self) -> None:
         await self._take(None)
+        self._sessions.coming.pop(self, None)
         self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 

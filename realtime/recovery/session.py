@@ -94,7 +94,8 @@ class Session:
             raise Lost("its offset is none of ours")
         position = self.trail.since if place is None else self._position(place, events)
         earlier = self._earlier(place) if position == self.trail.since else []
-        before = {missed.packet.id for missed in earlier}
+        # What this hub has heard too, of which that tells what the client has got.
+        before = {missed.packet.id for missed in self.tail}
         later: dict[str, Missed] = {}
         for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
             missed = self._name(events, entry)

@@ -360,6 +360,57 @@ async def test_rooms_of_a_client_that_is_just_coming(
     await there.disconnect()
 
 
+@pytest.mark.parametrize("what", ["an event", "commands"])
+async def test_a_connect_that_comes_to_nothing(
+    three: Three, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """
+    Its client is gone when the session comes: what it has got meanwhile, where it was, does not
+    come twice; what it was asked to do meanwhile is done, though it was too late there.
+    """
+    client = await three[0].client("a", "b")
+    again = Client()
+    again._pid, again._offset = client._pid, client._offset
+    client._auth = {}
+    client.drop()
+    take, over = three[1].hub.take, asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        if question.final and what == "an event":
+            three[2].emit(("a",), 0)
+            await three[2].cluster.flush_cluster()
+            await three[0].take_back(again)
+            assert await said(again) == 0
+            client.drop()
+        body = await take(server, question)
+        if question.final:
+            if what == "commands":
+                client.drop()
+                three[2].command((client.sid,), "join", "c")
+                three[2].command(("a",), "leave", "b")
+                await three[2].cluster.flush_cluster()
+            over.set()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    coming = asyncio.ensure_future(three[1].take_back(client))
+    await over.wait()
+    coming.cancel()
+    await asyncio.wait([coming])
+    monkeypatch.undo()
+    await three[1].take_back(again)
+    assert again.recovered
+    rooms = ("a", "b") if what == "an event" else ("c",)
+    three[2].emit(("b",), "for b")
+    three[2].emit(("c",), "for c")
+    three[2].emit(("a",), "for all")
+    expected = [f"for {room}" for room in rooms if room != "a"]
+    assert await all_said(again, len(expected) + 1) == [*expected, "for all"]
+    assert not again.pending()
+    assert not three[1].hub.recovery.sessions.coming  # type: ignore[union-attr]
+    await again.disconnect()
+
+
 async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
