@@ -22,6 +22,9 @@ from .sessions import Sessions
 # How long the search for a session may take, in seconds.
 TIMEOUT = 10.0
 
+# How often a hub is asked for it once more to which it has gone back meanwhile, and how soon.
+ROUNDS, ROUND_PAUSE = 20, 0.05
+
 # How often it is asked for, at most, while its client joins and leaves rooms.
 ATTEMPTS = 10
 
@@ -279,7 +282,7 @@ async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> Rem
 
     What takes too long is given up.
     """
-    hub, asked = here.hub, set[str]()
+    hub, asked, rounds = here.hub, set[str](), 0
     try:
         async with asyncio.timeout(TIMEOUT):
             while servers:
@@ -290,6 +293,10 @@ async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> Rem
                 parcel = await _ask(hub, server, question)
                 if parcel is not None and parcel.elsewhere:
                     servers.insert(0, parcel.elsewhere)
+                    if parcel.elsewhere in asked and rounds < ROUNDS:  # it has come back there
+                        rounds += 1
+                        asked.discard(parcel.elsewhere)
+                        await asyncio.sleep(ROUND_PAUSE)
                 elif parcel is not None and parcel.sessions:
                     return RemoteClaim(here, server, question, parcel)
     except TimeoutError:

@@ -411,6 +411,33 @@ async def test_a_connect_that_comes_to_nothing(
     await again.disconnect()
 
 
+async def test_a_session_that_goes_back_while_it_is_looked_for(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was asked first says where it was, and that one where it is again."""
+    client = await three[0].client("a")
+    again = Client()
+    again._pid, again._offset = client._pid, client._offset
+    client.drop()
+    await three[1].take_back(again)
+    assert again.recovered
+    take, answers = three[2].hub.take, []
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        answers.append(await take(server, question))
+        if len(answers) == 1:
+            await three[0].take_back(again)
+            again.drop()
+        return answers[-1]
+
+    monkeypatch.setattr(three[2].hub, "take", take_late)
+    await three[2].take_back(client)
+    assert client.recovered
+    three[1].emit(("a",), 1)
+    assert await said(client) == 1
+    await again.disconnect()
+
+
 async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
