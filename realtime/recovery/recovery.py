@@ -244,11 +244,12 @@ class Recovery:
         names are kept: a client may have got it there all the same.
         """
         self._arrived(socket)
-        trail = None if socket.claim is None else socket.claim.go_on()
-        socket.claim = None
+        claim, socket.claim = socket.claim, None
+        trail = None if claim is None else claim.go_on()
         self.sessions.live.add(socket)
-        if trail is not None:
+        if claim is not None and trail is not None:
             socket.trail = trail
+            self._note_moves(socket, claim.session.rooms)
             return [self._frames(socket, packet, names[-1]) for names, packet in missed]
         socket.trail = Trail(socket.pid, self.log.number)
         offsets = self._log_anew(socket, socket.trail, missed)
@@ -265,6 +266,14 @@ class Recovery:
             limited = tuple(limit_name(name, server, trail.since) for name in names)
             trail.names[self.log.number] = limited
         return offsets
+
+    def _note_moves(self, socket: Socket, before: set[str]) -> None:
+        """Take note of the rooms that `connect` has joined and left."""
+        rooms = set(self._hub.registry.rooms_of(socket))
+        for room in rooms - before:
+            self.joined(socket, room)
+        for room in before - rooms:
+            self.left(socket, room)
 
     def _arrived(self, socket: Socket) -> None:
         if self._coming.get(socket.pid) is socket:
