@@ -93,7 +93,13 @@ class Cluster(Handover):
             server, self.link, self.peers, self.publisher.outgoing, actions.report
         )
         self._receiver = Receiver(
-            server, self.peers, self.beats, self._requests, actions, heirs=self.heirs
+            server,
+            self.peers,
+            self.beats,
+            self._requests,
+            actions,
+            heirs=self.heirs,
+            is_leaving=self._memberships.is_leaving,
         )
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._reconnects = Reconnects(self._reconnected)

@@ -181,7 +181,9 @@ class Take(Envelope, tag="take"):
     Question: give a session away, the one of `pid` in `namespace`, to the hub `server`.
 
     `offset` is what its client has got last, `user` who it is now. Without `final` the session
-    stays where it is. Ask it with `handing.take`, which returns the session's bytes or None.
+    stays where it is; with it too, as long as its rooms are not `rooms`, those for which the asker
+    hears (None: whatever they are). Ask it with `handing.take`, which returns the session's bytes
+    or None.
     """
 
     pid: str
@@ -190,6 +192,7 @@ class Take(Envelope, tag="take"):
     namespace: str
     server: str = ""
     final: bool = True
+    rooms: list[str] | None = None
 
 
 class Inherit(Envelope, tag="inherit"):

@@ -54,6 +54,10 @@ class Memberships:
         self._wanted.discard(group)
         self._change(group)
 
+    def is_leaving(self, group: str) -> bool:
+        """Tell whether the layer may be between two memberships of a group, or behind the last."""
+        return group not in self._joined or group in self._changed
+
     def _change(self, group: str) -> None:
         self._sequence += 1
         self._changed.setdefault(group, self._sequence)

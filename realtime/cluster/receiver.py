@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -42,7 +43,8 @@ class Receiver:
     Takes what the layer brings the hub `server`.
 
     `actions` do what other hubs ask for with sockets, `beats` and `requests` have the rest;
-    `heirs` learns from beats who is whose.
+    `heirs` learns from beats who is whose. `is_leaving(group)` tells whether what comes of a group
+    may be of a membership that ends, and so no sign that what does not come is lost.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Receiver:
         actions: Actions,
         *,
         heirs: Heirs,
+        is_leaving: Callable[[str], bool],
     ) -> None:
         self._server = server
         self._peers = peers
         self._heirs = heirs
+        self._is_leaving = is_leaving
         self._beats = beats
         self._requests = requests
         self._actions = actions
@@ -113,9 +117,7 @@ class Receiver:
                     error=f"nobody counts to {position}",
                 )
                 return
-            accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
-            self._note_lost(parcel.server, parcel.lane, lost)
-            if not accepted:
+            if not self._accept(parcel, position):
                 return
         for envelope in unpack(parcel):
             if isinstance(envelope, Exception):
@@ -125,6 +127,17 @@ class Receiver:
                 self._dispatch(parcel, envelope)
             except Exception:  # the others in this message are as good as without it
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    def _accept(self, parcel: Parcel, position: Position) -> bool:
+        """Count a parcel, and take note of what is lost before it; tell whether it is new."""
+        is_leaving = parcel.lane != self._requests.channel and self._is_leaving(parcel.lane)
+        if is_leaving:
+            self._incoming.leave_lane(parcel.lane)
+        accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
+        if is_leaving:
+            self._incoming.leave_lane(parcel.lane)
+        self._note_lost(parcel.server, parcel.lane, lost)
+        return accepted
 
     def _hear_own(self, parcel: Parcel) -> None:
         for envelope in unpack(parcel):

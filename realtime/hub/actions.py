@@ -80,8 +80,20 @@ class HubActions:
         """Take what another hub tells of a client that has moved."""
         if isinstance(envelope, Moved):
             self._hub.moves.take_note(server, envelope)
-        elif (target := self._hub.moves.take_forward(envelope)) is not None:
+        elif (target := self._hub.moves.take_forward(envelope)) is not None and self._still_means(
+            envelope
+        ):
             self._do(target, envelope.envelope)
+
+    def _still_means(self, forward: Forward) -> bool:
+        """Tell whether what was sent on is for a client that may have left rooms since it moved."""
+        target, sid = target_of(forward.envelope), forward.sid
+        if target.rooms == (sid,):
+            return True
+        client: Any = self._hub.registry.sockets.get(sid)
+        if client is None and self._hub.recovery is not None:
+            client = self._hub.recovery.sessions.of_sid(sid)
+        return client is None or target.means(client)
 
     def lose(self, lane: str | None, since: float) -> None:
         """

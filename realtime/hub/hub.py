@@ -260,7 +260,7 @@ class Hub:
             if socket.state is CONNECTED:
                 connection.send(encoded, volatile)
             elif offset:
-                socket.deliver_later(encoded, message, event_id or offset)
+                socket.deliver_later(encoded, message, event_id or offset, target)
             else:
                 socket.deliver(encoded, volatile)
         return offset

@@ -45,8 +45,10 @@ class Announced:
         self._sessions = sessions
         self._coming: dict[str, Coming] = {}
         self._sids: set[str] = set()
-        # What was asked of clients since the first of them was announced.
-        self._commands: list[tuple[Target, str, tuple[str, ...]]] = []
+        # What was asked of clients since the first of them was announced, and how far this hub had
+        # counted then; and the rooms for which it hears since, as they may have joined them.
+        self._commands: list[tuple[int, Target, str, tuple[str, ...]]] = []
+        self._joined: list[tuple[str, tuple[str, ...]]] = []
 
     def get(self, pid: str) -> asyncio.Event | None:
         """Return what is set when the session of a pid has come, or is not to be waited for."""
@@ -80,12 +82,21 @@ class Announced:
         if not self._coming:
             return
         if len(self._commands) < MAX_COMMANDS:
-            self._commands.append((target, action, names))
+            self._commands.append((self._log.number, target, action, names))
+            if action == "join":
+                self._hear_for(target, names)
             return
         # Better told of a loss than left in a room, or out of one.
         log(logging.WARNING, "sessions-not-kept", sessions=len(self._coming))
         for pid in list(self._coming):
             self._give_up(pid)
+
+    def _hear_for(self, target: Target, rooms: tuple[str, ...]) -> None:
+        """Hear for rooms that clients which are coming may have joined just now."""
+        for coming in self._coming.values():
+            if target.client or target.means(coming.form):
+                self._sessions.hold(coming.form.namespace, rooms)
+                self._joined.append((coming.form.namespace, rooms))
 
     def keep(self, parcel: Parcel) -> None:
         """Keep the sessions that have come, and wait no more for those that do not."""
@@ -113,10 +124,15 @@ class Announced:
     def _catch_up(self, arrived: dict[Session, Coming]) -> None:
         """Let clients do what was asked of them while their sessions were coming."""
         first = min((coming.kept for coming in arrived.values()), default=len(self._commands))
-        for number, command in enumerate(self._commands[first:], first):
-            for session in self._sessions.meant(*command):
-                if session in arrived and arrived[session].kept <= number:
-                    self._sessions.execute_for(session, *command[1:])
+        for place, command in enumerate(self._commands[first:], first):
+            number, target, action, names = command
+            for session in self._sessions.meant(target, action, names):
+                if session not in arrived or arrived[session].kept > place:
+                    continue
+                new = set(names) - session.rooms if action == "join" else ()
+                self._sessions.execute_for(session, action, names)
+                for room in new:  # for which this hub has heard since then
+                    session.trail.join(room, number)
 
     def _give_up(self, pid: str) -> None:
         coming = self._coming.pop(pid)
@@ -128,6 +144,9 @@ class Announced:
     def _forget_commands(self) -> None:
         if not self._coming:
             self._commands.clear()
+            for namespace, rooms in self._joined:
+                self._sessions.unhold(namespace, rooms)
+            self._joined.clear()
 
     def forget_server(self, server: str) -> None:
         """Let nobody wait for what a hub has announced that is gone. It may come all the same."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ..cluster.envelopes import Take
+from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
@@ -20,6 +21,12 @@ from .sessions import Sessions
 
 # How long the search for a session may take, in seconds.
 TIMEOUT = 10.0
+
+# How often a hub is asked for it once more to which it has gone back meanwhile, and how soon.
+ROUNDS, ROUND_PAUSE = 20, 0.05
+
+# How often it is asked for, at most, while its client joins and leaves rooms.
+ATTEMPTS = 10
 
 
 class Claim(Protocol):
@@ -104,6 +111,14 @@ class Here(NamedTuple):
     socket: Socket
 
 
+class Absent(NamedTuple):
+    """A client that is not here yet, and the rooms that it is in."""
+
+    namespace: str
+    sid: str
+    rooms: set[str]
+
+
 class RemoteClaim:
     """
     A claim to a session of another hub, which keeps it until this one has all of it.
@@ -114,7 +129,12 @@ class RemoteClaim:
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
-        self._since = here.log.number
+        self._log, self._since = here.log, here.log.number
+        # Rooms that the client has joined since, and how far this hub had counted then.
+        self._joined: dict[str, int] = {}
+        # What its client was asked to do since.
+        self._commands: list[tuple[str, tuple[str, ...]]] = []
+        self._sessions.coming[self] = None
         self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
@@ -140,6 +160,7 @@ class RemoteClaim:
         try:
             return await self._take_over()
         finally:
+            self._sessions.coming.pop(self, None)
             self._settled.set()
 
     async def settle(self) -> None:
@@ -148,8 +169,8 @@ class RemoteClaim:
             await self._settled.wait()
 
     async def _take_over(self) -> list[Missed]:
-        parcel = await self._take()
-        if parcel is None or not parcel.sessions:
+        parcel = await self._take_in_step()
+        if parcel is None or not parcel.sessions or parcel.stays:
             self._leave()
             self._socket.connection.close("transport error")
             return []
@@ -159,27 +180,71 @@ class RemoteClaim:
         if self._is_over:
             self._hub.moves.forget(form.sid)
         elif self._socket.gone:
-            self._sessions.adopt(self._open(parcel, form), counts=False)
-        else:
-            self._follow(form)
+            self._keep(self._open(parcel, form))
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
     def _open(self, parcel: Parcel, form: SessionForm) -> Session:
-        return open_session(parcel, form, self._since, self._hub.loop.time())
+        session = open_session(parcel, form, self._since, self._hub.loop.time())
+        for room, number in self._joined.items():
+            if room in session.rooms:
+                session.trail.join(room, number)
+        return session
 
-    async def _take(self) -> Parcel | None:
-        question = msgspec.structs.replace(self._question, final=True)
+    def _keep(self, session: Session) -> None:
+        """Keep a session whose client is gone again, and let that do what it was asked to."""
+        self._sessions.adopt(session, counts=False)
+        for action, names in self._commands:
+            self._sessions.execute_for(session, action, names)
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """
+        Take note of what the client is asked to do: where that is, it may come too late, and here
+        the client may be gone before the session comes.
+        """
+        if self._means(target):
+            self._commands.append((action, names))
+
+    def _means(self, target: Target) -> bool:
+        form = self._form
+        if target.client:
+            return target.rooms == (form.sid,) and target.namespace in ("", form.namespace)
+        rooms = set(form.rooms)
+        for action, names in self._commands:
+            (rooms.update if action == "join" else rooms.difference_update)(names)
+        return target.means(Absent(form.namespace, form.sid, rooms))
+
+    async def _take_in_step(self) -> Parcel | None:
+        """
+        Take the session as soon as it is in the rooms for which this hub hears: its client may have
+        been made to join and leave some, there, while it came here.
+        """
+        for _ in range(ATTEMPTS):
+            parcel = await self._take(self._form.rooms)
+            if parcel is None or not parcel.stays or self._socket.gone:
+                return parcel
+            self._follow(parcel.sessions[0])
+            await self._hub.cluster.flush_local()
+            await self._hub.cluster.fence()
+        return None
+
+    async def _take(self, rooms: list[str] | None) -> Parcel | None:
+        question = msgspec.structs.replace(self._question, final=True, rooms=rooms)
         with contextlib.suppress(TimeoutError):
             return await _ask(self._hub, self._server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:
         """Join and leave what the client was made to, there, while it came here."""
-        for room in set(form.rooms) - set(self._form.rooms):
+        before, self._form = self._form, form
+        self._sessions.hold(form.namespace, form.rooms)
+        for room in set(form.rooms) - set(before.rooms):
+            self._joined[room] = self._log.number
             self._socket.join(room)
-        for room in set(self._form.rooms) - set(form.rooms):
+        for room in set(before.rooms) - set(form.rooms):
             self._socket.leave(room)
+        self._socket.drop_put_off()
+        self._sessions.unhold(before.namespace, before.rooms)
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""
@@ -192,6 +257,7 @@ class RemoteClaim:
         return False
 
     def _leave(self) -> None:
+        self._sessions.coming.pop(self, None)
         self._hub.moves.give_up(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -204,7 +270,8 @@ class RemoteClaim:
         self._is_over = True
 
     async def _end(self) -> None:
-        await self._take()
+        await self._take(None)
+        self._sessions.coming.pop(self, None)
         self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -215,7 +282,7 @@ async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> Rem
 
     What takes too long is given up.
     """
-    hub, asked = here.hub, set[str]()
+    hub, asked, rounds = here.hub, set[str](), 0
     try:
         async with asyncio.timeout(TIMEOUT):
             while servers:
@@ -226,6 +293,10 @@ async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> Rem
                 parcel = await _ask(hub, server, question)
                 if parcel is not None and parcel.elsewhere:
                     servers.insert(0, parcel.elsewhere)
+                    if parcel.elsewhere in asked and rounds < ROUNDS:  # it has come back there
+                        rounds += 1
+                        asked.discard(parcel.elsewhere)
+                        await asyncio.sleep(ROUND_PAUSE)
                 elif parcel is not None and parcel.sessions:
                     return RemoteClaim(here, server, question, parcel)
     except TimeoutError:

@@ -45,7 +45,8 @@ class SessionForm(msgspec.Struct, array_like=True):
 class Parcel(msgspec.Struct, array_like=True):
     """
     Sessions of a `server`, with the packets that they share; `gone` are the pids of those that were
-    announced and do not come.
+    announced and do not come. With `stays` the one session in it is where it was, since the asker
+    does not hear yet for all the rooms that it is in now, and no others.
 
     Or, where there are none, where the one that was asked for is: `elsewhere`.
     """
@@ -55,6 +56,7 @@ class Parcel(msgspec.Struct, array_like=True):
     packets: list[Packet] = []
     elsewhere: str = ""
     gone: list[str] = []
+    stays: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -35,7 +35,8 @@ class Lingering:
 
     Hubs that were asked for a fence have sent nothing that only reaches this hub. A process that
     serves no clients is not asked: what it was sending may come here alone. So may what is for a
-    room that a client has joined after the other hub was told of its rooms.
+    room that a client has joined after the other hub was told of its rooms. The other hub leaves
+    out what is for a room that the client has left there.
     """
 
     def __init__(self, hub: Hub, holds: Holds) -> None:

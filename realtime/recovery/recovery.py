@@ -23,6 +23,7 @@ from .holds import NamedHolds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
+from .offsets import limit_name
 from .returns import Returns
 from .session import Missed
 from .sessions import Sessions
@@ -243,19 +244,36 @@ class Recovery:
         names are kept: a client may have got it there all the same.
         """
         self._arrived(socket)
-        trail = None if socket.claim is None else socket.claim.go_on()
-        socket.claim = None
+        claim, socket.claim = socket.claim, None
+        trail = None if claim is None else claim.go_on()
         self.sessions.live.add(socket)
-        if trail is not None:
+        if claim is not None and trail is not None:
             socket.trail = trail
+            self._note_moves(socket, claim.session.rooms)
             return [self._frames(socket, packet, names[-1]) for names, packet in missed]
         socket.trail = Trail(socket.pid, self.log.number)
-        frames = []
+        offsets = self._log_anew(socket, socket.trail, missed)
+        return [
+            self._frames(socket, packet, offset)
+            for (_, packet), offset in zip(missed, offsets, strict=True)
+        ]
+
+    def _log_anew(self, socket: Socket, trail: Trail, missed: list[Missed]) -> list[str]:
+        """Log for one client what another hub had for it; return the offsets."""
+        server, offsets = self.log.server, []
         for names, packet in missed:
-            offset = self.log.add(((socket.namespace, socket.sid),), packet)
-            socket.trail.names[self.log.number] = names
-            frames.append(self._frames(socket, packet, offset))
-        return frames
+            offsets.append(self.log.add(((socket.namespace, socket.sid),), packet))
+            limited = tuple(limit_name(name, server, trail.since) for name in names)
+            trail.names[self.log.number] = limited
+        return offsets
+
+    def _note_moves(self, socket: Socket, before: set[str]) -> None:
+        """Take note of the rooms that `connect` has joined and left."""
+        rooms = set(self._hub.registry.rooms_of(socket))
+        for room in rooms - before:
+            self.joined(socket, room)
+        for room in before - rooms:
+            self.left(socket, room)
 
     def _arrived(self, socket: Socket) -> None:
         if self._coming.get(socket.pid) is socket:
@@ -307,9 +325,7 @@ class Recovery:
         if missed is None:
             self.log.lose((socket.namespace, socket.sid))
             return
-        for names, packet in missed:
-            self.log.add(((socket.namespace, socket.sid),), packet)
-            socket.trail.names[self.log.number] = names
+        self._log_anew(socket, socket.trail, missed)
 
     def mark(self) -> int:
         """Return how far all that was sent is counted."""

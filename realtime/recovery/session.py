@@ -13,30 +13,24 @@ from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from .identities import Identity
 from .log import Entry, EventLog, Lost, Packet
-from .offsets import Offset, parse_offset
+from .offsets import Offset, is_known, parse_offset
 
 # Of one event, as many names are kept: a client that wanders has had it from several hubs.
 MAX_NAMES = 8
 
 
 class Missed(NamedTuple):
-    """An event that a client has not got, and the offsets by which it may have it all the same."""
+    """
+    An event that a client has not got, and the names by which it may have it all the same: its
+    offsets, each perhaps with a limit (see `offsets.limit_name`).
+    """
 
     names: tuple[str, ...]
     packet: Packet
 
     def is_known(self, place: Offset) -> bool:
         """Tell whether who is at a place has it."""
-        return _are_known(self.names, place)
-
-
-def _are_known(names: tuple[str, ...], place: Offset) -> bool:
-    """Tell whether who is at a place has the event of these names."""
-    offsets = map(parse_offset, names)
-    return any(
-        offset is not None and offset.server == place.server and offset.number <= place.number
-        for offset in offsets
-    )
+        return any(is_known(name, place) for name in self.names)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -100,7 +94,8 @@ class Session:
             raise Lost("its offset is none of ours")
         position = self.trail.since if place is None else self._position(place, events)
         earlier = self._earlier(place) if position == self.trail.since else []
-        before = {missed.packet.id for missed in earlier}
+        # What this hub has heard too, of which that tells what the client has got.
+        before = {missed.packet.id for missed in self.tail}
         later: dict[str, Missed] = {}
         for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
             missed = self._name(events, entry)
@@ -115,7 +110,11 @@ class Session:
         since = self.trail.since
         if place.server == events.server and place.number >= since:
             return min(place.number, events.number)
-        known = (number for number, names in self.trail.names.items() if _are_known(names, place))
+        known = (
+            number
+            for number, names in self.trail.names.items()
+            if any(is_known(name, place) for name in names)
+        )
         return max(known, default=since)
 
     def _earlier(self, place: Offset | None) -> list[Missed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from django.utils import timezone
 
@@ -56,8 +57,19 @@ def _user_of(socket: Socket) -> str | None:
     return None if key is None else str(key)
 
 
+class Coming(Protocol):
+    """Who is to know what is asked of a client that comes from another hub."""
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Take note of what clients are to do (see `envelopes.Command`)."""
+
+
 class Sessions:
-    """The clients of a hub that are away."""
+    """
+    The clients of a hub that are away.
+
+    All that is asked of clients is told to each of `coming`, too.
+    """
 
     def __init__(
         self,
@@ -72,6 +84,7 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
+        self.coming: dict[Coming, None] = {}
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
 
@@ -247,6 +260,8 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
+        for each in self.coming:
+            each.hear(target, action, names)
 
     def meant(self, target: Target, action: str, names: tuple[str, ...]) -> list[Session]:
         """Return the sessions of clients that are away and are to do something."""

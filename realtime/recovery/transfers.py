@@ -27,6 +27,9 @@ BATCH = 200
 TIMEOUT = 8.0
 ATTEMPTS = 3
 
+# How often, at most, an heir is told of rooms that clients were made to join meanwhile.
+ROUNDS = 5
+
 # How long a client waits for a session that is on its way.
 SETTLE_TIME = 6.0
 
@@ -42,6 +45,17 @@ def read_identity(text: str | None) -> Identity:
 def describe(identity: Identity) -> str | None:
     """Return who a client is, as a `Take` says it."""
     return None if identity.user is None else msgspec.json.encode(identity).decode()
+
+
+class Told:
+    """In which rooms sessions were as they were announced, by their pids."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, set[str]] = {}
+
+    def knows(self, session: Session) -> bool:
+        """Tell whether an heir hears for all rooms that the client of a session is in now."""
+        return session.rooms <= self.rooms[session.pid]
 
 
 class Transfers:
@@ -73,9 +87,11 @@ class Transfers:
             self._sessions.end(session)
             return None
         packer = self._new_packer()
-        packer.add(session, missed if question.final else [])
-        if question.final:
+        is_given = question.final and question.rooms in (None, sorted(session.rooms))
+        packer.add(session, missed if is_given else [])
+        if is_given:
             self._give(session, question.server)
+        packer.parcel.stays = not is_given
         return encode_parcel(packer.parcel)
 
     async def settle(self, pid: str) -> None:
@@ -141,15 +157,19 @@ class Transfers:
         """Hand all to one hub; tell whether it has them."""
         sessions = list(self._sessions)
         batches = [sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH)]
-        count = 0
+        count, told = 0, Told()
         try:
             for batch in batches:
-                if not await self._hub.hand_over(
-                    heir, COMING, encode_parcel(self._announce(batch))
-                ):
+                if not await self._tell(heir, batch, told):
                     return False
             for batch in batches:
-                parcel = self._pack(batch)
+                for _ in range(ROUNDS):
+                    there = (each for each in batch if self._sessions.get(each.pid) is each)
+                    moved = [each for each in there if not told.knows(each)]
+                    if moved and not await self._tell(heir, moved, told):
+                        return False
+                parcel = self._pack([each for each in batch if told.knows(each)])
+                parcel.gone += [each.pid for each in batch if not told.knows(each)]
                 if not await self._hand_parcel(heir, parcel):
                     return False
                 count += len(parcel.sessions)
@@ -157,6 +177,13 @@ class Transfers:
             return False
         log(logging.INFO, "sessions-handed-over", server=heir, sessions=count)
         return True
+
+    async def _tell(self, heir: str, sessions: list[Session], told: Told) -> bool:
+        """Announce sessions to an heir; tell whether it hears for their clients, in their rooms."""
+        parcel = self._announce(sessions)
+        for form in parcel.sessions:
+            told.rooms[form.pid] = set(form.rooms)
+        return await self._hub.hand_over(heir, COMING, encode_parcel(parcel))
 
     async def _hand_parcel(self, heir: str, parcel: Parcel) -> bool:
         """Hand some sessions to a hub; nobody else gets them meanwhile."""

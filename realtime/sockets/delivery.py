@@ -8,7 +8,7 @@ from typing import Any
 
 from ..protocol.frames import Frames
 from .backlog import Backlog, Postponed
-from .interfaces import Claim, Recovery
+from .interfaces import Claim, Recovery, Target
 from .log import SocketLog
 from .messages import Message
 from .trail import Trail
@@ -67,14 +67,16 @@ class Delivery(SocketLog):
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=handling.get() is self)
 
-    def deliver_later(self, frames: Frames, message: Message, event_id: str) -> None:
+    def deliver_later(
+        self, frames: Frames, message: Message, event_id: str, target: Target
+    ) -> None:
         """
         Send the frames of an event once the client is connected; or, where it has no place among
-        the events for this client yet, the event.
+        the events for this client yet, the event, which is for a target.
         """
         if self.state is CONNECTING:
             own = handling.get() is self
-            item = Postponed(message, event_id) if self.trail is None else frames
+            item = Postponed(message, event_id, target) if self.trail is None else frames
             self._put_off(item, frames.size, own=own)
 
     def emit(self, message: Message, frames: Frames) -> None:
@@ -96,6 +98,11 @@ class Delivery(SocketLog):
             self._put_off(frames, frames.size, own=True)
         elif self.state is MOVED:
             hub.emit_after(self, message)
+
+    def drop_put_off(self) -> None:
+        """Drop the events that were put off, and are not for the client in its rooms of now."""
+        if self._backlog is not None:
+            self._backlog.drop(self)
 
     def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
         if self._backlog is None:
@@ -148,7 +155,7 @@ class Delivery(SocketLog):
             if isinstance(item, Frames):
                 self._put_off(item, item.size, own=False)
             elif item.id not in known:
-                frames = recovery.to_socket(self, *item)
+                frames = recovery.to_socket(self, item.message, item.id)
                 self._put_off(frames, frames.size, own=False)
         return missed
 

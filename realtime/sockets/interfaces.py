@@ -132,6 +132,13 @@ class Counters(Protocol):
     limited: int
 
 
+class Target(Protocol):
+    """Whom something is for."""
+
+    def means(self, client: Any) -> bool:
+        """Tell whether a client is meant."""
+
+
 class Claim(Protocol):
     """What a client that has come back gets again."""
 

@@ -73,7 +73,7 @@ class Server:
         try:
             await client.connect(DEADLINE)
         finally:
-            del process._hubs[loop]
+            process._hubs.pop(loop, None)  # another one may have come meanwhile
 
     async def close(self) -> None:
         """End as a server does that has little time."""

@@ -177,6 +177,42 @@ async def test_commands_reach_those_who_are_coming(three: Three) -> None:
     assert await is_lost(three[1], clients[1])
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["told", "packed"])
+async def test_rooms_joined_behind_an_announcement(
+    three: Three, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """The heir hears for them by the time that the session is packed, or by the command."""
+    client = await three[0].client("a")
+    client._auth = {}
+    client.drop()
+    hand_over, calls = three[0].hub.hand_over, []
+
+    async def hand_over_late(server: str, kind: str, body: bytes) -> bool:
+        """Let it join a room when the heir was told, or when the session is on its way."""
+        calls.append(kind)
+        done = kind != SESSIONS and await hand_over(server, kind, body)
+        if len(calls) == 1 + packed:
+            three[2].command((client.sid,), "join", "b")
+            await three[2].cluster.flush_cluster()
+        if kind == SESSIONS:
+            three[2].emit(("b",), 1)
+            await three[2].cluster.flush_cluster()
+            return await hand_over(server, kind, body)
+        return done
+
+    monkeypatch.setattr(three[0].hub, "hand_over", hand_over_late)
+    await inherit(three[0], three[1])
+    assert calls == [COMING, *[COMING] * (not packed), SESSIONS]
+    three[2].emit(("b",), 2)
+    await three[2].cluster.flush_cluster()
+    assert not await is_lost(three[1], client)
+    assert [await said(client) for _ in range(2)] == [1, 2]
+    assert not client.pending()
+    client.drop()
+    of(three[1]).sessions.close()
+    assert ("/", "b") not in of(three[1]).holds
+
+
 async def test_what_is_asked_before_an_announcement_is_old(three: Three) -> None:
     """Of two batches the second has not heard what was for the first alone."""
     first, second = await three[0].client("a"), await three[0].client("a")

@@ -66,6 +66,43 @@ async def texts(client: Client, count: int) -> list[Any]:
     return [(await client.receive())[-1] for _ in range(count)]
 
 
+class Moving(Rooms):
+    """Lets who comes back join and leave rooms."""
+
+    async def connect(self, auth: dict[str, Any]) -> None:
+        await super().connect(auth)
+        self.join(*auth.get("join", ()))
+        self.leave(*auth.get("leave", ()))
+
+
+async def test_a_drop_behind_rooms_that_connect_has_joined_and_left(
+    connect: Connect, serve: Serve
+) -> None:
+    """What was missed before is for the rooms of before, and what comes behind it for the new."""
+    serve(Moving)
+    there = await connect(auth={"rooms": ["a", "b"]})
+    client = await connect(auth={"rooms": ["a"]})
+    realtime.to("a").emit("n", 1)
+    assert await texts(client, 1) == [1]
+    had = client._offset
+    client.drop()
+    realtime.to("a").emit("n", 2)
+    realtime.to("b").emit("n", "before it joined")
+    client._auth = {"join": ["b"], "leave": ["a"]}
+    for _ in range(2):
+        await client.connect()
+        assert client.recovered
+        assert await texts(client, 1) == [2]
+        client.drop()
+        client._offset = had  # as if nothing had come
+    realtime.to("b").emit("n", 3)
+    realtime.to("a").emit("n", "after it left")
+    await client.connect()
+    assert await texts(client, 2) == [2, 3]
+    assert not client.pending()
+    assert there.pending() == 5
+
+
 async def test_nothing_is_missed(connect: Connect) -> None:
     client = await connect(auth={"rooms": ["a"]})
     sid = client.sid
