@@ -33,6 +33,8 @@ from .upgrading import Mover
 Three = tuple[Server, Server, Server]
 RECOVERY = {"plain": None, "recovery": {"SECONDS": 60}}
 
+pytestmark = pytest.mark.slow
+
 
 class Wanderer(RoomsConsumer):
     """Keeps much, does what it is asked for, and notes its end."""

@@ -20,6 +20,8 @@ from realtime.hub.hub import Hub
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE, Probe, Wire
 
+pytestmark = pytest.mark.slow
+
 
 class Unspeakable(Exception):
     """Cannot be shown."""
