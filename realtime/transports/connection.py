@@ -75,11 +75,10 @@ class Connection(Intake):
 
     def _count_user(self, user: str | None, leave: Callable[[], None]) -> Callable[[], None]:
         """
-        Count the connection for its user, where clients come back; return what takes that back,
-        and does `leave`.
+        Count the connection for its user; return what takes that back, and does `leave`.
 
-        It may be one more than the user may have, until `take_place`: one of those may be gone,
-        and nobody has noticed. Raises TooManyConnections.
+        Where clients come back it may be one more than the user may have, until `take_place`: one
+        of those may be gone, and nobody has noticed. Raises TooManyConnections.
         """
         limits = self.hub.limits
         if user is None or not limits.bounds_users:
@@ -87,6 +86,8 @@ class Connection(Intake):
         try:
             leave_user = limits.admit(user, "")
         except TooManyConnections:
+            if self.hub.recovery is None:
+                raise
             self._returning = limits.admit_returning(user)
             leave_user = self._end_returning
         return _both(leave_user, leave)
