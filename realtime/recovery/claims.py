@@ -134,7 +134,7 @@ class RemoteClaim:
         self._joined: dict[str, int] = {}
         # What its client was asked to do since.
         self._commands: list[tuple[str, tuple[str, ...]]] = []
-        self._sessions.coming[self] = None
+        self._sessions.expect(self, self._form.sid)
         self.session = self._open(parcel, self._form)
         self._server = server
         self._question = question
@@ -160,7 +160,7 @@ class RemoteClaim:
         try:
             return await self._take_over()
         finally:
-            self._sessions.coming.pop(self, None)
+            self._sessions.expect_no_more(self)
             self._settled.set()
 
     async def settle(self) -> None:
@@ -257,7 +257,7 @@ class RemoteClaim:
         return False
 
     def _leave(self) -> None:
-        self._sessions.coming.pop(self, None)
+        self._sessions.expect_no_more(self)
         self._hub.moves.give_up(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -271,7 +271,7 @@ class RemoteClaim:
 
     async def _end(self) -> None:
         await self._take(None)
-        self._sessions.coming.pop(self, None)
+        self._sessions.expect_no_more(self)
         self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 

@@ -102,6 +102,7 @@ class Recovery:
         return (
             sid in self._hub.registry.sockets
             or self.sessions.of_sid(sid) is not None
+            or self.sessions.is_coming(sid)
             or self.transfers.announced.is_coming(sid)
         )
 

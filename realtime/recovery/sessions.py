@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -65,11 +66,7 @@ class Coming(Protocol):
 
 
 class Sessions:
-    """
-    The clients of a hub that are away.
-
-    All that is asked of clients is told to each of `coming`, too.
-    """
+    """The clients of a hub that are away."""
 
     def __init__(
         self,
@@ -84,7 +81,9 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
-        self.coming: dict[Coming, None] = {}
+        # Those that are just coming, with their sids, and how many there are of each.
+        self._coming: dict[Coming, str] = {}
+        self._sids = Counter[str]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
 
@@ -248,6 +247,24 @@ class Sessions:
             timer.cancel()
         self.unhold(session.namespace, session.rooms)
 
+    # Clients that come from other hubs
+
+    def expect(self, coming: Coming, sid: str) -> None:
+        """Keep what is sent to a client, and tell `coming` what is asked of any."""
+        self._coming[coming] = sid
+        self._sids[sid] += 1
+
+    def expect_no_more(self, coming: Coming) -> None:
+        """Take note that its client is here, or does not come."""
+        if (sid := self._coming.pop(coming, None)) is not None:
+            self._sids[sid] -= 1
+            if not self._sids[sid]:
+                del self._sids[sid]
+
+    def is_coming(self, sid: str) -> bool:
+        """Tell whether the client of a sid is just coming from another hub."""
+        return sid in self._sids
+
     # What is asked of clients that are away
 
     def find_client(self, target: Target) -> Session | None:
@@ -260,7 +277,7 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
-        for each in self.coming:
+        for each in self._coming:
             each.hear(target, action, names)
 
     def meant(self, target: Target, action: str, names: tuple[str, ...]) -> list[Session]:

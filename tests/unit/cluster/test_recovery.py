@@ -360,7 +360,7 @@ async def test_rooms_of_a_client_that_is_just_coming(
     await there.disconnect()
 
 
-@pytest.mark.parametrize("what", ["an event", "commands"])
+@pytest.mark.parametrize("what", ["an event", "an event to it alone", "commands"])
 async def test_a_connect_that_comes_to_nothing(
     three: Three, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -389,6 +389,9 @@ async def test_a_connect_that_comes_to_nothing(
                 three[2].command((client.sid,), "join", "c")
                 three[2].command(("a",), "leave", "b")
                 await three[2].cluster.flush_cluster()
+            if what == "an event to it alone":
+                client.drop()
+                three[1].emit((client.sid,), "for it")
             over.set()
         return body
 
@@ -400,14 +403,16 @@ async def test_a_connect_that_comes_to_nothing(
     monkeypatch.undo()
     await three[1].take_back(again)
     assert again.recovered
-    rooms = ("a", "b") if what == "an event" else ("c",)
+    if what == "an event to it alone":
+        assert await said(again) == "for it"
+    rooms = ("c",) if what == "commands" else ("a", "b")
     three[2].emit(("b",), "for b")
     three[2].emit(("c",), "for c")
     three[2].emit(("a",), "for all")
     expected = [f"for {room}" for room in rooms if room != "a"]
     assert await all_said(again, len(expected) + 1) == [*expected, "for all"]
     assert not again.pending()
-    assert not three[1].hub.recovery.sessions.coming  # type: ignore[union-attr]
+    assert not three[1].hub.recovery.sessions.is_coming(again.sid)  # type: ignore[union-attr]
     await again.disconnect()
 
 
