@@ -77,14 +77,16 @@ def call_here(
         return await_answers(asked, message.event, asking.timeout, asking.answered)
 
     async def ask_late() -> None:
-        if hub.arrivals:
-            await hub.arrivals.wait()
-            await ask()
+        await hub.arrivals.wait()
+        await ask()
 
     first = ask()
 
     async def finish() -> None:
-        await asyncio.gather(first, ask_late())
+        if hub.arrivals:
+            await asyncio.gather(first, ask_late())
+        else:
+            await first
 
     return finish()
 

@@ -11,8 +11,6 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
-from ..recovery.lingering import Lingering
-from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
@@ -137,20 +135,12 @@ class Hub(transports.Hub, Protocol):
         """Tell whether a target is one client of this hub."""
 
     @property
-    def lingering(self) -> Lingering:
-        """Clients that were given away just now."""
-
-    @property
     def departures(self) -> Departures:
         """Sessions that others take over."""
 
     @property
     def arrivals(self) -> Arrivals:
         """Sessions that are taken over here."""
-
-    @property
-    def recovery(self) -> Recovery | None:
-        """What lets clients come back, where the site wants that."""
 
     def new_event_id(self) -> str:
         """Return the id of an event, a command or a question, which no other one has anywhere."""

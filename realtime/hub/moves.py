@@ -21,8 +21,8 @@ from ..cluster.sids import server_of
 from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
-from . import arrivals
-from .arrivals import Arrivals, past
+from . import deduplication
+from .deduplication import Deduplicator, past
 from .registry import Registry
 
 # How often a message may be sent on after a client that moves again and again.
@@ -87,7 +87,7 @@ class Moves:
         self._stays: dict[str, Stay] = {}
         self._homes: Counter[str] = Counter()  # other servers, and how many of their clients
         self._left: dict[str, float] = {}  # clients of other servers that moved on, and until when
-        self._arrivals = Arrivals(hub.loop.time, self._look_later)
+        self._seen = Deduplicator(hub.loop.time, self._look_later)
         self._timer: asyncio.TimerHandle | None = None
         self._limit = MANY
         hub.news["scattered"] = lambda: self.scattered
@@ -108,7 +108,7 @@ class Moves:
             return
         now = self._hub.loop.time()
         self._stays[sid] = Stay(now)
-        self._arrivals.watch(sid)
+        self._seen.watch(sid)
         if self._left.pop(sid, None) is None:
             self._count(sid)
 
@@ -122,7 +122,7 @@ class Moves:
             return
         del self._stays[sid]
         if sid in self._away and not self._is_own(sid):
-            self._left[sid] = self._hub.loop.time() + arrivals.GRACE
+            self._left[sid] = self._hub.loop.time() + deduplication.GRACE
         else:
             self._discount(sid)
 
@@ -131,16 +131,16 @@ class Moves:
         self.expect(sid)
         self._away.pop(sid, None)
         self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0)
-        self._arrivals.watch(sid)
+        self._seen.watch(sid)
         self._tell_home(sid, here=True)
 
     def note_had(self, sid: str, ids: Iterable[str]) -> None:
         """Take note of events that a client has got where it was, and that may come once more."""
-        self._arrivals.note_had(sid, ids)
+        self._seen.note_had(sid, ids)
 
     def had(self, sid: str, id: str) -> bool:
         """Tell whether a client has got what has this id where it was."""
-        return sid in self._arrivals.who_had(id)
+        return sid in self._seen.who_had(id)
 
     # Clients that go
 
@@ -167,7 +167,7 @@ class Moves:
             self._given = True
         elif stay is not None:
             self._left.pop(sid, None)
-            self._left[sid] = now + arrivals.GRACE  # what is on its way here is sent on
+            self._left[sid] = now + deduplication.GRACE  # what is on its way here is sent on
         else:
             return
         self._away[sid] = Away(server, now, heard)
@@ -207,7 +207,7 @@ class Moves:
     @property
     def active(self) -> bool:
         """Whether anything that comes is to be shown to `screen`."""
-        return bool(self._away) or self._arrivals.active
+        return bool(self._away) or self._seen.active
 
     def screen(self, server: str, envelope: Emit | Command, direct: bool) -> Target | None:
         """
@@ -215,8 +215,8 @@ class Moves:
         nobody. What is for a client that was given away is sent on, unless that is sure to have it.
         """
         target = target_of(envelope)
-        self._arrivals.note(envelope.id)
-        if had := self._arrivals.who_had(envelope.id):
+        self._seen.note(envelope.id)
+        if had := self._seen.who_had(envelope.id):
             if len(target.rooms) == 1 and target.rooms[0] in had:
                 return None
             target = target._replace(excluded=(*target.excluded, *had))
@@ -228,7 +228,9 @@ class Moves:
 
     def _misses(self, away: Away, envelope: Emit | Command, direct: bool) -> bool:
         """Tell whether a client may get something only if it is sent on."""
-        return direct or (bool(envelope.id) and self._hub.loop.time() - away.since < arrivals.GRACE)
+        return direct or (
+            bool(envelope.id) and self._hub.loop.time() - away.since < deduplication.GRACE
+        )
 
     def forward(self, sid: str, envelope: Emit | Command, origin: str, hops: int = 0) -> None:
         """Send what a server has sent on to a client that was given away, and to it alone."""
@@ -248,11 +250,11 @@ class Moves:
             return None  # what this hub sends itself it gives its clients, and who is expected
         if envelope.id:
             since = stay.since if stay is not None else 0.0
-            if self._arrivals.has_come(envelope.id, since):
+            if self._seen.has_come(envelope.id, since):
                 return None
-            if sid in self._arrivals.who_had(envelope.id):
+            if sid in self._seen.who_had(envelope.id):
                 return None
-            self._arrivals.note_had(sid, (envelope.id,))
+            self._seen.note_had(sid, (envelope.id,))
         return Target(envelope.namespace, (sid,), (), envelope.client)
 
     def _has_had(self, away: Away, forward: Forward) -> bool:
@@ -260,7 +262,7 @@ class Moves:
         if forward.origin == self._hub.server_id:
             return True
         id = forward.envelope.id
-        return self._arrivals.has_come(id, away.heard) or forward.sid in self._arrivals.who_had(id)
+        return self._seen.has_come(id, away.heard) or forward.sid in self._seen.who_had(id)
 
     def take_note(self, server: str, moved: Moved) -> None:
         """Take note of where another hub says that a client of this server is."""
@@ -300,7 +302,7 @@ class Moves:
 
     def _look_later(self) -> None:
         if self._timer is None:
-            self._timer = self._hub.loop.call_later(arrivals.GRACE, self._look)
+            self._timer = self._hub.loop.call_later(deduplication.GRACE, self._look)
 
     def _look(self) -> None:
         """Forget what is too old to matter, and look again while there is anything."""
@@ -310,8 +312,8 @@ class Moves:
             del self._left[sid]
             self._away.pop(sid, None)
             self._discount(sid)
-        self._arrivals.sweep()
-        if self._left or self._arrivals:
+        self._seen.sweep()
+        if self._left or self._seen:
             self._look_later()
 
     def _forget_dead(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..cluster.targets import Target
 from .session import Session
@@ -77,12 +77,8 @@ class SessionIndex:
     def add(self, session: Session) -> None:
         """Find a session from now on."""
         self._by_pid[session.pid] = self._by_sid[session.sid] = session
-        self._namespaces.add(session.namespace, session)
-        self._connections.add(session.connection, session)
-        if session.identity.user is not None:
-            self._users.add(session.identity.user, session)
-        for room in session.rooms:
-            self._rooms.add((session.namespace, room), session)
+        for groups, key in self._places(session):
+            groups.add(key, session)
 
     def remove(self, session: Session) -> bool:
         """Find it no more; tell whether it was there."""
@@ -91,13 +87,18 @@ class SessionIndex:
         del self._by_pid[session.pid]
         if self._by_sid.get(session.sid) is session:
             del self._by_sid[session.sid]
-        self._namespaces.discard(session.namespace, session)
-        self._connections.discard(session.connection, session)
-        if session.identity.user is not None:
-            self._users.discard(session.identity.user, session)
-        for room in session.rooms:
-            self._rooms.discard((session.namespace, room), session)
+        for groups, key in self._places(session):
+            groups.discard(key, session)
         return True
+
+    def _places(self, session: Session) -> Iterator[tuple[Groups[Any, Session], Any]]:
+        """Return the groups that a session is in, each with its key."""
+        yield self._namespaces, session.namespace
+        yield self._connections, session.connection
+        if session.identity.user is not None:
+            yield self._users, session.identity.user
+        for room in session.rooms:
+            yield self._rooms, (session.namespace, room)
 
     def join(self, session: Session, room: str) -> bool:
         """Put the client of a session into a room; tell if it is new there."""

@@ -18,9 +18,6 @@ class Registry(sockets.Registry, Protocol):
 
     sockets: dict[str, Socket]
 
-    def rooms_of(self, socket: Socket) -> list[str]:
-        """Return the rooms that a socket is in."""
-
 
 class Cluster(Protocol):
     """The other hubs, and the groups that this one is in."""

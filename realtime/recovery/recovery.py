@@ -19,7 +19,7 @@ from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .claims import Claim, Here, LocalClaim, claim_elsewhere
-from .holds import Holds
+from .holds import NamedHolds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
@@ -54,7 +54,7 @@ class Recovery:
         lifetime = options.seconds + settings.PING_INTERVAL + settings.PING_TIMEOUT
         self._sweep_every = lifetime / SWEEP
         self.log = EventLog(hub.server_id, options, lifetime, hub.loop.time)
-        self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
+        self.holds = NamedHolds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions)
         self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)

@@ -56,11 +56,6 @@ class SocketForm(msgspec.Struct, array_like=True):
     missed: list[tuple[tuple[str, ...], str, str, tuple[bytes, ...]]] | None = None
 
 
-def check_movable(socket: Socket, route: Route) -> None:
-    """Raise Immovable where something of a socket cannot be in another process."""
-    pack(socket, route)
-
-
 def pack(socket: Socket, route: Route) -> SocketForm:
     """Return what is to move. Raises Immovable."""
     if socket.has_spawned:

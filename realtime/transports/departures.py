@@ -13,7 +13,7 @@ from ..exceptions import HandshakeError, ServerGone, UnknownNamespace
 from ..recovery.identities import identify_exactly
 from ..routing import Route, resolve
 from ..sockets.messages import Message, decode_args
-from ..sockets.moving import Immovable, SocketForm, check_movable, pack
+from ..sockets.moving import Immovable, SocketForm, pack
 from ..sockets.socket import Socket
 from . import crossing_forms as forms
 from .crossing_forms import Luggage, Place, Plan
@@ -90,7 +90,7 @@ class Departure:
         """
         self.session.hold()
         self.session.upgrading = True
-        self._check()
+        self._pack()
         try:
             async with asyncio.timeout(SETTLE_TIME):
                 while not self._is_at_rest():
@@ -101,17 +101,17 @@ class Departure:
                 f"a handler, or a callback that waits for its client, is at work for more than "
                 f"{SETTLE_TIME:g} seconds"
             ) from None
-        self._check()
+        self._pack()
         self.state = HELD
         self._hub.crossings.add(self)
         self.session.set_upgrading(True)
 
-    def _check(self) -> None:
+    def _pack(self) -> list[SocketForm]:
+        """Return the sockets as they would move now. Raises Immovable where they could not."""
         session = self.session
         if session.closed.happened or session.polling is None or session.polling.ending:
             raise Immovable("the session has ended")
-        for socket in session.sockets.values():
-            check_movable(socket, _route(socket))
+        return [pack(socket, _route(socket)) for socket in session.sockets.values()]
 
     def _is_at_rest(self) -> bool:
         session = self.session
@@ -138,10 +138,9 @@ class Departure:
     def give(self) -> Luggage:
         """Give the client away, in one go. Raises Immovable where that cannot be done any more."""
         session, hub = self.session, self._hub
-        self._check()
+        packed = self._pack()
         polling = session.require_polling()
         self.sockets = list(session.sockets.values())
-        packed = [pack(socket, _route(socket)) for socket in self.sockets]
         known = {place.sid: place.rooms for place in self.places}
         for socket, form in zip(self.sockets, packed, strict=True):
             self._give(socket, form, known.get(socket.sid, []))

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any
 
-from ..cluster.sids import server_of
 from ..exceptions import (
     HandshakeError,
     ProtocolError,
@@ -119,8 +118,7 @@ class Request:
             return None
         if (taker := self.hub.departures.where(sid)) is not None:
             return taker
-        server = server_of(sid)
-        return server if server is not None and await self.hub.cluster.find(server) else None
+        return await relay.find_server(self.hub, sid)
 
     def _session(self, sid: str, transport: str) -> Session:
         session = self.hub.connections.get(sid)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ..cluster.envelopes import Upgrade
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
+from ..recovery.holds import Holds
+from ..recovery.interfaces import Moves
+from ..recovery.lingering import Lingering
 from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
@@ -68,48 +71,6 @@ class Departures(Protocol):
 
     def where(self, sid: str) -> str | None:
         """Return the hub that a session has gone to, or None."""
-
-
-class Lingering(Protocol):
-    """Clients that were given to another hub just now."""
-
-    def add(self, namespace: str, sid: str, rooms: Iterable[str], late: Iterable[str] = ()) -> None:
-        """Hear what is for a client a little longer."""
-
-
-class Holds(Protocol):
-    """Who holds which rooms."""
-
-    def subscribe(self, namespace: str, room: str | None) -> None:
-        """Need a room, until `unsubscribe`."""
-
-    def unsubscribe(self, namespace: str, room: str | None) -> None:
-        """Need a room no more."""
-
-
-class Moves(Protocol):
-    """Clients that came from other servers, or went to them."""
-
-    def expect(self, sid: str) -> None:
-        """Ask for what is for a client that another hub is about to give away."""
-
-    def give_up(self, sid: str) -> None:
-        """Take note that it does not come."""
-
-    def adopt(self, sid: str) -> None:
-        """Take note that it is here now."""
-
-    def note_had(self, sid: str, ids: Iterable[str]) -> None:
-        """Take note of events that a client has got where it was."""
-
-    def note(self, sid: str, server: str) -> None:
-        """Take note that a client is given to another hub."""
-
-    def forget(self, sid: str) -> None:
-        """Take note that a client is gone for good."""
-
-    async def scatter(self) -> None:
-        """Wait until no hub takes it for granted that clients of this server are here."""
 
 
 class Cluster(Protocol):

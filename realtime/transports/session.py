@@ -174,7 +174,7 @@ class Session(WatchedConnection):
         Returns what waits for the client, and what of it was not handled, both in order.
         """
         waiting = polling.release()
-        unread = [*self.require_inbox().take(), *self._decoder.unfinished()]
+        unread = [*self._decoder.unfinished(), *self.require_inbox().take()]
         self.retire()
         self.hub.timers.remove(self, self._slot)
         self._close_inbox()

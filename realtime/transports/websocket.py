@@ -10,7 +10,6 @@ import asyncio
 import logging
 from typing import Any
 
-from ..cluster.sids import server_of
 from ..exceptions import HandshakeError, ServerDraining, TooLarge
 from ..identity.logins import user_key
 from ..logs import log
@@ -22,6 +21,7 @@ from ..webservers.detect import complete_scheme, open_reader, prepare_refusal
 from ..webservers.readers import Reader
 from ..webservers.writers import POLICY_VIOLATION, Send
 from .interfaces import Hub
+from .relay import find_server
 from .requests import check_origin, parse_query, retry_after
 from .session import Session
 from .takeover import PROBE, PROBE_ANSWER, Complete, Takeover
@@ -136,8 +136,7 @@ async def _find_owner(hub: Hub, sid: str) -> str | None:
     """Return the other server that has the session of a WebSocket, or None where that is here."""
     if not sid or sid in hub.connections or hub.draining:
         return None
-    server = server_of(sid)
-    return server if server is not None and await hub.cluster.find(server) else None
+    return await find_server(hub, sid)
 
 
 def _session(hub: Hub, sid: str) -> Session:

@@ -111,7 +111,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr("realtime.cluster.fences.ANSWER_TIMEOUT", DEADLINE)
     monkeypatch.setattr("realtime.hub.handing.TIMEOUT", DEADLINE)
-    monkeypatch.setattr("realtime.hub.arrivals.GRACE", 4 * DEADLINE)
+    monkeypatch.setattr("realtime.hub.deduplication.GRACE", 4 * DEADLINE)
     for module in ("peers", "heartbeats"):
         monkeypatch.setattr(f"realtime.cluster.{module}.EXPIRY", DEADLINE)
 

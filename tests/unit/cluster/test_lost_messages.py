@@ -92,6 +92,7 @@ async def test_what_comes_of_a_membership_that_ends_is_no_sign_of_a_loss(
     assert two[1].cluster.lost == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["room", "namespace", "client", "rooms"])
 @pytest.mark.parametrize("away", [0, 3])
 async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(

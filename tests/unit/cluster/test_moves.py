@@ -13,7 +13,7 @@ from realtime.cluster.addressing import as_command, as_emit
 from realtime.cluster.envelopes import Forward, encode, pack, server_group
 from realtime.cluster.router import Router
 from realtime.cluster.targets import Target
-from realtime.hub import arrivals, asking, moves
+from realtime.hub import asking, deduplication, moves
 from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
@@ -122,7 +122,7 @@ async def test_found_after_the_end_of_its_own_server(
 
 
 async def test_round_and_round(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "GRACE", 0.05)
+    monkeypatch.setattr(deduplication, "GRACE", 0.05)
     client = await three[0].client()
     sid, others = client.sid, [await server.client() for server in three]
     for before, to in [(0, 1), (1, 2), (2, 0), (0, 2), (2, 1), (1, 0)]:
@@ -145,13 +145,13 @@ def is_empty(server: Server) -> bool:
     """Tell whether a hub remembers nothing of clients that have moved."""
     kept = server.hub.moves
     left = kept._away or kept._stays or kept._left or kept._homes
-    return not (left or kept._arrivals or kept._timer)
+    return not (left or kept._seen or kept._timer)
 
 
 async def test_groups_are_left_when_the_last_client_is_gone(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "GRACE", 0.05)
+    monkeypatch.setattr(deduplication, "GRACE", 0.05)
     group = server_group(three[0].hub.server_id)
     assert len(bus.groups[group]) == 1
     one, two = [await move(await three[0].client(), three[0], three[1]) for _ in range(2)]

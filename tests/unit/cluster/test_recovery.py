@@ -135,6 +135,7 @@ async def test_all_hubs_one_by_one(three: Three, start: Start) -> None:
     assert not client.pending()
 
 
+@pytest.mark.slow
 async def test_who_was_at_a_hub_that_died_is_told(three: Three) -> None:
     client = await three[0].client("a")
     three[0].kill()

@@ -33,6 +33,8 @@ from .upgrading import Mover
 Three = tuple[Server, Server, Server]
 RECOVERY = {"plain": None, "recovery": {"SECONDS": 60}}
 
+pytestmark = pytest.mark.slow
+
 
 class Wanderer(RoomsConsumer):
     """Keeps much, does what it is asked for, and notes its end."""
@@ -225,12 +227,17 @@ async def test_what_the_client_sends_keeps_its_order(three: Three) -> None:
     assert await mover.next() == [2, list(range(23))]
 
 
-async def test_half_a_packet_that_was_read_already(three: Three) -> None:
+@pytest.mark.parametrize("held", [(), (b"x",)], ids=["none held", "held"])
+async def test_half_a_packet_that_was_read_already(three: Three, held: tuple[bytes, ...]) -> None:
     mover = await Mover.come(three[0])
-    await mover.post('451-["number",1,{"_placeholder":true,"num":0}]')
+    places = ",".join(f'{{"_placeholder":true,"num":{number}}}' for number in range(2))
+    await mover.post(f'452-["number",1,{places}]')
     running = mover.begin(three[1])
     await mover.probed()
-    mover.send("5", b"x", '42["number",2]', '422["numbers"]')
+    for attachment in held:
+        await mover.post(attachment)
+    rest = (b"x", b"y")[len(held) :]
+    mover.send("5", *rest, '42["number",2]', '422["numbers"]')
     assert await running is not None
     mover.session = running.result()  # type: ignore[assignment]
     assert await mover.next() == [2, [1, 2]]
@@ -291,6 +298,7 @@ async def test_who_asked_is_told_that_the_client_has_gone(three: Three) -> None:
     assert (await asked).missing == [mover.sid]
 
 
+@pytest.mark.slow
 async def test_who_asked_is_told_that_the_other_hub_has_died(three: Three) -> None:
     mover = await Mover.come(three[0], {"rooms": ["a"]})
     asked = asyncio.ensure_future(three[0].call((mover.sid,), timeout=60))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ from realtime.signals import socket_disconnected
 from realtime.testing import Client
 from tests.unit.conftest import Connect, Serve
 from tests.unit.probes import DEADLINE
-from tests.unit.recovery.test_recovery import Rooms
+from tests.unit.recovery.test_recovery import Rooms, coming_back
 
 ADA = User(pk=1, username="ada", password="a")
 BOB = User(pk=1_000_000, username="bob", password="a")
@@ -150,24 +149,8 @@ async def test_who_is_about_to_come_back(
     """It was let in with the login that is over: it has to come once more."""
     client = await connect(**login_of(ADA, "k" * 32))
     client.drop()
-    entering, go_on = asyncio.Event(), asyncio.Event()
-
-    async def connect_slowly(self: Rooms, auth: Any) -> None:
-        entering.set()
-        await go_on.wait()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Rooms, "connect", connect_slowly)
-        back = asyncio.ensure_future(client.connect())
-        await entering.wait()
+    async with coming_back(client, monkeypatch):
         log_out(ADA, "k" * 32)
-        go_on.set()
-        session = client._session
-        assert session is not None
-        await session.closed.wait()
-        back.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await back
     assert await lost(client)
 
 

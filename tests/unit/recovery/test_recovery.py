@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -59,6 +60,31 @@ class Rooms(NamespaceConsumer):
 @pytest.fixture(autouse=True)
 def _served(serve: Serve) -> None:
     serve(Rooms, RECOVERY=RECOVERY)
+
+
+@contextlib.asynccontextmanager
+async def coming_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """
+    Let a client come back, with `connect` at work in the block: what happens there ends its new
+    connection before it is let in.
+    """
+    entering, go_on = asyncio.Event(), asyncio.Event()
+
+    async def connect_slowly(self: Rooms, auth: Any) -> None:
+        entering.set()
+        await go_on.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rooms, "connect", connect_slowly)
+        back = asyncio.ensure_future(client.connect())
+        await entering.wait()
+        yield
+        go_on.set()
+        assert client._session is not None
+        await client._session.closed.wait()
+        back.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await back
 
 
 async def texts(client: Client, count: int) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from realtime.hub.hub import Hub
 from realtime.recovery.recovery import Recovery
 from realtime.testing import Client
 from tests.unit.conftest import Connect, Serve
-from tests.unit.recovery.test_recovery import RECOVERY, Rooms
+from tests.unit.recovery.test_recovery import RECOVERY, Rooms, coming_back
 
 ANYBODY = None
 
@@ -103,23 +102,8 @@ async def test_who_is_coming_back(
     client = await connect(auth={"rooms": ["a"]})
     client.drop()
     since = hub.loop.time()
-    entering, go_on = asyncio.Event(), asyncio.Event()
-
-    async def connect_slowly(self: Rooms, auth: Any) -> None:
-        entering.set()
-        await go_on.wait()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Rooms, "connect", connect_slowly)
-        back = asyncio.ensure_future(client.connect())
-        await entering.wait()
+    async with coming_back(client, monkeypatch):
         recovery.lose(group_name("/", "a"), since)
-        go_on.set()
-        assert client._session is not None
-        await client._session.closed.wait()
-        back.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await back
     assert await is_told(client)
 
 

@@ -17,7 +17,7 @@ class Had(NamedTuple):
     sids: list[str]
 
 
-class Arrivals:
+class Deduplicator:
     """
     Remembers, by their ids, events that may come twice; `now` is the loop's clock.
 
