@@ -61,6 +61,14 @@ def _user_of(socket: Socket) -> str | None:
 class Coming(Protocol):
     """Who is to know what is asked of a client that comes from another hub."""
 
+    pid: str  # by which that client comes back
+
+    def __hash__(self) -> int:
+        """Return what tells it apart."""
+
+    async def settle(self) -> None:
+        """Wait until its session is here or elsewhere, and not on its way."""
+
     def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Take note of what clients are to do (see `envelopes.Command`)."""
 
@@ -84,6 +92,7 @@ class Sessions:
         # Those that are just coming, with their sids, and how many there are of each.
         self._coming: dict[Coming, str] = {}
         self._sids = Counter[str]()
+        self._pids = Groups[str, Coming]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
 
@@ -253,13 +262,20 @@ class Sessions:
         """Keep what is sent to a client, and tell `coming` what is asked of any."""
         self._coming[coming] = sid
         self._sids[sid] += 1
+        self._pids.add(coming.pid, coming)
 
     def expect_no_more(self, coming: Coming) -> None:
         """Take note that its client is here, or does not come."""
         if (sid := self._coming.pop(coming, None)) is not None:
+            self._pids.discard(coming.pid, coming)
             self._sids[sid] -= 1
             if not self._sids[sid]:
                 del self._sids[sid]
+
+    async def settle(self, pid: str) -> None:
+        """Wait while the session of a pid is on its way here to a client of its own."""
+        for coming in list(self._pids.of(pid)):
+            await coming.settle()
 
     def is_coming(self, sid: str) -> bool:
         """Tell whether the client of a sid is just coming from another hub."""

@@ -240,6 +240,47 @@ async def test_a_drop_while_the_session_is_on_its_way(
         await three[0].cluster.flush_cluster()
 
 
+async def test_a_client_that_comes_to_a_third_hub_while_its_session_is_on_its_way(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was says where it went, and there it is not yet: who is asked waits for it."""
+    client = await three[0].client("a")
+    client.drop()
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    take, given, go_on = three[1].hub.take, asyncio.Event(), asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        body = await take(server, question)
+        if question.final:
+            given.set()
+            await go_on.wait()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    first = asyncio.ensure_future(three[1].take_back(client))
+    await given.wait()
+    asked, asked_last = three[2].hub.take, asyncio.Event()
+
+    async def tell_of_the_last(server: str, question: Take) -> bytes | None:
+        if server == three[1].hub.server_id:
+            asked_last.set()
+        return await asked(server, question)
+
+    monkeypatch.setattr(three[2].hub, "take", tell_of_the_last)
+    again = Client()
+    again._pid, again._offset = client._pid, client._offset
+    second = asyncio.ensure_future(three[2].take_back(again))
+    await asked_last.wait()
+    await three[2].cluster.flush_cluster()  # behind that question
+    go_on.set()
+    await second
+    await asyncio.wait([first])
+    assert again.recovered
+    assert await said(again) == 1
+    await again.disconnect()
+
+
 @pytest.mark.parametrize("phase", ["search", "fence", "take"])
 async def test_a_client_that_comes_again_while_it_is_just_coming(
     three: Three, monkeypatch: pytest.MonkeyPatch, phase: str
@@ -361,7 +402,44 @@ async def test_rooms_of_a_client_that_is_just_coming(
     await there.disconnect()
 
 
-@pytest.mark.parametrize("what", ["an event", "an event to it alone", "commands"])
+async def test_a_join_that_two_hubs_hear_of_one_after_the_other(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not for it where it was does not come behind what was, for its new hub knew more."""
+    client = await three[0].client("a")
+    there = [await server.client("b") for server in three[:2]]
+    client._auth = {}
+    client.drop()
+    sid, take, asked = client.sid, three[1].hub.take, False
+    sessions = three[0].hub.recovery.sessions  # type: ignore[union-attr]
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        nonlocal asked
+        if question.final and not asked:
+            asked = True
+            coming = three[1].hub.registry.sockets[sid]
+            three[0].layer.hang("receive")
+            three[2].command((sid,), "join", "b")
+            await until(lambda: "b" in coming.rooms)
+            three[0].emit(("b",), "not for it yet")
+            assert await said(there[1]) == "not for it yet"
+            three[0].layer.resume()
+            await until(lambda: "b" in sessions.of_sid(sid).rooms)  # type: ignore[union-attr]
+            three[0].emit(("b",), "for it")
+            assert await said(there[1]) == "for it"
+        return await take(server, question)
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    await three[1].take_back(client)
+    assert client.recovered
+    three[0].emit(("b",), "last")
+    assert await all_said(client, 2) == ["for it", "last"]
+    assert not client.pending()
+
+
+@pytest.mark.parametrize(
+    "what", ["an event", "a confirmed event", "an event to it alone", "commands"]
+)
 async def test_a_connect_that_comes_to_nothing(
     three: Three, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -377,11 +455,15 @@ async def test_a_connect_that_comes_to_nothing(
     take, over = three[1].hub.take, asyncio.Event()
 
     async def take_late(server: str, question: Take) -> bytes | None:
-        if question.final and what == "an event":
+        if question.final and "event" in what and "alone" not in what:
             three[2].emit(("a",), 0)
             await three[2].cluster.flush_cluster()
             await three[0].take_back(again)
             assert await said(again) == 0
+            if what == "a confirmed event":
+                assert again._session is not None
+                again._session.ping()
+                await again.call("echo", timeout=DEADLINE)
             client.drop()
         body = await take(server, question)
         if question.final:
