@@ -240,47 +240,6 @@ async def test_a_drop_while_the_session_is_on_its_way(
         await three[0].cluster.flush_cluster()
 
 
-async def test_a_client_that_comes_to_a_third_hub_while_its_session_is_on_its_way(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where it was says where it went, and there it is not yet: who is asked waits for it."""
-    client = await three[0].client("a")
-    client.drop()
-    three[2].emit(("a",), 1)
-    await three[2].cluster.flush_cluster()
-    take, given, go_on = three[1].hub.take, asyncio.Event(), asyncio.Event()
-
-    async def take_late(server: str, question: Take) -> bytes | None:
-        body = await take(server, question)
-        if question.final:
-            given.set()
-            await go_on.wait()
-        return body
-
-    monkeypatch.setattr(three[1].hub, "take", take_late)
-    first = asyncio.ensure_future(three[1].take_back(client))
-    await given.wait()
-    asked, asked_last = three[2].hub.take, asyncio.Event()
-
-    async def tell_of_the_last(server: str, question: Take) -> bytes | None:
-        if server == three[1].hub.server_id:
-            asked_last.set()
-        return await asked(server, question)
-
-    monkeypatch.setattr(three[2].hub, "take", tell_of_the_last)
-    again = Client()
-    again._pid, again._offset = client._pid, client._offset
-    second = asyncio.ensure_future(three[2].take_back(again))
-    await asked_last.wait()
-    await three[2].cluster.flush_cluster()  # behind that question
-    go_on.set()
-    await second
-    await asyncio.wait([first])
-    assert again.recovered
-    assert await said(again) == 1
-    await again.disconnect()
-
-
 @pytest.mark.parametrize("phase", ["search", "fence", "take"])
 async def test_a_client_that_comes_again_while_it_is_just_coming(
     three: Three, monkeypatch: pytest.MonkeyPatch, phase: str
@@ -496,33 +455,6 @@ async def test_a_connect_that_comes_to_nothing(
     assert await all_said(again, len(expected) + 1) == [*expected, "for all"]
     assert not again.pending()
     assert not three[1].hub.recovery.sessions.is_coming(again.sid)  # type: ignore[union-attr]
-    await again.disconnect()
-
-
-async def test_a_session_that_goes_back_while_it_is_looked_for(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who was asked first says where it was, and that one where it is again."""
-    client = await three[0].client("a")
-    again = Client()
-    again._pid, again._offset = client._pid, client._offset
-    client.drop()
-    await three[1].take_back(again)
-    assert again.recovered
-    take, answers = three[2].hub.take, []
-
-    async def take_late(server: str, question: Take) -> bytes | None:
-        answers.append(await take(server, question))
-        if len(answers) == 1:
-            await three[0].take_back(again)
-            again.drop()
-        return answers[-1]
-
-    monkeypatch.setattr(three[2].hub, "take", take_late)
-    await three[2].take_back(client)
-    assert client.recovered
-    three[1].emit(("a",), 1)
-    assert await said(client) == 1
     await again.disconnect()
 
 
