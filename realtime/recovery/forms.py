@@ -19,7 +19,8 @@ class SessionForm(msgspec.Struct, array_like=True):
     A session. `missed` is what its client has not got: the names of each event, and its place in a
     list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
     Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
-    for how many it counts: each hub's own clock begins elsewhere.
+    for how many it counts: each hub's own clock begins elsewhere. `stay` is what the hub that has
+    it calls this one of its client's stays there.
     """
 
     pid: str
@@ -40,6 +41,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     lasts: float
     counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
+    stay: int = 0
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -105,6 +107,7 @@ class Packer:
                 session.until - self._now,
                 session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
+                session.stay,
             )
         )
 

@@ -93,6 +93,13 @@ class Lingering(Protocol):
         """Hear what is for a client a little longer."""
 
 
+class Arrivals(Protocol):
+    """Clients that are just coming from other hubs without a drop."""
+
+    async def wait(self) -> None:
+        """Wait until nobody is on the way, but not for long."""
+
+
 class Hub(sockets.Hub, Protocol):
     """The hub whose clients come back."""
 
@@ -120,6 +127,10 @@ class Hub(sockets.Hub, Protocol):
     @property
     def lingering(self) -> Lingering:
         """Clients that were given away just now."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Clients that are just coming without a drop."""
 
     async def take(self, server: str, question: Take) -> bytes | None:
         """Ask another hub for a session; return its bytes. Raises ServerGone."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..identity.clients import ClientFacts
 from ..logs import log
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
+from .heard import Heard
 from .identities import Identity
 from .log import Entry, EventLog, Lost, Packet
 from .offsets import Offset, is_known, parse_offset
 
 # Of one event, as many names are kept: a client that wanders has had it from several hubs.
 MAX_NAMES = 8
+
+_stays = itertools.count(1)
 
 
 class Missed(NamedTuple):
@@ -41,7 +46,8 @@ class Session:
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
     the time. `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before.
+    what another hub had for it before. `stay` is its own number in this process: who comes back and
+    drops again leaves another session.
     """
 
     sid: str
@@ -63,6 +69,7 @@ class Session:
     tail: tuple[Missed, ...] = ()
     counts: bool = False
     claimant: Socket | None = None
+    stay: int = field(default_factory=partial(next, _stays))
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     @property
@@ -95,14 +102,14 @@ class Session:
         position = self.trail.since if place is None else self._position(place, events)
         earlier = self._earlier(place) if position == self.trail.since else []
         # What this hub has heard too, of which that tells what the client has got.
-        before = {missed.packet.id for missed in self.tail}
+        heard = Heard({missed.packet.id for missed in self.tail}) if self.tail else None
+        where = self.namespace, self.sid, self.trail, self.rooms
         later: dict[str, Missed] = {}
-        for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
+        for entry in events.missed(*where, position, heard=heard):
             missed = self._name(events, entry)
             # One that was put off has two numbers, and was sent with the second.
             later.pop(missed.packet.id, None)
-            if missed.packet.id not in before:
-                later[missed.packet.id] = missed
+            later[missed.packet.id] = missed
         return [*earlier, *later.values()]
 
     def _position(self, place: Offset, events: EventLog) -> int:
@@ -127,6 +134,6 @@ class Session:
 
     def _name(self, events: EventLog, entry: Entry) -> Missed:
         """Return an entry's packet with its names, and an id."""
-        offset, packet = events.offset_of(entry.number), entry.packet
+        offset = events.offset_of(entry.number)
         names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
-        return Missed(names, packet if packet.id else packet._replace(id=offset))
+        return Missed(names, entry.packet._replace(id=events.id_of(entry)))

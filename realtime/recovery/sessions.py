@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -60,16 +61,20 @@ def _user_of(socket: Socket) -> str | None:
 class Coming(Protocol):
     """Who is to know what is asked of a client that comes from another hub."""
 
+    pid: str  # by which that client comes back
+
+    def __hash__(self) -> int:
+        """Return what tells it apart."""
+
+    async def settle(self) -> None:
+        """Wait until its session is here or elsewhere, and not on its way."""
+
     def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Take note of what clients are to do (see `envelopes.Command`)."""
 
 
 class Sessions:
-    """
-    The clients of a hub that are away.
-
-    All that is asked of clients is told to each of `coming`, too.
-    """
+    """The clients of a hub that are away."""
 
     def __init__(
         self,
@@ -84,7 +89,10 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
-        self.coming: dict[Coming, None] = {}
+        # Those that are just coming, with their sids, and how many there are of each.
+        self._coming: dict[Coming, str] = {}
+        self._sids = Counter[str]()
+        self._pids = Groups[str, Coming]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
 
@@ -248,6 +256,31 @@ class Sessions:
             timer.cancel()
         self.unhold(session.namespace, session.rooms)
 
+    # Clients that come from other hubs
+
+    def expect(self, coming: Coming, sid: str) -> None:
+        """Keep what is sent to a client, and tell `coming` what is asked of any."""
+        self._coming[coming] = sid
+        self._sids[sid] += 1
+        self._pids.add(coming.pid, coming)
+
+    def expect_no_more(self, coming: Coming) -> None:
+        """Take note that its client is here, or does not come."""
+        if (sid := self._coming.pop(coming, None)) is not None:
+            self._pids.discard(coming.pid, coming)
+            self._sids[sid] -= 1
+            if not self._sids[sid]:
+                del self._sids[sid]
+
+    async def settle(self, pid: str) -> None:
+        """Wait while the session of a pid is on its way here to a client of its own."""
+        for coming in list(self._pids.of(pid)):
+            await coming.settle()
+
+    def is_coming(self, sid: str) -> bool:
+        """Tell whether the client of a sid is just coming from another hub."""
+        return sid in self._sids
+
     # What is asked of clients that are away
 
     def find_client(self, target: Target) -> Session | None:
@@ -260,7 +293,7 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
-        for each in self.coming:
+        for each in self._coming:
             each.hear(target, action, names)
 
     def meant(self, target: Target, action: str, names: tuple[str, ...]) -> list[Session]:

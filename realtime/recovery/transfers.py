@@ -77,6 +77,8 @@ class Transfers:
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
         await self.settle(question.pid)
+        if self._is_old(question):
+            return self._tell_where(question.pid)
         identity = read_identity(question.user)
         session = self._sessions.find(question.pid, question.namespace, identity)
         if session is None:
@@ -94,12 +96,22 @@ class Transfers:
         packer.parcel.stays = not is_given
         return encode_parcel(packer.parcel)
 
+    def _is_old(self, question: Take) -> bool:
+        """
+        Tell whether a client has come back since its session was asked for: it has got something
+        since, of which who asks knows nothing.
+        """
+        session = self._sessions.get(question.pid)
+        return question.stay > 0 and (session is None or session.stay != question.stay)
+
     async def settle(self, pid: str) -> None:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
-        over = self._going.get(pid) or self.announced.get(pid)
-        if over is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_TIME):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIME):
+                await self._hub.arrivals.wait()
+                await self._sessions.settle(pid)
+                over = self._going.get(pid) or self.announced.get(pid)
+                if over is not None:
                     await over.wait()
 
     def _give(self, session: Session, server: str) -> None:

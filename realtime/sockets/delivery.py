@@ -107,7 +107,8 @@ class Delivery(SocketLog):
     def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
         if self._backlog is None:
             self._backlog = Backlog()
-        self._backlog.add(item, size, own=own)
+        # What has a number goes by that: the client is to get no higher one first.
+        self._backlog.add(item, size, own=own and self.trail is None)
         if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
             self.connection.overflow()
 
@@ -149,14 +150,12 @@ class Delivery(SocketLog):
         if self.gone:
             return []
         missed = recovery.begin(self, packets)
-        known = {each.packet.id for each in packets}
         backlog, self._backlog = self._backlog, None
-        for item in backlog or ():
-            if isinstance(item, Frames):
-                self._put_off(item, item.size, own=False)
-            elif item.id not in known:
+        for item in recovery.unheard(backlog or (), packets):
+            frames = item
+            if isinstance(item, Postponed):
                 frames = recovery.to_socket(self, item.message, item.id)
-                self._put_off(frames, frames.size, own=False)
+            self._put_off(frames, frames.size, own=False)
         return missed
 
     async def _send_all(self, frames: list[Frames]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from datetime import datetime
 from typing import Any, Protocol
@@ -176,6 +176,9 @@ class Recovery(Protocol):
 
     def begin(self, socket: Any, missed: list[Any]) -> list[Frames]:
         """Count what is sent to a socket from now on; return the frames of what it has missed."""
+
+    def unheard(self, items: Iterable[Any], missed: list[Any]) -> list[Any]:
+        """Return what was put off, without what is missed, or was decided with that."""
 
     def keep(self, socket: Any, reason: str) -> bool:
         """Keep what a client comes back to; tell whether that still counts as there."""
