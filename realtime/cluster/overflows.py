@@ -44,7 +44,10 @@ class Overflows:
         """Tell of what was noted so far, as far as the layer answers."""
         asked = self._loop.time()
         async with self._looking:
-            if self._looked >= asked or not self._link.up.is_set():
+            if self._looked >= asked:
+                return
+            if not self._link.up.is_set():  # what is lost meanwhile is told when it is back
+                self._looked = asked
                 return
             try:
                 async with asyncio.timeout(CALL_TIMEOUT):

@@ -182,3 +182,14 @@ async def test_who_stood_still_for_too_long_may_have_lost_anything(new_layer: Ne
     await overflows.look()
     await overflows.look()
     assert told == [([None], 0)]
+
+
+async def test_an_outage_is_not_told_twice(new_layer: NewLayer) -> None:
+    told = Told()
+    overflows = await new_overflows(new_layer(), told)
+    overflows._looked -= 60
+    overflows._link.up.clear()
+    await overflows.look()
+    overflows._link.up.set()
+    await overflows.look()
+    assert told == []
