@@ -10,6 +10,7 @@ from channels.layers import channel_layers
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from ..cluster.layers import is_redis_core
 from .settings import usable_settings
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
@@ -46,18 +47,10 @@ def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
             id="realtime.E005",
         )
         return
-    if _is_redis_core(layer):
+    if is_redis_core(layer):
         # Some of what tells that is channels_redis' own: another version may have it otherwise.
         with suppress(AttributeError, TypeError):
             yield from _check_redis_core(alias, layer)
-
-
-def _is_redis_core(layer: Any) -> bool:
-    try:
-        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415
-    except ImportError:
-        return False
-    return isinstance(layer, RedisChannelLayer)
 
 
 def _check_redis_core(alias: str, layer: Any) -> Iterator[CheckMessage]:

@@ -14,6 +14,7 @@ from ..exceptions import LayerUnavailable
 from ..execution.tasks import Tasks
 from ..logs import log
 from ..utils.limits import LogLimiter
+from . import capacity
 from .envelopes import (
     HUBS,
     Answer,
@@ -40,6 +41,7 @@ from .layers import close_layer
 from .listener import Listener
 from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
+from .overflows import Overflows
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .receiver import LATE, Receiver
@@ -103,6 +105,7 @@ class Cluster(Handover):
         )
         self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
         self._reconnects = Reconnects(self._reconnected)
+        self.overflows = Overflows(self.link, self._receiver.note_overflow)
         self._silences = 0
         # Since when messages may be lost, in an outage.
         self._down_since = self._loop.time()
@@ -123,6 +126,7 @@ class Cluster(Handover):
         self._tasks.supervise(self._memberships.run, "memberships")
         self._tasks.supervise(self.publisher.run, "publisher")
         self._tasks.supervise(self.beats.run, "beats")
+        self._tasks.supervise(self.overflows.run, "overflows")
 
     # Membership
 
@@ -196,10 +200,8 @@ class Cluster(Handover):
         await self.publisher.drain()
 
     async def _transmit(self, lane: Lane, message: dict[str, Any]) -> None:
-        layer = self.link.layer
-        make = partial(layer.send if lane.direct else layer.group_send, lane.name, message)
         try:
-            await self.link.call(make)
+            await self.link.call(partial(capacity.send, self.link.layer, lane, message))
         except (ChannelFull, LayerRefused) as error:
             lost = len(message["bodies"])
             self.publisher.lost += lost
@@ -300,6 +302,7 @@ class Cluster(Handover):
             async with asyncio.timeout(CALL_TIMEOUT):
                 channel = await self.link.layer.new_channel()
             self._memberships.channel = self._requests.channel = self.beats.channel = channel
+            self.overflows.channel = channel
         anew, received = self.peers.deaf, self._listener.received
         if anew:
             self._listener.stop()

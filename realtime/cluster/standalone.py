@@ -50,6 +50,9 @@ class LocalCluster:
     async def fence(self) -> None:
         """Return at once: no other hub sends anything."""
 
+    async def look_for_losses(self) -> None:
+        """Return at once: no layer could have lost anything."""
+
     async def scatter(self) -> None:
         """Return at once: there is no other hub that a client could be at."""
 

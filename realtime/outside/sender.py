@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..cluster import capacity
 from ..cluster.addressing import as_command, as_emit, as_question
 from ..cluster.circuit_breaker import CircuitBreaker
 from ..cluster.envelopes import (
@@ -40,6 +41,7 @@ from ..cluster.listener import Listener
 from ..cluster.publisher import MESSAGE_BYTES
 from ..cluster.requests import ANSWER_TIMEOUT, PendingRequests
 from ..cluster.router import Router
+from ..cluster.sequences import Lane
 from ..cluster.sids import new_server_id
 from ..cluster.targets import Target
 from ..conf import get_settings
@@ -173,7 +175,8 @@ class RemoteGateway:
     async def _hand_over(self, group: str, batch: SharedSend) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
             self._seal(group, batch)
-            await self._layer.group_send(group, pack(self._id, group, 0, 0, batch.bodies))
+            message, count = pack(self._id, group, 0, 0, batch.bodies), len(batch.bodies)
+            await capacity.send(self._layer, Lane(group), message, unnumbered=count)
 
     async def _reach_layer(self) -> None:
         """Send nothing to nobody, to know whether the layer takes it."""

@@ -36,6 +36,9 @@ class Cluster(Protocol):
     async def fence(self) -> None:
         """Wait until the layer has what other hubs were sending before."""
 
+    async def look_for_losses(self) -> None:
+        """Take note of what the layer has had no room for so far."""
+
     async def find(self, server: str) -> bool:
         """Tell whether there is another hub of this id."""
 

@@ -77,6 +77,8 @@ class Transfers:
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
         await self.settle(question.pid)
+        if question.final:
+            await self._hub.cluster.look_for_losses()  # which nobody tells where it is then
         if self._is_old(question):
             return self._tell_where(question.pid)
         identity = read_identity(question.user)
@@ -149,6 +151,7 @@ class Transfers:
         """Let another hub have all sessions, within some seconds: this one stops."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT):
+                await self._hub.cluster.look_for_losses()
                 if await self._hand_to_any():
                     return
         log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))
