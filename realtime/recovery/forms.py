@@ -17,9 +17,10 @@ from .session import Missed, Session
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
-    Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
-    for how many it counts: each hub's own clock begins elsewhere.
+    list of packets. `asked` are rooms that it has asked for itself. `counts` tells whether it
+    counts as there. `opened_at` and `away_since` are Unix times; but `lasts` is for how many
+    seconds more its client may be away, and `counts_for` for how many it counts: each hub's own
+    clock begins elsewhere.
     """
 
     pid: str
@@ -40,6 +41,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     lasts: float
     counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
+    asked: list[str] = []
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -105,6 +107,7 @@ class Packer:
                 session.until - self._now,
                 session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
+                sorted(session.asked),
             )
         )
 
@@ -143,4 +146,5 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
         now + form.lasts,
         now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
+        asked=frozenset(form.asked),
     )

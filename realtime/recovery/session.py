@@ -40,8 +40,8 @@ class Session:
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
-    the time. `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before.
+    the time. `asked` are those of its rooms that the client has asked for itself. `claimant` is its
+    new socket, while that is not let in yet. `tail` is what another hub had for it before.
     """
 
     sid: str
@@ -61,6 +61,7 @@ class Session:
     until: float
     counts_until: float
     tail: tuple[Missed, ...] = ()
+    asked: frozenset[str] = frozenset()
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
