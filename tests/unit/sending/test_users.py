@@ -109,7 +109,7 @@ async def test_who_is_meant(
         (AnonymousUser(), ValueError),
         (User(username="new"), ValueError),
     ],
-    ids=repr,
+    ids=str,
 )
 def test_who_is_no_user(who: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
