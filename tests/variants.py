@@ -56,6 +56,7 @@ EXTRA = (
     ("tests/cluster/test_takeovers.py", "core-recovery"),
     ("tests/cluster/test_takeovers.py", "pubsub-plain"),
     ("tests/cluster/test_takeovers.py", ""),
+    ("tests/cluster/test_users.py", "core"),
     ("tests/packaging/", "wsproto"),
     ("tests/packaging/test_deployment.py", "granian"),
     ("tests/packaging/test_deployment.py", "hypercorn"),

@@ -12,6 +12,7 @@ from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
 from ..execution.tasks import Tasks
+from ..identity.user_rooms import is_user_room
 from ..logs import log
 from ..utils.limits import LogLimiter
 from . import capacity
@@ -131,13 +132,20 @@ class Cluster(Handover):
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
-        """Ask for a room's messages from now on; `flush_local` waits until that is in effect."""
+        """
+        Ask for a room's messages from now on; `flush_local` waits until that is in effect. Those of
+        a user's room come with the namespace's.
+        """
+        if room is not None and is_user_room(room):
+            return
         group = group_name(namespace, room)
         self._receiver.leave_lane(group)
         self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
+        if room is not None and is_user_room(room):
+            return
         group = group_name(namespace, room)
         self._memberships.discard(group)
         self._receiver.leave_lane(group)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from threading import get_ident
 
 from ..cluster.targets import Target
+from ..identity.user_rooms import is_user_room
 from ..sockets.socket import Socket
 from .ownership import require_own_thread
 
@@ -38,6 +39,7 @@ class Registry:
     ) -> None:
         self.sockets: dict[str, Socket] = {}
         self.namespaces: dict[str, Namespace] = {}
+        self._user_rooms = 0
         self._opened = opened
         self._emptied = emptied
         self._is_sid = is_sid
@@ -74,6 +76,7 @@ class Registry:
         members = rooms.get(room)
         if members is None:
             members = rooms[room] = set()
+            self._user_rooms += is_user_room(room)
             self._opened(socket.namespace, room)
         elif socket in members:
             return False
@@ -103,6 +106,7 @@ class Registry:
         members.remove(socket)
         if not members:
             del namespace.rooms[room]
+            self._user_rooms -= is_user_room(room)
             self._emptied(namespace.name, room)
         return True
 
@@ -146,5 +150,6 @@ class Registry:
         return () if self._is_sid(name) else namespace.rooms.get(name, ())
 
     def count_rooms(self) -> int:
-        """Return how many rooms have members here."""
-        return sum(len(namespace.rooms) for namespace in self.namespaces.values())
+        """Return how many rooms have members here, without those of users."""
+        rooms = sum(len(namespace.rooms) for namespace in self.namespaces.values())
+        return rooms - self._user_rooms

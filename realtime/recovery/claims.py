@@ -267,9 +267,16 @@ class RemoteClaim:
         self._is_over = True
 
     async def _end(self) -> None:
-        await self._take(None)
+        """Take the session over, and end it here: where it was, it is only given away."""
+        parcel = await self._take(None)
         self._sessions.expect_no_more(self)
-        self._hub.moves.forget(self._form.sid)
+        if parcel is not None and parcel.sessions and not parcel.stays:
+            (form,) = parcel.sessions
+            session = self._open(parcel, form)
+            self._sessions.adopt(session, counts=form.counts)
+            self._sessions.end(session)
+        else:
+            self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
 

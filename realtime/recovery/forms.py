@@ -17,10 +17,11 @@ from .session import Missed, Session
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
-    Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
-    for how many it counts: each hub's own clock begins elsewhere. `stay` is what the hub that has
-    it calls this one of its client's stays there.
+    list of packets. `asked` are rooms that it has asked for itself. `counts` tells whether it
+    counts as there. `opened_at` and `away_since` are Unix times; but `lasts` is for how many
+    seconds more its client may be away, and `counts_for` for how many it counts: each hub's own
+    clock begins elsewhere. `stay` is what the hub that has it calls this one of its client's stays
+    there.
     """
 
     pid: str
@@ -42,6 +43,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
     stay: int = 0
+    asked: list[str] = []
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -108,6 +110,7 @@ class Packer:
                 session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
                 session.stay,
+                sorted(session.asked),
             )
         )
 
@@ -146,4 +149,5 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
         now + form.lasts,
         now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
+        asked=frozenset(form.asked),
     )

@@ -45,9 +45,9 @@ class Session:
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
-    the time. `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before. `stay` is its own number in this process: who comes back and
-    drops again leaves another session.
+    the time. `asked` are those of its rooms that the client has asked for itself. `claimant` is its
+    new socket, while that is not let in yet. `tail` is what another hub had for it before. `stay`
+    is its own number in this process: who comes back and drops again leaves another session.
     """
 
     sid: str
@@ -67,6 +67,7 @@ class Session:
     until: float
     counts_until: float
     tail: tuple[Missed, ...] = ()
+    asked: frozenset[str] = frozenset()
     counts: bool = False
     claimant: Socket | None = None
     stay: int = field(default_factory=partial(next, _stays))

@@ -175,6 +175,7 @@ class Sessions:
             reason,
             now + self._options.seconds,
             now + self._options.presence_seconds,
+            asked=socket.asked,
         )
 
     def count_again(self, session: Session, socket: Socket) -> bool:

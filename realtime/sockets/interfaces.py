@@ -323,11 +323,21 @@ class Consumer(Protocol):
     """What a site has written, and a socket calls."""
 
     rate_limits: Any
+    login_required: bool
+    guard_rooms: bool
     _session: Any
 
     @property
     def user(self) -> Any:
         """The client's user."""
+
+    @property
+    def has_permission(self) -> Callable[..., Any]:
+        """Tells whether the user may be in the namespace."""
+
+    @property
+    def may_join(self) -> Callable[..., Any]:
+        """Tells whether the client may be in a room."""
 
     @property
     def connect(self) -> Callable[..., Any]:
@@ -348,6 +358,12 @@ class Consumer(Protocol):
 
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
+
+    def _forget(self) -> None:
+        """Have none of the data that the client had before."""
+
+    def _asks_permission(self) -> bool:
+        """Tell whether `has_permission` may say no."""
 
     def _attach(self, socket: Any, kwargs: dict[str, Any], query: str) -> None:
         """Learn which socket it is for."""
@@ -400,6 +416,9 @@ class Socket(Protocol):
     @property
     def acks(self) -> Acks:
         """What its client is asked."""
+
+    async def wait_asked(self) -> None:
+        """Wait until it is in all rooms that it was to join, or may not be in them."""
 
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something about this socket."""

@@ -37,7 +37,8 @@ class SocketForm(msgspec.Struct, array_like=True):
     and the numbers of the acknowledgements that its client still owes (`unanswered`).
 
     `missed` is what the client may not have got yet, where it can come back after a drop: each with
-    its offsets, id and packet; None where that is not known. Times are Unix times.
+    its offsets, id and packet; None where that is not known. `asked` are rooms that the client has
+    asked for itself. Times are Unix times.
     """
 
     namespace: str
@@ -54,6 +55,7 @@ class SocketForm(msgspec.Struct, array_like=True):
     last_ack_id: int
     unanswered: list[int]
     missed: list[tuple[tuple[str, ...], str, str, tuple[bytes, ...]]] | None = None
+    asked: list[str] = []
 
 
 def pack(socket: Socket, route: Route) -> SocketForm:
@@ -78,6 +80,7 @@ def pack(socket: Socket, route: Route) -> SocketForm:
         socket.lost,
         socket.acks.last_id,
         socket.acks.numbers(),
+        asked=sorted(socket.asked),
     )
 
 
@@ -128,5 +131,5 @@ def unpack(socket: Socket, form: SocketForm) -> None:
     socket.sid, socket.pid = form.sid, form.pid
     socket.shared, socket.opened_at = form.shared, opened
     socket.recovered, socket.lost = form.recovered, form.lost
-    socket.acks.last_id = form.last_ack_id
+    socket.asked, socket.acks.last_id = frozenset(form.asked), form.last_ack_id
     socket.arrive(form.rooms)

@@ -1,0 +1,145 @@
+"""The rooms that a socket is in: its own, its user's, and those for which its class asks first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from functools import partial
+
+from ..execution.calls import call_apart
+from ..identity.user_rooms import find_user_room, without_user_rooms
+from .activity import Activity
+from .delivery import MOVED
+
+
+class Membership(Activity):
+    """
+    The side of a socket on which it joins and leaves rooms.
+
+    `asked` are rooms that its client has asked for itself: those are asked for again when it comes
+    back.
+    """
+
+    __slots__ = ("_pending", "asked", "opened_at", "rooms", "unflushed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rooms: set[str] = set()
+        self.asked: frozenset[str] = frozenset()
+        # Rooms for which `may_join` is being asked, and what asks: none, as a rule.
+        self._pending: dict[str, asyncio.Task[None]] | None = None
+        # When the hub's observers came to know this socket.
+        self.opened_at: datetime | None = None
+        # Whether it may have joined or left since an answer waited for that to be in effect.
+        self.unflushed = False
+
+    @property
+    def observed(self) -> bool:
+        """Whether the hub's observers know this socket."""
+        return self.opened_at is not None
+
+    def register(self) -> None:
+        """Be in the hub's registry, in its rooms and in that of its user."""
+        registry = self.hub.registry
+        registry.add(self)
+        if (room := find_user_room(self.connection.scope.get("user"))) is not None:
+            self.rooms.add(room)
+        for room in self.rooms:
+            registry.join(self, room)
+
+    def join(self, room: str) -> None:
+        """
+        Join a room, in this process at once; where the class guards its rooms, once `may_join` has
+        said yes.
+        """
+        if self.consumer.guard_rooms and room not in self.rooms and self.state is not MOVED:
+            self._ask_first(room)
+        else:
+            self._join(room)
+
+    def admit(self, room: str) -> None:
+        """Join a room that the client has asked for, and that it may be in."""
+        self.asked |= {room}
+        self._join(room)
+
+    def _join(self, room: str) -> None:
+        self.rooms.add(room)
+        if self.state is MOVED:
+            self.hub.command_after(self, "join", room)
+        if self.hub.registry.join(self, room):
+            self.unflushed = True
+            if self.trail is not None and self.hub.recovery is not None:
+                self.hub.recovery.joined(self, room)
+            if self.observed:
+                self.hub.observers.joined(self, room)
+
+    def leave(self, room: str) -> None:
+        """Leave a room, in this process at once."""
+        self.rooms.discard(room)
+        if room in self.asked:
+            self.asked -= {room}
+        if self._pending is not None:
+            self._pending.pop(room, None)
+        if self.state is MOVED:
+            self.hub.command_after(self, "leave", room)
+        if self.hub.registry.leave(self, room):
+            self.unflushed = True
+            if self.trail is not None and self.hub.recovery is not None:
+                self.hub.recovery.left(self, room)
+            if self.observed:
+                self.hub.observers.left(self, room)
+
+    # Rooms that are asked for
+
+    def guarded_rooms(self) -> frozenset[str]:
+        """Return the rooms that it is in only as long as `may_join` says yes."""
+        if self.consumer.guard_rooms:
+            return without_user_rooms(self.rooms)
+        return self.asked & self.rooms
+
+    def _ask_first(self, room: str) -> None:
+        if self._pending is None:
+            self._pending = {}
+        elif room in self._pending:
+            return
+        self.unflushed = True
+        task = self._pending[room] = self.hub.spawn(self._ask(room), self.context.copy())
+        task.add_done_callback(partial(self._forget_pending, room))
+
+    async def _ask(self, room: str) -> None:
+        allowed = False
+        try:
+            call = call_apart(self.consumer.may_join, room, slots=self.hub.sync_handlers)
+            allowed = bool(await call)
+        except BaseException as error:
+            self.log_failure("may_join", error)
+        if not self._is_pending(room, asyncio.current_task()):  # it was left meanwhile
+            return
+        if not allowed:
+            self.log(logging.INFO, "join-refused", room=room)
+        elif not self.gone:
+            self._join(room)
+        elif self.state is MOVED:
+            self.hub.command_after(self, "join", room)
+
+    def _forget_pending(self, room: str, task: asyncio.Task[None]) -> None:
+        if self._pending is not None and self._is_pending(room, task):
+            del self._pending[room]
+
+    def _is_pending(self, room: str, task: asyncio.Task[None] | None) -> bool:
+        return self._pending is not None and self._pending.get(room) is task
+
+    async def wait_asked(self) -> None:
+        """Wait until it is in all rooms that it was to join, or may not be in them."""
+        asking = asyncio.current_task()  # which may itself join others
+        while self._pending:
+            others = [task for task in self._pending.values() if task is not asking]
+            if not others:
+                return
+            await asyncio.wait(others)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing of the site's code is at work for it, or waits for its client."""
+        return super().at_rest and not self._pending
