@@ -18,6 +18,7 @@ from tests.clusters import LAYERS, LiveCluster
 from tests.live import INDIRECT_KINDS, KINDS, LiveServer
 from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
+from tests.shared import begin_run
 from tests.valkey import Valkey
 from tests.variants import is_extra
 
@@ -29,6 +30,11 @@ hypothesis.settings.load_profile("tests")
 ServerFactory = Callable[..., LiveServer]
 ClusterFactory = Callable[..., LiveCluster]
 NginxFactory = Callable[..., Nginx]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a folder for what all processes of the run share."""
+    begin_run(config)
 
 
 @pytest.hookimpl(tryfirst=True)  # before they are chosen by their marks

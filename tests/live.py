@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.ports import HOST, free_port
 from tests.processes import ROOT, LiveProcess
+from tests.shared import made_once
 
 KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
 
@@ -70,14 +71,6 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="realtime-live-")
 
 
-@cache
-def _migrated_database(settings: str) -> Path:
-    """Return a migrated database to copy, made once for each session."""
-    path = Path(_folder().name) / f"template-{settings}.sqlite3"
-    migrate(sqlite_url(path), settings)
-    return path
-
-
 def migrate(database: str, settings: str = "tests.site.settings") -> None:
     """Migrate the database of a ``DATABASE_URL``."""
     subprocess.run(
@@ -101,7 +94,10 @@ def empty_database() -> str:
 def new_database(settings: str = "tests.site.settings") -> str:
     """Return the ``DATABASE_URL`` of a new migrated SQLite database."""
     path = _new_path()
-    shutil.copy(_migrated_database(settings), path)
+    template = made_once(
+        f"{settings}.sqlite3", lambda template: migrate(sqlite_url(template), settings)
+    )
+    shutil.copy(template, path)
     return sqlite_url(path)
 
 
