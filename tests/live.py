@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.forks import Fork
 from tests.ports import HOST, free_port
-from tests.processes import ROOT, LiveProcess
+from tests.processes import ROOT, LiveProcess, Process
 from tests.shared import made_once
 
 KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
@@ -153,6 +154,18 @@ class LiveServer(LiveProcess):
             **(env or {}),
         }
         super().__init__(kind, [*_command(kind, application, port), *options], port, variables)
+
+    def _spawn(self) -> Process:
+        """
+        Start it: those that tests start by the hundred out of a process that has imported what they
+        import. Those of tests/packaging, tests/docs and tests/cluster/demo are started by their
+        commands.
+        """
+        interpreter, option, *command = self._command
+        if command[0] in ("daphne", "uvicorn"):
+            assert (interpreter, option) == (sys.executable, "-m")
+            return Fork(command, self._env, self._folder)
+        return super()._spawn()
 
     def close(self) -> None:
         """
