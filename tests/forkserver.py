@@ -35,7 +35,7 @@ DJANGO = (
     "psutil",
 )
 MODULES = {
-    "daphne": (*DJANGO, "twisted.web.http", "twisted.internet.endpoints", "autobahn.websocket"),
+    "daphne": (*DJANGO, "daphne.http_protocol", "daphne.ws_protocol"),
     "uvicorn": (
         *DJANGO,
         "uvicorn.lifespan.on",
