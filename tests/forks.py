@@ -119,4 +119,5 @@ def _server(module: str) -> socket.socket:
 
 def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
     server.close()
+    process.kill()
     process.wait()
