@@ -192,12 +192,16 @@ class LiveProcess(Service):
     def _listens(self) -> bool:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            return any(
-                connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
-                for one in (process, *process.children(recursive=True))
-                for connection in one.net_connections("tcp")
+            return self._is_listener(process) or any(
+                map(self._is_listener, process.children(recursive=True))
             )
         return False
+
+    def _is_listener(self, process: psutil.Process) -> bool:
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
+            for connection in process.net_connections("tcp")
+        )
 
     # The log
 
