@@ -19,6 +19,7 @@ EXTRA = (
     ("tests/benchmarks/test_storm.py", ""),
     ("tests/clients/bad_input/test_busy_ghosts.py", "uvloop"),
     ("tests/clients/bad_input/test_costs.py", "exponent-daphne"),
+    ("tests/clients/bad_input/test_costs.py", "floats-daphne"),
     ("tests/clients/bad_input/test_costs.py", "lists-daphne"),
     ("tests/clients/bad_input/test_costs.py", "objects-daphne"),
     ("tests/clients/bad_input/test_costs.py", "uvloop"),
@@ -37,6 +38,7 @@ EXTRA = (
     ("tests/clients/test_outages.py", "mariadb"),
     ("tests/clients/test_outages.py", "uvicorn-postgresql frozen"),
     ("tests/clients/test_plain_recovery.py", "daphne"),
+    ("tests/cluster/admin/test_live_page.py", "staff"),
     ("tests/cluster/admin/test_live_page.py", "uvicorn"),
     (
         "tests/cluster/admin/test_operations.py::test_everything_that_can_be_done_with_a_room",
