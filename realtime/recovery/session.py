@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..identity.clients import ClientFacts
 from ..logs import log
+from ..sockets.membership import NONE
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from .identities import Identity
@@ -61,7 +62,7 @@ class Session:
     until: float
     counts_until: float
     tail: tuple[Missed, ...] = ()
-    asked: frozenset[str] = frozenset()
+    asked: frozenset[str] = NONE
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
