@@ -33,6 +33,7 @@ EXTRA = (
     ("tests/clients/browser/test_admin_themes.py", "-dark"),
     ("tests/clients/browser/test_recovery.py", "daphne-transports0"),
     ("tests/clients/browser/test_recovery.py", "daphne-transports1"),
+    ("tests/clients/test_authority.py", "daphne"),
     ("tests/clients/test_concurrency.py", "uvloop"),
     ("tests/clients/test_leaks.py", "daphne"),
     ("tests/clients/test_outages.py", "mariadb"),

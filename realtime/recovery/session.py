@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..identity.clients import ClientFacts
 from ..logs import log
+from ..sockets.membership import NONE
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from .heard import Heard
@@ -67,7 +68,7 @@ class Session:
     until: float
     counts_until: float
     tail: tuple[Missed, ...] = ()
-    asked: frozenset[str] = frozenset()
+    asked: frozenset[str] = NONE
     counts: bool = False
     claimant: Socket | None = None
     stay: int = field(default_factory=partial(next, _stays))

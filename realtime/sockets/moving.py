@@ -14,6 +14,7 @@ from . import exact
 from .data import RecoverableData, dump_data, load_data
 from .exact import Inexact
 from .interfaces import Route
+from .membership import NONE
 from .overrides import path_of
 from .socket import Socket
 
@@ -131,5 +132,5 @@ def unpack(socket: Socket, form: SocketForm) -> None:
     socket.sid, socket.pid = form.sid, form.pid
     socket.shared, socket.opened_at = form.shared, opened
     socket.recovered, socket.lost = form.recovered, form.lost
-    socket.asked, socket.acks.last_id = frozenset(form.asked), form.last_ack_id
+    socket.asked, socket.acks.last_id = frozenset(form.asked) or NONE, form.last_ack_id
     socket.arrive(form.rooms)

@@ -28,7 +28,7 @@ from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
-from .membership import Membership
+from .membership import NONE, Membership
 from .overrides import path_of
 from .sharing import NOTHING
 
@@ -178,7 +178,7 @@ class Socket(Membership):
         self.hub.registry.remove(self)
         self._backlog = None
         self.sid, self.pid = self.hub.new_sid(), self.hub.new_sid()
-        self.rooms, self.asked, self.shared = set(), frozenset(), NOTHING
+        self.rooms, self.asked, self.shared = set(), NONE, NOTHING
         self.recovered, self.lost = False, True
         self.consumer._forget()
         self.register()
