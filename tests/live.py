@@ -158,11 +158,11 @@ class LiveServer(LiveProcess):
     def _spawn(self) -> Process:
         """
         Start it: those that tests start by the hundred out of a process that has imported what they
-        import. Those of tests/packaging, tests/docs and tests/cluster/demo are started by their
-        commands.
+        import. Those with modules of their own are started by their commands, and so are those of
+        tests/packaging, tests/docs and tests/cluster/demo.
         """
         interpreter, option, *command = self._command
-        if command[0] in ("daphne", "uvicorn"):
+        if command[0] in ("daphne", "uvicorn") and self._env["PYTHONPATH"] == str(ROOT):
             assert (interpreter, option) == (sys.executable, "-m")
             return Fork(command, self._env, self._folder)
         return super()._spawn()

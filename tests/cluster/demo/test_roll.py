@@ -58,7 +58,7 @@ def test_a_server_that_dies_ends_a_restart_too(runner: Runner) -> None:
 def pages(runner: Runner) -> Iterator[list[Page]]:
     """The demo in three tabs, one on each server."""
     with running_chromium() as browser:
-        pages = [browser.new_page() for _ in runner.ports]
+        pages = [browser.new_page(reduced_motion="reduce") for _ in runner.ports]
         for page, port in zip(pages, runner.ports, strict=True):
             page.goto(f"http://{HOST}:{port}")
         for page in pages:
