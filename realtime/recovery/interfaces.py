@@ -36,8 +36,8 @@ class Cluster(Protocol):
     async def fence(self) -> None:
         """Wait until the layer has what other hubs were sending before."""
 
-    async def find(self, server: str) -> bool:
-        """Tell whether there is another hub of this id."""
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """Wait for a hub that was not heard of so far; tell whether there is one."""
 
     def heir(self, server: str) -> str | None:
         """Return the hub that has the sessions of one that is gone."""
