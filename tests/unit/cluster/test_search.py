@@ -42,7 +42,7 @@ async def test_a_client_that_comes_to_a_third_hub_while_its_session_is_on_its_wa
 
     monkeypatch.setattr(three[1].hub, "take", take_late)
     first = asyncio.ensure_future(three[1].take_back(client))
-    await given.wait()
+    await asyncio.wait_for(given.wait(), DEADLINE)
     asked, asked_last = three[2].hub.take, asyncio.Event()
 
     async def tell_of_the_last(server: str, question: Take) -> bytes | None:
@@ -54,7 +54,7 @@ async def test_a_client_that_comes_to_a_third_hub_while_its_session_is_on_its_wa
     again = Client()
     again._pid, again._offset = client._pid, client._offset
     second = asyncio.ensure_future(three[2].take_back(again))
-    await asked_last.wait()
+    await asyncio.wait_for(asked_last.wait(), DEADLINE)
     await three[2].cluster.flush_cluster()  # behind that question
     go_on.set()
     await second
