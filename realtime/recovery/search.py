@@ -69,7 +69,8 @@ class Search:
             if not told and is_new:  # it may have handed over, to one that was asked before
                 told = self._hub.cluster.heir(server) or ""
             if told == self._hub.server_id:
-                if self._here.sessions.get(self._question.pid) is not None:  # it has come here
+                await self._hub.arrivals.wait()
+                if self._here.sessions.has(self._question.pid):  # it has come here
                     return None
                 told = self._transfers.where(self._question.pid) or ""
             if told in self._asked:

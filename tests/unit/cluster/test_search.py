@@ -9,6 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from realtime.cluster.envelopes import HUBS, Take
+from realtime.recovery.forms import decode_parcel
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
@@ -89,6 +90,23 @@ async def test_a_session_that_goes_back_while_it_is_looked_for(
     three[1].emit(("a",), 1)
     assert await said(client) == 1
     await again.disconnect()
+
+
+async def test_a_session_that_just_comes_without_a_drop(three: Three) -> None:
+    """Who is asked for it waits for those that come as their clients move to WebSockets."""
+    client = await three[0].client("a")
+    client.drop()
+    arrivals = three[1].hub.arrivals
+    arrival = arrivals.begin("a session")
+    question = Take(client._pid, None, None, "/", final=False)
+    asked = asyncio.ensure_future(three[2].hub.take(three[1].hub.server_id, question))
+    await three[2].cluster.flush_cluster()  # behind that question
+    await three[1].take_back(client)
+    assert not asked.done()
+    arrivals.end(arrival)
+    body = await asked
+    assert body is not None
+    assert [form.pid for form in decode_parcel(body).sessions] == [client._pid]
 
 
 async def test_a_hub_that_hands_over_to_one_that_was_asked_before(
