@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -181,6 +181,18 @@ class Cluster(Handover):
             return False
         until = max(self._all_heard_by, self._loop.time() + ARRIVAL)
         return await self.peers.meet(server, until)
+
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """
+        Wait for another hub to be heard of that was not so far; tell whether there is one.
+
+        One of `servers` of which nobody has heard may have started just now. And this hub may have:
+        then it has not heard of all that were there before.
+        """
+        until = self._all_heard_by
+        if not all(map(self.peers.has_met, servers)):
+            until = max(until, self._loop.time() + ARRIVAL)
+        return self._loop.time() < until and await self.peers.wait_for_more(until)
 
     def require_layer(self) -> None:
         """Raise LayerUnavailable while the layer is down."""

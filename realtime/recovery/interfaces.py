@@ -39,8 +39,8 @@ class Cluster(Protocol):
     async def look_for_losses(self) -> None:
         """Take note of what the layer has had no room for so far."""
 
-    async def find(self, server: str) -> bool:
-        """Tell whether there is another hub of this id."""
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """Wait for a hub that was not heard of so far; tell whether there is one."""
 
     def heir(self, server: str) -> str | None:
         """Return the hub that has the sessions of one that is gone."""

@@ -58,10 +58,10 @@ class Search:
     async def _ask_all(self) -> RemoteClaim | None:
         """Ask all hubs that may have it, and first those of whom others say so."""
         told = ""
-        while server := told or self._next():
+        while server := told or await self._next():
             is_new = server not in self._asked
             self._asked.add(server)
-            await self._hub.cluster.find(server)  # it may have started just now, or this one
+            self._places[server] = None
             parcel = await ask(self._hub, server, self._question)
             if parcel is not None and parcel.sessions:
                 return RemoteClaim(self._here, server, self._question, parcel)
@@ -69,15 +69,24 @@ class Search:
             if not told and is_new:  # it may have handed over, to one that was asked before
                 told = self._hub.cluster.heir(server) or ""
             if told == self._hub.server_id:
-                if self._here.sessions.get(self._question.pid) is not None:  # it has come here
+                await self._hub.arrivals.wait()
+                if self._here.sessions.has(self._question.pid):  # it has come here
                     return None
                 told = self._transfers.where(self._question.pid) or ""
             if told in self._asked:
                 await asyncio.sleep(PAUSE)
         return None
 
-    def _next(self) -> str:
+    async def _next(self) -> str:
         """Return a hub that was not asked yet; an empty text where there is none."""
+        while not (server := self._first()):
+            # One that was not there when it was asked may be so soon.
+            if not await self._hub.cluster.meet(self._places):
+                return ""
+            self._asked.clear()
+        return server
+
+    def _first(self) -> str:
         cluster, pid = self._hub.cluster, self._question.pid
         home = server_of(pid) or ""
         likely = (self._transfers.where(pid), home, cluster.heir(home))

@@ -106,6 +106,10 @@ class Sessions:
         """Return the session of a client that is away."""
         return self._index.get(pid)
 
+    def has(self, pid: str) -> bool:
+        """Tell whether the client of a pid is here, or is away and was here."""
+        return self._index.get(pid) is not None or self.live.get(pid) is not None
+
     def find(self, pid: str, namespace: str, identity: Identity) -> Session | None:
         """
         Return the session of a pid, if it is the client's own.

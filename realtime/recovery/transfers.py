@@ -77,6 +77,8 @@ class Transfers:
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
         await self.settle(question.pid)
+        if not self._sessions.has(question.pid):
+            await self._hub.arrivals.wait()
         if question.final:
             await self._hub.cluster.look_for_losses()  # which nobody tells where it is then
         if self._is_old(question):
@@ -110,7 +112,6 @@ class Transfers:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_TIME):
-                await self._hub.arrivals.wait()
                 await self._sessions.settle(pid)
                 over = self._going.get(pid) or self.announced.get(pid)
                 if over is not None:

@@ -1,8 +1,8 @@
 """
 Clients that wander between hubs that come and go get each event once, or are told.
 
-What befalls them is chance, but the same in each run of a seed. Who looks for faults, as with
-`tests.recovery.chaos`, tries more of them:
+What befalls them is chance, but the same again with the same seed and PYTHONHASHSEED. Who looks for
+faults, as with `tests.recovery.chaos`, tries more seeds:
 `WANDERING_SEEDS=1-100 pytest tests/unit/cluster/test_wandering.py`.
 """
 
