@@ -99,20 +99,30 @@ def _channels(workload: Workload, figures: Figures) -> Figures:
 
 
 def tables(summary: Summary) -> Iterator[str]:
-    """Yield every table under its title, and what it was measured on."""
+    """Yield every table under its title, and what each was measured on."""
+    runs: dict[str, list[str]] = {}
     for name, figures in summary["workloads"].items():
         if figures:
-            yield f"### {WORKLOADS[name].title}"
+            heading = WORKLOADS[name].title
+            yield f"### {heading}"
             yield ""
             yield from table(WORKLOADS[name], figures)
             yield ""
-    yield from provenance(summary["machine"])
+            runs.setdefault(provenance(summary["machines"][name]), []).append(heading)
+    if len(runs) == 1:
+        yield from runs
+        return
+    for measured, headings in runs.items():
+        yield measured + " Tables of this run:"
+        yield ""
+        yield from (f"- {heading}" for heading in headings)
+        yield ""
 
 
-def provenance(machine: dict[str, Any]) -> Iterator[str]:
-    """Yield when and on what the figures were measured."""
+def provenance(machine: dict[str, Any]) -> str:
+    """Return when and on what figures were measured."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    yield (
+    return (
         f"Measured on {machine['date']} on a machine with {machine['machine']} "
         f"({machine['system']}); {versions}."
     )

@@ -60,19 +60,36 @@ def load() -> Summary:
     """
     Return the medians of every workload that has results.
 
-    `machine` is that of the newest, `workloads` are cases by name, in the order of WORKLOADS.
+    `workloads` are cases by name, in the order of WORKLOADS; `machines` is what each was measured
+    on, and when.
     """
-    machine: dict[str, Any] = {}
-    workloads: dict[str, dict[str, dict[str, float]]] = {}
-    for name in WORKLOADS:
-        path = FOLDER / f"{name}.json"
-        if not path.exists():
-            continue
-        saved = json.loads(path.read_text())
-        workloads[name] = {case: summarize(rounds) for case, rounds in saved["rounds"].items()}
-        if saved["machine"]["date"] >= machine.get("date", ""):
-            machine = saved["machine"]
-    return {"machine": machine, "workloads": workloads}
+    found = {
+        name: json.loads(path.read_text())
+        for name in WORKLOADS
+        if (path := FOLDER / f"{name}.json").exists()
+    }
+    return {
+        "machines": {name: saved["machine"] for name, saved in found.items()},
+        "workloads": {
+            name: {case: summarize(rounds) for case, rounds in saved["rounds"].items()}
+            for name, saved in found.items()
+        },
+    }
+
+
+def read_kept(path: Path) -> Summary:
+    """Return what `write_kept` has written."""
+    summary: Summary = json.loads(path.read_text())
+    return summary
+
+
+def merge(kept: Summary, new: Summary) -> Summary:
+    """Return the workloads of both, the new ones in place of those that were kept."""
+    both = {part: kept[part] | new[part] for part in ("machines", "workloads")}
+    return {
+        part: {name: of_part[name] for name in WORKLOADS if name in of_part}
+        for part, of_part in both.items()
+    }
 
 
 def write_kept(summary: Summary, path: Path) -> None:

@@ -15,6 +15,7 @@ from .servers import KINDS, LOAD_CORE, ROOT, SERVER_CORE, pin, raise_file_limit
 from .workloads import WORKLOADS, Workload
 
 DOCS = ROOT / "docs"
+KEPT = DOCS / "benchmarks.json"
 
 
 def _parse() -> argparse.Namespace:
@@ -71,7 +72,8 @@ def main() -> int:
                 sys.stdout.flush()
     summary = results.load()
     if options.write:
-        results.write_kept(summary, DOCS / "benchmarks.json")
+        summary = results.merge(results.read_kept(KEPT), summary)
+        results.write_kept(summary, KEPT)
         report.write_page(summary, DOCS / "benchmarks.md")
         chart.write(summary, DOCS / "images" / "benchmarks.svg")
         try:

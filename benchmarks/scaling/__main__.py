@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from .. import results
 from ..servers import ROOT
-from . import costs, tables
+from . import tables
 
 KEPT = ROOT / "docs" / "benchmarks.json"
 PAGE = ROOT / "docs" / "scaling.md"
@@ -24,19 +22,14 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write them into docs/scaling.md")
     options = parser.parse_args()
     try:
-        summary = results.load() if options.results else _read(options.figures)
+        summary = results.load() if options.results else results.read_kept(options.figures)
         if options.write:
             tables.write_page(summary, PAGE)
         else:
-            print(*tables.tables(costs.read(summary["workloads"]), summary["machine"]), sep="\n")
+            print(*tables.tables(summary), sep="\n")
     except (OSError, KeyError) as error:
         sys.exit(str(error.args[0] if isinstance(error, KeyError) else error))
     return 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads(path.read_text())
-    return summary
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ MEASURED = (
     ("connects-session", "uvicorn with presence"),
 )
 
+# All workloads from which costs are read.
+WORKLOADS = (*(workload for workload, _ in MEASURED), "idle", "layers")
+
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 

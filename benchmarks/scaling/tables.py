@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..measure import DISTURBED
 from ..report import provenance, put_between
 from ..results import Summary
-from .costs import FEW, LAYERS, MANY, Costs, read
+from .costs import FEW, LAYERS, MANY, WORKLOADS, Costs, read
 from .needs import BUSY, CORES, GIB, MEMORY, Needs, needs
 from .simulation import Scenario, spread
 
@@ -28,11 +27,16 @@ CLIENTS = (10_000, 100_000, 1_000_000)
 
 def write_page(summary: Summary, page: Path) -> None:
     """Put the tables between the two marks of a page. Raises KeyError for a missing figure."""
-    put_between(START, END, list(tables(read(summary["workloads"]), summary["machine"])), page)
+    put_between(START, END, list(tables(summary)), page)
 
 
-def tables(costs: Costs, machine: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of the page between its marks, in Markdown."""
+def tables(summary: Summary) -> Iterator[str]:
+    """
+    Yield the lines of the page between its marks, in Markdown.
+
+    Raises KeyError, which says what to measure, where a figure is missing.
+    """
+    costs = read(summary["workloads"])
     yield "### What one core carries"
     yield ""
     yield from _core(costs)
@@ -50,7 +54,7 @@ def tables(costs: Costs, machine: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield from _clients(costs, clients)
     yield ""
-    yield from provenance(machine)
+    yield from dict.fromkeys(provenance(summary["machines"][name]) for name in WORKLOADS)
     if costs.waited > DISTURBED:
         yield (
             f"Meanwhile others had the cores for up to {costs.waited:.0%} of the time: on a quiet "

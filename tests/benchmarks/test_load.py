@@ -17,6 +17,8 @@ from tests.services import missing
 
 SHORT = 0.5
 
+MACHINE = {"machine": "m", "system": "s", "versions": {"a": "1"}}
+
 
 def _compiles(code: str) -> bool:
     if shutil.which("cc") is None:
@@ -105,7 +107,7 @@ def test_the_report_compares_with_node_and_channels() -> None:
 
     broadcast = {"uvicorn": figures(300), "node": figures(100), "channels-uvicorn": figures(10)}
     summary = {
-        "machine": {"date": "2026-01-01", "machine": "m", "system": "s", "versions": {"a": "1"}},
+        "machines": {"broadcast": MACHINE | {"date": "2026-01-01"}},
         "workloads": {"broadcast": broadcast},
     }
     lines = list(report.tables(summary))
@@ -114,6 +116,29 @@ def test_the_report_compares_with_node_and_channels() -> None:
     assert row.endswith("| 30% |")
     assert lines[-1].startswith("Measured on 2026-01-01 on a machine with m (s); a 1.")
     assert chart.draw(summary).count("<rect") == 1 + 2 * len(broadcast)
+
+
+def test_tables_of_a_later_run_take_the_place_of_their_own() -> None:
+    def run(date: str, **rates: float) -> results.Summary:
+        figures = {"cpu_us": 1.0, "p50_ms": 1.0, "p99_ms": 2.0, "waited": 0.0, "spread": 0.0}
+        return {
+            "machines": {name: MACHINE | {"date": date} for name in rates},
+            "workloads": {
+                name: {"uvicorn": figures | {"per_second": rate}} for name, rate in rates.items()
+            },
+        }
+
+    both = results.merge(run("2026-01-01", broadcast=300, echo=100), run("2026-02-02", echo=200))
+    lines = list(report.tables(both))
+    rates = [line.split("|")[2].strip() for line in lines if line.startswith("| Realtime")]
+    assert rates == ["300", "200"]
+    of_runs = lines[next(at for at, line in enumerate(lines) if line.startswith("Measured")) :]
+    assert [line for line in of_runs if line] == [
+        "Measured on 2026-01-01 on a machine with m (s); a 1. Tables of this run:",
+        f"- {WORKLOADS['broadcast'].title}",
+        "Measured on 2026-02-02 on a machine with m (s); a 1. Tables of this run:",
+        f"- {WORKLOADS['echo'].title}",
+    ]
 
 
 def test_the_report_compares_recovery_with_none() -> None:

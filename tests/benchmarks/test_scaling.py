@@ -38,6 +38,12 @@ def figures() -> dict[str, Any]:
     }
 
 
+def machines() -> dict[str, Any]:
+    """Return what that was measured on."""
+    machine = {"date": "2026-01-01", "machine": "m", "system": "s", "versions": {"a": "1"}}
+    return dict.fromkeys(figures(), machine)
+
+
 @pytest.fixture
 def measured() -> costs.Costs:
     return costs.read(figures())
@@ -98,19 +104,21 @@ def test_a_million(measured: costs.Costs) -> None:
 def test_every_table_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CLIENTS", (5_000,))
     disturbed = replace(costs.read(figures()), waited=0.4)
-    machine = {"date": "2026-01-01", "machine": "m", "system": "s", "versions": {"a": "1"}}
-    lines = list(tables.tables(disturbed, machine))
+    monkeypatch.setattr(tables, "read", lambda figures: disturbed)
+    lines = list(tables.tables({"machines": machines(), "workloads": figures()}))
     for scenario in tables.SCENARIOS:
         assert sum(line.startswith(f"| {scenario.name} |") for line in lines) == 1
     assert "| core, to 4 processes (measured) | 200 | 150 | 110.0 | 5,455/s |" in lines
     assert len({line.count("|") for line in lines if "everyone in one" in line}) == 1
     assert "40%" in lines[-1]
+    assert [line[:22] for line in lines if "a machine with m (s)" in line] == [
+        "Measured on 2026-01-01"
+    ]
 
 
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = {"date": "2026-01-01", "machine": "m", "system": "s", "versions": {"a": "1"}}
     kept, page = tmp_path / "benchmarks.json", tmp_path / "scaling.md"
-    kept.write_text(json.dumps({"machine": machine, "workloads": figures()}))
+    kept.write_text(json.dumps({"machines": machines(), "workloads": figures()}))
     page.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
     monkeypatch.setattr(command, "PAGE", page)
     monkeypatch.setattr(tables, "tables", lambda *args: iter(["new"]))
