@@ -27,5 +27,8 @@ def test_all_clients_come_back(server: str) -> None:
     figures = json.loads(done.stdout)
     assert (figures["clients"], figures["lost"]) == (60, 0)
     assert figures["dropped"] > 0
+    assert figures["recovered"] + figures["told_of_a_loss"] == figures["dropped"]
+    assert (figures["events_missing"], figures["events_doubled"]) == (0, 0)
+    assert figures["clients_without_the_last_event"] == 0
     assert figures["slowest_connect"] > 0
     assert len(figures["peak_cpu_percent"]) == 2
