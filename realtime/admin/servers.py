@@ -45,14 +45,26 @@ PROBLEMS = {
 }
 
 
-def reported_problems() -> dict[str, list[Any]]:
-    """Return what servers report to be wrong, by their ids; nothing outside of a cluster's hub."""
+# What servers count from their start on, in the order in which it is shown.
+COUNTED = {
+    "events_in": _("events from clients"),
+    "events_out": _("events to clients"),
+    "dropped": _("volatile events dropped for slow clients"),
+    "cut": _("clients cut off since they did not read"),
+    "limited": _("events and connects beyond a limit"),
+    "not_upgraded": _("clients that stayed on polling, which could not be taken over"),
+    "unsent": _("calls that could not be sent"),
+    "lost": _("messages of other servers lost"),
+    "unlogged": _("log lines left out"),
+}
+
+
+def reports() -> dict[str, dict[str, Any]]:
+    """Return what servers report, by their ids; nothing outside of a cluster's hub."""
     hub = find_hub()
     if hub is None:
         return {}
-    others = {server: report.get("problems") for server, report in hub.cluster.reports().items()}
-    found = {hub.server_id: problems(hub), **others}
-    return {server: each for server, each in found.items() if isinstance(each, list)}
+    return {hub.server_id: {**hub.report(), "problems": problems(hub)}, **hub.cluster.reports()}
 
 
 def describe_problem(problem: Any) -> str:
@@ -84,12 +96,14 @@ class ServerAdmin(PresenceAdmin):
         "problems_shown",
         "socket_count",
         "away_count",
+        "counted",
         "versions_shown",
         "age",
         "last_seen",
     )
     fieldsets = (
         (None, {"fields": ("name", "health", "problems_shown", "socket_count", "away_count")}),
+        (_("Counted"), {"fields": ("counted",)}),
         (_("Process"), {"fields": ("id", "host", "pid", "software", "versions_shown")}),
         (_("Time"), {"fields": ("started_at", "age", "last_seen")}),
     )
@@ -115,9 +129,9 @@ class ServerAdmin(PresenceAdmin):
 
     def complete(self, rows: list[Any]) -> list[Any]:
         """Count the sockets of these servers."""
-        found_problems = reported_problems()
+        found_reports = reports()
         for server in rows:
-            server.problems = found_problems.get(server.pk, [])
+            server.report = found_reports.get(server.pk, {})
         sockets = [Socket.objects.filter(server=server.pk) for server in rows]
         for server, found in zip(rows, count_each(sockets, MANY_OF_A_SERVER), strict=True):
             server.found = found
@@ -135,8 +149,16 @@ class ServerAdmin(PresenceAdmin):
     @admin.display(description=_("problems"), empty_value=NOTHING)
     def problems_shown(self, server: Any) -> SafeString:
         """What it reports to be wrong with it."""
-        texts = ((describe_problem(problem),) for problem in server.problems)
+        texts = ((describe_problem(problem),) for problem in server.report.get("problems", ()))
         return format_html_join(mark_safe("<br>"), "{}", texts)
+
+    @admin.display(description=_("since its start"), empty_value=NOTHING)
+    def counted(self, server: Any) -> SafeString:
+        """What it has counted, and reports."""
+        counts = (
+            (text, server.report[name]) for name, text in COUNTED.items() if name in server.report
+        )
+        return format_html_join(mark_safe("<br>"), "{}: {}", counts)
 
     @admin.display(description=_("sockets"))
     def socket_count(self, server: Any) -> str:

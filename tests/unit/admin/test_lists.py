@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytest_django import Settings
 
 from realtime.admin import servers
 from realtime.cluster.envelopes import group_name
+from realtime.hub.counters import Counters
 from realtime.models import Socket
 
 from ..conftest import NAMESPACES
@@ -243,16 +245,14 @@ def test_what_the_list_of_servers_says(browser: Client) -> None:
 def test_what_servers_report_to_be_wrong(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = make_server("web1"), make_server("web2")
     own, other = bad.pk, "zzzzzz"
-    reports = {
-        own: [
-            {"problem": "service-failed", "service": "publisher", "times": 3},
-            {"problem": "clock-off", "server": other, "ahead": -172800.5},
-            {"problem": "of a newer version", "text": "<b>"},
-            {"problem": "service-failed"},
-            "nonsense",
-        ],
-    }
-    monkeypatch.setattr("realtime.admin.servers.reported_problems", lambda: reports)
+    told = [
+        {"problem": "service-failed", "service": "publisher", "times": 3},
+        {"problem": "clock-off", "server": other, "ahead": -172800.5},
+        {"problem": "of a newer version", "text": "<b>"},
+        {"problem": "service-failed"},
+        "nonsense",
+    ]
+    monkeypatch.setattr(servers, "reports", lambda: {own: {"problems": told}})
     for text in (browser.get(f"{URL}server/").content.decode(), page(browser, "server", own)):
         assert "publisher fails, and is started again" in text
         assert "the clock of zzzzzz is -172800.5 seconds ahead" in text
@@ -263,33 +263,44 @@ def test_what_servers_report_to_be_wrong(browser: Client, monkeypatch: pytest.Mo
 
 
 def test_reports_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert servers.reported_problems() == {}
+    assert servers.reports() == {}
 
     class Hub:
         server_id = "own"
         draining = True
         services = SimpleNamespace(faults=dict)
         files = SimpleNamespace(exhausted=True)
+        report = staticmethod(lambda: {"cut": 2})
         cluster = SimpleNamespace(
             problems=list,
-            reports=lambda: {
-                "two": {"problems": [{"problem": "layer-down"}]},
-                "old": {},
-                "odd": {"problems": "none"},
-            },
+            reports=lambda: {"two": {"problems": [{"problem": "layer-down"}]}, "old": {}},
         )
 
     monkeypatch.setattr(servers, "find_hub", Hub)
-    assert servers.reported_problems() == {
-        "own": [{"problem": "draining"}, {"problem": "files-exhausted"}],
-        "two": [{"problem": "layer-down"}],
+    assert servers.reports() == {
+        "own": {"cut": 2, "problems": [{"problem": "draining"}, {"problem": "files-exhausted"}]},
+        "two": {"problems": [{"problem": "layer-down"}]},
+        "old": {},
     }
+
+
+def test_what_servers_count(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, silent = make_server(), make_server()
+    monkeypatch.setattr(servers, "reports", lambda: {told.pk: {"not_upgraded": 7, "rooms": 8}})
+    text = page(browser, "server", told.pk)
+    assert "clients that stayed on polling, which could not be taken over: 7" in text
+    assert "clients cut off" not in text
+    assert "clients that stayed" not in page(browser, "server", silent.pk)
+
+
+def test_all_that_is_counted_can_be_shown() -> None:
+    assert set(servers.COUNTED) == {field.name for field in fields(Counters)} | {"lost"}
 
 
 def test_one_that_drains_says_so(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     server = make_server()
-    problems = {server.pk: [{"problem": "draining"}]}
-    monkeypatch.setattr(servers, "reported_problems", lambda: problems)
+    draining = {server.pk: {"problems": [{"problem": "draining"}]}}
+    monkeypatch.setattr(servers, "reports", lambda: draining)
     assert "is draining: it takes no more clients" in page(browser, "server", server.pk)
 
 
