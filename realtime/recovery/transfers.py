@@ -92,6 +92,7 @@ class Transfers:
         except Lost:
             self._sessions.end(session)
             return None
+        self._hub.moves.want(session.sid)
         packer = self._new_packer()
         is_given = question.final and question.rooms in (None, sorted(session.rooms))
         packer.add(session, missed if is_given else [])
@@ -223,6 +224,7 @@ class Transfers:
     def _announce(self, sessions: list[Session]) -> Parcel:
         packer = self._new_packer()
         for session in sessions:
+            self._hub.moves.want(session.sid)
             packer.add(session, [])
         return packer.parcel
 
