@@ -111,6 +111,7 @@ class Hub(sockets.Hub, Protocol):
 
     server_id: str
     services: Tasks
+    draining: bool
 
     @property
     def registry(self) -> Registry:
