@@ -14,6 +14,7 @@ from ..cluster.envelopes import group_name
 from ..models import Membership
 from ..sockets.interfaces import Observed
 from .changes import Changes, Room
+from .seen_users import note_seen
 from .statements import (
     AT_ONCE,
     DELETE,
@@ -63,12 +64,15 @@ class SocketRows:
         self._join = Statement(alias, Membership, INSERT, *MEMBERSHIP)
         self._leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
         self._leave_all = TextsStatement(alias, Membership, DELETE, "socket")
+        self._see = note_seen(alias)
 
     def write(self, changes: Changes) -> None:
         """Write changes."""
         me = self._server_id
         if changes.closed or changes.returned:
             self._begin()
+        # Before any socket's row is locked, in the order in which Django deletes a user.
+        self._see.execute(sorted(changes.closed), me)
         self._leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
@@ -112,7 +116,9 @@ class SocketRows:
         """Remove some sockets of servers, which have to be locked; tell if these were all."""
         sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
         some = sockets.select_for_update().order_by("pk").values_list("pk", flat=True)
-        self._delete(list(some[:most]))
+        found = list(some[:most])
+        self._see.execute(found, self._server_id)
+        self._delete(found)
         return not sockets.exists()
 
     def _delete(self, sids: Sequence[str]) -> None:
