@@ -131,7 +131,8 @@ class Connections:
         if not self._sockets.may(self._request, Disconnect()):
             return None
         model = self._users.model._meta.label_lower
-        return self._sockets.url_of(Socket._meta, "disconnect_user", user.pk, model)
+        url: str = self._sockets.url_of(Socket._meta, "disconnect_user", user.pk, model)
+        return url
 
 
 def _sockets(number: Number) -> str:
