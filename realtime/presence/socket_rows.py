@@ -14,7 +14,7 @@ from ..cluster.envelopes import group_name
 from ..models import Membership
 from ..sockets.interfaces import Observed
 from .changes import Changes, Room
-from .seen_users import note_seen
+from .seen_users import SeenUsers
 from .statements import (
     AT_ONCE,
     DELETE,
@@ -64,15 +64,14 @@ class SocketRows:
         self._join = Statement(alias, Membership, INSERT, *MEMBERSHIP)
         self._leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
         self._leave_all = TextsStatement(alias, Membership, DELETE, "socket")
-        self._see = note_seen(alias)
+        self._seen = SeenUsers(server_id, alias)
 
     def write(self, changes: Changes) -> None:
         """Write changes."""
         me = self._server_id
         if changes.closed or changes.returned:
             self._begin()
-        # Before any socket's row is locked, in the order in which Django deletes a user.
-        self._see.execute(sorted(changes.closed), me)
+        self._seen.note(list(changes.closed))
         self._leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
@@ -115,10 +114,9 @@ class SocketRows:
     def remove_some(self, servers: QuerySet[Any], most: int) -> bool:
         """Remove some sockets of servers, which have to be locked; tell if these were all."""
         sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
-        some = sockets.select_for_update().order_by("pk").values_list("pk", flat=True)
-        found = list(some[:most])
-        self._see.execute(found, self._server_id)
-        self._delete(found)
+        some = sockets.order_by("pk").values_list("pk", flat=True)
+        self._seen.note(list(some[:most]))
+        self._delete(list(some.select_for_update()[:most]))
         return not sockets.exists()
 
     def _delete(self, sids: Sequence[str]) -> None:

@@ -196,9 +196,9 @@ async def test_a_thousand_who_go_at_once_take_a_few_statements() -> None:
             store.write(changes, beat=None)
         assert SeenUser.objects.count() == 1000
         assert not Socket.objects.exists()
-        return sum("seenuser" in query["sql"] for query in queries)
+        return sum("seenuser" in query["sql"] or "MAX(" in query["sql"] for query in queries)
 
-    assert await ask(look) == 2
+    assert await ask(look) <= 3  # to find them, 500 at a time, and to note them
 
 
 async def test_a_user_who_is_deleted(connect: Connect) -> None:
