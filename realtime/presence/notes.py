@@ -57,6 +57,8 @@ class Notes:
 
     def user_changed(self, socket: Socket) -> None:
         """Note that a socket is another user's."""
+        if not self._behind:
+            self._changes.reassigned.add(socket.sid)
         self.back(socket)
 
     def adopted(self, socket: Observed) -> None:

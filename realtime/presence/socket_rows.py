@@ -71,7 +71,7 @@ class SocketRows:
         me = self._server_id
         if changes.closed or changes.returned:
             self._begin()
-        self._seen.note(list(changes.closed))
+        self._seen.note([*changes.closed, *changes.reassigned])
         self._leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )

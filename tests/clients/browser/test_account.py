@@ -24,7 +24,8 @@ import django
 django.setup()
 from django.contrib.auth.models import User
 User.objects.create_superuser("root", password=sys.argv[1])
-User.objects.create_user("ann", password=sys.argv[1], is_staff=True)
+for name in ("ann", "cleo", "dan", "eve"):
+    User.objects.create_user(name, password=sys.argv[1], is_staff=True)
 User.objects.create_user("bob", password=sys.argv[1])
 """
 
@@ -33,7 +34,7 @@ Enter = Callable[[str], Page]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    """The demo, with a superuser, one of the staff, and somebody else."""
+    """The demo, with a superuser, some staff, and somebody else."""
     env = {"SECRET_KEY": "s" * 50}
     database = new_database(SETTINGS)
     subprocess.run(
@@ -122,6 +123,72 @@ def test_the_staffs_room(enter: Enter) -> None:
     expect(bob.get_by_test_id("log").get_by_text("told", exact=True)).to_have_count(0)
     ann.get_by_test_id("leave-staff").click()
     expect_in_staff_room(ann, False)
+
+
+def expect_gone(page: Page) -> None:
+    """Wait until the page shows that nobody is logged in on it, and is still connected."""
+    expect_account(page, "let go")
+    expect(page.get_by_test_id("gone")).to_be_visible()
+    expect_in_staff_room(page, False)
+    for name in ("whoami", "join-staff", "tell"):
+        expect(page.get_by_test_id(name)).to_be_disabled()
+    expect(page.get_by_test_id("state")).to_have_text("connected")
+
+
+def join(page: Page, name: str) -> None:
+    """Put one of the staff into the room."""
+    expect_account(page, f"{name}, staff")
+    page.get_by_test_id("join-staff").click()
+    expect_in_staff_room(page, True)
+
+
+def change(page: Page, server: LiveServer, name: str, field: str) -> None:
+    """Take something away from a user, in the admin."""
+    page.goto(f"{server.url}/admin/auth/user/?q={name}")
+    page.locator(".field-username a").first.click()
+    page.get_by_label(field, exact=True).uncheck()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+
+
+def test_who_logs_out_in_another_tab(enter: Enter, server: LiveServer) -> None:
+    first = enter("ann")
+    join(first, "ann")
+    stays = enter("cleo")
+    join(stays, "cleo")
+    second = first.context.new_page()
+    second.goto(server.url)
+    join(second, "ann")
+    second.get_by_test_id("logout").click()
+    expect(second.get_by_role("heading", name="Logged out")).to_be_visible()
+    expect_gone(first)
+    expect_log(first, "you are not logged in any more")
+    stays.get_by_test_id("tell").click()
+    expect_log(stays, "cleo  Hello, staff")
+    expect(first.get_by_test_id("log")).not_to_contain_text("cleo  Hello, staff")
+    expect_in_staff_room(stays, True)
+    # And in again.
+    first.get_by_test_id("gone").get_by_role("link").click()
+    log_in(first, "ann")
+    join(first, "ann")
+
+
+def test_what_the_admin_takes_away(enter: Enter, server: LiveServer) -> None:
+    dan, eve, root = enter("dan"), enter("eve"), enter("root")
+    join(dan, "dan")
+    join(eve, "eve")
+    change(root, server, "dan", "Staff status")
+    expect_account(dan, "dan")
+    expect_in_staff_room(dan, False)
+    expect_log(dan, '{"user":"dan","staff":false,"rooms":[]}')
+    eve.get_by_test_id("tell").click()
+    expect_log(eve, "eve  Hello, staff")
+    dan.get_by_test_id("join-staff").click()
+    expect_log(dan, "you may not join this room")
+    expect(dan.get_by_test_id("log")).not_to_contain_text("eve  Hello, staff")
+    for page, name in ((eve, "eve"), (dan, "dan")):
+        change(root, server, name, "Active")
+        expect_gone(page)
 
 
 def test_the_forms_need_their_token(server: LiveServer) -> None:

@@ -144,6 +144,22 @@ async def test_who_is_away_is_online() -> None:
     await site.stop()
 
 
+async def test_a_socket_that_becomes_another_users() -> None:
+    ann, bob = await make("ann", "bob")
+    site = Site()
+    socket = site.open(user=ann, facts=facts(user=ann))
+    await site.written()
+    ((online, before),) = await ask(lambda: seen(ann))
+    assert online
+    socket.user, socket.facts = bob, facts(user=bob)
+    site.hub.observers.user_changed(socket)  # type: ignore[arg-type]
+    await site.written()
+    ((online, last), (bobs, _)) = await ask(lambda: seen(ann, bob))
+    assert (online, bobs) == (False, True)
+    assert before <= last
+    await site.stop()
+
+
 @pytest.mark.parametrize("noted", [-60, 0, 60])
 async def test_a_dead_server_was_there_until_its_last_heartbeat(noted: int) -> None:
     """Before its rows are removed and after it, unless the user was elsewhere after that."""
