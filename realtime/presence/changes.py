@@ -24,9 +24,9 @@ class Changes:
     Net changes: a socket that came and went between two writes leaves no trace.
 
     `returned` are sockets that may have rows already, of whichever server: those of `opened` take
-    these over, and those of `closed` remove them. `reassigned` are those among `opened` whose rows may
-    have another user. `withdrawn` are sockets that another server has
-    taken while this is being written. `waiters` are to be told when all of it is written.
+    these over, and those of `closed` remove them. `reassigned` are those among `opened` whose rows
+    may have another user. `withdrawn` are sockets that another server has taken while this is being
+    written. `waiters` are to be told when all of it is written.
     """
 
     _written = ("away", "closed", "joined", "left", "opened", "shared", "transports")
