@@ -203,11 +203,11 @@ class SeenUser(models.Model):
 
     class Meta:
         default_permissions = ()
-        verbose_name = _("last seen user")
-        verbose_name_plural = _("last seen users")
+        verbose_name = _("last seen")
+        verbose_name_plural = _("last seen")
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return str(self.seen_at)
 
 
 class Membership(models.Model):

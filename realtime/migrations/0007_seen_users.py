@@ -32,8 +32,8 @@ class Migration(migrations.Migration):
                 ("seen_at", realtime.fields.DatabaseTimeField(verbose_name="last seen")),
             ],
             options={
-                "verbose_name": "last seen user",
-                "verbose_name_plural": "last seen users",
+                "verbose_name": "last seen",
+                "verbose_name_plural": "last seen",
                 "default_permissions": (),
             },
         ),

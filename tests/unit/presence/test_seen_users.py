@@ -228,6 +228,18 @@ async def test_a_user_who_is_deleted(connect: Connect) -> None:
     assert await ask(SeenUser.objects.count) == 0
 
 
+@pytest.mark.parametrize("missing", [Server, SeenUser])
+async def test_a_table_that_is_not_there_yet(missing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {model._meta.db_table for model in (Server, SeenUser)} - {missing._meta.db_table}
+
+    def explain() -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(connection.introspection, "table_names", lambda: list(tables))
+            return Store(Description("server")).explain()
+
+    assert await ask(explain) == "run manage.py migrate"
+
+
 async def test_without_presence(settings: Settings) -> None:
     settings.REALTIME = {**settings.REALTIME, "PRESENCE": False}
     for expression in (Online, LastSeen):
