@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -63,7 +64,14 @@ class ShowsConnections(ModelAdmin):
         """Return the fieldsets, with one more for who may see sockets."""
         fieldsets = super().get_fieldsets(request, obj)
         found = self._find_connections(request, obj)
-        return [*fieldsets, (_("Connections"), {"fields": found})] if found else fieldsets
+        if not found or found[0] in flatten_fieldsets(fieldsets):
+            return fieldsets
+        return [*fieldsets, (_("Connections"), {"fields": found})]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields without that one, which Django takes from those to read only."""
+        fields = super().get_fields(request, obj)
+        return [field for field in fields if not isinstance(field, Connections)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the read-only fields, with one more for who may see sockets."""
