@@ -10,6 +10,7 @@ token is for, is a `Find` of the login.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.apps import apps
 
@@ -43,7 +44,16 @@ async def _ask(subject: Subject, find: Find) -> Found:
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)
-    return Found(new_anonymous()) if found is None else found
+    found = Found(new_anonymous()) if found is None else found
+    return found._replace(changed=_differs(subject.user, found.user))
+
+
+def _differs(old: Any, new: Any) -> bool:
+    if not apps.is_installed(AUTH):
+        return bool(old != new)
+    from .fresh_users import differs  # noqa: PLC0415 (it imports the user model)
+
+    return differs(old, new)
 
 
 def find_together(subjects: Sequence[Subject]) -> list[Found]:
