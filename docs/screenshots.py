@@ -171,6 +171,17 @@ async def look(browser: Browser, url: str, seconds: float) -> None:
     await page.locator("[name=do]").click()
     await page.locator(".messagelist").wait_for()
     await take(page, "sent", 420)
+    await look_at_user(page, url)
+
+
+async def look_at_user(page: Page, url: str) -> None:
+    """Take the picture of the end of a user's page."""
+    await page.goto(f"{url}/admin/auth/user/?q=ann")
+    await page.locator(".field-username a").first.click()
+    await page.set_viewport_size({"width": 1280, "height": 640})
+    await page.locator(".realtime-connections-all").wait_for()
+    await page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    await take(page, "user")
 
 
 async def run(seconds: float) -> None:

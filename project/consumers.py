@@ -7,7 +7,7 @@ import os
 from functools import cached_property
 from typing import Any
 
-from realtime import EventError, NamespaceConsumer, event
+from realtime import ClientRooms, EventError, NamespaceConsumer, event
 from realtime.utils.limits import LineLimiter, Rate
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,10 @@ MAX_ROOMS = 50
 MAX_NAME_LENGTH = 200
 MAX_SERIES_LENGTH = 20
 MAX_NUMBER = 1_000_000
+MAX_TEXT_LENGTH = 1000
 LINES = Rate(20, 20.0)
+
+STAFF_ROOM = "staff"
 
 
 def check_room(room: str) -> None:
@@ -100,6 +103,37 @@ class MainConsumer(NotingConsumer):
     @event("ask me")
     async def ask_me(self) -> Any:
         return await self.acall("question", "ready?")
+
+
+class AccountConsumer(ClientRooms, NotingConsumer):
+    """The namespace "/account", for who has logged in, with a room for staff."""
+
+    login_required = True
+    max_client_rooms = 1
+
+    def may_join(self, room: str) -> bool:
+        return room == STAFF_ROOM and self.user.is_staff
+
+    @event
+    async def whoami(self) -> dict[str, Any]:
+        """Tell who the client is, as far as the site knows now."""
+        return {"user": self.user.get_username(), "staff": self.user.is_staff}
+
+    @event
+    async def tell(self, text: str) -> None:
+        """Tell the staff's room something, in it or not."""
+        if len(text) > MAX_TEXT_LENGTH:
+            raise EventError(f"a text has {MAX_TEXT_LENGTH} characters at most")
+        self.note("tell user=%r text=%.500r", self.user.get_username(), text)
+        self.everyone.to(STAFF_ROOM).emit("told", self.user.get_username(), text)
+
+    async def user_changed(self, old: Any) -> None:
+        """Show the client who it is now, and in which rooms it still is."""
+        self.emit("changed", {**await self.whoami(), "rooms": sorted(self.rooms)})
+
+    async def unauthorized(self) -> None:
+        """Tell the client why it is about to be disconnected."""
+        self.emit("unauthorized", "you are not logged in any more")
 
 
 class QuietConsumer(NotingConsumer):

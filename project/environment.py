@@ -10,6 +10,7 @@ What the demo reads from its environment. A value that makes no sense raises Imp
 | `ALLOWED_HOSTS` | hosts that are answered, with commas between | this machine's own names |
 | `DEBUG` | `1` or `0` | `1` |
 | `RECOVERY` | `1` or `0`: whether clients that drop miss nothing | `1` |
+| `REAUTHORIZE_SECONDS` | how often it is asked who may stay; `0`: when Django tells | `60` |
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _LAYERS = {
 }
 _DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
 _ENGINES = {"mariadb": "django.db.backends.mysql"}  # what environ does not know
+DAY = 86_400
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -54,6 +56,21 @@ def debug() -> bool:
 def recovery() -> dict[str, Any] | None:
     """Return how long clients may be away that miss nothing, or None where `RECOVERY` is off."""
     return {"SECONDS": 120} if _switch("RECOVERY") else None
+
+
+def reauthorize_seconds() -> float:
+    """Return `REAUTHORIZE_SECONDS`."""
+    given = _env.str("REAUTHORIZE_SECONDS", default="60")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1
+    if not (seconds == 0 or 1 <= seconds <= DAY):
+        raise ImproperlyConfigured(
+            f"REAUTHORIZE_SECONDS is {given!r}. Set it to a number of seconds, from 1 to {DAY}, "
+            "or to 0."
+        )
+    return seconds
 
 
 def _switch(name: str) -> bool:

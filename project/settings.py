@@ -39,6 +39,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "index"
+
 ROOT_URLCONF = "project.urls"
 ASGI_APPLICATION = "project.asgi.application"
 
@@ -48,6 +51,7 @@ REALTIME = {
     "PERMISSION": "realtime.permissions.allow_any",
     # Who is away for less than that comes back as if it had not been.
     "RECOVERY": environment.recovery(),
+    "REAUTHORIZE_SECONDS": environment.reauthorize_seconds(),
 }
 
 CHANNEL_LAYERS = {"default": environment.channel_layer()}

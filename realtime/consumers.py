@@ -161,6 +161,7 @@ class NamespaceConsumer:
         `url_route`.
         """
         return self._socket.connection.scope | {
+            "user": self._socket.user,
             "namespace": self._socket.namespace,
             "namespace_query": self._query,
             "url_route": {"args": (), "kwargs": self.kwargs},
@@ -196,10 +197,7 @@ class NamespaceConsumer:
 
     def _asks_permission(self) -> bool:
         """Tell whether `has_permission` may say no."""
-        return (
-            bool(self.permission_required)
-            or type(self).has_permission is not NamespaceConsumer.has_permission
-        )
+        return bool(self.permission_required) or self._has_own("has_permission")
 
     @_hook
     def may_join(self, room: str) -> Any:
@@ -210,6 +208,27 @@ class NamespaceConsumer:
         it has joined so; with `guard_rooms` about each room.
         """
         return False
+
+    @_hook
+    async def user_changed(self, old: Any) -> None:
+        """
+        `self.user` is another one than it was, or may other things, and the client is still let in.
+
+        It runs beside the handlers of this client, when it has left the rooms that it has lost.
+        """
+
+    @_hook
+    async def unauthorized(self) -> None:
+        """
+        The client may not be in this namespace any more, as `self.user` is now: it is about to be
+        disconnected from it. What is emitted to it here still arrives.
+
+        It is in no room already, and nothing of what it sends is handled. The hook has a second.
+        """
+
+    def _has_own(self, hook: str) -> bool:
+        """Tell whether the site has written a hook itself."""
+        return getattr(type(self), hook) is not getattr(NamespaceConsumer, hook)
 
     @_hook
     async def receive(self, event: str, *args: Any) -> Any:
@@ -267,8 +286,19 @@ class NamespaceConsumer:
 
     @property
     def user(self) -> Any:
-        """The session's user, AnonymousUser where there is none."""
-        return self._request["user"]
+        """
+        The client's user, AnonymousUser where there is none: the session's, as it is now.
+
+        Set it where your own code knows better, in `connect` as a rule. It is this socket's user
+        everywhere from then on: in the rooms, in the log and to whoever asks who is connected.
+        """
+        return self._socket.user
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self._socket.set_user(user)
+        if "scope" in self.__dict__:
+            self.scope["user"] = user
 
     @property
     def session(self) -> Any:

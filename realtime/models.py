@@ -183,6 +183,33 @@ class Socket(models.Model):
         return self.away_since is not None
 
 
+class SeenUser(models.Model):
+    """
+    A user who was connected, and until when: written as rows of their sockets go.
+
+    Ask `realtime.expressions.LastSeen`, which knows who is connected now as well.
+    """
+
+    # No constraint, as for sockets.
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        primary_key=True,
+        db_constraint=False,
+        related_name="realtime_seen",
+        verbose_name=_("user"),
+    )
+    seen_at = DatabaseTimeField(_("last seen"))
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = _("last seen")
+        verbose_name_plural = _("last seen")
+
+    def __str__(self) -> str:
+        return str(self.seen_at)
+
+
 class Membership(models.Model):
     """A socket in a room. `key` is a digest of namespace and room, the same in all processes."""
 

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +16,7 @@ from django.utils.translation import pgettext_lazy
 
 from ..models import Membership, Room, Server
 from ..protocol.names import find_fault
-from .base import recovers
+from .base import NOTHING, recovers
 from .counting import MANY
 
 if TYPE_CHECKING:
@@ -149,6 +151,33 @@ class ServerFilter(admin.SimpleListFilter):
         """Return the rows that the filter leaves."""
         server = self.value()
         return queryset if server is None else queryset.filter(server=server)
+
+
+class UserFilter(admin.SimpleListFilter):
+    """Sockets of one user, whose page leads here; shown while it is in use."""
+
+    title = _("user")
+    parameter_name = "user"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[Any, StrOrPromise]]:
+        """Offer the user."""
+        if self.value() is None:
+            return ()
+        return [(self.value(), NOTHING if self._user is None else self._user.get_username())]
+
+    @cached_property
+    def _user(self) -> Any:
+        key: Any = self.value()
+        try:
+            return get_user_model()._default_manager.filter(pk=key).first()
+        except (ValueError, ValidationError):  # that is no key of a user
+            return None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows that the filter leaves."""
+        if self.value() is None:
+            return queryset
+        return queryset.none() if self._user is None else queryset.filter(user=self._user)
 
 
 class AwayFilter(admin.SimpleListFilter):

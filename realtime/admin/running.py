@@ -40,7 +40,7 @@ def run(operation: Operation, selection: Selection, data: dict[str, Any]) -> Out
     before = operation.measure(selection, data)
     with raising():  # staff are told what was done
         pending = [operation.act(part, data) for part in parts]
-        confirmed = _wait(pending[-1])
+        confirmed = not pending or _wait(pending[-1])
     return Outcome(operation.done(before, operation.measure(selection, data)), confirmed)
 
 

@@ -1,4 +1,4 @@
-"""The sockets that staff have chosen: themselves, or as the members of rooms."""
+"""The sockets that staff have chosen: themselves, as the members of rooms, or as a user's."""
 
 from __future__ import annotations
 
@@ -95,6 +95,28 @@ class ChosenRooms(Selection):
     def parts(self) -> list[Part]:
         named = ((room.namespace, room.name) for room in self.rows)
         return [_part(namespace, names) for namespace, names in _by_namespace(named)]
+
+
+class SocketsOfUser(Selection):
+    """All sockets of one user, in all namespaces."""
+
+    @property
+    def sockets(self) -> SocketQuerySet:
+        return Socket.objects.online().filter(user=self._user)
+
+    @property
+    def _user(self) -> Any:
+        return self.rows[0]
+
+    @property
+    def namespaces(self) -> list[str]:
+        names = self.sockets.order_by("namespace").values_list("namespace", flat=True)
+        return list(names.distinct())
+
+    def parts(self) -> list[Part]:
+        return [
+            Part(realtime.of(namespace).to_user(self._user), ()) for namespace in self.namespaces
+        ]
 
 
 def _part(namespace: str, names: list[str]) -> Part:

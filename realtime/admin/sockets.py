@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -20,17 +21,20 @@ from django.utils.translation import gettext_lazy as _
 from ..cluster.sids import server_of
 from ..models import Room, Server, Socket
 from .base import NOTHING, ago, attributes_of, online, span
-from .filters import AwayFilter, NamespaceFilter, RoomFilter, ServerFilter
+from .filters import AwayFilter, NamespaceFilter, RoomFilter, ServerFilter, UserFilter
 from .live_page import live_page
 from .operations import Disconnect, Join, Leave, Send
-from .selection import ChosenSockets
-from .steering import SteeringAdmin, as_action
+from .selection import ChosenSockets, SocketsOfUser
+from .steering import APP, SteeringAdmin, as_action
+from .users import show_connections, user_admins
 
 # Characters of an id in the list.
 SHORT_ID = 10
 
 # Rooms that a socket's page names.
 MAX_ROOMS = 100
+
+OF_USER = "of-user/<path:object_id>/as/<str:model>/disconnect/"
 
 
 class SocketAdmin(SteeringAdmin):
@@ -49,7 +53,7 @@ class SocketAdmin(SteeringAdmin):
         "transport_shown",
         "server_link",
     )
-    list_filter = (NamespaceFilter, RoomFilter, ServerFilter, "transport", AwayFilter)
+    list_filter = (NamespaceFilter, RoomFilter, ServerFilter, "transport", AwayFilter, UserFilter)
     search_fields = ("sid", "user", "address")
     search_help_text = _("An id, the start of an address, or a part of a user's name.")
     readonly_fields = (
@@ -94,15 +98,42 @@ class SocketAdmin(SteeringAdmin):
         return queryset, False
 
     def get_urls(self) -> list[Any]:
-        """Return the URLs, with that of the live page."""
-        view = self.admin_site.admin_view(self.live_view)
-        return [path("live/", view, name="realtime_live"), *super().get_urls()]
+        """
+        Return the URLs, with those of the live page and of what is done from users' pages.
+
+        All models of the site are registered by now, so these pages get what they show.
+        """
+        show_connections(self.admin_site)
+        view = self.admin_site.admin_view
+        return [
+            path("live/", view(self.live_view), name="realtime_live"),
+            path(OF_USER, view(self.disconnect_user), name=f"{APP}_socket_disconnect_user"),
+            *super().get_urls(),
+        ]
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """Show what happens, as it happens."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return live_page(request, self.admin_site)
+
+    def disconnect_user(self, request: HttpRequest, object_id: str, model: str) -> HttpResponse:
+        """Ask whether all sockets of a user are to be disconnected, and do it."""
+        user_admin = user_admins(self.admin_site).get(model)
+        user = None if user_admin is None else user_admin.get_object(request, unquote(object_id))
+        if user_admin is None or user is None:
+            raise Http404
+        may_view_user = user_admin.has_view_permission(request, user)
+        if not (may_view_user and self.has_view_permission(request)):
+            raise PermissionDenied
+        page = self.url_of(user_admin.opts, "change", user.pk)
+        selection = SocketsOfUser([user])
+        if request.method == "GET" and not selection.sockets.exists():
+            self.message_user(request, gettext("Not connected."), messages.WARNING)
+            return HttpResponseRedirect(page)
+        options = user_admin.opts
+        response = self.operate(request, Disconnect(), selection, back=page, options=options)
+        return response or HttpResponseRedirect(page)
 
     # Columns
 

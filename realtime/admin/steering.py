@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -24,6 +24,9 @@ from .counting import count
 from .operations import Operation
 from .running import Outcome, run
 from .selection import MAX_ROWS, Selection
+
+if TYPE_CHECKING:
+    from django.db.models.options import Options
 
 APP = "realtime"
 
@@ -118,7 +121,7 @@ class SteeringAdmin(PresenceAdmin):
             self.message_user(request, _("What was selected is gone."), messages.WARNING)
             return HttpResponseRedirect(self.url_of(self.opts, "changelist"))
         page = self.url_of(self.opts, "change", row.pk)
-        response = self._operate(request, operation, [row], back=page)
+        response = self.operate(request, operation, self.selection_class([row]), back=page)
         if response is not None:
             return response
         gone = self.get_object(request, unquote(object_id)) is None
@@ -136,15 +139,26 @@ class SteeringAdmin(PresenceAdmin):
         if not rows:
             self.message_user(request, _("What was selected is gone."), messages.WARNING)
             return None
-        return self._operate(request, operation, rows, back=request.get_full_path())
+        back = request.get_full_path()
+        return self.operate(request, operation, self.selection_class(rows), back=back)
 
-    def _operate(
-        self, request: HttpRequest, operation: Operation, rows: list[Any], back: str
+    def operate(
+        self,
+        request: HttpRequest,
+        operation: Operation,
+        selection: Selection,
+        *,
+        back: str,
+        options: Options[Any] | None = None,
     ) -> HttpResponse | None:
-        """Ask what is to be known; then do it and return None."""
+        """
+        Ask what is to be known; then do it and return None.
+
+        `options` are those of the rows' model, where that is another one than this list's.
+        """
         if not self.may(request, operation):
             raise PermissionDenied
-        selection = self.selection_class(rows)
+        rows, options = selection.rows, options or self.opts
         number = count(selection.sockets)
         asked = request.method == "POST" and "do" in request.POST
         form = operation.form_class(
@@ -155,11 +169,11 @@ class SteeringAdmin(PresenceAdmin):
             return None
         context = {
             **self.admin_site.each_context(request),
-            "opts": self.opts,
+            "opts": options,
             "title": operation.title,
             "operation": operation,
             "row": rows[0] if len(rows) == 1 else None,
-            "rows": [(row, self.url_of(self.opts, "change", row.pk)) for row in rows[:MAX_NAMED]],
+            "rows": [(row, self.url_of(options, "change", row.pk)) for row in rows[:MAX_NAMED]],
             "more_rows": max(0, len(rows) - MAX_NAMED),
             "number": number,
             "form": AdminForm(cast("Any", form), [(None, {"fields": list(form.fields)})], {}),

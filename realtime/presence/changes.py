@@ -24,16 +24,18 @@ class Changes:
     Net changes: a socket that came and went between two writes leaves no trace.
 
     `returned` are sockets that may have rows already, of whichever server: those of `opened` take
-    these over, and those of `closed` remove them. `withdrawn` are sockets that another server has
-    taken while this is being written. `waiters` are to be told when all of it is written.
+    these over, and those of `closed` remove them. `reassigned` are those among `opened` whose rows
+    may have another user. `withdrawn` are sockets that another server has taken while this is being
+    written. `waiters` are to be told when all of it is written.
     """
 
     _written = ("away", "closed", "joined", "left", "opened", "shared", "transports")
-    __slots__ = (*_written, "returned", "waiters", "withdrawn")
+    __slots__ = (*_written, "reassigned", "returned", "waiters", "withdrawn")
 
     def __init__(self) -> None:
         self.opened: dict[str, Observed] = {}
         self.returned: set[str] = set()
+        self.reassigned: set[str] = set()
         self.closed: set[str] = set()
         self.joined: dict[str, dict[Room, datetime]] = {}
         self.left: dict[str, set[Room]] = {}
@@ -139,6 +141,7 @@ class Changes:
                 setattr(self, name, theirs)
             return part
         part.closed, self.closed = self.closed, part.closed
+        part.reassigned, self.reassigned = self.reassigned, part.reassigned
         for sid in list(islice(self.opened, limit)):
             part.opened[sid] = self.opened.pop(sid)
             if (rooms := self.joined.pop(sid, None)) is not None:

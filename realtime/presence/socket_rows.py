@@ -14,6 +14,7 @@ from ..cluster.envelopes import group_name
 from ..models import Membership
 from ..sockets.interfaces import Observed
 from .changes import Changes, Room
+from .seen_users import SeenUsers
 from .statements import (
     AT_ONCE,
     DELETE,
@@ -63,12 +64,14 @@ class SocketRows:
         self._join = Statement(alias, Membership, INSERT, *MEMBERSHIP)
         self._leave = Statement(alias, Membership, DELETE_PAIR, "socket", "key")
         self._leave_all = TextsStatement(alias, Membership, DELETE, "socket")
+        self._seen = SeenUsers(server_id, alias)
 
     def write(self, changes: Changes) -> None:
         """Write changes."""
         me = self._server_id
         if changes.closed or changes.returned:
             self._begin()
+        self._seen.note([*changes.closed, *changes.reassigned])
         self._leave.execute(
             (sid, group_name(*room)) for sid, rooms in changes.left.items() for room in rooms
         )
@@ -111,8 +114,9 @@ class SocketRows:
     def remove_some(self, servers: QuerySet[Any], most: int) -> bool:
         """Remove some sockets of servers, which have to be locked; tell if these were all."""
         sockets = models.Socket.objects.using(self._alias).filter(server__in=servers)
-        some = sockets.select_for_update().order_by("pk").values_list("pk", flat=True)
-        self._delete(list(some[:most]))
+        some = sockets.order_by("pk").values_list("pk", flat=True)
+        self._seen.note(list(some[:most]))
+        self._delete(list(some.select_for_update()[:most]))
         return not sockets.exists()
 
     def _delete(self, sids: Sequence[str]) -> None:

@@ -25,10 +25,14 @@ class Statement:
     """
     A statement of one model, with a parameter for each of `fields`; made in its thread.
 
+    Values that are `raw` are those of the database's own already, as it has returned them.
+
     A template may have `{upsert}`: what it inserts replaces the row with the same first field.
     """
 
-    def __init__(self, alias: str, model: type[Model], template: str, *fields: str) -> None:
+    def __init__(
+        self, alias: str, model: type[Model], template: str, *fields: str, raw: bool = False
+    ) -> None:
         self._connection = connections[alias]
         quote = self._connection.ops.quote_name
         found: list[Field[Any, Any]] = [model._meta.get_field(name) for name in fields]  # type: ignore[misc]
@@ -48,7 +52,7 @@ class Statement:
         # How each value becomes what the database takes. Texts are that already, those of JSON too.
         self._prepare: list[Callable[[Any], Any] | None] = [
             None
-            if _is_text(field)
+            if raw or _is_text(field)
             else partial(field.get_db_prep_save, connection=self._connection)
             for field in found
         ]
@@ -89,7 +93,12 @@ class TextsStatement:
 
     def find(self, texts: Sequence[str], *others: str) -> list[str]:
         """Return the first column of the rows that it selects."""
-        return [row[0] for cursor in self._execute(texts, others) for row in cursor.fetchall()]
+        return [row[0] for row in self.rows(texts, *others)]
+
+    def rows(self, texts: Sequence[str], *others: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that it selects."""
+        for cursor in self._execute(texts, others):
+            yield from cursor.fetchall()
 
     def _execute(self, texts: Sequence[str], others: tuple[str, ...]) -> Iterator[Any]:
         for start in range(0, len(texts), AT_ONCE):

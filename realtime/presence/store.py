@@ -12,7 +12,7 @@ from django.db.models import F
 
 from .. import models
 from ..fields import DatabaseNow
-from ..models import Server, ServerQuerySet, lifetime, recovery
+from ..models import SeenUser, Server, ServerQuerySet, lifetime, recovery
 from .changes import Changes
 from .deadlocks import made_again
 from .servers import Description
@@ -189,6 +189,6 @@ class Store:
             tables = connections[self._alias].introspection.table_names()
         except Exception:
             return "presence comes back with the database"
-        if Server._meta.db_table not in tables:
+        if not {Server._meta.db_table, SeenUser._meta.db_table} <= set(tables):
             return "run manage.py migrate"
         return "presence comes back when the database takes its rows"

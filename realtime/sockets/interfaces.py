@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..conf import Settings
+from ..exceptions import ConnectionRefused
 from ..execution import calls
 from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
@@ -27,6 +28,10 @@ class Runner(Protocol):
 
 class Registry(Protocol):
     """The sockets and rooms of a process."""
+
+    @property
+    def sockets(self) -> dict[str, Any]:
+        """The sockets, by sid."""
 
     def add(self, socket: Any) -> None:
         """Register a socket."""
@@ -76,6 +81,9 @@ class Observers(Protocol):
 
     def shared(self, socket: Any) -> None:
         """Tell that an open socket shares something else."""
+
+    def user_changed(self, socket: Any) -> None:
+        """Tell that an open socket is another user's."""
 
     async def wait_written(self) -> None:
         """Wait, but not for long, until what they were told is written."""
@@ -195,12 +203,32 @@ class Recovery(Protocol):
     def left(self, socket: Any, room: str) -> None:
         """Take note that a socket is in a room no more."""
 
+    def forget(self, socket: Any) -> None:
+        """Let the client of a socket come back to nothing."""
+
+    def user_changed(self, socket: Any, before: list[str]) -> None:
+        """Take note that a socket is another user's; `before` is the key of the one before."""
+
     def to_socket(self, socket: Any, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client; return its frames."""
 
 
+class Reasking(Protocol):
+    """What asks again what clients may."""
+
+    def ask(self, socket: Any) -> None:
+        """Ask for one socket again."""
+
+    def note_login(self, socket: Any) -> None:
+        """Take note that a socket has a login of its own, which may expire."""
+
+
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
+
+    @property
+    def reasking(self) -> Reasking:
+        """What asks again what clients may."""
 
     settings: Settings
     sync_handlers: asyncio.Semaphore
@@ -291,8 +319,8 @@ class Connection(Protocol):
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         """Tell the client why it is not connected to a namespace."""
 
-    def send_disconnect(self, namespace: str) -> None:
-        """Tell the client that the server disconnects it from a namespace."""
+    def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
+        """Tell the client that the server disconnects it from a namespace, and perhaps why."""
 
     def parse_again(self, source: Source) -> Event:
         """Return an event that had to wait."""
@@ -367,6 +395,17 @@ class Consumer(Protocol):
 
     def _asks_permission(self) -> bool:
         """Tell whether `has_permission` may say no."""
+
+    def _has_own(self, hook: str) -> bool:
+        """Tell whether the site has written a hook itself."""
+
+    @property
+    def user_changed(self) -> Callable[..., Any]:
+        """The hook that tells that the user is another one."""
+
+    @property
+    def unauthorized(self) -> Callable[..., Any]:
+        """The hook that tells that the client may not be here any more."""
 
     def _attach(self, socket: Any, kwargs: dict[str, Any], query: str) -> None:
         """Learn which socket it is for."""

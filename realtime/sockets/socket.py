@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..authority.changes import REAUTHORIZE
 from ..authority.decisions import decide
 from ..error_answers import connect_data
 from ..exceptions import (
@@ -23,21 +24,23 @@ from ..exceptions import (
 from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
+from ..identity.logins import user_key
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
-from .membership import NONE, Membership
+from .membership import NONE
 from .overrides import path_of
 from .sharing import NOTHING
+from .standing import Standing
 
 # How long a socket's last hook waits for the handlers that are at work when the client goes away,
 # and then for those that it has cancelled.
 DISCONNECT_GRACE = 2.0
 
 
-class Socket(Membership):
+class Socket(Standing):
     """
     The machinery behind one consumer instance.
 
@@ -81,17 +84,13 @@ class Socket(Membership):
     @property
     def facts(self) -> ClientFacts:
         """What is told of the client."""
-        return ClientFacts.of(self.connection)
+        own = None if self.login is None else self.login.user
+        return ClientFacts.of(self.connection, own)
 
     @property
     def consumer_class(self) -> type:
         """The class of the consumer."""
         return type(self.consumer)
-
-    @property
-    def user(self) -> Any:
-        """The client's user."""
-        return self.consumer.user
 
     # Life
 
@@ -106,7 +105,7 @@ class Socket(Membership):
             auth = await self._come_back(self.hub.recovery, auth)
         if not self.gone:
             await self._enter(auth)
-        if self._accepted:
+        if self._accepted and self._is_whose_it_was():
             await self.wait_asked()
             await self._accept()
 
@@ -138,7 +137,10 @@ class Socket(Membership):
             await self._decide()
             if self.gone:
                 return
+            decided_for = self.user
             await self.dispatcher.call(self.consumer.connect, auth)
+            if self.user is not decided_for:
+                await self._decide_for_another()
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal)
         except outages.ERRORS as error:
@@ -168,6 +170,34 @@ class Socket(Membership):
         if decision.lost:
             self.log(logging.INFO, "rooms-lost", rooms=len(decision.lost))
             self._begin_anew()
+
+    async def _decide_for_another(self) -> None:
+        """Raise ConnectionRefused where the user that it has by now may not be here."""
+        if self.gone:
+            return
+        decision = await decide(self.consumer, self.guarded_rooms(), self.dispatcher.call)
+        if decision.refusal is not None:
+            raise decision.refusal
+        for room in decision.lost:
+            self.leave(room)
+
+    def _is_whose_it_was(self) -> bool:
+        """
+        Tell whether the user is who the client comes back as: `connect()` may have set another one.
+
+        Where it has, the client is made to come once more, to nothing.
+        """
+        if self.gone or self.claim is None or self.claim.session.whose == self._user_text():
+            return True
+        self.log(logging.INFO, "another-user")
+        claim, self.claim = self.claim, None
+        claim.refuse()
+        self.connection.close("transport close")
+        return False
+
+    def _user_text(self) -> str | None:
+        key = user_key(self.user)
+        return None if key is None else str(key)
 
     def _begin_anew(self) -> None:
         """Be a new client, with nothing of what it would come back to."""
@@ -246,8 +276,8 @@ class Socket(Membership):
             finally:
                 self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
 
-    def close(self) -> None:
-        """Tell the client that the server disconnects it from this namespace."""
+    def close(self, refusal: ConnectionRefused | None = None) -> None:
+        """Tell the client that the server disconnects it from this namespace, and perhaps why."""
         if self.state is MOVED:
             self.hub.command_after(self, "close")
         if self.gone:
@@ -255,10 +285,11 @@ class Socket(Membership):
         was_connected = self.connected
         self.disconnect("server namespace disconnect")
         if was_connected:
-            self.connection.send_disconnect(self.namespace)
-        else:
-            self.dispatcher.drop()
-            self.connection.send_connect_error(self.namespace, "Connection refused", None)
+            self.connection.send_disconnect(self.namespace, refusal)
+            return
+        self.dispatcher.drop()
+        refusal = refusal or ConnectionRefused("Connection refused")
+        self.connection.send_connect_error(self.namespace, refusal.message, connect_data(refusal))
 
     def _close(self) -> None:
         self.state = CLOSED
@@ -292,6 +323,11 @@ class Socket(Membership):
             await self.dispatcher.call(self.consumer.disconnect, reason)
         except BaseException as error:
             self.log_failure("disconnect", error)
+
+    async def wait_let_in(self) -> None:
+        """Wait until `connect()` has ended."""
+        if self._entering is not None:
+            await self._entering.wait()
 
     async def _wait_entered(self, entering: OneShotEvent) -> None:
         """Wait until `connect()` has ended: what it acquires is freed after that."""
@@ -338,6 +374,8 @@ class Socket(Membership):
         """Do what is commanded from anywhere (see `envelopes.Command`)."""
         if action == "close":
             self.close()
+        elif action == REAUTHORIZE:
+            self.hub.reasking.ask(self)
         elif action == "end":
             self.connection.disconnect()
         elif action in ("join", "leave"):

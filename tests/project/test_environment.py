@@ -19,7 +19,7 @@ Setenv = Callable[..., None]
 
 VARIABLES = (
     *("REDIS_URL", "CHANNEL_LAYER", "DATABASE_URL"),
-    *("SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "RECOVERY"),
+    *("SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "RECOVERY", "REAUTHORIZE_SECONDS"),
 )
 DEFAULT = Path("/srv/demo/db.sqlite3")
 
@@ -43,6 +43,7 @@ def read() -> dict[str, Any]:
         "SECRET_KEY": environment.secret_key(),
         "DEBUG": environment.debug(),
         "RECOVERY": environment.recovery(),
+        "REAUTHORIZE_SECONDS": environment.reauthorize_seconds(),
         "ALLOWED_HOSTS": environment.allowed_hosts(),
         "LAYER": environment.channel_layer(),
         "DATABASE": environment.database(DEFAULT),
@@ -54,6 +55,7 @@ def test_nothing_has_to_be_set() -> None:
     assert len(given["SECRET_KEY"]) >= 50
     assert given["DEBUG"] is True
     assert given["RECOVERY"] == {"SECONDS": 120}
+    assert given["REAUTHORIZE_SECONDS"] == 60
     assert given["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
     assert given["LAYER"] == {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     assert given["DATABASE"]["NAME"] == str(DEFAULT)
@@ -67,6 +69,12 @@ def test_simple_values(setenv: Setenv) -> None:
     assert given["SECRET_KEY"] == "$ecret"
     assert given["DEBUG"] is False
     assert given["ALLOWED_HOSTS"] == ["example.com", ".example.org"]
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("0", 0), ("1.5", 1.5), ("600", 600)])
+def test_how_often_it_is_asked_again(setenv: Setenv, given: str, seconds: float) -> None:
+    setenv(REAUTHORIZE_SECONDS=given)
+    assert environment.reauthorize_seconds() == seconds
 
 
 @pytest.mark.parametrize(
@@ -125,6 +133,9 @@ def test_databases(setenv: Setenv) -> None:
         ({"DATABASE_URL": "postgres://u:pass@h:port/n"}, "DATABASE_URL has to be like"),
         ({"DEBUG": "flase"}, "Set it to 1 or 0"),
         ({"RECOVERY": "120"}, "Set it to 1 or 0"),
+        ({"REAUTHORIZE_SECONDS": "off"}, "Set it to a number of seconds"),
+        ({"REAUTHORIZE_SECONDS": "-1"}, "Set it to a number of seconds"),
+        ({"REAUTHORIZE_SECONDS": "nan"}, "Set it to a number of seconds"),
         ({"ALLOWED_HOSTS": "http://example.com"}, "Give names of hosts"),
         ({"ALLOWED_HOSTS": "a.example, b.example"}, "no spaces"),
     ],

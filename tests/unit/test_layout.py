@@ -36,7 +36,7 @@ ORDER = """
     sending
     fields
     models
-    presence
+    presence expressions
     once
     broadcast
     consumers

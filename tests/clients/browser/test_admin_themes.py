@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,24 @@ def test_every_page_shows_what_it_is_for(site: Site, page: Page) -> None:
         assert response.status == 200, url
         shown = page.get_by_text(text).or_(page.locator(f'input[value="{text}"]'))
         expect(shown.first).to_be_visible()
+
+
+def test_a_users_page_tells_where_the_user_is_connected(site: Site, page: Page) -> None:
+    headers = {"Cookie": f"sessionid={site.session}"}
+    with socketio.SimpleClient(reconnection=False) as client:
+        client.connect(site.server.url, headers, transports=["websocket"], wait_timeout=20)
+        page.goto(f"{site.server.url}/admin/auth/user/1/change/")
+        if site.theme == "jazzmin":  # it makes a tab of each fieldset
+            page.get_by_role("tab", name="Connections").click()
+        table = page.locator(".realtime-connections")
+        expect(table).to_contain_text("WebSocket")
+        expect(table.get_by_role("link")).to_have_attribute(
+            "href", re.compile("/admin/realtime/socket/.+/change/")
+        )
+        page.locator(".realtime-connections-all").get_by_role("link", name="Disconnect").click()
+        page.get_by_role("button", name="Yes, disconnect").click()
+        expect(page.get_by_text("1 socket was disconnected.")).to_be_visible()
+    expect(page.locator("form")).to_contain_text(["Not connected."])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

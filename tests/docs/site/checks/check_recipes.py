@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import realtime
+from django.contrib.admin import AdminSite
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import RequestFactory
 from realtime.testing import Client
-from shop.models import Device, Message, Order, Profile, Visit
+from shop.models import Device, Message, Order, Visit
 
 from checks.check_blocks import BLOCKS, run
 from conftest import Mount
@@ -44,17 +46,35 @@ async def check_every_user_comes_and_goes_once(mount: Mount) -> None:
 
 
 @pytest.mark.usefixtures("presence")
-async def check_every_last_visit_is_noted(page: Client) -> None:
-    await define("who-is-online.md", "def note_last_seen")
+async def check_every_user_of_the_list_is_told_of() -> None:
+    admin = (await define("who-is-online.md", "class CustomerAdmin"))["CustomerAdmin"]
+    ada = await User.objects.acreate(username="ada", is_staff=True, is_superuser=True)
+    await User.objects.acreate(username="bob")
+
+    def look() -> dict[str, tuple[bool, bool]]:
+        request = RequestFactory().get("/", {"o": "2.3"})
+        request.user = ada
+        page = admin(User, AdminSite()).changelist_view(request)
+        users = page.context_data["cl"].result_list
+        return {user.username: (user.is_online, user.last_seen is not None) for user in users}
+
+    async with Client("/orders/7", user=ada):
+        assert await asyncio.to_thread(look) == {"ada": (True, True), "bob": (False, False)}
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(look) != {"ada": (False, True), "bob": (False, False)}:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("presence")
+async def check_every_visit_is_noted(page: Client) -> None:
     await define("signals.md", "def note_visit")
     ada = await User.objects.acreate(username="ada")
-    await Profile.objects.acreate(user=ada)
     async with Client("/orders/7", user=ada):
         pass
     async with Client("/"):  # nobody in particular
         pass
     async with asyncio.timeout(10):
-        while not await Profile.objects.filter(user=ada, last_seen__isnull=False).aexists():
+        while not await Visit.objects.filter(user=ada).aexists():
             await asyncio.sleep(0.01)
     assert await Visit.objects.filter(user=ada, namespace="/orders/7").acount() == 1
 

@@ -21,11 +21,6 @@ class Message(models.Model):
     text = models.TextField()
 
 
-class Profile(models.Model):
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE)
-    last_seen = models.DateTimeField(null=True)
-
-
 class Visit(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     namespace = models.CharField(max_length=255)
