@@ -21,6 +21,9 @@ from .sequences import Outgoing
 # How often it is looked whether all have answered.
 LOOK = 0.005
 
+# How long a probe waits until this hub hears itself, in seconds.
+PROBE = BEAT
+
 # Beats of this hub's own on their way, at most.
 MAX_SENT = 1_000
 
@@ -141,11 +144,11 @@ class Heartbeats:
         """
         Wait until this hub hears itself.
 
-        Raises what the layer raises, and Deaf where nothing comes back in the time of a beat.
+        Raises what the layer raises, and Deaf where nothing comes back in PROBE seconds.
         """
         started = self._loop.time()
         try:
-            async with asyncio.timeout(BEAT):
+            async with asyncio.timeout(PROBE):
                 await self.say()
                 while self._peers.heard_self < started:
                     await asyncio.sleep(LOOK)
