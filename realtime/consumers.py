@@ -161,6 +161,7 @@ class NamespaceConsumer:
         `url_route`.
         """
         return self._socket.connection.scope | {
+            "user": self._socket.user,
             "namespace": self._socket.namespace,
             "namespace_query": self._query,
             "url_route": {"args": (), "kwargs": self.kwargs},
@@ -267,8 +268,19 @@ class NamespaceConsumer:
 
     @property
     def user(self) -> Any:
-        """The session's user, AnonymousUser where there is none."""
-        return self._request["user"]
+        """
+        The client's user, AnonymousUser where there is none: the session's, as it is now.
+
+        Set it where your own code knows better, in `connect` as a rule. It is this socket's user
+        everywhere from then on: in the rooms, in the log and to whoever asks who is connected.
+        """
+        return self._socket.user
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self._socket.set_user(user)
+        if "scope" in self.__dict__:
+            self.scope["user"] = user
 
     @property
     def session(self) -> Any:

@@ -136,6 +136,9 @@ class SignalSender:
     def shared(self, socket: Socket) -> None:
         """Do nothing: there is no signal for that."""
 
+    def user_changed(self, socket: Socket) -> None:
+        """Do nothing: there is a hook for that."""
+
     async def wait_written(self) -> None:
         """Return at once: nobody waits for receivers."""
 

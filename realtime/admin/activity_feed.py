@@ -86,6 +86,9 @@ class ActivityFeed:
     def shared(self, socket: Observed) -> None:
         """Do nothing: only who comes and goes is kept."""
 
+    def user_changed(self, socket: Observed) -> None:
+        """Do nothing: only who comes and goes is kept."""
+
     async def wait_written(self) -> None:
         """Return at once: nothing is written."""
 

@@ -75,6 +75,9 @@ class Observer(Protocol):
     def shared(self, socket: Socket) -> None:
         """An open socket shares something else with others."""
 
+    def user_changed(self, socket: Socket) -> None:
+        """An open socket is another user's, or nobody's, from now on."""
+
     async def wait_written(self) -> None:
         """Wait, but not for long, until what the observer was told so far is written."""
 
@@ -139,6 +142,9 @@ class Observers:
 
     def shared(self, socket: Socket) -> None:
         self._tell("shared", socket)
+
+    def user_changed(self, socket: Socket) -> None:
+        self._tell("user_changed", socket)
 
     async def wait_written(self) -> None:
         await self._ask("wait_written")

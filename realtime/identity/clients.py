@@ -39,14 +39,14 @@ class ClientFacts(NamedTuple):
     transport: str
 
     @classmethod
-    def of(cls, connection: Connection) -> ClientFacts:
-        """Return what a connection tells."""
+    def of(cls, connection: Connection, user: Any = None) -> ClientFacts:
+        """Return what a connection tells, of a user of its own or another one."""
         scope = connection.scope
         client = scope.get("client") or ("",)
         return cls(
             connection.sid[:CONNECTION_LENGTH],
             # A site's middleware may know that another row, or none, is the client's user.
-            scope.get("presence_user", scope.get("user")),
+            scope.get("presence_user", scope.get("user")) if user is None else user,
             str(client[0] or ""),
             header(scope, b"user-agent") or "",
             connection.transport,

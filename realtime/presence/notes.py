@@ -55,6 +55,10 @@ class Notes:
         """Note that a socket is here, and its row is another server's until now."""
         self.back(socket)
 
+    def user_changed(self, socket: Socket) -> None:
+        """Note that a socket is another user's."""
+        self.back(socket)
+
     def adopted(self, socket: Observed) -> None:
         """Note that a socket that is away belongs to this server."""
         if not self._behind:

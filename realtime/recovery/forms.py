@@ -17,11 +17,11 @@ from .session import Missed, Session
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `asked` are rooms that it has asked for itself. `counts` tells whether it
-    counts as there. `opened_at` and `away_since` are Unix times; but `lasts` is for how many
-    seconds more its client may be away, and `counts_for` for how many it counts: each hub's own
-    clock begins elsewhere. `stay` is what the hub that has it calls this one of its client's stays
-    there.
+    list of packets. `asked` are rooms that it has asked for itself, `own_user` is the key of a user
+    that the site's code has set. `counts` tells whether it counts as there. `opened_at` and
+    `away_since` are Unix times; but `lasts` is for how many seconds more its client may be away,
+    and `counts_for` for how many it counts: each hub's own clock begins elsewhere. `stay` is what
+    the hub that has it calls this one of its client's stays there.
     """
 
     pid: str
@@ -44,6 +44,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     missed: list[tuple[tuple[str, ...], int]] = []
     stay: int = 0
     asked: list[str] = []
+    own_user: str | None = None
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -111,6 +112,7 @@ class Packer:
                 [(names, self._place(packet)) for names, packet in missed],
                 session.stay,
                 sorted(session.asked),
+                None if session.whose == session.identity.user else session.whose,
             )
         )
 
@@ -129,7 +131,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
     What has passed elsewhere of its time has passed here. Raises UnknownNamespace where this server
     has no such namespace.
     """
-    user = absent_user(form.user, form.username)
+    user = absent_user(form.own_user or form.user, form.username)
     connection, address, user_agent, transport = form.facts
     return Session(
         form.sid,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from django.utils.crypto import salted_hmac
+
+from ..identity.logins import user_key
+from ..identity.renewal import Login
 
 
 class Identity(NamedTuple):
@@ -30,6 +33,28 @@ def identify(scope: dict[str, Any]) -> Identity | None:
         return None
 
 
+class Client(Protocol):
+    """A socket, as far as it tells who its client is."""
+
+    login: Login | None
+
+    @property
+    def connection(self) -> Any:
+        """Its connection."""
+
+
+def identify_client(socket: Client) -> Identity | None:
+    """
+    Return who a socket's client is, as `identify` does: its connection's, or the login of its own
+    that it came with.
+    """
+    login = socket.login
+    if login is None or login.key is None:
+        return identify(socket.connection.scope)
+    key = user_key(login.user)
+    return None if key is None else Identity(str(key), _digest(login.key))
+
+
 def identify_exactly(scope: dict[str, Any]) -> str | None:
     """
     Return a text that says who a client is, and by which session: that of somebody who is nobody
@@ -50,6 +75,9 @@ def _identify(user: Any, session: Any) -> Identity | None:
     if login is None and hasattr(user, "get_session_auth_hash"):
         # Middleware of the site's own knows the user: what is left to see is a changed password.
         login = user.get_session_auth_hash()
+    return Identity(str(key), _digest(str(login)))
+
+
+def _digest(login: str) -> str:
     # Not the key of the session, which is a secret itself: other servers are told this.
-    digest = salted_hmac("realtime.recovery", str(login), algorithm="sha256").hexdigest()
-    return Identity(str(key), digest[:32])
+    return salted_hmac("realtime.recovery", login, algorithm="sha256").hexdigest()[:32]

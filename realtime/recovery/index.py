@@ -95,8 +95,8 @@ class SessionIndex:
         """Return the groups that a session is in, each with its key."""
         yield self._namespaces, session.namespace
         yield self._connections, session.connection
-        if session.identity.user is not None:
-            yield self._users, session.identity.user
+        if (user := session.whose) is not None:
+            yield self._users, user
         for room in session.rooms:
             yield self._rooms, (session.namespace, room)
 

@@ -21,7 +21,7 @@ from ..utils.recovery import RecoveryOptions
 from .claims import Claim, Here, LocalClaim
 from .heard import unheard
 from .holds import NamedHolds
-from .identities import Identity, identify
+from .identities import Identity, identify_client
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import limit_name
@@ -156,7 +156,7 @@ class Recovery:
         offset = auth.get("offset")
         left = {name: value for name, value in auth.items() if name not in ("pid", "offset")}
         claim: Claim | None = None
-        identity = identify(socket.connection.scope)
+        identity = identify_client(socket)
         if identity is not None and (offset is None or isinstance(offset, str)):
             await self._replace(socket, pid, identity)
             await self.transfers.settle(pid)
@@ -181,7 +181,7 @@ class Recovery:
         """
         before = self._coming.get(pid)
         if before is not None and not before.gone:
-            if (before.namespace, identify(before.connection.scope)) != (
+            if (before.namespace, identify_client(before)) != (
                 socket.namespace,
                 identity,
             ):
@@ -270,6 +270,10 @@ class Recovery:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)
         wire_format = socket.connection.format
         return with_offset(message.frames(wire_format), wire_format, offset)
+
+    def user_changed(self, socket: Socket, before: list[str]) -> None:
+        """Take note that a socket is another user's; `before` is the key of the one before."""
+        self.sessions.live.user_changed(socket, before)
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """

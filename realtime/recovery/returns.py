@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..sockets.socket import Socket
-from .identities import identify
+from .identities import identify_client
 from .log import Key
 from .sessions import Live
 
@@ -54,7 +54,7 @@ class Returns:
         for _, socket in self._sockets.copy():
             if socket.claim is None or socket.gone:
                 continue
-            who = identify(socket.connection.scope)
+            who = identify_client(socket)
             if who is not None and who.user == user and login in (None, who.login):
                 socket.claim.log_out()
                 socket.connection.close("transport close")

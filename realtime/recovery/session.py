@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..identity.clients import ClientFacts
+from ..identity.logins import user_key
 from ..logs import log
 from ..sockets.membership import NONE
 from ..sockets.socket import Socket
@@ -75,6 +76,12 @@ class Session:
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     @property
+    def whose(self) -> str | None:
+        """The primary key of the client's user, which the site's code may have set."""
+        key = user_key(self.user)
+        return self.identity.user if key is None else str(key)
+
+    @property
     def pid(self) -> str:
         """The secret by which the client comes back."""
         return self.trail.pid
@@ -84,7 +91,7 @@ class Session:
         described: dict[str, Any] = {
             "namespace": self.namespace,
             "sid": self.sid,
-            "user": self.identity.user or "-",
+            "user": self.whose or "-",
             "transport": self.facts.transport,
         }
         return log(level, what, **described, **fields)

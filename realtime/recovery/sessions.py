@@ -16,7 +16,7 @@ from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..utils.recovery import RecoveryOptions
 from .holds import Holds
-from .identities import Identity, identify
+from .identities import Identity, identify_client
 from .index import Groups, SessionIndex
 from .interfaces import Hub
 from .log import EventLog
@@ -44,6 +44,15 @@ class Live:
         if (user := _user_of(socket)) is not None:
             self._users.add(user, socket)
 
+    def user_changed(self, socket: Socket, before: list[str]) -> None:
+        """Take note that a socket is another user's, by the key of the one before, if any."""
+        if self._sockets.get(socket.pid) is not socket:
+            return
+        for user in before:
+            self._users.discard(user, socket)
+        if (user_now := _user_of(socket)) is not None:
+            self._users.add(user_now, socket)
+
     def remove(self, socket: Socket) -> bool:
         """Let nobody come back to a socket from here on; tell whether its client might."""
         if self._sockets.pop(socket.pid, None) is None:
@@ -54,7 +63,7 @@ class Live:
 
 
 def _user_of(socket: Socket) -> str | None:
-    key = user_key(socket.connection.scope.get("user"))
+    key = user_key(socket.user)
     return None if key is None else str(key)
 
 
@@ -119,7 +128,7 @@ class Sessions:
         """
         holder = self.live.get(pid)
         if holder is not None:
-            if (holder.namespace, identify(holder.connection.scope)) != (namespace, identity):
+            if (holder.namespace, identify_client(holder)) != (namespace, identity):
                 return None
             holder.connection.close("transport close")
         session = self._index.get(pid)
@@ -149,7 +158,7 @@ class Sessions:
 
     def describe(self, socket: Socket, reason: str) -> Session | None:
         """Return what the client of a socket could come back to, or None where nobody can tell."""
-        identity = identify(socket.connection.scope)
+        identity = identify_client(socket)
         if identity is None:
             return None
         try:
@@ -327,7 +336,7 @@ class Sessions:
     def _end_live(self, user: str, login: str | None = None) -> None:
         """Let nobody come back to what a user has here now, in a login or in all of them."""
         for socket in self.live.of_user(user):
-            if login is None or identify(socket.connection.scope) == (user, login):
+            if login is None or identify_client(socket) == (user, login):
                 self.live.remove(socket)
 
     def _join(self, session: Session, room: str) -> None:

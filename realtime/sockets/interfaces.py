@@ -28,6 +28,10 @@ class Runner(Protocol):
 class Registry(Protocol):
     """The sockets and rooms of a process."""
 
+    @property
+    def sockets(self) -> dict[str, Any]:
+        """The sockets, by sid."""
+
     def add(self, socket: Any) -> None:
         """Register a socket."""
 
@@ -76,6 +80,9 @@ class Observers(Protocol):
 
     def shared(self, socket: Any) -> None:
         """Tell that an open socket shares something else."""
+
+    def user_changed(self, socket: Any) -> None:
+        """Tell that an open socket is another user's."""
 
     async def wait_written(self) -> None:
         """Wait, but not for long, until what they were told is written."""
@@ -191,6 +198,9 @@ class Recovery(Protocol):
 
     def left(self, socket: Any, room: str) -> None:
         """Take note that a socket is in a room no more."""
+
+    def user_changed(self, socket: Any, before: list[str]) -> None:
+        """Take note that a socket is another user's; `before` is the key of the one before."""
 
     def to_socket(self, socket: Any, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client; return its frames."""

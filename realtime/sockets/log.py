@@ -9,22 +9,22 @@ from ..exceptions import EventError
 from ..execution.calls import raise_if_stopping
 from ..identity.logins import user_key
 from ..logs import is_logged, write
-from .interfaces import Connection, Consumer, Hub
+from .interfaces import Consumer
 from .overrides import path_of
+from .whose import Whose
 
 
-class SocketLog:
+class SocketLog(Whose):
     """The part of a socket that writes its lines in the log."""
 
     __slots__ = ("_is_told",)
 
-    hub: Hub
-    connection: Connection
     consumer: Consumer
     namespace: str
     sid: str
 
     def __init__(self) -> None:
+        super().__init__()
         # Whether the log has a line of the socket's start.
         self._is_told = False
 
@@ -63,6 +63,6 @@ class SocketLog:
         return {
             "namespace": self.namespace,
             "sid": self.sid,
-            "user": user_key(self.connection.scope.get("user")) or "-",
+            "user": user_key(self.user) or "-",
             "transport": self.connection.transport,
         }

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from ..execution.calls import call_apart
-from ..identity.user_rooms import find_user_room, without_user_rooms
+from ..identity.user_rooms import find_user_room, is_user_room, user_keys, without_user_rooms
 from .activity import Activity
 from .delivery import MOVED
 
@@ -45,10 +45,39 @@ class Membership(Activity):
         """Be in the hub's registry, in its rooms and in that of its user."""
         registry = self.hub.registry
         registry.add(self)
-        if (room := find_user_room(self.connection.scope.get("user"))) is not None:
+        room = find_user_room(self.user)
+        self.rooms.difference_update(self._user_rooms() - {room})
+        if room is not None:
             self.rooms.add(room)
         for room in self.rooms:
             registry.join(self, room)
+
+    def _user_rooms(self) -> set[str]:
+        return {room for room in tuple(self.rooms) if is_user_room(room)}
+
+    def note_user(self) -> None:
+        """Be in the room of the user that it has now, and let those know who tell of that."""
+        registry, recovery = self.hub.registry, self.hub.recovery
+        if registry.sockets.get(self.sid) is not self:
+            return  # it is in that room once it is registered
+        room, before = find_user_room(self.user), self._user_rooms()
+        for left in before - {room}:
+            self.rooms.discard(left)
+            registry.leave(self, left)
+            if self.trail is not None and recovery is not None:
+                recovery.left(self, left)
+        if room is not None and room not in before:
+            self.rooms.add(room)
+            registry.join(self, room)
+            if self.trail is not None and recovery is not None:
+                recovery.joined(self, room)
+        if before == {room} - {None}:
+            return
+        if recovery is not None:
+            recovery.user_changed(self, user_keys(before))
+        if self.observed:
+            self.unflushed = True
+            self.hub.observers.user_changed(self)
 
     def join(self, room: str) -> None:
         """

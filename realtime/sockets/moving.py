@@ -63,6 +63,8 @@ def pack(socket: Socket, route: Route) -> SocketForm:
     """Return what is to move. Raises Immovable."""
     if socket.has_spawned:
         raise Immovable(f"{_name(socket)} has spawned a task that is still running")
+    if socket.login is not None:
+        raise Immovable(f"{_name(socket)} has a user of its own")
     attributes, data = _attributes(socket, route), _data(socket)
     if sum(map(len, attributes.values())) + len(data or "") > MAX_TEXT:
         raise Immovable(f"{_name(socket)} keeps more than {MAX_TEXT} characters of JSON")

@@ -23,6 +23,7 @@ from ..exceptions import (
 from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
+from ..identity.logins import user_key
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
@@ -81,17 +82,13 @@ class Socket(Membership):
     @property
     def facts(self) -> ClientFacts:
         """What is told of the client."""
-        return ClientFacts.of(self.connection)
+        own = None if self.login is None else self.login.user
+        return ClientFacts.of(self.connection, own)
 
     @property
     def consumer_class(self) -> type:
         """The class of the consumer."""
         return type(self.consumer)
-
-    @property
-    def user(self) -> Any:
-        """The client's user."""
-        return self.consumer.user
 
     # Life
 
@@ -106,7 +103,7 @@ class Socket(Membership):
             auth = await self._come_back(self.hub.recovery, auth)
         if not self.gone:
             await self._enter(auth)
-        if self._accepted:
+        if self._accepted and self._is_whose_it_was():
             await self.wait_asked()
             await self._accept()
 
@@ -168,6 +165,24 @@ class Socket(Membership):
         if decision.lost:
             self.log(logging.INFO, "rooms-lost", rooms=len(decision.lost))
             self._begin_anew()
+
+    def _is_whose_it_was(self) -> bool:
+        """
+        Tell whether the user is who the client comes back as: `connect()` may have set another one.
+
+        Where it has, the client is made to come once more, to nothing.
+        """
+        if self.gone or self.claim is None or self.claim.session.whose == self._user_text():
+            return True
+        self.log(logging.INFO, "another-user")
+        claim, self.claim = self.claim, None
+        claim.refuse()
+        self.connection.close("transport close")
+        return False
+
+    def _user_text(self) -> str | None:
+        key = user_key(self.user)
+        return None if key is None else str(key)
 
     def _begin_anew(self) -> None:
         """Be a new client, with nothing of what it would come back to."""

@@ -60,6 +60,9 @@ class Recorder:
     def transport_changed(self, socket: Socket) -> None:
         self.calls.append(("transport", socket.sid, socket.connection.transport))
 
+    def user_changed(self, socket: Socket) -> None:
+        self.calls.append(("user_changed", socket.sid, socket.user))
+
     def shared(self, socket: Socket) -> None:
         self.calls.append(("shared", socket.sid, socket.shared))
 
