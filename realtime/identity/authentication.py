@@ -104,14 +104,13 @@ def load_authenticator(path: str) -> Authenticator:
 
 
 async def authenticate(
-    hub: Hub, credentials: Credentials, call: Call, asked: Sequence[Authenticator] | None = None
+    hub: Hub, credentials: Credentials, call: Call, authenticators: Sequence[Authenticator]
 ) -> Authenticated | None:
     """
     Return who a client is by its credentials, as the first says who knows; None for nobody.
 
     Raises ConnectionRefused where one says that they are wrong, Unanswered where one cannot say.
     """
-    authenticators = find_authenticators() if asked is None else asked
     path = "-"
     try:
         async with asyncio.timeout(hub.settings.LOOKUP_TIMEOUT):

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from ..conf import Settings
 from ..execution import calls
+from ..identity.authentication import Authenticator
 from ..identity.clients import ClientFacts
+from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
 from .inbox import Event, Source
@@ -210,7 +212,9 @@ class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
 
     settings: Settings
+    lookups: Lookups
     sync_handlers: asyncio.Semaphore
+    authenticators: tuple[Authenticator, ...]
 
     @property
     def runner(self) -> Runner:
@@ -282,6 +286,12 @@ class Connection(Protocol):
     @property
     def watched(self) -> bool:
         """Whether there is a heartbeat."""
+
+    def may_ask(self) -> bool:
+        """Count that the client asks for a namespace, or who it is; tell whether it may."""
+
+    def count_login(self, user: Any) -> None:
+        """Count the connection for a user of one of its sockets. Raises TooManyConnections."""
 
     def take_place(self) -> None:
         """Take the place of another connection of the user, where that has no free one."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..authority.decisions import decide
+from ..authority.decisions import FORBIDDEN, decide
 from ..error_answers import connect_data
 from ..exceptions import (
     ClientDisconnected,
@@ -19,12 +19,15 @@ from ..exceptions import (
     ConnectionRefused,
     EventError,
     ServerError,
+    TooManyConnections,
 )
 from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..identity.logins import user_key
+from ..identity.renewal import Login
 from ..utils.oneshot import OneShotEvent
+from . import authentication
 from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
@@ -99,6 +102,8 @@ class Socket(Membership):
         self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
+        if self.hub.authenticators and not await self._authenticate(auth):
+            return
         if self.hub.recovery is not None:
             auth = await self._come_back(self.hub.recovery, auth)
         if not self.gone:
@@ -106,6 +111,16 @@ class Socket(Membership):
         if self._accepted and self._is_whose_it_was():
             await self.wait_asked()
             await self._accept()
+
+    async def _authenticate(self, auth: dict[str, Any]) -> bool:
+        """Be whose the client says by what it shows; tell whether it is not refused for that."""
+        try:
+            await authentication.log_in(self, auth)
+        except ConnectionRefused as refusal:
+            self._refuse(refusal)
+        if self.gone:
+            self._set_entered()
+        return not self.gone
 
     async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
         """Be what the client was before, if it was; return what is left of `auth`."""
@@ -132,6 +147,8 @@ class Socket(Membership):
         does.
         """
         try:
+            if self.login is not None:
+                self._count_login(self.login)
             await self._decide()
             if self.gone:
                 return
@@ -152,6 +169,13 @@ class Socket(Membership):
             self._accepted = True
         finally:
             self._set_entered()
+
+    def _count_login(self, login: Login) -> None:
+        """Raise ConnectionRefused where the user has as many connections as it may."""
+        try:
+            self.connection.count_login(login.user)
+        except TooManyConnections as error:
+            raise ConnectionRefused(error.message, code=FORBIDDEN) from None
 
     async def _decide(self) -> None:
         """

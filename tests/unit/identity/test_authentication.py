@@ -74,7 +74,8 @@ def ask(hub: Hub, settings: Settings) -> Ask:
         paths = paths or (f"{HERE}.one", f"{HERE}.other")
         settings.REALTIME = {**settings.REALTIME, "AUTHENTICATORS": list(paths)}
         call = partial(call_apart, slots=hub.sync_handlers)
-        return await authenticate(hub, Credentials(auth, "/", {"user": user, "headers": []}), call)
+        shown = Credentials(auth, "/", {"user": user, "headers": []})
+        return await authenticate(hub, shown, call, find_authenticators())
 
     return ask
 

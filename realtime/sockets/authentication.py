@@ -1,0 +1,142 @@
+"""
+Who a socket's client is by what it shows: when it asks for its namespace, whenever that may have
+changed, and when it shows something new, by an event of our own.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol
+
+from ..exceptions import ConnectionRefused, EventError, RateLimited
+from ..execution.calls import call_apart
+from ..identity.authentication import Authenticated, Unanswered, authenticate
+from ..identity.credentials import Credentials
+from ..identity.logins import user_key
+from ..identity.renewal import Found, Login
+from .interfaces import Connection, Hub
+
+# The event by which a client shows something new. All names that begin as it does are our own.
+EVENT = "realtime:authenticate"
+
+# What a client shows is kept, since it is asked for again; more than so many characters is not.
+MAX_SHOWN = 16_384
+
+# What is shown later comes without a request.
+_NO_REQUEST: dict[str, Any] = {"headers": []}
+
+
+class Socket(Protocol):
+    """A socket, as far as its user is concerned."""
+
+    hub: Hub
+    namespace: str
+
+    @property
+    def connection(self) -> Connection:
+        """Its connection."""
+
+    @property
+    def user(self) -> Any:
+        """The client's user."""
+
+    def log_in(self, login: Login | None) -> None:
+        """Be somebody's from now on."""
+
+
+class Consumer(Protocol):
+    """A consumer, which has a socket."""
+
+    _socket: Any
+
+
+async def log_in(socket: Socket, auth: dict[str, Any]) -> None:
+    """
+    Let a socket's user be who its client is by what it shows; its connection's, where that is all.
+
+    Raises ConnectionRefused where that is wrong, or cannot be told.
+    """
+    shown = Credentials(auth, socket.namespace, socket.connection.scope)
+    found = await _ask(socket, shown)
+    if found is not None and not found.authenticator.is_session:
+        socket.log_in(_login_of(socket.hub, found))
+
+
+async def show_again(consumer: Consumer, auth: dict[str, Any]) -> dict[str, str | None]:
+    """
+    Take what a client shows in the place of what it has shown before; return when that ends.
+
+    Raises EventError where it is wrong, cannot be told or is another user's, and RateLimited.
+    """
+    socket: Socket = consumer._socket
+    if not socket.connection.may_ask():
+        socket.hub.counters.limited += 1
+        raise RateLimited("too many tries to authenticate")
+    try:
+        found = await _ask(socket, Credentials(auth, socket.namespace, _NO_REQUEST))
+    except ConnectionRefused as refusal:
+        code = refusal.data["code"] if isinstance(refusal, Unanswered) else refusal.code
+        raise EventError(refusal.message, refusal.data, code=code) from None
+    if found is None:
+        raise EventError("nobody is known by this", code=401)
+    if _key_of(found.user) != _key_of(socket.user):
+        raise EventError("this is another user's: connect again with it", code="another_user")
+    socket.log_in(_login_of(socket.hub, found))
+    return {"expires": None if found.expires is None else _as_text(found.expires)}
+
+
+async def _ask(socket: Socket, shown: Credentials) -> Authenticated | None:
+    if len(repr(shown.auth)) > MAX_SHOWN:
+        raise ConnectionRefused(f"auth may have {MAX_SHOWN} characters", code=413)
+    hub = socket.hub
+    found = await authenticate(hub, shown, _call(hub), hub.authenticators)
+    if found is not None and _is_over(found):
+        raise ConnectionRefused("this has expired", code=401)
+    return found
+
+
+def _call(hub: Hub) -> Any:
+    """Return what calls an authenticator of the site's, with a thread of its own for its ORM."""
+    return partial(call_apart, slots=hub.sync_handlers)
+
+
+def _login_of(hub: Hub, found: Authenticated) -> Login:
+    find = partial(_find_again, hub, found)
+    return Login(found.user, found.expires, find, _secret_of(found.user))
+
+
+async def _find_again(hub: Hub, before: Authenticated) -> Found | None:
+    """Return who a client is now by what it has shown; None where that is nobody any more."""
+    try:
+        found = await authenticate(hub, before.credentials, _call(hub), [before.authenticator])
+    except Unanswered as error:
+        return Found(before.user, before.expires, error)
+    except ConnectionRefused:
+        return None
+    if found is None or _is_over(found) or _key_of(found.user) != _key_of(before.user):
+        return None
+    return Found(found.user, found.expires)
+
+
+def _is_over(found: Authenticated) -> bool:
+    return found.expires is not None and found.expires <= time.time()
+
+
+def _secret_of(user: Any) -> str:
+    """
+    Return what tells logins of a user apart, for who comes back: not the token, which may be a new
+    one, but the password.
+    """
+    hash_of = getattr(user, "get_session_auth_hash", None)
+    return f"shown {'' if hash_of is None else hash_of()}"
+
+
+def _key_of(user: Any) -> str | None:
+    key = user_key(user)
+    return None if key is None else str(key)
+
+
+def _as_text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

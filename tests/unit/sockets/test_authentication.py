@@ -1,0 +1,239 @@
+"""A socket's user, by what its client shows: at its CONNECT, and later."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+
+from realtime import (
+    AuthenticationFailed,
+    ConnectionRefused,
+    InvalidEventName,
+    NamespaceConsumer,
+    event,
+)
+from realtime.identity.authentication import SESSION
+from realtime.sockets.authentication import MAX_SHOWN
+from realtime.testing import Client
+
+from ..conftest import Connect, Serve
+
+ANN, BOB = User(pk=1, username="ann", password="first"), User(pk=2, username="bob")
+EVENT = "realtime:authenticate"
+
+# What tokens are good for.
+tokens: dict[str, Any] = {}
+
+
+def by_token(credentials: Any) -> Any:
+    token = credentials.token("Bearer")
+    if token is None:
+        return None
+    if token == "broken":
+        raise OperationalError("no connection")
+    if token not in tokens:
+        raise AuthenticationFailed("no such token")
+    return tokens[token]
+
+
+class Accounts(NamespaceConsumer):
+    @event
+    async def whoami(self) -> str:
+        return str(self.user.get_username())
+
+
+class Members(Accounts):
+    login_required = True
+
+
+@pytest.fixture(autouse=True)
+def _tokens(serve: Serve) -> None:
+    tokens.clear()
+    tokens.update(ann=ANN, bob=(BOB, None), timed=(ANN, time.time() + 3600), old=(ANN, 7))
+    serve(Accounts, AUTHENTICATORS=[f"{__name__}.by_token", SESSION])
+
+
+async def refusal(**options: Any) -> ConnectionRefused:
+    with pytest.raises(ConnectionRefused) as refused:
+        await Client(**options).connect()
+    return refused.value
+
+
+async def test_at_connect(connect: Connect, serve: Serve) -> None:
+    serve(Members)
+    client = await connect(auth={"token": "ann"})
+    assert await client.call("whoami") == "ann"
+    client = await connect(auth={"token": "Bearer bob"})
+    assert await client.call("whoami") == "bob"
+    client = await connect(headers={"Authorization": "Bearer ann"})
+    assert await client.call("whoami") == "ann"
+    client = await connect(scope={"subprotocols": ["realtime", "realtime.bearer.bob"]})
+    assert await client.call("whoami") == "bob"
+    assert (await refusal()).message == "log in first"
+
+
+async def test_in_their_order(connect: Connect) -> None:
+    """The token counts here, and where there is none the session, or who middleware has found."""
+    client = await connect(auth={"token": "ann"}, user=BOB)
+    assert await client.call("whoami") == "ann"
+    client = await connect(user=BOB)
+    assert await client.call("whoami") == "bob"
+    client = await connect()
+    assert await client.call("whoami") == ""
+
+
+async def test_who_middleware_has_found_stays_that(connect: Connect, serve: Serve) -> None:
+    serve(Accounts, AUTHENTICATORS=[f"{__name__}.by_token"])
+    client = await connect(user=BOB)
+    assert await client.call("whoami") == "bob"
+
+
+async def test_refusals(records: list[Any]) -> None:
+    """Also where a session would let the client in, and into a namespace for everybody."""
+    for token, message, data in (
+        ("wrong", "no such token", {"code": 401}),
+        ("old", "this has expired", {"code": 401}),
+        ("broken", "try again later", {"code": 503, "retry_after": 5}),
+        ("a" * MAX_SHOWN, f"auth may have {MAX_SHOWN} characters", {"code": 413}),
+    ):
+        refused = await refusal(auth={"token": token}, user=BOB)
+        assert (refused.message, refused.data) == (message, data)
+    assert not [record for record in records if record.exc_info]
+
+
+async def test_a_new_one(connect: Connect) -> None:
+    client = await connect(auth={"token": "ann"})
+    end = time.time() + 1800.5
+    tokens["new"] = (User(pk=1, username="ann anew"), end)
+    assert await client.call(EVENT, {"token": "ann"}) == {"expires": None}
+    answer = await client.call(EVENT, {"token": "new"})
+    assert datetime.fromisoformat(answer["expires"]) == datetime.fromtimestamp(end, UTC).replace(
+        microsecond=datetime.fromtimestamp(end, UTC).microsecond // 1000 * 1000
+    )
+    assert await client.call("whoami") == "ann anew"
+
+
+async def test_a_session_gets_a_token(connect: Connect) -> None:
+    client = await connect(user=ANN)
+    tokens["new"] = User(pk=1, username="ann anew")
+    assert await client.call(EVENT, {"token": "new"}) == {"expires": None}
+    assert await client.call("whoami") == "ann anew"
+
+
+@pytest.mark.parametrize(
+    ("shown", "code", "message"),
+    [
+        ({"token": "wrong"}, 401, "no such token"),
+        ({"token": "old"}, 401, "this has expired"),
+        ({}, 401, "nobody is known by this"),
+        ({"token": None}, 401, "nobody is known by this"),
+        ({"token": "bob"}, "another_user", "this is another user's: connect again with it"),
+        ({"token": "broken"}, 503, "try again later"),
+        ({"token": "a" * MAX_SHOWN}, 413, f"auth may have {MAX_SHOWN} characters"),
+    ],
+)
+async def test_a_new_one_that_is_wrong(
+    connect: Connect, shown: Any, code: Any, message: str
+) -> None:
+    """The header, and the middleware's user, say nothing of what comes later."""
+    client = await connect(headers={"Authorization": "Bearer ann"}, user=ANN)
+    error = (await client.call(EVENT, shown))["error"]
+    assert (error["code"], error["message"]) == (code, message)
+    assert await client.call("whoami") == "ann"
+
+
+@pytest.mark.parametrize("args", [(), ("ann",), (None,), (["token"],), (7,)])
+async def test_a_new_one_that_is_none(connect: Connect, args: Any) -> None:
+    client = await connect(auth={"token": "ann"})
+    assert (await client.call(EVENT, *args))["error"]["code"] == "invalid_arguments"
+
+
+async def test_nobody_becomes_nobody_else(connect: Connect) -> None:
+    client = await connect()
+    assert (await client.call(EVENT, {"token": "ann"}))["error"]["code"] == "another_user"
+    assert await client.call("whoami") == ""
+
+
+async def test_by_default_nobody_is_asked(connect: Connect, serve: Serve) -> None:
+    serve(Accounts, AUTHENTICATORS=[SESSION])
+    client = await connect(auth={"token": "ann"}, headers={"Authorization": "Bearer ann"})
+    assert await client.call("whoami") == ""
+    error = (await client.call(EVENT, {"token": "ann"}))["error"]
+    assert (error["code"], error["message"]) == (401, "nobody is known by this")
+
+
+async def test_a_site_sees_nothing_of_it(connect: Connect, serve: Serve) -> None:
+    seen: list[Any] = []
+
+    class Watching(Accounts):
+        async def handle(self, event: str, args: list[Any]) -> Any:
+            seen.append(event)
+            return await super().handle(event, args)
+
+        async def receive(self, event: str, *args: Any) -> Any:
+            seen.append(event)
+
+    serve(Watching)
+    client = await connect(auth={"token": "ann"})
+    assert await client.call(EVENT, {"token": "timed"})
+    assert await client.call("whoami") == "ann"
+    assert seen == ["whoami"]
+
+
+async def test_limits(connect: Connect, serve: Serve) -> None:
+    serve(Accounts, CONNECT_RATE="3/h", RATE_LIMITS={})
+    client = await connect(auth={"token": "ann"})
+    for _ in range(2):
+        assert await client.call(EVENT, {"token": "ann"}) == {"expires": None}
+    assert (await client.call(EVENT, {"token": "ann"}))["error"]["code"] == "rate_limited"
+
+
+async def test_rate_limits(connect: Connect, serve: Serve) -> None:
+    serve(Accounts, RATE_LIMITS={"*": {EVENT: "1/h"}})
+    client = await connect(auth={"token": "ann"})
+    assert await client.call(EVENT, {"token": "ann"}) == {"expires": None}
+    assert (await client.call(EVENT, {"token": "ann"}))["error"]["code"] == "rate_limited"
+    assert await client.call("whoami") == "ann"
+
+
+async def test_connections_of_a_user(connect: Connect, serve: Serve) -> None:
+    """One counts for the user of its token as it does for that of a session, until it ends."""
+    serve(Accounts, MAX_CONNECTIONS_PER_USER=2)
+    first = await connect(auth={"token": "ann"})
+    await connect(user=ANN)
+    await connect(auth={"token": "bob"})
+    refused = await refusal(auth={"token": "ann"})
+    assert "has 2 connections already" in refused.message
+    assert refused.data == {"code": 403}
+    await first.disconnect()
+    last = await connect(auth={"token": "timed"})
+    assert await last.call(EVENT, {"token": "ann"}) == {"expires": None}
+    assert "has 2 connections already" in (await refusal(auth={"token": "ann"})).message
+
+
+@pytest.mark.parametrize("name", ["realtime:authenticate", "realtime:", "realtime:other"])
+def test_its_name_is_our_own(name: str) -> None:
+    with pytest.raises(InvalidEventName, match=r"begin with 'realtime:' are Realtime's own"):
+
+        class Own(NamespaceConsumer):
+            @event(name)
+            async def own(self) -> None: ...
+
+
+async def test_its_users_room(connect: Connect) -> None:
+    """What is for a user reaches all who have shown that they are."""
+    import realtime
+
+    ann, other, bob = [await connect(auth={"token": token}) for token in ("ann", "timed", "bob")]
+    realtime.of("/").to_user(ANN).emit("said", 1)
+    realtime.of("/").to_user(BOB).emit("said", 2)
+    assert [await each.receive() for each in (ann, other, bob)] == [
+        ("said", 1),
+        ("said", 1),
+        ("said", 2),
+    ]
