@@ -28,6 +28,22 @@ MAX_SHOWN = 16_384
 _NO_REQUEST: dict[str, Any] = {"headers": []}
 
 
+class ShownLogin(Login):
+    """A login by what a client has shown, which is shown once more whenever it is asked for."""
+
+    __slots__ = ("shown",)
+
+    def __init__(self, hub: Hub, found: Authenticated) -> None:
+        find = partial(_find_again, hub, found)
+        super().__init__(found.user, found.expires, find, _secret_of(found.user))
+        self.shown = found.credentials
+
+    @property
+    def is_by_request(self) -> bool:
+        """Whether the client's first request was shown, too: not with what it has shown later."""
+        return self.shown.scope is not _NO_REQUEST
+
+
 class Socket(Protocol):
     """A socket, as far as its user is concerned."""
 
@@ -59,9 +75,20 @@ async def log_in(socket: Socket, auth: dict[str, Any]) -> None:
     Raises ConnectionRefused where that is wrong, or cannot be told.
     """
     shown = Credentials(auth, socket.namespace, socket.connection.scope)
-    found = await _ask(socket, shown)
+    found = await _ask(socket.hub, shown)
     if found is not None and not found.authenticator.is_session:
-        socket.log_in(_login_of(socket.hub, found))
+        socket.log_in(ShownLogin(socket.hub, found))
+
+
+async def find_login(
+    hub: Hub, namespace: str, auth: dict[str, Any], scope: dict[str, Any] | None
+) -> Login | None:
+    """
+    Return the login of a client by what it has shown elsewhere, with its first request or, where
+    `scope` is None, without. Raises ConnectionRefused.
+    """
+    found = await _ask(hub, Credentials(auth, namespace, _NO_REQUEST if scope is None else scope))
+    return None if found is None else ShownLogin(hub, found)
 
 
 async def show_again(consumer: Consumer, auth: dict[str, Any]) -> dict[str, str | None]:
@@ -75,7 +102,7 @@ async def show_again(consumer: Consumer, auth: dict[str, Any]) -> dict[str, str 
         socket.hub.counters.limited += 1
         raise RateLimited("too many tries to authenticate")
     try:
-        found = await _ask(socket, Credentials(auth, socket.namespace, _NO_REQUEST))
+        found = await _ask(socket.hub, Credentials(auth, socket.namespace, _NO_REQUEST))
     except ConnectionRefused as refusal:
         code = refusal.data["code"] if isinstance(refusal, Unanswered) else refusal.code
         raise EventError(refusal.message, refusal.data, code=code) from None
@@ -83,14 +110,13 @@ async def show_again(consumer: Consumer, auth: dict[str, Any]) -> dict[str, str 
         raise EventError("nobody is known by this", code=401)
     if _key_of(found.user) != _key_of(socket.user):
         raise EventError("this is another user's: connect again with it", code="another_user")
-    socket.log_in(_login_of(socket.hub, found))
+    socket.log_in(ShownLogin(socket.hub, found))
     return {"expires": None if found.expires is None else _as_text(found.expires)}
 
 
-async def _ask(socket: Socket, shown: Credentials) -> Authenticated | None:
+async def _ask(hub: Hub, shown: Credentials) -> Authenticated | None:
     if len(repr(shown.auth)) > MAX_SHOWN:
         raise ConnectionRefused(f"auth may have {MAX_SHOWN} characters", code=413)
-    hub = socket.hub
     found = await authenticate(hub, shown, _call(hub), hub.authenticators)
     if found is not None and _is_over(found):
         raise ConnectionRefused("this has expired", code=401)
@@ -100,11 +126,6 @@ async def _ask(socket: Socket, shown: Credentials) -> Authenticated | None:
 def _call(hub: Hub) -> Any:
     """Return what calls an authenticator of the site's, with a thread of its own for its ORM."""
     return partial(call_apart, slots=hub.sync_handlers)
-
-
-def _login_of(hub: Hub, found: Authenticated) -> Login:
-    find = partial(_find_again, hub, found)
-    return Login(found.user, found.expires, find, _secret_of(found.user))
 
 
 async def _find_again(hub: Hub, before: Authenticated) -> Found | None:
