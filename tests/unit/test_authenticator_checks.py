@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from pytest_django import Settings
 
 from realtime.asgi import get_application
+from realtime.checks.installation import check_logins
 
-from .test_checks import found, ids
+from .test_checks import USERS, found, ids
 
 HERE = __name__
 
@@ -100,3 +102,11 @@ def test_a_server_does_not_start_with_them(settings: Settings) -> None:
     names(settings, "nowhere.at_all")
     with pytest.raises(ImproperlyConfigured, match=r"nowhere\.at_all"):
         get_application()
+
+
+def test_users_who_come_with_tokens_alone(settings: Settings) -> None:
+    """Where there are no sessions nobody is known by default, and somebody is by a token."""
+    for authenticator, warned in (("realtime.authenticators.session", 1), (f"{HERE}.fits", 0)):
+        names(settings, authenticator)
+        with override_settings(INSTALLED_APPS=USERS):
+            assert ids(check_logins()) == ["realtime.W010"] * warned
