@@ -22,9 +22,9 @@ class RealtimeConfig(AppConfig):
         observers.register("realtime.presence.observe")
         observers.register("realtime.once.attach")
         if apps.is_installed("django.contrib.auth"):
-            from .sending import logouts  # noqa: PLC0415
+            from .sending import causes  # noqa: PLC0415
 
-            logouts.connect()
+            causes.connect()
         if apps.is_installed("django.contrib.admin"):
             observers.register("realtime.admin.activity_feed.observe")
             routing.include("realtime.admin.live.namespaces")

@@ -134,6 +134,11 @@ OPTIONS: dict[str, Option] = {
         lambda value: value in LOOKUP_FAILURE,
         'Give "refuse" or "anonymous".',
     ),
+    "REAUTHORIZE_SECONDS": Option(
+        60,
+        lambda value: type(value) in (int, float) and (value == 0 or 1 <= value <= 86_400),
+        "Give a number of seconds from 1 up to 86400 (a day), or 0 to ask for nobody by itself.",
+    ),
     "MAX_PAYLOAD": _count(1_000_000, lowest=1_000),
     "MAX_ATTACHMENTS": _count(100),
     "MAX_NAMESPACES": _count(100),
@@ -199,6 +204,7 @@ class Settings(SimpleNamespace):
     AUTHENTICATORS: tuple[str, ...]
     LOOKUP_TIMEOUT: float
     LOOKUP_FAILURE: str
+    REAUTHORIZE_SECONDS: float
     MAX_PAYLOAD: int
     MAX_ATTACHMENTS: int
     MAX_NAMESPACES: int

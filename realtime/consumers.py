@@ -198,10 +198,7 @@ class NamespaceConsumer:
 
     def _asks_permission(self) -> bool:
         """Tell whether `has_permission` may say no."""
-        return (
-            bool(self.permission_required)
-            or type(self).has_permission is not NamespaceConsumer.has_permission
-        )
+        return bool(self.permission_required) or self._has_own("has_permission")
 
     @_hook
     def may_join(self, room: str) -> Any:
@@ -212,6 +209,27 @@ class NamespaceConsumer:
         it has joined so; with `guard_rooms` about each room.
         """
         return False
+
+    @_hook
+    async def user_changed(self, old: Any) -> None:
+        """
+        `self.user` is another one than it was, or may other things, and the client is still let in.
+
+        It runs beside the handlers of this client, when it has left the rooms that it has lost.
+        """
+
+    @_hook
+    async def unauthorized(self) -> None:
+        """
+        The client may not be in this namespace any more, as `self.user` is now: it is about to be
+        disconnected from it. What is emitted to it here still arrives.
+
+        It is in no room already, and nothing of what it sends is handled. The hook has a second.
+        """
+
+    def _has_own(self, hook: str) -> bool:
+        """Tell whether the site has written a hook itself."""
+        return getattr(type(self), hook) is not getattr(NamespaceConsumer, hook)
 
     @_hook
     async def receive(self, event: str, *args: Any) -> Any:

@@ -7,14 +7,10 @@ The live page of the admin is its client.
 from __future__ import annotations
 
 import asyncio
-from importlib import import_module
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY, get_user, get_user_model
-from django.db import DatabaseError
-from django.http import HttpRequest
 from django.urls import path
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -32,9 +28,6 @@ NAMESPACE = "/realtime/live"
 # As many servers, and news of all of them, as the page shows.
 MAX_SERVERS, MAX_NEWS = 200, 50
 
-# Seconds from one look at the user's rights to the next.
-CHECK = 4.0
-
 
 class LiveConsumer(NamespaceConsumer):
     """
@@ -46,57 +39,36 @@ class LiveConsumer(NamespaceConsumer):
 
     async def connect(self, auth: dict[str, Any]) -> None:
         self.data["language"] = auth.get("language")
-        if (reason := await self._refusal()) is not None:
+        if (reason := await call_apart(self._check, slots=get_hub().sync_handlers)) is not None:
             raise ConnectionRefused(reason, {"code": 403})
         self.spawn(self._feed())
+
+    def has_permission(self) -> bool:
+        # Who comes is refused by `connect`, which knows in what language to say why.
+        if "language" in self.data and (reason := self._check()) is not None:
+            raise ConnectionRefused(reason, {"code": 403})
+        return True
+
+    def unauthorized(self) -> None:
+        self.emit("refused", self._check() or "")
 
     async def _feed(self) -> None:
         """Send what is known again and again, while the user may see it."""
         hub = get_hub()
-        clock = asyncio.get_running_loop().time
-        checked = clock()
         while True:
             # Who comes back wants the newest one, and no others.
             self.volatile().emit("state", state(hub))
             await asyncio.sleep(BEAT)
-            if clock() - checked < CHECK:
-                continue
-            checked = clock()
-            try:
-                reason = await self._refusal()
-            except DatabaseError:
-                continue  # nobody has lost a right by that
-            if reason is not None:
-                self.emit("refused", reason)
-                self.close()
-                return
-
-    async def _refusal(self) -> str | None:
-        """Return why the user may not see it, or None."""
-        slots = get_hub().sync_handlers
-        reason: str | None = await call_apart(self._check, slots=slots)
-        return reason
 
     def _check(self) -> str | None:
-        user = current_user(self.scope)
+        """Return why the user may not see it, or None."""
+        user = self.user
         with translation.override(_language(self.data["language"])):
-            if user is None or not user.is_active or not getattr(user, "is_staff", False):
+            if not getattr(user, "is_staff", False) or not user.is_active:
                 return _("Only staff may see this. Log in to the admin.")
             if not user.has_perm(VIEW):
                 return _("You have no permission to view sockets.")
         return None
-
-
-def current_user(scope: dict[str, Any]) -> Any:
-    """Return who the client's session, or else its scope, belongs to now; None for nobody."""
-    session = scope.get("session")
-    if session is not None and session.get(SESSION_KEY) is not None:
-        request = HttpRequest()
-        engine = import_module(settings.SESSION_ENGINE)
-        request.session = engine.SessionStore(session.session_key)
-        return get_user(request)
-    pk: Any = getattr(scope.get("user"), "pk", None)
-    return get_user_model()._default_manager.filter(pk=pk).first()
 
 
 def _language(wish: Any) -> str:

@@ -78,6 +78,26 @@ async def decide(consumer: Consumer, rooms: Iterable[str], call: Call) -> Decisi
     return Decision(lost=frozenset(lost)) if lost else ALLOWED
 
 
+def decide_here(consumer: Consumer) -> Decision:
+    """
+    Return what the client of a consumer without hooks of its own may, in no room. It blocks.
+
+    Raises what a site's backends raise.
+    """
+    deciding = decide(consumer, (), _call_here)
+    try:
+        deciding.send(None)
+    except StopIteration as done:
+        decision: Decision = done.value
+        return decision
+    deciding.close()
+    raise RuntimeError(f"{consumer!r} has hooks that wait for something")
+
+
+async def _call_here(hook: Callable[..., Any], *args: Any) -> Any:
+    return hook(*args)
+
+
 async def _find_refusal(consumer: Consumer, call: Call) -> ConnectionRefused | None:
     try:
         standing = _find_standing(consumer)

@@ -49,6 +49,8 @@ class Entrance:
         except BaseException as error:
             self._reject_faulty(connection, namespace, route.consumer_class, error)
             return False
+        if not connection.sockets:
+            self._hub.reasking.came(connection)
         connection.sockets[namespace] = socket
         socket.open(auth)
         return True

@@ -19,7 +19,7 @@ from ..cluster.envelopes import HttpRequest, HttpResponse, Take, Upgrade
 from ..cluster.layers import new_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
-from ..cluster.targets import Target
+from ..cluster.targets import EVERYONE, Target
 from ..conf import get_settings
 from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
@@ -53,6 +53,8 @@ from .lifespan import Serving
 from .moves import Moves
 from .observers import Observers
 from .ownership import require_own_thread
+from .reasking import Reasking
+from .rechecks import Rechecks
 from .registry import Registry
 from .shutdown import SignalGuard
 
@@ -142,6 +144,10 @@ class Hub:
         self.sessions: Sessions | None = None if self.recovery is None else self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
+
+        # What clients may, asked again: when something changes, and now and then.
+        self.reasking = Reasking(self)
+        self.services.supervise(Rechecks(self, self.reasking).run, "rechecks")
         self.serving = Serving(self)
 
     def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:
@@ -305,7 +311,9 @@ class Hub:
     ) -> None:
         """Let the local sockets of a target do `action` (see `Command`, whose id this may have)."""
         self.require_own_thread("Hub.execute")
-        if self.recovery is not None:
+        if target == EVERYONE:
+            self.reasking.hear(action, names)
+        elif self.recovery is not None:
             self.recovery.execute(target, action, names)
         if self.crossings:
             for crossing in self.crossings:

@@ -11,6 +11,7 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
+from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
@@ -28,6 +29,13 @@ class Removable(Protocol):
 
     def remove(self) -> None:
         """Take it out again."""
+
+
+class Reasking(sockets.Reasking, Protocol):
+    """What asks again who clients are and what they may."""
+
+    def came(self, connection: Connection) -> None:
+        """Take note of a client that has just come."""
 
 
 class Serving(Protocol):
@@ -109,12 +117,20 @@ class Hub(transports.Hub, Protocol):
         """Clients that came from other servers, or went to them."""
 
     @property
+    def recovery(self) -> Recovery | None:
+        """What lets clients come back, where the site wants that."""
+
+    @property
     def sessions(self) -> Sessions | None:
         """The sessions that are kept; None where none are."""
 
     @property
     def observers(self) -> Observers:
         """Who is told what happens to its sockets."""
+
+    @property
+    def reasking(self) -> Reasking:
+        """What asks again who its clients are and what they may."""
 
     @property
     def drain(self) -> Drain:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from threading import get_ident
 
 from ..cluster.targets import Target
-from ..identity.user_rooms import is_user_room
+from ..identity.user_rooms import is_user_room, user_room
 from ..sockets.socket import Socket
 from .ownership import require_own_thread
 
@@ -109,6 +109,18 @@ class Registry:
             self._user_rooms -= is_user_room(room)
             self._emptied(namespace.name, room)
         return True
+
+    def of_users(self, keys: Collection[str]) -> set[Socket]:
+        """Return the sockets of the users of these primary keys, in all namespaces."""
+        rooms = {user_room(key) for key in keys}
+        if len(rooms) * len(self.namespaces) > len(self.sockets):
+            return {each for each in self.sockets.values() if not rooms.isdisjoint(each.rooms)}
+        return {
+            socket
+            for namespace in self.namespaces.values()
+            for room in rooms
+            for socket in namespace.rooms.get(room, ())
+        }
 
     def rooms_of(self, socket: Socket) -> list[str]:
         """Return the rooms that a socket is in, as this registry knows them."""

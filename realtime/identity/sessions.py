@@ -106,23 +106,11 @@ class MergingSession(Base):
         Only the same user's is followed: a key is changed at a login lest whoever knew the old one
         come in with the user.
         """
-        for _ in range(MOST_MOVES):
-            moved = find_moved(self._plain, key)
-            if moved is None:
-                break
-            store = self._plain(moved)
-            data = dict(store.items())
-            if store.session_key is not None:
-                if not self._is_the_users(data):
-                    break
-                self._set_key(moved)
-                return data
-            key = moved
-        return {}
-
-    def _is_the_users(self, data: dict[str, Any]) -> bool:
-        user = user_key(self._scope.get("user"))
-        return data.get(SESSION_KEY) == (None if user is None else str(user))
+        store = follow(self._plain, key, user_key(self._scope.get("user")))
+        if store is None:
+            return {}
+        self._set_key(store.session_key)
+        return dict(store.items())
 
     def _set_key(self, key: str | None) -> None:
         """Let all sockets of the connection have the session under this key."""
@@ -227,6 +215,23 @@ def find_moved(store: Any, key: str) -> str | None:
     """Return the key under which a session goes on that was kept under another one, or None."""
     moved = store(_note_key(key)).get(MOVED)
     return moved if isinstance(moved, str) else None
+
+
+def follow(store: Any, key: str, user: Any) -> Any:
+    """
+    Return the session, loaded, that goes on under another key than this one, where it is the user's
+    of this primary key, or nobody's (None); None where there is no such. It blocks.
+    """
+    for _ in range(MOST_MOVES):
+        moved = find_moved(store, key)
+        if moved is None:
+            break
+        session = store(moved)
+        owner = session.get(SESSION_KEY)
+        if session.session_key is not None:
+            return session if owner == (None if user is None else str(user)) else None
+        key = moved
+    return None
 
 
 def note_moved(store: Any, key: str, moved: str) -> None:

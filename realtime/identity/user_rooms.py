@@ -32,7 +32,12 @@ def is_user_room(name: str) -> bool:
 def find_user_room(user: Any) -> str | None:
     """Return the room of a client's user, or None for somebody who is nobody."""
     key = user_key(user)
-    return None if key is None else f"{_START}{key}"
+    return None if key is None else user_room(str(key))
+
+
+def user_room(key: str) -> str:
+    """Return the room of the user of a primary key, given as text."""
+    return _START + key
 
 
 def without_user_rooms(names: Iterable[str]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
@@ -33,21 +34,23 @@ async def find_user(lookups: Lookups, session: Any) -> Any:
     """Return a session's user. Without a key nothing is looked up."""
     if session.session_key is None:
         return AnonymousUser()
-    if _can_share(session):
-        await lookups.share(_load, session)
+    if can_share(session):
+        await lookups.share(load_together, session)
     return await lookups.run(get_session_user, session)
 
 
-def get_session_user(session: Any) -> Any:
+def get_session_user(session: Any, *, end: bool = True) -> Any:
     """
     Return the user of a Django session, as Django finds it; AnonymousUser where there is none.
 
-    It asks the database. The session keeps its key, of which only Django can tell a client.
+    It asks the database. The session keeps its key, of which only Django can tell a client; one
+    that is no login any more is ended, as Django does it, unless `end` is false.
     """
-    return get_user(cast(HttpRequest, _Request(_Unrenewed(session))))
+    kept = _Unrenewed(session) if end else _Unended(session)
+    return get_user(cast(HttpRequest, _Request(kept)))
 
 
-def _can_share(session: Any) -> bool:
+def can_share(session: Any) -> bool:
     """
     Tell whether a session can be loaded together with others.
 
@@ -66,9 +69,10 @@ def _can_share(session: Any) -> bool:
     )
 
 
-def _load(sessions: Sequence[Any]) -> None:
+def load_together(sessions: Sequence[Any]) -> dict[str, datetime]:
     """
-    Load the sessions that are in the database, as SessionStore.load() does for one.
+    Load the sessions that are in the database, as SessionStore.load() does for one; return until
+    when they are there, by their keys.
 
     One that is not is left for Django to look for, and to find it gone.
     """
@@ -76,9 +80,12 @@ def _load(sessions: Sequence[Any]) -> None:
     for session in sessions:
         by_key.setdefault(session.session_key, []).append(session)
     rows = sessions[0].model.objects.filter(session_key__in=by_key, expire_date__gt=timezone.now())
-    for key, data in rows.values_list("session_key", "session_data"):
+    until: dict[str, datetime] = {}
+    for key, data, expires in rows.values_list("session_key", "session_data", "expire_date"):
+        until[key] = expires
         for session in by_key[key]:
             session._session_cache = session.decode(data)
+    return until
 
 
 class _Request(NamedTuple):
@@ -109,4 +116,14 @@ class _Unrenewed:
         pass
 
     def cycle_key(self) -> None:
+        pass
+
+
+class _Unended(_Unrenewed):
+    """
+    A session that is not ended, either: one of another password may be that of the very view that
+    has changed the password, and is about to say so in the session.
+    """
+
+    def flush(self) -> None:
         pass

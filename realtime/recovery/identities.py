@@ -52,7 +52,7 @@ def identify_client(socket: Client) -> Identity | None:
     if login is None or login.key is None:
         return identify(socket.connection.scope)
     key = user_key(login.user)
-    return None if key is None else Identity(str(key), _digest(login.key))
+    return None if key is None else Identity(str(key), name_login(login.key))
 
 
 def identify_exactly(scope: dict[str, Any]) -> str | None:
@@ -75,9 +75,12 @@ def _identify(user: Any, session: Any) -> Identity | None:
     if login is None and hasattr(user, "get_session_auth_hash"):
         # Middleware of the site's own knows the user: what is left to see is a changed password.
         login = user.get_session_auth_hash()
-    return Identity(str(key), _digest(str(login)))
+    return Identity(str(key), name_login(str(login)))
 
 
-def _digest(login: str) -> str:
-    # Not the key of the session, which is a secret itself: other servers are told this.
+def name_login(login: str) -> str:
+    """
+    Return a name of a login for other servers: not the key of its session, which is a secret
+    itself.
+    """
     return salted_hmac("realtime.recovery", login, algorithm="sha256").hexdigest()[:32]

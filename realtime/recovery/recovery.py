@@ -115,6 +115,10 @@ class Recovery:
         if action == LOG_OUT:
             self.returns.log_out(*names)
 
+    def end_away(self, user: str, login: str) -> None:
+        """End what clients come back to that are away, and had this login of a user."""
+        self.sessions.end_away(user, login)
+
     def forget_server(self, server: str) -> None:
         """Take note that another hub is gone."""
         self.transfers.announced.forget_server(server)
@@ -270,6 +274,10 @@ class Recovery:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)
         wire_format = socket.connection.format
         return with_offset(message.frames(wire_format), wire_format, offset)
+
+    def forget(self, socket: Socket) -> None:
+        """Let the client of a socket come back to nothing."""
+        self.sessions.live.remove(socket)
 
     def user_changed(self, socket: Socket, before: list[str]) -> None:
         """Take note that a socket is another user's; `before` is the key of the one before."""

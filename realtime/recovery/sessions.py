@@ -328,6 +328,11 @@ class Sessions:
             for other in self._index.of_connection(session.connection):
                 self.end(other)
 
+    def end_away(self, user: str, login: str) -> None:
+        """End the sessions of a login of a user."""
+        for session in self._of_login(user, login):
+            self.end(session)
+
     def _of_login(self, user: str, login: str | None = None) -> list[Session]:
         """Return the sessions of a login of a user, or of all of them."""
         sessions = self._index.of_user(user)

@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils.asyncio import async_unsafe
 from django.utils.connection import ConnectionDoesNotExist
 
+from ..authority.changes import REAUTHORIZE
 from ..cluster.targets import Target
 from ..exceptions import NotRunning
 from ..hub.gateway import Gateway
@@ -101,6 +102,13 @@ class Sender:
     def leave(self, *rooms: str) -> Pending:
         """Take them out of these rooms. Where nobody can be reached, the same as `emit`."""
         return self._command("leave", check_rooms(rooms))
+
+    def reauthorize(self) -> Pending:
+        """
+        Ask anew who they are and what they may, and do what follows: for what nobody could tell,
+        such as a right that another system gives. Where nobody can be reached, the same as `emit`.
+        """
+        return self._command(REAUTHORIZE, ())
 
     def close(self, *, connection: bool = False) -> Pending:
         """

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..conf import Settings
+from ..exceptions import ConnectionRefused
 from ..execution import calls
 from ..identity.authentication import Authenticator
 from ..identity.clients import ClientFacts
@@ -201,6 +202,9 @@ class Recovery(Protocol):
     def left(self, socket: Any, room: str) -> None:
         """Take note that a socket is in a room no more."""
 
+    def forget(self, socket: Any) -> None:
+        """Let the client of a socket come back to nothing."""
+
     def user_changed(self, socket: Any, before: list[str]) -> None:
         """Take note that a socket is another user's; `before` is the key of the one before."""
 
@@ -208,8 +212,22 @@ class Recovery(Protocol):
         """Log an event for one client; return its frames."""
 
 
+class Reasking(Protocol):
+    """What asks again what clients may."""
+
+    def ask(self, socket: Any) -> None:
+        """Ask for one socket again."""
+
+    def note_login(self, socket: Any) -> None:
+        """Take note that a socket has a login of its own, which may expire."""
+
+
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
+
+    @property
+    def reasking(self) -> Reasking:
+        """What asks again what clients may."""
 
     settings: Settings
     lookups: Lookups
@@ -308,8 +326,8 @@ class Connection(Protocol):
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         """Tell the client why it is not connected to a namespace."""
 
-    def send_disconnect(self, namespace: str) -> None:
-        """Tell the client that the server disconnects it from a namespace."""
+    def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
+        """Tell the client that the server disconnects it from a namespace, and perhaps why."""
 
     def parse_again(self, source: Source) -> Event:
         """Return an event that had to wait."""
@@ -384,6 +402,17 @@ class Consumer(Protocol):
 
     def _asks_permission(self) -> bool:
         """Tell whether `has_permission` may say no."""
+
+    def _has_own(self, hook: str) -> bool:
+        """Tell whether the site has written a hook itself."""
+
+    @property
+    def user_changed(self) -> Callable[..., Any]:
+        """The hook that tells that the user is another one."""
+
+    @property
+    def unauthorized(self) -> Callable[..., Any]:
+        """The hook that tells that the client may not be here any more."""
 
     def _attach(self, socket: Any, kwargs: dict[str, Any], query: str) -> None:
         """Learn which socket it is for."""

@@ -9,7 +9,6 @@ from ..exceptions import EventError
 from ..execution.calls import raise_if_stopping
 from ..identity.logins import user_key
 from ..logs import is_logged, write
-from .interfaces import Consumer
 from .overrides import path_of
 from .whose import Whose
 
@@ -19,7 +18,6 @@ class SocketLog(Whose):
 
     __slots__ = ("_is_told",)
 
-    consumer: Consumer
     namespace: str
     sid: str
 

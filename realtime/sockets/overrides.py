@@ -16,7 +16,7 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR
 HOOKS = ("connect", "receive", "disconnect", "handle")
 
 # And those that a consumer has, too, and a site may write in either way.
-EITHER = (*HOOKS, "has_permission", "may_join")
+EITHER = (*HOOKS, "has_permission", "may_join", "unauthorized", "user_changed")
 
 MISSING = object()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..authority.changes import REAUTHORIZE
 from ..authority.decisions import FORBIDDEN, decide
 from ..error_answers import connect_data
 from ..exceptions import (
@@ -32,16 +33,17 @@ from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
-from .membership import NONE, Membership
+from .membership import NONE
 from .overrides import path_of
 from .sharing import NOTHING
+from .standing import Standing
 
 # How long a socket's last hook waits for the handlers that are at work when the client goes away,
 # and then for those that it has cancelled.
 DISCONNECT_GRACE = 2.0
 
 
-class Socket(Membership):
+class Socket(Standing):
     """
     The machinery behind one consumer instance.
 
@@ -284,8 +286,8 @@ class Socket(Membership):
             finally:
                 self.connection.note_ending(self.hub.spawn(self._finish(reason), self.context))
 
-    def close(self) -> None:
-        """Tell the client that the server disconnects it from this namespace."""
+    def close(self, refusal: ConnectionRefused | None = None) -> None:
+        """Tell the client that the server disconnects it from this namespace, and perhaps why."""
         if self.state is MOVED:
             self.hub.command_after(self, "close")
         if self.gone:
@@ -293,10 +295,11 @@ class Socket(Membership):
         was_connected = self.connected
         self.disconnect("server namespace disconnect")
         if was_connected:
-            self.connection.send_disconnect(self.namespace)
-        else:
-            self.dispatcher.drop()
-            self.connection.send_connect_error(self.namespace, "Connection refused", None)
+            self.connection.send_disconnect(self.namespace, refusal)
+            return
+        self.dispatcher.drop()
+        refusal = refusal or ConnectionRefused("Connection refused")
+        self.connection.send_connect_error(self.namespace, refusal.message, connect_data(refusal))
 
     def _close(self) -> None:
         self.state = CLOSED
@@ -330,6 +333,11 @@ class Socket(Membership):
             await self.dispatcher.call(self.consumer.disconnect, reason)
         except BaseException as error:
             self.log_failure("disconnect", error)
+
+    async def wait_let_in(self) -> None:
+        """Wait until `connect()` has ended."""
+        if self._entering is not None:
+            await self._entering.wait()
 
     async def _wait_entered(self, entering: OneShotEvent) -> None:
         """Wait until `connect()` has ended: what it acquires is freed after that."""
@@ -376,6 +384,8 @@ class Socket(Membership):
         """Do what is commanded from anywhere (see `envelopes.Command`)."""
         if action == "close":
             self.close()
+        elif action == REAUTHORIZE:
+            self.hub.reasking.ask(self)
         elif action == "end":
             self.connection.disconnect()
         elif action in ("join", "leave"):

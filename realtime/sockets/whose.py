@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ..identity.renewal import Login
-from .interfaces import Connection, Hub
+from ..identity.renewal import Found, Login
+from .interfaces import Connection, Consumer, Hub
 
 
 class Whose:
@@ -16,6 +16,7 @@ class Whose:
 
     hub: Hub
     connection: Connection
+    consumer: Consumer
 
     def __init__(self) -> None:
         self.login: Login | None = None
@@ -34,10 +35,25 @@ class Whose:
         """
         self.login = login
         self.hub.run(self.note_user)
+        if login is not None and login.expires is not None:
+            self.hub.run(self.hub.reasking.note_login, self)
 
     def note_user(self) -> None:
         """Take note that the user is another one, or another object: on the hub's loop."""
         raise NotImplementedError
+
+    def renew_login(self, found: Found) -> None:
+        """Have the login of its own, as it was found now."""
+        assert self.login is not None
+        self.login.user, self.login.expires = found.user, found.expires
+        self.renew()
+
+    def renew(self) -> None:
+        """Take note of the user that its login, or its connection, has from now on."""
+        scope = self.consumer.__dict__.get("scope")
+        if scope is not None:
+            scope["user"] = self.user
+        self.note_user()
 
     def set_user(self, user: Any, expires: datetime | float | None = None) -> None:
         """Be a user's, whom the site's code knows."""

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..exceptions import ProtocolError, ServerDraining, TooManyConnections
+from ..exceptions import ConnectionRefused, ProtocolError, ServerDraining, TooManyConnections
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
 from ..sockets.messages import Format
@@ -238,8 +238,11 @@ class Connection(Intake):
         return False
 
     @abstractmethod
-    def send_disconnect(self, namespace: str) -> None:
-        """Tell the client that the server disconnects it from a namespace (DISCONNECT)."""
+    def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
+        """
+        Tell the client that the server disconnects it from a namespace (DISCONNECT); where there is
+        room for that, why it may not be there any more.
+        """
 
     # The end
 

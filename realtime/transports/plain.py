@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from ..authority.decisions import LOG_IN
 from ..cluster.sids import server_of
 from ..conf import get_settings
+from ..error_answers import connect_data
 from ..exceptions import (
+    ConnectionRefused,
     HandshakeError,
     InvalidPayload,
     ServerDraining,
@@ -146,8 +148,11 @@ class PlainConnection(WatchedConnection):
         code = data.get("code") if isinstance(data, dict) else None
         self._end(plain.UNAUTHENTICATED if code == LOG_IN else plain.REFUSED, message)
 
-    def send_disconnect(self, namespace: str) -> None:
-        self._end(NORMAL, "server namespace disconnect")
+    def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
+        if refusal is None:
+            self._end(NORMAL, "server namespace disconnect")
+        else:
+            self.send_connect_error(namespace, refusal.message, connect_data(refusal))
 
     def _end(self, code: int, reason: str) -> None:
         self.attempt(self.writer.close, code, close_text(reason))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exceptions import (
+    ConnectionRefused,
     HandshakeError,
     TooLarge,
     TooManyConnections,
@@ -315,7 +316,7 @@ class Session(WatchedConnection):
         error = {"message": message} if data is None else {"message": message, "data": data}
         self._send_packet(socketio.CONNECT_ERROR, namespace, error)
 
-    def send_disconnect(self, namespace: str) -> None:
+    def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
         self._send_packet(socketio.DISCONNECT, namespace, None)
 
     def _send_packet(self, kind: socketio.PacketType, namespace: str, data: Any) -> None:

@@ -43,7 +43,7 @@ for user in (root, staff):
 @pytest.fixture(scope="module")
 def cluster(valkey: Valkey) -> Iterator[LiveCluster]:
     """A daphne and a uvicorn."""
-    with LiveCluster(KINDS, valkey) as cluster:
+    with LiveCluster(KINDS, valkey, realtime={"REAUTHORIZE_SECONDS": 1}) as cluster:
         yield cluster
 
 

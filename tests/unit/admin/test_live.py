@@ -16,6 +16,7 @@ from django.test import AsyncClient
 from django.urls import path
 from pytest_django import Settings
 
+import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, routing
 from realtime.admin import activity_feed as news
 from realtime.admin import live
@@ -34,7 +35,6 @@ NO_PERMISSION = "You have no permission to view sockets."
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BEAT", 0.01)
-    monkeypatch.setattr(live, "CHECK", 0.02)
 
 
 async def make_user(*codenames: str, **fields: Any) -> Any:
@@ -76,7 +76,7 @@ async def refusal(client: Client) -> str:
         ([], {}, NO_PERMISSION),
         (["view_server", "view_room"], {}, NO_PERMISSION),
         (["view_socket"], {"is_staff": False}, STAFF_ONLY),
-        (["view_socket"], {"is_active": False}, STAFF_ONLY),
+        (["view_socket"], {"is_active": False}, "this account is not active"),
         ([], {"is_staff": False, "is_superuser": True}, STAFF_ONLY),
     ],
 )
@@ -200,11 +200,12 @@ async def test_a_database_that_is_away_takes_nobody_s_right(
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def fail(scope: Any) -> Any:
+    def fail(consumer: live.LiveConsumer) -> Any:
         loop.call_soon_threadsafe(asked.set)
         raise OperationalError("gone")
 
-    monkeypatch.setattr(live, "current_user", fail)
+    monkeypatch.setattr(live.LiveConsumer, "_check", fail)
+    realtime.of(live.NAMESPACE).reauthorize()
     async with asyncio.timeout(DEADLINE):
         await asked.wait()
     for _ in range(client.pending() + 2):

@@ -27,7 +27,7 @@ WHO: dict[str, tuple[type, Callable[[], Any]]] = {
     "client elsewhere": (RemoteClient, lambda: realtime.to_client(SID, "/users")),
 }
 
-PLAIN = {"emit": ("x", 1), "join": ("room",), "leave": ("room",), "close": ()}
+PLAIN = {"emit": ("x", 1), "join": ("room",), "leave": ("room",), "close": (), "reauthorize": ()}
 QUESTIONS = {
     Broadcaster: {
         "call": ("x",),

@@ -74,6 +74,7 @@ def test_all_names_of_an_instance_are_known(serve: Serve) -> None:
         namespace = "/"
         connection = Connection()
         hub = Hub()
+        user = None
 
     consumer._attach(Socket(), {}, "")  # type: ignore[arg-type]
     assert consumer.scope

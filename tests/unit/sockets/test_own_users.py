@@ -14,7 +14,8 @@ from django.utils import timezone
 import realtime
 from realtime import NamespaceConsumer, event
 from realtime.hub.hub import Hub
-from realtime.identity.renewal import Found, Login, Subject, as_time, find_again
+from realtime.identity.finding import find_again
+from realtime.identity.renewal import Found, Login, Subject, as_time
 from realtime.models import Membership, Socket
 from realtime.signals import socket_connected
 from realtime.sockets.moving import Immovable, pack
