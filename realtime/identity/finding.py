@@ -9,41 +9,72 @@ token is for, is a `Find` of the login.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from django.apps import apps
 
 from ..execution.calls import raise_if_cancelled
-from .logins import AUTH, new_anonymous
+from .logins import AUTH, user_key
 from .lookups import Lookups
-from .renewal import Find, Found, Subject, note_failed
+from .renewal import Found, Login, Subject, note_failed
+
+# As many are asked at a time, each by itself.
+AT_ONCE = 32
 
 
 async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found]:
     """
     Return the user of each as it is now; AnonymousUser for who has none any more.
 
+    Whose login is shown once more, and good still, is looked up by the primary key after that.
     Raises the database's error where it does not answer. What else fails concerns one of them.
     """
-    others = [subject for subject in subjects if _find_of(subject) is None]
-    known = iter(await lookups.run(find_together, others) if others else ())
+    answers = await _ask_all(subjects)
+    rows = [
+        subject if answer is None else Subject(subject.scope, Login(subject.user))
+        for subject, answer in zip(subjects, answers, strict=True)
+        if _is_looked_up(subject, answer)
+    ]
+    known = iter(await lookups.run(find_together, rows) if rows else ())
     return [
-        next(known) if (find := _find_of(subject)) is None else await _ask(subject, find)
-        for subject in subjects
+        _join(answer, next(known) if _is_looked_up(subject, answer) else None)
+        for subject, answer in zip(subjects, answers, strict=True)
     ]
 
 
-def _find_of(subject: Subject) -> Find | None:
-    return None if subject.login is None else subject.login.find
+def _is_looked_up(subject: Subject, answer: Found | None) -> bool:
+    return answer is None or (answer.holds and user_key(answer.user) == user_key(subject.user))
 
 
-async def _ask(subject: Subject, find: Find) -> Found:
+def _join(answer: Found | None, known: Found | None) -> Found:
+    """Return the user that is known, with the end of which the login has told; one of these is."""
+    if known is None:
+        assert answer is not None
+        return answer
+    return known if answer is None else known._replace(expires=answer.expires)
+
+
+async def _ask_all(subjects: Sequence[Subject]) -> list[Found | None]:
+    """Return what each login says that is asked by itself, so many at a time; None for others."""
+    answers: list[Found | None] = [None] * len(subjects)
+    asked = [place for place, each in enumerate(subjects) if each.login and each.login.find]
+    for start in range(0, len(asked), AT_ONCE):
+        places = asked[start : start + AT_ONCE]
+        found = await asyncio.gather(*(_ask(subjects[place]) for place in places))
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+async def _ask(subject: Subject) -> Found:
+    assert subject.login is not None
+    assert subject.login.find is not None
     try:
-        found = await find()
+        return await subject.login.find()
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)
-    return Found(new_anonymous()) if found is None else found
 
 
 def find_together(subjects: Sequence[Subject]) -> list[Found]:

@@ -14,7 +14,7 @@ from ..exceptions import ConnectionRefused, EventError, RateLimited
 from ..execution.calls import call_apart
 from ..identity.authentication import Authenticated, Unanswered, authenticate
 from ..identity.credentials import Credentials
-from ..identity.logins import user_key
+from ..identity.logins import new_anonymous, user_key
 from ..identity.renewal import Found, Login
 from .interfaces import Connection, Hub
 
@@ -119,7 +119,7 @@ async def _ask(hub: Hub, shown: Credentials) -> Authenticated | None:
         raise ConnectionRefused(f"auth may have {MAX_SHOWN} characters", code=413)
     found = await authenticate(hub, shown, _call(hub), hub.authenticators)
     if found is not None and _is_over(found):
-        raise ConnectionRefused("this has expired", code=401)
+        raise _expired()
     return found
 
 
@@ -128,17 +128,23 @@ def _call(hub: Hub) -> Any:
     return partial(call_apart, slots=hub.sync_handlers)
 
 
-async def _find_again(hub: Hub, before: Authenticated) -> Found | None:
-    """Return who a client is now by what it has shown; None where that is nobody any more."""
+async def _find_again(hub: Hub, before: Authenticated) -> Found:
+    """Return who a client is now by what it has shown, or why that is good no more."""
     try:
         found = await authenticate(hub, before.credentials, _call(hub), [before.authenticator])
     except Unanswered as error:
         return Found(before.user, before.expires, error)
-    except ConnectionRefused:
-        return None
-    if found is None or _is_over(found) or _key_of(found.user) != _key_of(before.user):
-        return None
+    except ConnectionRefused as refusal:
+        return Found(new_anonymous(), refusal=refusal)
+    if found is None or _key_of(found.user) != _key_of(before.user):
+        return Found(new_anonymous(), refusal=ConnectionRefused("log in again", code=401))
+    if _is_over(found):
+        return Found(new_anonymous(), refusal=_expired())
     return Found(found.user, found.expires)
+
+
+def _expired() -> ConnectionRefused:
+    return ConnectionRefused("this has expired", code=401)
 
 
 def _is_over(found: Authenticated) -> bool:

@@ -221,6 +221,9 @@ class Reasking(Protocol):
     def note_login(self, socket: Any) -> None:
         """Take note that a socket has a login of its own, which may expire."""
 
+    def look_at(self, socket: Any) -> None:
+        """Ask for a socket with a login of its own, where something has changed lately."""
+
 
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""

@@ -234,6 +234,8 @@ class Socket(Standing):
         if self.gone:
             return
         self.unflushed = False
+        if self.login is not None:
+            self.hub.reasking.look_at(self)
         if self.claim is not None and self.claim.count():
             self.opened_at = self.claim.session.opened_at
             self.hub.observers.back(self)

@@ -123,6 +123,7 @@ class Arrival:
         unpack(socket, form, login)
         if login is not None:
             socket.connection.count_login(login.user)
+            hub.reasking.note_login(socket)
         for number in form.unanswered:
             self._due += 1
             socket.acks.expect(number, partial(self._tell, form.sid, number))

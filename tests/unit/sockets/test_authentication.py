@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
+import realtime
 from realtime import (
     AuthenticationFailed,
     ConnectionRefused,
@@ -22,6 +23,7 @@ from realtime.sockets.authentication import MAX_SHOWN
 from realtime.testing import Client
 
 from ..conftest import Connect, Serve
+from ..execution.test_threads import until
 
 ANN, BOB = User(pk=1, username="ann", password="first"), User(pk=2, username="bob")
 EVENT = "realtime:authenticate"
@@ -38,7 +40,8 @@ def by_token(credentials: Any) -> Any:
         raise OperationalError("no connection")
     if token not in tokens:
         raise AuthenticationFailed("no such token")
-    return tokens[token]
+    answer = tokens[token]
+    return answer() if callable(answer) else answer
 
 
 class Accounts(NamespaceConsumer):
@@ -227,8 +230,6 @@ def test_its_name_is_our_own(name: str) -> None:
 
 async def test_its_users_room(connect: Connect) -> None:
     """What is for a user reaches all who have shown that they are."""
-    import realtime
-
     ann, other, bob = [await connect(auth={"token": token}) for token in ("ann", "timed", "bob")]
     realtime.of("/").to_user(ANN).emit("said", 1)
     realtime.of("/").to_user(BOB).emit("said", 2)
@@ -237,3 +238,100 @@ async def test_its_users_room(connect: Connect) -> None:
         ("said", 1),
         ("said", 2),
     ]
+
+
+# Until when, and asked for again
+
+
+class Told(Accounts):
+    """Tells its clients why they go."""
+
+    async def unauthorized(self) -> None:
+        self.emit("unauthorized", str(self.user.get_username()))
+
+
+async def row(name: str) -> User:
+    return await User.objects.acreate(username=name)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_end_of_a_token(connect: Connect, serve: Serve) -> None:
+    """Whoever has shown nothing new is sent away then, also from what is for everybody."""
+    serve(Told)
+    end = time.time() + 1
+    tokens["short"], tokens["long"] = (await row("cleo"), end), await User.objects.aget()
+    client = await connect(auth={"token": "short"})
+    other = await connect(auth={"token": "short"})
+    assert await other.call(EVENT, {"token": "long"}) == {"expires": None}
+    assert await client.receive() == ("unauthorized", "cleo")
+    await client.closed()
+    assert time.time() >= end
+    assert await other.call("whoami") == "cleo"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_token_that_is_good_for_longer_by_then(connect: Connect) -> None:
+    """As one of knox is that is renewed by its use: it is asked at each of its ends."""
+    cleo = await row("cleo")
+    ends = iter((1, 2))
+    asked: list[int] = []
+
+    def renewed() -> Any:
+        asked.append(1)
+        return cleo, time.time() + next(ends, 3600)
+
+    tokens["renewed"] = renewed
+    client = await connect(auth={"token": "renewed"})
+    await until(lambda: len(asked) == 3)
+    assert await client.call("whoami") == "cleo"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", ["gone", "of another user", "expired"])
+async def test_a_token_that_is_revoked(connect: Connect, serve: Serve, way: str) -> None:
+    serve(Told)
+    cleo, dan = await row("cleo"), await row("dan")
+    tokens["cleo"] = cleo
+    client = await connect(auth={"token": "cleo"})
+    other = await connect(user=cleo)
+    if way == "gone":
+        del tokens["cleo"]
+    else:
+        tokens["cleo"] = dan if way == "of another user" else (cleo, 7)
+    realtime.of("/").to_user(cleo).reauthorize()
+    assert await client.receive() == ("unauthorized", "cleo")
+    await client.closed()
+    assert await other.call("whoami") == "cleo"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_authenticator_that_fails_sends_nobody_away(
+    connect: Connect, serve: Serve, records: list[Any]
+) -> None:
+    def fail() -> Any:
+        raise OperationalError("no connection")
+
+    serve(Told)
+    tokens["cleo"] = cleo = await row("cleo")
+    client = await connect(auth={"token": "cleo"})
+    tokens["cleo"] = fail
+    realtime.of("/").to_user(cleo).reauthorize()
+    await until(lambda: any("step=authenticate" in each.getMessage() for each in records))
+    assert await client.call("whoami") == "cleo"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_same_user_anew(connect: Connect, serve: Serve) -> None:
+    """What Django tells of a user reaches those who have shown a token, too."""
+
+    class Changing(Accounts):
+        async def user_changed(self, old: Any) -> None:
+            self.emit("changed", old.is_staff, self.user.is_staff)
+
+    serve(Changing)
+    tokens["cleo"] = cleo = await row("cleo")
+    client = await connect(auth={"token": "cleo"})
+    changed = await User.objects.aget(pk=cleo.pk)
+    changed.is_staff = True
+    await changed.asave()
+    assert await client.receive() == ("changed", False, True)
