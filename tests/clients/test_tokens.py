@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 import socketio
+from websockets.exceptions import ConnectionClosed
 
 from tests.clients.javascript import Node
 from tests.clients.python import TRANSPORTS, Client, connected
@@ -316,3 +318,101 @@ async def test_the_log_has_no_tokens(server: LiveServer, somebody: Somebody) -> 
         await eventually(lambda sid=sid: sid in server.log)
     for token in tokens:
         assert token.text not in server.log
+
+
+# While it is there
+
+
+@asynccontextmanager
+async def for_a_while(
+    server: LiveServer, somebody: Somebody, kind: str, way: str
+) -> AsyncIterator[Client]:
+    """Come with a token that ends soon: later, where the machine takes longer to come."""
+    for seconds in (3, 6, 12, 24, 48):
+        token = await somebody.token(kind, seconds)
+        async with AsyncExitStack() as stack:
+            try:
+                client = await stack.enter_async_context(come(server, way, token))
+            except socketio.exceptions.ConnectionError:
+                continue
+            yield client
+            return
+    pytest.fail("it took longer to come than each token lasts")
+
+
+@pytest.mark.parametrize("kind", LASTING)
+async def test_the_end_of_a_token(server: LiveServer, somebody: Somebody, kind: str) -> None:
+    """Who has shown nothing new goes, and who has stays: by polling and WebSocket."""
+    lasting = await somebody.token("drf_token")
+
+    async def stay_until_the_end(way: str) -> None:
+        async with (
+            for_a_while(server, somebody, kind, way) as client,
+            for_a_while(server, somebody, kind, way) as renewing,
+        ):
+            answer = await renewing.call(EVENT, lasting.auth, namespace="/members")
+            assert answer == {"expires": None}
+            # Two values: the text, and its offset, since clients come back here.
+            assert (await client.got("unauthorized", "/members"))[0] == somebody.name
+            async with asyncio.timeout(DEADLINE):
+                namespace, _ = await client.left.get()
+            assert namespace == "/members"
+            assert await renewing.call("whoami", namespace="/members") == somebody.name
+
+    async with asyncio.TaskGroup() as group:
+        for way in ("polling", "websocket"):
+            group.create_task(stay_until_the_end(way))
+
+
+async def test_the_end_of_a_token_by_plain_websocket(
+    server: LiveServer, somebody: Somebody
+) -> None:
+    for seconds in (3, 6, 12, 24, 48):
+        async with websocket(server, "/ws/members/?authenticate") as connection:
+            plain = Plain(connection)
+            await plain.send(authenticate=(await somebody.token("simplejwt", seconds)).auth)
+            with suppress(ConnectionClosed):
+                assert "connected" in await plain.receive()
+                assert await plain.receive() == {"event": "unauthorized", "args": [somebody.name]}
+                assert (await plain.closed())[0] == 4401
+                return
+    pytest.fail("it took longer to come than each token lasts")
+
+
+async def test_other_namespaces_stay(node: Node, server: LiveServer, somebody: Somebody) -> None:
+    await node.open(server, "upgrade")
+    open_socket = await node.socket("one", "/open")
+    token = await somebody.token("knox")
+    members = await node.socket("one", "/members", token.auth)
+    await somebody.do("revoke", "knox", somebody.name)
+    assert (await members.got("unauthorized"))[0] == somebody.name
+    assert (await members.happened("disconnect"))["reason"] == "io server disconnect"
+    assert await open_socket.call("whoami") == [""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("drf_token", "drf_token"), ("knox", "knox"), ("signed", "password")]
+    + [(kind, "user") for kind in (*SCHEMES, "allauth")],
+)
+async def test_what_is_revoked_sends_away(
+    server: LiveServer, somebody: Somebody, kind: str, way: str
+) -> None:
+    """As soon as Django tells of it; those who came in another way stay where they may."""
+    token = await somebody.token(kind)
+    async with (
+        come(server, "polling", token) as polling,
+        come(server, "websocket", token) as client,
+        websocket(server, "/ws/members/?authenticate") as connection,
+    ):
+        plain = Plain(connection)
+        await plain.send(authenticate=token.auth)
+        assert "connected" in await plain.receive()
+        await somebody.do("revoke", way, somebody.name)
+        for each in (polling, client):
+            assert (await each.got("unauthorized", "/members"))[0] == somebody.name
+            async with asyncio.timeout(DEADLINE):
+                assert (await each.left.get())[0] == "/members"
+        assert (await plain.receive())["event"] == "unauthorized"
+        # The second one where it was being asked for anyway, and its token was looked at before.
+        assert (await plain.closed())[0] in (4401, 4403)

@@ -50,7 +50,7 @@ class OpenConsumer(NamespaceConsumer):
         return self.recovered
 
     async def unauthorized(self) -> None:
-        self.emit("unauthorized")
+        self.emit("unauthorized", self.user.get_username())
 
 
 class MembersConsumer(OpenConsumer):
