@@ -115,11 +115,13 @@ async def show_again(consumer: Consumer, auth: dict[str, Any]) -> dict[str, str 
 
 
 async def _ask(hub: Hub, shown: Credentials) -> Authenticated | None:
+    found = await authenticate(hub, shown, _call(hub), hub.authenticators)
+    if found is None or found.authenticator.is_session:
+        return found
+    if _is_over(found):
+        raise _expired()
     if len(repr(shown.auth)) > MAX_SHOWN:
         raise ConnectionRefused(f"auth may have {MAX_SHOWN} characters", code=413)
-    found = await authenticate(hub, shown, _call(hub), hub.authenticators)
-    if found is not None and _is_over(found):
-        raise _expired()
     return found
 
 

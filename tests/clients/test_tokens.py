@@ -201,7 +201,7 @@ async def test_the_javascript_client_shows_a_new_one(
     assert await socket.call("whoami") == [somebody.name]
 
 
-async def test_subprotocols(server: LiveServer, somebody: Somebody) -> None:
+async def test_subprotocols(node: Node, server: LiveServer, somebody: Somebody) -> None:
     """As a browser shows a token on a WebSocket: the answer has to name one of what it offers."""
     for kind in ("signed", "simplejwt"):
         shown = f"realtime.bearer.{(await somebody.token(kind)).text}"
@@ -216,6 +216,9 @@ async def test_subprotocols(server: LiveServer, somebody: Somebody) -> None:
                 assert (await connection.recv())[:1] == "0"
                 await connection.send("40/members,")
                 assert str(await connection.recv()).startswith("40/members,{")
+    offered = ["realtime", f"realtime.knox.{(await somebody.token('knox')).text}"]
+    await node.open(server, "websocket", protocols=offered)
+    assert await (await node.socket("one", "/members")).call("whoami") == [somebody.name]
     async with websocket(server, "/ws/open/", subprotocols=["other"]) as connection:
         assert connection.subprotocol is None
         assert "connected" in await Plain(connection).receive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ LIFETIME, RENEWALS = 8, 3
 SETTINGS = f"""
 ALLOWED_HOSTS = ["{HOST}"]
 SIMPLE_JWT = {{"ACCESS_TOKEN_LIFETIME": timedelta(seconds={LIFETIME})}}
+LOGGING = {{
+    "version": 1,
+    "handlers": {{"console": {{"class": "logging.StreamHandler"}}}},
+    "loggers": {{"realtime": {{"handlers": ["console"], "level": "INFO"}}}},
+}}
 """
 PASSWORD = "a long password"
 
@@ -74,7 +80,7 @@ COMMANDS = {"javascript": ("node", "app.mjs"), "python": (sys.executable, "app.p
 async def test_clients_that_renew(
     server: LiveProcess, site: Path, tmp_path: Path, language: str
 ) -> None:
-    """They are there, as their user, after more time than their first token lasts."""
+    """They are there after more time than their first token lasts, and also after a sleep."""
     require_client()
     output = tmp_path / "output"
     with output.open("w") as file:
@@ -93,6 +99,18 @@ async def test_clients_that_renew(
             timeout=DEADLINE + 5 * LIFETIME,
         )
         assert output.read_text().startswith("I am ada\n")
+        assert client.returncode is None, output.read_text()
+        # The device falls asleep until its token has ended, and wakes.
+        count, sent_away = output.read_text().count("I am ada\n"), server.log.count("unauthorized")
+        client.send_signal(signal.SIGSTOP)
+        await eventually(
+            lambda: server.log.count("unauthorized") > sent_away, timeout=DEADLINE + 2 * LIFETIME
+        )
+        client.send_signal(signal.SIGCONT)
+        await eventually(
+            lambda: output.read_text().count("I am ada\n") > count or client.returncode is not None,
+            timeout=2 * DEADLINE,
+        )
         assert client.returncode is None, output.read_text()
     finally:
         if client.returncode is None:

@@ -28,6 +28,9 @@ from ..execution.test_threads import until
 ANN, BOB = User(pk=1, username="ann", password="first"), User(pk=2, username="bob")
 EVENT = "realtime:authenticate"
 
+# A token, with more than is kept.
+TOO_MUCH = {"token": "ann", "more": "a" * MAX_SHOWN}
+
 # What tokens are good for.
 tokens: dict[str, Any] = {}
 
@@ -86,6 +89,8 @@ async def test_in_their_order(connect: Connect) -> None:
     assert await client.call("whoami") == "ann"
     client = await connect(user=BOB)
     assert await client.call("whoami") == "bob"
+    client = await connect(user=BOB, auth={"more": "a" * MAX_SHOWN})  # of which nothing is kept
+    assert await client.call("whoami") == "bob"
     client = await connect()
     assert await client.call("whoami") == ""
 
@@ -98,13 +103,13 @@ async def test_who_middleware_has_found_stays_that(connect: Connect, serve: Serv
 
 async def test_refusals(records: list[Any]) -> None:
     """Also where a session would let the client in, and into a namespace for everybody."""
-    for token, message, data in (
-        ("wrong", "no such token", {"code": 401}),
-        ("old", "this has expired", {"code": 401}),
-        ("broken", "try again later", {"code": 503, "retry_after": 5}),
-        ("a" * MAX_SHOWN, f"auth may have {MAX_SHOWN} characters", {"code": 413}),
+    for auth, message, data in (
+        ({"token": "wrong"}, "no such token", {"code": 401}),
+        ({"token": "old"}, "this has expired", {"code": 401}),
+        ({"token": "broken"}, "try again later", {"code": 503, "retry_after": 5}),
+        (TOO_MUCH, f"auth may have {MAX_SHOWN} characters", {"code": 413}),
     ):
-        refused = await refusal(auth={"token": token}, user=BOB)
+        refused = await refusal(auth=auth, user=BOB)
         assert (refused.message, refused.data) == (message, data)
     assert not [record for record in records if record.exc_info]
 
@@ -137,7 +142,7 @@ async def test_a_session_gets_a_token(connect: Connect) -> None:
         ({"token": None}, 401, "nobody is known by this"),
         ({"token": "bob"}, "another_user", "this is another user's: connect again with it"),
         ({"token": "broken"}, 503, "try again later"),
-        ({"token": "a" * MAX_SHOWN}, 413, f"auth may have {MAX_SHOWN} characters"),
+        (TOO_MUCH, 413, f"auth may have {MAX_SHOWN} characters"),
     ],
 )
 async def test_a_new_one_that_is_wrong(
