@@ -47,6 +47,7 @@ EXTRA = (
     ),
     ("tests/cluster/admin/test_operations.py::test_lists", "wsgi"),
     ("tests/cluster/outside/", "pubsub"),
+    ("tests/cluster/test_authority_changes.py", "core-sqlite"),
     ("tests/cluster/test_channels.py", "core-1-"),
     ("tests/cluster/test_clocks.py", "core-daphne"),
     ("tests/cluster/test_clocks.py", "pubsub"),

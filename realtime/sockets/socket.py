@@ -154,7 +154,10 @@ class Socket(Standing):
             await self._decide()
             if self.gone:
                 return
+            decided_for = self.user
             await self.dispatcher.call(self.consumer.connect, auth)
+            if self.user is not decided_for:
+                await self._decide_for_another()
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal)
         except outages.ERRORS as error:
@@ -191,6 +194,16 @@ class Socket(Standing):
         if decision.lost:
             self.log(logging.INFO, "rooms-lost", rooms=len(decision.lost))
             self._begin_anew()
+
+    async def _decide_for_another(self) -> None:
+        """Raise ConnectionRefused where the user that it has by now may not be here."""
+        if self.gone:
+            return
+        decision = await decide(self.consumer, self.guarded_rooms(), self.dispatcher.call)
+        if decision.refusal is not None:
+            raise decision.refusal
+        for room in decision.lost:
+            self.leave(room)
 
     def _is_whose_it_was(self) -> bool:
         """

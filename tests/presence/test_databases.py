@@ -25,13 +25,14 @@ OPTIONS += ["--hypothesis-profile", "quick"]
         ["tests/unit/presence"],
         ["tests/unit/once"],
         ["tests/unit/admin", "-k", "not 100_000"],
+        ["tests/unit/authority/test_causes.py", "tests/unit/authority/test_rechecks.py"],
         [
             "tests/unit/identity/test_lookups.py",
             "tests/unit/identity/test_users.py",
             "tests/unit/test_fields.py",
         ],
     ],
-    ids=["presence", "once", "admin", "sessions"],
+    ids=["presence", "once", "admin", "authority", "sessions"],
 )
 def test_all_of_it(database: str, which: list[str], request: pytest.FixtureRequest) -> None:
     """Tests of tests/unit, with another database instead of SQLite."""

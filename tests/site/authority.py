@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -10,6 +11,8 @@ from django.contrib.sessions.backends.db import SessionStore
 
 import realtime
 from realtime import ClientRooms, NamespaceConsumer, event
+
+from .causes import CAUSES, Site
 
 
 class MembersConsumer(ClientRooms):
@@ -44,6 +47,18 @@ class ViewersConsumer(NamespaceConsumer):
         self.emit("welcome", self.user.username)
 
 
+class WatchedConsumer(NamespaceConsumer):
+    """The namespace "/watched": for users who may view sockets; "/watched/open" is for all."""
+
+    permission_required = "realtime.view_socket"
+
+    async def unauthorized(self) -> None:
+        self.emit("goodbye", self.user.is_authenticated)
+
+    async def user_changed(self, old: Any) -> None:
+        self.emit("changed", old.pk, self.user.pk)
+
+
 class RightsConsumer(NamespaceConsumer):
     """The namespace "/rights": gives and takes rights, and sends to users."""
 
@@ -59,6 +74,18 @@ class RightsConsumer(NamespaceConsumer):
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.save()
         return [user.pk, session.session_key]
+
+    @event("new site")
+    def new_site(self, by: str, name: str) -> list[Any]:
+        """Make a user who may view sockets; return the keys of user and session."""
+        site = Site.new(by, name)
+        return [site.user.pk, site.key]
+
+    @event("change")
+    def change(self, cause: str, name: str, key: str) -> float:
+        """Do what `tests.site.causes` has for a site; return when that was done."""
+        CAUSES[cause](Site(name, key))
+        return time()
 
     @event("take rights")
     def take_rights(self, name: str) -> None:

@@ -6,7 +6,13 @@ from django.urls import path
 
 from project.routing import namespaces as demo
 
-from .authority import GuardedConsumer, MembersConsumer, RightsConsumer, ViewersConsumer
+from .authority import (
+    GuardedConsumer,
+    MembersConsumer,
+    RightsConsumer,
+    ViewersConsumer,
+    WatchedConsumer,
+)
 from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
 from .faults import BrokenConsumer, FaultsConsumer
@@ -28,6 +34,8 @@ namespaces = [
     path("members/", MembersConsumer.as_asgi()),
     path("guarded/", GuardedConsumer.as_asgi()),
     path("viewers/", ViewersConsumer.as_asgi()),
+    path("watched/", WatchedConsumer.as_asgi()),
+    path("watched/open/", WatchedConsumer.as_asgi(permission_required=())),
     path("rights/", RightsConsumer.as_asgi()),
 ]
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from django.contrib.auth import SESSION_KEY, login, logout, update_session_auth_hash
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth import SESSION_KEY, update_session_auth_hash
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.http import HttpRequest
 from django.urls import path
-from django.utils import timezone
 
 from realtime import NamespaceConsumer
 from realtime.identity.sessions import note_moved
 from realtime.testing import Client
+from tests.site.causes import (
+    ENDS,
+    TAKEN,
+    Site,
+    clear_groups,
+    deactivate,
+    expire,
+    log_out,
+)
 from tests.unit.conftest import Connect, Serve
 
 from .users import VIEW
@@ -49,49 +54,6 @@ class Everybody(Telling):
     pass
 
 
-class Site:
-    """A user with a session, who may view sockets as a member of a group, and another user."""
-
-    def __init__(self, by: str) -> None:
-        self.permission = Permission.objects.get(codename="view_socket")
-        self.group = Group.objects.create(name="viewers")
-        self.user = User.objects.create_user("ann", password="x")
-        self.other = User.objects.create_user("bob", password="x")
-        if by == "group":
-            self.group.permissions.add(self.permission)
-            self.user.groups.add(self.group)
-        elif by == "user":
-            self.user.user_permissions.add(self.permission)
-        elif by == "superuser":
-            User.objects.filter(pk=self.user.pk).update(is_superuser=True)
-        self.key = self.log_in(self.user)
-
-    @staticmethod
-    def log_in(user: User) -> str:
-        request = request_of(None)
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-        request.session.save()
-        assert request.session.session_key is not None
-        return request.session.session_key
-
-    @property
-    def fresh(self) -> User:
-        """The user as a view has it."""
-        return User.objects.get(pk=self.user.pk)
-
-    def request(self) -> HttpRequest:
-        """A request of the user."""
-        request = request_of(self.key)
-        request.user = self.fresh
-        return request
-
-
-def request_of(key: str | None) -> HttpRequest:
-    request = HttpRequest()
-    request.session = SessionStore(key)
-    return request
-
-
 async def serving(serve: Serve) -> None:
     """Serve a class that wants a login, one that wants a permission, and one that wants nothing."""
     serve(
@@ -109,84 +71,11 @@ async def start(serve: Serve, connect: Connect) -> Start:
     await serving(serve)
 
     async def start(namespace: str, by: str = "group") -> tuple[Site, Client]:
-        site = await database_sync_to_async(Site)(by)
+        site = await database_sync_to_async(Site.new)(by)
         client = await connect(namespace, cookies={"sessionid": site.key})
         return site, client
 
     return start
-
-
-# Logins that end
-
-
-def log_out(site: Site) -> None:
-    logout(site.request())
-
-
-def log_out_everywhere(site: Site) -> None:
-    for session in Session.objects.all():
-        if session.get_decoded().get(SESSION_KEY) == str(site.user.pk):
-            session.delete()
-
-
-def delete_sessions(site: Site) -> None:
-    Session.objects.filter(session_key=site.key).delete()
-
-
-def flush(site: Site) -> None:
-    SessionStore(site.key).flush()
-
-
-def change_password(site: Site) -> None:
-    user = site.fresh
-    user.set_password("another one")
-    user.save()
-
-
-def change_password_alone(site: Site) -> None:
-    user = site.fresh
-    user.set_password("another one")
-    user.save(update_fields=["password"])
-
-
-def deactivate(site: Site) -> None:
-    user = site.fresh
-    user.is_active = False
-    user.save()
-
-
-def delete_user(site: Site) -> None:
-    site.fresh.delete()
-
-
-def delete_users(site: Site) -> None:
-    User.objects.filter(pk=site.user.pk).delete()
-
-
-def expire(site: Site) -> None:
-    """Let a session end soon, as one does that has lasted for as long as it may."""
-    end = timezone.now() + timedelta(seconds=0.2)
-    Session.objects.filter(session_key=site.key).update(expire_date=end)
-
-
-def forget_user(site: Site) -> None:
-    session = SessionStore(site.key)
-    del session[SESSION_KEY]
-    session.save()
-
-
-ENDS = [
-    log_out,
-    log_out_everywhere,
-    delete_sessions,
-    flush,
-    change_password,
-    change_password_alone,
-    deactivate,
-    delete_user,
-    delete_users,
-    forget_user,
-]
 
 
 @pytest.mark.parametrize("cause", ENDS, ids=lambda cause: cause.__name__)
@@ -217,100 +106,6 @@ async def test_a_session_that_ends_by_time(start: Start, connect: Connect) -> No
     client = await connect(cookies={"sessionid": site.key})
     assert await client.receive() == ("goodbye", False)
     await client.closed()
-
-
-# Permissions that are taken away
-
-
-def set_none(site: Site) -> None:
-    site.group.permissions.set([])
-
-
-def take_from_group(site: Site) -> None:
-    site.group.permissions.remove(site.permission)
-
-
-def clear_group(site: Site) -> None:
-    site.group.permissions.clear()
-
-
-def take_group_from_permission(site: Site) -> None:
-    site.permission.group_set.remove(site.group)
-
-
-def clear_permission(site: Site) -> None:
-    site.permission.group_set.clear()
-
-
-def leave_group(site: Site) -> None:
-    site.user.groups.remove(site.group)
-
-
-def clear_groups(site: Site) -> None:
-    site.user.groups.clear()
-
-
-def set_no_groups(site: Site) -> None:
-    site.user.groups.set([site.other.groups.create(name="others")])
-
-
-def take_member(site: Site) -> None:
-    site.group.user_set.remove(site.user)
-
-
-def clear_members(site: Site) -> None:
-    site.group.user_set.clear()
-
-
-def delete_group(site: Site) -> None:
-    site.group.delete()
-
-
-def delete_permission(site: Site) -> None:
-    site.permission.delete()
-
-
-def rename_permission(site: Site) -> None:
-    site.permission.codename = "see_socket"
-    site.permission.save()
-
-
-def take_from_user(site: Site) -> None:
-    site.user.user_permissions.remove(site.permission)
-
-
-def clear_user(site: Site) -> None:
-    site.user.user_permissions.clear()
-
-
-def set_user(site: Site) -> None:
-    site.user.user_permissions.set([])
-
-
-def take_user_from_permission(site: Site) -> None:
-    site.permission.user_set.remove(site.user)
-
-
-def clear_users_of_permission(site: Site) -> None:
-    site.permission.user_set.clear()
-
-
-def demote(site: Site) -> None:
-    user = site.fresh
-    user.is_superuser = False
-    user.save(update_fields=["is_superuser"])
-
-
-TAKEN = [
-    *(("group", cause) for cause in (set_none, take_from_group, clear_group)),
-    *(("group", cause) for cause in (take_group_from_permission, clear_permission)),
-    *(("group", cause) for cause in (leave_group, clear_groups, set_no_groups)),
-    *(("group", cause) for cause in (take_member, clear_members, delete_group)),
-    *(("group", cause) for cause in (delete_permission, rename_permission)),
-    *(("user", cause) for cause in (take_from_user, clear_user, set_user)),
-    *(("user", cause) for cause in (take_user_from_permission, clear_users_of_permission)),
-    ("superuser", demote),
-]
 
 
 @pytest.mark.parametrize(("by", "cause"), TAKEN, ids=lambda each: getattr(each, "__name__", each))
