@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
@@ -81,9 +82,20 @@ def find_missing(authenticator: Any) -> tuple[str, str] | None:
 
 @cache
 def find_models() -> tuple[type, ...]:
-    """Return the models of the tokens by which the site's clients come in."""
-    needed = [REQUIREMENTS.get(each.function) for each in find_authenticators()]
-    return tuple(each.model() for each in needed if each is not None and each.model is not None)
+    """
+    Return the models of the tokens by which the site's clients come in; none of what lacks
+    something, or cannot be loaded: that is for `manage.py check` to say.
+    """
+    try:
+        functions = [each.function for each in find_authenticators()]
+    except ImproperlyConfigured:
+        return ()
+    models = [REQUIREMENTS[each].model for each in functions if _has_model(each)]
+    return tuple(model() for model in models if model is not None)
+
+
+def _has_model(authenticator: Any) -> bool:
+    return authenticator in REQUIREMENTS and find_missing(authenticator) is None
 
 
 @receiver(setting_changed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from pytest_django import Settings
@@ -110,3 +112,10 @@ def test_users_who_come_with_tokens_alone(settings: Settings) -> None:
         names(settings, authenticator)
         with override_settings(INSTALLED_APPS=USERS):
             assert ids(check_logins()) == ["realtime.W010"] * warned
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["nowhere.at_all", "realtime.authenticators.knox"])
+def test_they_keep_nobody_from_deleting_anything(settings: Settings, path: str) -> None:
+    names(settings, path)
+    LogEntry.objects.create(user=User.objects.create_user("ann"), action_flag=1).delete()
