@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 
 from ..execution.calls import raise_if_cancelled
 from .logins import AUTH, new_anonymous
 from .lookups import Lookups
-from .renewal import Find, Found, Subject, note_failed
+from .renewal import Found, Subject, note_failed
+
+# Where middleware puts a function that returns who the client is by now, or None for nobody.
+FIND_USER = "find_user"
 
 
 async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found]:
@@ -29,18 +33,25 @@ async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Foun
     others = [subject for subject in subjects if _find_of(subject) is None]
     known = iter(await lookups.run(find_together, others) if others else ())
     return [
-        next(known) if (find := _find_of(subject)) is None else await _ask(subject, find)
+        next(known) if (find := _find_of(subject)) is None else await _ask(lookups, subject, find)
         for subject in subjects
     ]
 
 
-def _find_of(subject: Subject) -> Find | None:
-    return None if subject.login is None else subject.login.find
+def _find_of(subject: Subject) -> Any:
+    """Return what finds a user in another way: of a login, or of a site's own middleware."""
+    return subject.scope.get(FIND_USER) if subject.login is None else subject.login.find
 
 
-async def _ask(subject: Subject, find: Find) -> Found:
+async def _ask(lookups: Lookups, subject: Subject, find: Any) -> Found:
+    found: Found | None
     try:
-        found = await find()
+        if subject.login is not None:
+            found = await find()
+        else:
+            is_plain = not iscoroutinefunction(find)
+            user = await (lookups.run(find) if is_plain else find())
+            found = None if user is None else Found(user)
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)
