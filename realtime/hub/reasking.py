@@ -32,7 +32,7 @@ from .outage_log import OutageLog
 
 # Seconds for which changes are gathered; after which a login that is missing is looked for once
 # more; and for which who comes may have been looked up before a change.
-GATHER, DOUBT, RECENT = 0.05, 0.5, 10.0
+GATHER, DOUBT, RECENT = 0.05, 0.4, 10.0
 
 # As many clients are looked up at a time.
 AT_ONCE = 1_000

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 
 from ..execution.calls import raise_if_cancelled
-from .logins import AUTH, user_key
+from .logins import AUTH, new_anonymous, user_key
 from .lookups import Lookups
 from .renewal import Found, Login, Subject, note_failed
 
 # As many are asked at a time, each by itself.
 AT_ONCE = 32
+
+# Where middleware puts a function that returns who the client is by now, or None for nobody.
+FIND_USER = "find_user"
 
 
 async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found]:
@@ -30,7 +35,7 @@ async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Foun
     Whose login is shown once more, and good still, is looked up by the primary key after that.
     Raises the database's error where it does not answer. What else fails concerns one of them.
     """
-    answers = await _ask_all(subjects)
+    answers = await _ask_all(lookups, subjects)
     rows = [
         subject if answer is None else Subject(subject.scope, Login(subject.user))
         for subject, answer in zip(subjects, answers, strict=True)
@@ -43,8 +48,26 @@ async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Foun
     ]
 
 
+async def _ask_all(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found | None]:
+    """Return what each one says that is asked by itself, so many at a time; None for others."""
+    answers: list[Found | None] = [None] * len(subjects)
+    asked = [place for place, each in enumerate(subjects) if _find_of(each) is not None]
+    for start in range(0, len(asked), AT_ONCE):
+        places = asked[start : start + AT_ONCE]
+        found = await asyncio.gather(*(_ask(lookups, subjects[place]) for place in places))
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
 def _is_looked_up(subject: Subject, answer: Found | None) -> bool:
-    return answer is None or (answer.holds and user_key(answer.user) == user_key(subject.user))
+    """Tell whether a user is to be looked up here, whom no answer says to be elsewhere."""
+    return answer is None or (
+        subject.login is not None
+        and answer.holds
+        and "presence_user" not in subject.scope
+        and user_key(answer.user) == user_key(subject.user)
+    )
 
 
 def _join(answer: Found | None, known: Found | None) -> Found:
@@ -55,26 +78,34 @@ def _join(answer: Found | None, known: Found | None) -> Found:
     return known if answer is None else known._replace(expires=answer.expires)
 
 
-async def _ask_all(subjects: Sequence[Subject]) -> list[Found | None]:
-    """Return what each login says that is asked by itself, so many at a time; None for others."""
-    answers: list[Found | None] = [None] * len(subjects)
-    asked = [place for place, each in enumerate(subjects) if each.login and each.login.find]
-    for start in range(0, len(asked), AT_ONCE):
-        places = asked[start : start + AT_ONCE]
-        found = await asyncio.gather(*(_ask(subjects[place]) for place in places))
-        for place, answer in zip(places, found, strict=True):
-            answers[place] = answer
-    return answers
+def _find_of(subject: Subject) -> Any:
+    """Return what finds a user in another way: of a login, or of a site's own middleware."""
+    return subject.scope.get(FIND_USER) if subject.login is None else subject.login.find
 
 
-async def _ask(subject: Subject) -> Found:
-    assert subject.login is not None
-    assert subject.login.find is not None
+async def _ask(lookups: Lookups, subject: Subject) -> Found:
+    find = _find_of(subject)
+    found: Found | None
     try:
-        return await subject.login.find()
+        if subject.login is not None:
+            found = await find()
+        else:
+            is_plain = not iscoroutinefunction(find)
+            user = await (lookups.run(find) if is_plain else find())
+            found = None if user is None else Found(user)
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)
+    found = Found(new_anonymous()) if found is None else found
+    return found._replace(changed=_differs(subject.user, found.user))
+
+
+def _differs(old: Any, new: Any) -> bool:
+    if not apps.is_installed(AUTH):
+        return bool(old != new)
+    from .fresh_users import differs  # noqa: PLC0415 (it imports the user model)
+
+    return differs(old, new)
 
 
 def find_together(subjects: Sequence[Subject]) -> list[Found]:

@@ -5,7 +5,9 @@ changed, and when it shows something new, by an event of our own.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -34,7 +36,7 @@ class ShownLogin(Login):
     __slots__ = ("shown",)
 
     def __init__(self, hub: Hub, found: Authenticated) -> None:
-        find = partial(_find_again, hub, found)
+        find = partial(_find_again, hub, found, copy_context())
         super().__init__(found.user, found.expires, find, _secret_of(found.user))
         self.shown = found.credentials
 
@@ -130,10 +132,14 @@ def _call(hub: Hub) -> Any:
     return partial(call_apart, slots=hub.sync_handlers)
 
 
-async def _find_again(hub: Hub, before: Authenticated) -> Found:
-    """Return who a client is now by what it has shown, or why that is good no more."""
+async def _find_again(hub: Hub, before: Authenticated, context: Context) -> Found:
+    """
+    Return who a client is now by what it has shown, or why that is good no more: in the context in
+    which it has shown that, which may say whose database is asked.
+    """
+    asking = authenticate(hub, before.credentials, _call(hub), [before.authenticator])
     try:
-        found = await authenticate(hub, before.credentials, _call(hub), [before.authenticator])
+        found = await asyncio.get_running_loop().create_task(asking, context=context)
     except Unanswered as error:
         return Found(before.user, before.expires, error)
     except ConnectionRefused as refusal:
