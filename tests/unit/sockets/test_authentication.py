@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -323,6 +324,28 @@ async def test_an_authenticator_that_fails_sends_nobody_away(
     realtime.of("/").to_user(cleo).reauthorize()
     await until(lambda: any("step=authenticate" in each.getMessage() for each in records))
     assert await client.call("whoami") == "cleo"
+
+
+tenant = ContextVar("tenant", default="none")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_shown_again_where_it_was(connect: Connect) -> None:
+    """What middleware has set, such as whose database is asked, is set then, too."""
+    cleo = await row("cleo")
+    seen: list[str] = []
+
+    def note() -> Any:
+        seen.append(tenant.get())
+        return cleo
+
+    tokens["cleo"] = note
+    tenant.set("acme")
+    await connect(auth={"token": "cleo"})
+    tenant.set("globex")
+    realtime.of("/").to_user(cleo).reauthorize()
+    await until(lambda: len(seen) == 2)
+    assert seen == ["acme", "acme"]
 
 
 @pytest.mark.django_db(transaction=True)
