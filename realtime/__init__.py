@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .consumers import NamespaceConsumer, event
     from .exceptions import (
         AckTimeout,
+        AuthenticationFailed,
         ClientDisconnected,
         ClientError,
         ConnectionRefused,
@@ -65,6 +66,7 @@ _HOMES = {
     "consumers": ("NamespaceConsumer", "event"),
     "exceptions": (
         "AckTimeout",
+        "AuthenticationFailed",
         "ClientDisconnected",
         "ClientError",
         "ConnectionRefused",
@@ -96,6 +98,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "AckTimeout",
     "Answers",
+    "AuthenticationFailed",
     "Broadcaster",
     "ClientDisconnected",
     "ClientError",

@@ -16,6 +16,7 @@ from .exceptions import HandshakeError, ServerDraining
 from .execution.calls import as_error
 from .hub.hub import Hub
 from .hub.lifespan import start_with_daphne
+from .identity.authentication import asks_sessions_alone, find_authenticators
 from .identity.logins import find_anonymity, session_store
 from .identity.scopes import follow_sessions, identify
 from .logs import log
@@ -63,7 +64,8 @@ def _check_site() -> None:
     require_installed()
     check_routes()
     session_store()
-    if (anonymity := find_anonymity()) is not None:
+    find_authenticators()
+    if asks_sessions_alone() and (anonymity := find_anonymity()) is not None:
         log(logging.WARNING, "all-anonymous", reason=anonymity.reason)
 
 

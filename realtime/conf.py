@@ -118,6 +118,16 @@ OPTIONS: dict[str, Option] = {
     "PING_TIMEOUT": _seconds(20),
     "UPGRADE_TIMEOUT": _seconds(10),
     "CONNECT_TIMEOUT": _seconds(45),
+    "AUTHENTICATORS": Option(
+        ("realtime.authenticators.session",),
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and bool(value)
+            and all(isinstance(path, str) and "." in path for path in value)
+            and len(set(value)) == len(value)
+        ),
+        'Give a list of dotted paths, like ["realtime.authenticators.session"], each one once.',
+    ),
     "LOOKUP_TIMEOUT": _seconds(4),
     "LOOKUP_FAILURE": Option(
         "refuse",
@@ -191,6 +201,7 @@ class Settings(SimpleNamespace):
     PING_TIMEOUT: float
     UPGRADE_TIMEOUT: float
     CONNECT_TIMEOUT: float
+    AUTHENTICATORS: tuple[str, ...]
     LOOKUP_TIMEOUT: float
     LOOKUP_FAILURE: str
     REAUTHORIZE_SECONDS: float

@@ -23,10 +23,11 @@ from .identity.sessions import open_session
 from .identity.user_rooms import without_user_rooms
 from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending
+from .sockets import authentication
 from .sockets.annotations import check_annotations
 from .sockets.contract import check_class, check_initkwargs
 from .sockets.data import RecoverableData, load_data
-from .sockets.handlers import Handler, event, find_handlers
+from .sockets.handlers import Handler, Mark, event, find_handlers
 from .sockets.messages import Message
 from .sockets.sharing import add_shared, lock, read_shared
 from .sockets.socket import Socket
@@ -496,4 +497,5 @@ class NamespaceConsumer:
 
 @cache
 def _handlers(consumer_class: type) -> dict[str, list[Handler]]:
-    return find_handlers(consumer_class)
+    own = Handler(authentication.show_again, Mark(authentication.EVENT, None))
+    return {**find_handlers(consumer_class), authentication.EVENT: [own]}

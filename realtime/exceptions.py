@@ -4,6 +4,7 @@ Every error of this package, in one tree::
     RealtimeError
     ├── ClientError             a client is told: message, data and code
     │   ├── ConnectionRefused   a consumer's connect() turns a client away
+    │   │   └── AuthenticationFailed    what a client shows to say who it is is wrong
     │   └── EventError          a handler answers an event with an error
     │       ├── InvalidArguments    the client's arguments do not fit the handler
     │       ├── InvalidName         a name that no room can have
@@ -72,6 +73,17 @@ class ConnectionRefused(ClientError):
     """
 
     default_message = "Connection refused"
+
+
+class AuthenticationFailed(ConnectionRefused):
+    """
+    Raised by an authenticator: what the client shows is its kind, and wrong, or good no more.
+
+    The client is refused, and nobody else is asked about it.
+    """
+
+    default_message = "authentication failed"
+    default_code = 401
 
 
 class EventError(ClientError):

@@ -39,6 +39,7 @@ EXTRA = (
     ("tests/clients/test_outages.py", "mariadb"),
     ("tests/clients/test_outages.py", "uvicorn-postgresql frozen"),
     ("tests/clients/test_plain_recovery.py", "daphne"),
+    ("tests/clients/test_tokens.py", "daphne"),
     ("tests/cluster/admin/test_live_page.py", "staff"),
     ("tests/cluster/admin/test_live_page.py", "uvicorn"),
     (
@@ -67,6 +68,7 @@ EXTRA = (
     ("tests/packaging/test_pages.py", "runserver-page"),
     ("tests/packaging/test_pages.py", "runserver-strict"),
     ("tests/packaging/test_pages.py", "uvicorn"),
+    ("tests/packaging/test_tokens.py", "daphne"),
     ("tests/presence/test_databases.py", "mariadb"),
     ("tests/presence/test_databases.py", "admin"),
     ("tests/presence/test_databases.py", "sessions"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     application,
+    authenticators,
     authority,
     databases,
     functions,
@@ -24,6 +25,7 @@ from . import (
 
 __all__ = [
     "application",
+    "authenticators",
     "authority",
     "databases",
     "functions",

@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 from ..authority.declarations import permissions_of
 from ..client_rooms import ClientRooms
 from ..consumers import NamespaceConsumer
+from ..identity.authentication import asks_sessions_alone
 from ..identity.logins import find_anonymity
 from ..sockets.overrides import path_of
 from .namespaces import usable_consumers
@@ -39,7 +40,7 @@ def _check_class(
         for name in ("login_required", "permission_required", "guard_rooms")
     )
     names = permissions_of(permission_required)
-    anonymity = find_anonymity()
+    anonymity = find_anonymity() if asks_sessions_alone() else None
     if (login_required or names) and anonymity is not None:
         yield Warning(
             f"{path} is for users who are logged in, and nobody ever is: {anonymity.reason}.",

@@ -10,7 +10,9 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from ..identity.authentication import asks_sessions_alone
 from ..identity.logins import find_anonymity, has_user_model, session_store
+from .settings import usable_settings
 
 
 @register(Tags.compatibility)
@@ -33,7 +35,8 @@ def check_logins(**kwargs: Any) -> Iterator[CheckMessage]:
             id="realtime.E007",
         )
         return
-    if (anonymity := find_anonymity()) is not None:
+    knows_others = usable_settings() is not None and not asks_sessions_alone()
+    if not knows_others and (anonymity := find_anonymity()) is not None:
         yield Warning(
             f"All clients are anonymous, whatever they log in as: {anonymity.reason}.",
             hint=anonymity.hint,

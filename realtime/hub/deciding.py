@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..authority.decisions import ALLOWED, Decision, decide_here
+from ..exceptions import ConnectionRefused
 from ..execution.pacing import Pace
 from ..identity import outages
 from ..sockets.socket import Socket
@@ -38,6 +39,15 @@ class Deciding:
         if self._waiting.get(socket, SAME) is SAME:
             self._waiting[socket] = old
         self._start()
+
+    def expel(self, socket: Socket, refusal: ConnectionRefused) -> None:
+        """Disconnect a socket from its namespace: whose it was it is no more."""
+        self._waiting.pop(socket, None)
+        self._hub.spawn(self._expel(socket, refusal), socket.context.copy())
+
+    async def _expel(self, socket: Socket, refusal: ConnectionRefused) -> None:
+        await socket.wait_let_in()
+        await socket.follow(Decision(refusal))
 
     def _start(self) -> None:
         if self._task is None or self._task.done():
@@ -122,7 +132,7 @@ def _decide_all(sockets: Sequence[Socket]) -> list[Decision | BaseException]:
 
 def _decide(socket: Socket) -> Decision | BaseException:
     try:
-        return decide_here(socket.consumer)
+        return socket.context.copy().run(decide_here, socket.consumer)
     except outages.ERRORS:
         raise
     except Exception as error:

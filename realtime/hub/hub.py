@@ -23,6 +23,7 @@ from ..cluster.targets import EVERYONE, Target
 from ..conf import get_settings
 from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
+from ..identity.authentication import find_authenticators
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..recovery.holds import Holds
@@ -95,6 +96,9 @@ class Hub:
         # Threads: slots for plain handlers, and those that look up sessions and users.
         self.sync_handlers = asyncio.Semaphore(self.settings.SYNC_HANDLERS)
         self.lookups = Lookups(self.spawn, self.settings.SYNC_HANDLERS)
+
+        # Who says who clients are by what they show; none where only their sessions count.
+        self.authenticators = find_authenticators()
 
         # Events that are handled once, for who sends them again.
         self.once = Once(self)

@@ -32,7 +32,7 @@ from .outage_log import OutageLog
 
 # Seconds for which changes are gathered; after which a login that is missing is looked for once
 # more; and for which who comes may have been looked up before a change.
-GATHER, DOUBT, RECENT = 0.05, 0.5, 10.0
+GATHER, DOUBT, RECENT = 0.05, 0.4, 10.0
 
 # As many clients are looked up at a time.
 AT_ONCE = 1_000
@@ -120,9 +120,18 @@ class Reasking:
         self._want(_holder_of(socket), Why(told=True))
 
     def note_login(self, socket: Socket) -> None:
-        """Take note that a socket has a login of its own that expires."""
+        """
+        Take note that a socket has a login of its own, which may expire, and may have been looked
+        up before a change.
+        """
         if socket.login is not None and socket.login.expires is not None:
             self.expiries.note(socket, socket.login.expires)
+        self.look_at(socket)
+
+    def look_at(self, socket: Socket) -> None:
+        """Ask for a socket with a login of its own that is there for others only now."""
+        if self._hub.loop.time() - self._told_at < RECENT:
+            self._want(socket, Why())
 
     def came(self, connection: Connection) -> None:
         """Take note of a client that has just come: it may have been looked up before a change."""
@@ -206,7 +215,12 @@ class Reasking:
             sure = why.joined(Why(surely=True))
             self._hub.loop.call_later(DOUBT, self._want, holder, sure)
             return
+        if found.refusal is not None and isinstance(holder, Socket):
+            self._deciding.expel(holder, found.refusal)
+            return
         if found.expires is not None:
+            if isinstance(holder, Socket) and holder.login is not None:
+                holder.login.expires = found.expires
             self.expiries.note(holder, found.expires)
         if why.told or found.changed:
             self._renew(holder, found)

@@ -9,38 +9,90 @@ token is for, is a `Find` of the login.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 
 from ..execution.calls import raise_if_cancelled
-from .logins import AUTH, new_anonymous
+from .logins import AUTH, new_anonymous, user_key
 from .lookups import Lookups
-from .renewal import Find, Found, Subject, note_failed
+from .renewal import Found, Login, Subject, note_failed
+
+# As many are asked at a time, each by itself.
+AT_ONCE = 32
+
+# Where middleware puts a function that returns who the client is by now, or None for nobody.
+FIND_USER = "find_user"
 
 
 async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found]:
     """
     Return the user of each as it is now; AnonymousUser for who has none any more.
 
+    Whose login is shown once more, and good still, is looked up by the primary key after that.
     Raises the database's error where it does not answer. What else fails concerns one of them.
     """
-    others = [subject for subject in subjects if _find_of(subject) is None]
-    known = iter(await lookups.run(find_together, others) if others else ())
+    answers = await _ask_all(lookups, subjects)
+    rows = [
+        subject if answer is None else Subject(subject.scope, Login(subject.user))
+        for subject, answer in zip(subjects, answers, strict=True)
+        if _is_looked_up(subject, answer)
+    ]
+    known = iter(await lookups.run(find_together, rows) if rows else ())
     return [
-        next(known) if (find := _find_of(subject)) is None else await _ask(subject, find)
-        for subject in subjects
+        _join(answer, next(known) if _is_looked_up(subject, answer) else None)
+        for subject, answer in zip(subjects, answers, strict=True)
     ]
 
 
-def _find_of(subject: Subject) -> Find | None:
-    return None if subject.login is None else subject.login.find
+async def _ask_all(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found | None]:
+    """Return what each one says that is asked by itself, so many at a time; None for others."""
+    answers: list[Found | None] = [None] * len(subjects)
+    asked = [place for place, each in enumerate(subjects) if _find_of(each) is not None]
+    for start in range(0, len(asked), AT_ONCE):
+        places = asked[start : start + AT_ONCE]
+        found = await asyncio.gather(*(_ask(lookups, subjects[place]) for place in places))
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
 
 
-async def _ask(subject: Subject, find: Find) -> Found:
+def _is_looked_up(subject: Subject, answer: Found | None) -> bool:
+    """Tell whether a user is to be looked up here, whom no answer says to be elsewhere."""
+    return answer is None or (
+        subject.login is not None
+        and answer.holds
+        and "presence_user" not in subject.scope
+        and user_key(answer.user) == user_key(subject.user)
+    )
+
+
+def _join(answer: Found | None, known: Found | None) -> Found:
+    """Return the user that is known, with the end of which the login has told; one of these is."""
+    if known is None:
+        assert answer is not None
+        return answer
+    return known if answer is None else known._replace(expires=answer.expires)
+
+
+def _find_of(subject: Subject) -> Any:
+    """Return what finds a user in another way: of a login, or of a site's own middleware."""
+    return subject.scope.get(FIND_USER) if subject.login is None else subject.login.find
+
+
+async def _ask(lookups: Lookups, subject: Subject) -> Found:
+    find = _find_of(subject)
+    found: Found | None
     try:
-        found = await find()
+        if subject.login is not None:
+            found = await find()
+        else:
+            is_plain = not iscoroutinefunction(find)
+            user = await (lookups.run(find) if is_plain else find())
+            found = None if user is None else Found(user)
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.utils.datastructures import CaseInsensitiveMapping
 
 
-def find_headers(scope: dict[str, Any]) -> Mapping[str, str]:
+def find_headers(scope: Mapping[str, Any]) -> Mapping[str, str]:
     """
     Return a request's headers by their names, whatever their case, as ``HttpRequest.headers`` does.
 

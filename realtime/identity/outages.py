@@ -48,3 +48,10 @@ class Log:
 
 
 lines = Log()
+
+
+def name_timeout(error: BaseException, seconds: float) -> BaseException:
+    """Return an error, or in the place of a TimeoutError one that says how long was waited."""
+    if not isinstance(error, TimeoutError):
+        return error
+    return TimeoutError(f"no answer within {seconds} seconds")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ..exceptions import ConnectionRefused
 from ..logs import describe, log
 from .logins import new_anonymous
 
@@ -19,7 +20,8 @@ class Found(NamedTuple):
     The user of a login, and when it is to be asked for again at the latest, as Unix time; `error`
     is why that cannot be told now: then it stays who it was. A login is `missing` that may only
     have another key, of which nobody has told yet: it is to be asked for once more, soon. `changed`
-    tells whether the user is another one, or may other things, than the one before.
+    tells whether the user is another one, or may other things, than the one before. `refusal` is
+    why what a client has shown is good no more: then it is not even nobody, but disconnected.
     """
 
     user: Any
@@ -27,10 +29,16 @@ class Found(NamedTuple):
     error: BaseException | None = None
     missing: bool = False
     changed: bool = True
+    refusal: ConnectionRefused | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was told that the login is good still."""
+        return self.error is None and self.refusal is None
 
 
-# Finds a login anew: None where it is over.
-Find = Callable[[], Awaitable[Found | None]]
+# Finds a login anew.
+Find = Callable[[], Awaitable[Found]]
 
 
 class Login:

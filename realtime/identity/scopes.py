@@ -17,6 +17,7 @@ from ..execution.calls import raise_if_cancelled, raise_if_signalled
 from ..logs import describe, log
 from ..utils.headers import header
 from . import outages, sessions
+from .authentication import asks_sessions
 from .logins import find_anonymity, has_sessions, new_anonymous, session_store
 from .lookups import LookupGivenUp, Lookups
 
@@ -45,7 +46,8 @@ async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
         raise_if_signalled(error)
         # A traceback shows whose fault it is, where that is not the database's.
         is_code = not isinstance(error, (DatabaseFailure, TimeoutError, LookupGivenUp))
-        outages.lines.note(_name_timeout(error, hub), step="lookup", exc_info=is_code)
+        told = outages.name_timeout(error, hub.settings.LOOKUP_TIMEOUT)
+        outages.lines.note(told, step="lookup", exc_info=is_code)
         if hub.settings.LOOKUP_FAILURE != "anonymous":
             raise ServerUnavailable from error
     scope.update(
@@ -56,24 +58,21 @@ async def identify(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     return scope
 
 
-def _name_timeout(error: BaseException, hub: Hub) -> BaseException:
-    if not isinstance(error, TimeoutError):
-        return error
-    return TimeoutError(f"no answer within {hub.settings.LOOKUP_TIMEOUT} seconds")
-
-
 async def complete_scope(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """
     Add `session`, `user` and `cookies` to a request's scope, and return it.
 
     What a site's own middleware has put there is taken as it is: a `user`, or a `session` whose
-    user is looked up. Without a session or its cookie nothing is looked up.
+    user is looked up. Without a session or its cookie nothing is looked up, nor where sessions are
+    none of the ``AUTHENTICATORS``.
     """
     if "user" in scope:
         return scope
     cookies = parse_cookie(header(scope, b"cookie") or "")
     session = scope.get("session")
-    if session is None:
+    if session is None and not asks_sessions():
+        session = session_store()(None)
+    elif session is None:
         session = _open_session(cookies)
     if find_anonymity() is None:
         # It imports the user model: that is there after django.setup(), which get_application()

@@ -19,6 +19,7 @@ BYTES_KEY = "$bytes"
 _EVENT_KEYS = frozenset({"event", "args", "id"})
 _ACK_KEYS = frozenset({"ack", "args"})
 _RECOVER_KEYS = frozenset({"recover"})
+_AUTHENTICATE_KEYS = frozenset({"authenticate"})
 _SESSION_KEYS = frozenset({"pid", "offset"})
 
 # Close codes of the plain WebSocket (4000 to 4999 are an application's own).
@@ -50,6 +51,12 @@ class RecoverFrame(NamedTuple):
     session: dict[str, str]
 
 
+class AuthenticateFrame(NamedTuple):
+    """What a client shows before it is let in, so that no URL has it."""
+
+    auth: dict[str, Any]
+
+
 def encode_event(
     event: str,
     args: list[Any],
@@ -73,7 +80,7 @@ def encode_connected(sid: str, pid: str = "") -> str:
     return dumps({"connected": sid, "pid": pid} if pid else {"connected": sid})
 
 
-def decode(text: str) -> EventFrame | AckFrame | RecoverFrame:
+def decode(text: str) -> EventFrame | AckFrame | RecoverFrame | AuthenticateFrame:
     """
     Return what one text frame holds.
 
@@ -97,7 +104,12 @@ def decode(text: str) -> EventFrame | AckFrame | RecoverFrame:
     if "recover" in frame:
         _check_keys(frame, _RECOVER_KEYS)
         return RecoverFrame(_check_session(frame["recover"]))
-    raise InvalidPayload('a frame has "event", "ack" or "recover"')
+    if "authenticate" in frame:
+        _check_keys(frame, _AUTHENTICATE_KEYS)
+        if not isinstance(frame["authenticate"], dict):
+            raise InvalidPayload('"authenticate" is an object')
+        return AuthenticateFrame(frame["authenticate"])
+    raise InvalidPayload('a frame has "event", "ack", "recover" or "authenticate"')
 
 
 def _check_keys(frame: dict[str, Any], known: frozenset[str]) -> None:

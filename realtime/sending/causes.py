@@ -23,7 +23,7 @@ from ..cluster.targets import EVERYONE
 from ..exceptions import NotRunning
 from ..outside.process import get_gateway
 from ..recovery.identities import identify
-from . import session_causes, unsent
+from . import session_causes, token_causes, unsent
 
 # What is saved at each login, and says nothing of what a user may.
 UNTOLD = {"last_login"}
@@ -39,6 +39,7 @@ def connect() -> None:
     post_delete.connect(_deleted, dispatch_uid=__name__)
     m2m_changed.connect(_given_or_taken, dispatch_uid=__name__)
     session_causes.connect(note)
+    token_causes.connect(note)
 
 
 # Users

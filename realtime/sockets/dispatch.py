@@ -18,6 +18,7 @@ from ..execution.calls import call_hook, give_thread, raise_if_stopping, release
 from ..execution.pacing import Pace
 from ..protocol.frames import Frames
 from ..utils.limits import EventLimiter, find_limits
+from . import authentication
 from .concurrent import Strand, Strands, current_strand
 from .handlers import find_concurrent
 from .inbox import Event, Inbox, InboxFull
@@ -133,7 +134,7 @@ class Dispatcher:
                     try:
                         result = await (
                             consumer.handle(event.name, event.args)
-                            if self._around
+                            if self._around and event.name != authentication.EVENT
                             else consumer._lead(event.name, event.args)
                         )
                     finally:

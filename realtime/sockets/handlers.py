@@ -24,6 +24,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _MARK = "_realtime_event"
 CLAIMS = "_realtime_claims"
 
+# Names of events that begin so are Realtime's own.
+OWN_PREFIX = "realtime:"
+
 NAME_HINT = (
     "Give the event another name, a text; the hooks connect(self, auth) and "
     "disconnect(self, reason) are written without @event."
@@ -96,7 +99,7 @@ def _mark(function: Any, mark: Mark, body: dict[str, Any]) -> Any:
             "Write a second method for the other event, which calls this one.",
         )
     try:
-        check_event_name(function.__name__ if mark.event is None else mark.event)
+        _check_name(function.__name__ if mark.event is None else mark.event)
     except InvalidEventName as error:
         raise InvalidEventName(f"{place}: {error}. {NAME_HINT}") from None
     try:
@@ -122,6 +125,15 @@ def _mark(function: Any, mark: Mark, body: dict[str, Any]) -> Any:
     if function.__qualname__ == f"{body.get('__qualname__')}.{function.__name__}":
         body.setdefault(CLAIMS, []).append(mark)
     return function
+
+
+def _check_name(name: Any) -> None:
+    check_event_name(name)
+    if name.startswith(OWN_PREFIX):
+        raise InvalidEventName(
+            f"the event name {name!r} is reserved: those that begin with {OWN_PREFIX!r} are "
+            "Realtime's own"
+        )
 
 
 def _not_a_method(value: Any) -> InvalidConsumer:

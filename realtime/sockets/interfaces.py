@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from ..conf import Settings
 from ..exceptions import ConnectionRefused
 from ..execution import calls
+from ..identity.authentication import Authenticator
 from ..identity.clients import ClientFacts
+from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
 from .inbox import Event, Source
@@ -222,6 +224,9 @@ class Reasking(Protocol):
     def note_login(self, socket: Any) -> None:
         """Take note that a socket has a login of its own, which may expire."""
 
+    def look_at(self, socket: Any) -> None:
+        """Ask for a socket with a login of its own, where something has changed lately."""
+
 
 class Hub(calls.Hub, Protocol):
     """The hub that a socket belongs to."""
@@ -231,7 +236,9 @@ class Hub(calls.Hub, Protocol):
         """What asks again what clients may."""
 
     settings: Settings
+    lookups: Lookups
     sync_handlers: asyncio.Semaphore
+    authenticators: tuple[Authenticator, ...]
 
     @property
     def runner(self) -> Runner:
@@ -303,6 +310,12 @@ class Connection(Protocol):
     @property
     def watched(self) -> bool:
         """Whether there is a heartbeat."""
+
+    def may_ask(self) -> bool:
+        """Count that the client asks for a namespace, or who it is; tell whether it may."""
+
+    def count_login(self, user: Any) -> None:
+        """Count the connection for a user of one of its sockets. Raises TooManyConnections."""
 
     def take_place(self) -> None:
         """Take the place of another connection of the user, where that has no free one."""

@@ -8,12 +8,16 @@ from inspect import getattr_static
 from typing import Any
 
 import msgspec
+from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
+from ..identity.logins import user_key
+from ..identity.renewal import Login
 from . import exact
+from .authentication import ShownLogin, find_login
 from .data import RecoverableData, dump_data, load_data
 from .exact import Inexact
-from .interfaces import Route
+from .interfaces import Hub, Route
 from .membership import NONE
 from .overrides import path_of
 from .socket import Socket
@@ -30,6 +34,17 @@ _MISSING = object()
 
 class Immovable(Exception):
     """Something of a client cannot be in another process. The text says what."""
+
+
+class Shown(msgspec.Struct, array_like=True):
+    """
+    What a client has shown: its `auth`, as JSON, and whether its first request was shown as well;
+    `login` tells whose that was.
+    """
+
+    auth: str
+    by_request: bool
+    login: str
 
 
 class SocketForm(msgspec.Struct, array_like=True):
@@ -63,7 +78,7 @@ def pack(socket: Socket, route: Route) -> SocketForm:
     """Return what is to move. Raises Immovable."""
     if socket.has_spawned:
         raise Immovable(f"{_name(socket)} has spawned a task that is still running")
-    if socket.login is not None:
+    if not isinstance(socket.login, ShownLogin | None):
         raise Immovable(f"{_name(socket)} has a user of its own")
     attributes, data = _attributes(socket, route), _data(socket)
     if sum(map(len, attributes.values())) + len(data or "") > MAX_TEXT:
@@ -123,8 +138,44 @@ def _attributes(socket: Socket, route: Route) -> dict[str, str]:
     return kept
 
 
-def unpack(socket: Socket, form: SocketForm) -> None:
-    """Let a new socket be one that comes from another process, and be known under its sid."""
+def pack_shown(login: Login | None) -> Shown | None:
+    """
+    Return what a client has shown for a login, to be shown in another process, with who that login
+    is. None where there is nothing of that. Raises Immovable.
+    """
+    if not isinstance(login, ShownLogin):
+        return None
+    try:
+        auth = msgspec.json.encode(login.shown.auth).decode()
+    except (TypeError, ValueError) as error:  # bytes, in what was shown later
+        raise Immovable(f"what the client has shown is no JSON: {error}") from error
+    return Shown(auth, login.is_by_request, _name_of(login))
+
+
+async def unpack_shown(hub: Hub, namespace: str, shown: Shown, scope: dict[str, Any]) -> Login:
+    """
+    Return the login of a client that comes, by what it has shown where it was.
+
+    Raises ConnectionRefused where that is good no more, and Immovable where it is another one's.
+    """
+    auth = msgspec.json.decode(shown.auth)
+    login = await find_login(hub, namespace, auth, scope if shown.by_request else None)
+    if login is None or _name_of(login) != shown.login:
+        raise Immovable("what the client has shown is not of the same user here")
+    return login
+
+
+def _name_of(login: Login) -> str:
+    name = f"{user_key(login.user)} {login.key}"
+    return salted_hmac("realtime.sockets.moving", name, algorithm="sha256").hexdigest()
+
+
+def unpack(socket: Socket, form: SocketForm, login: Login | None = None) -> None:
+    """
+    Let a new socket be one that comes from another process, with a login of its own or without, and
+    be known under its sid.
+    """
+    socket.login = login
     kept = vars(socket.consumer)
     kept.update((name, exact.load(text)) for name, text in form.attributes.items())
     if form.data is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from ..authority.changes import REAUTHORIZE
-from ..authority.decisions import decide
+from ..authority.decisions import FORBIDDEN, decide
 from ..error_answers import connect_data
 from ..exceptions import (
     ClientDisconnected,
@@ -20,12 +20,15 @@ from ..exceptions import (
     ConnectionRefused,
     EventError,
     ServerError,
+    TooManyConnections,
 )
 from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..identity.logins import user_key
+from ..identity.renewal import Login
 from ..utils.oneshot import OneShotEvent
+from . import authentication
 from .acks import Acks
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
@@ -101,6 +104,8 @@ class Socket(Standing):
         self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
+        if self.hub.authenticators and not await self._authenticate(auth):
+            return
         if self.hub.recovery is not None:
             auth = await self._come_back(self.hub.recovery, auth)
         if not self.gone:
@@ -108,6 +113,16 @@ class Socket(Standing):
         if self._accepted and self._is_whose_it_was():
             await self.wait_asked()
             await self._accept()
+
+    async def _authenticate(self, auth: dict[str, Any]) -> bool:
+        """Be whose the client says by what it shows; tell whether it is not refused for that."""
+        try:
+            await authentication.log_in(self, auth)
+        except ConnectionRefused as refusal:
+            self._refuse(refusal)
+        if self.gone:
+            self._set_entered()
+        return not self.gone
 
     async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
         """Be what the client was before, if it was; return what is left of `auth`."""
@@ -134,6 +149,8 @@ class Socket(Standing):
         does.
         """
         try:
+            if self.login is not None:
+                self._count_login(self.login)
             await self._decide()
             if self.gone:
                 return
@@ -157,6 +174,13 @@ class Socket(Standing):
             self._accepted = True
         finally:
             self._set_entered()
+
+    def _count_login(self, login: Login) -> None:
+        """Raise ConnectionRefused where the user has as many connections as it may."""
+        try:
+            self.connection.count_login(login.user)
+        except TooManyConnections as error:
+            raise ConnectionRefused(error.message, code=FORBIDDEN) from None
 
     async def _decide(self) -> None:
         """
@@ -224,6 +248,8 @@ class Socket(Standing):
         if self.gone:
             return
         self.unflushed = False
+        if self.login is not None:
+            self.hub.reasking.look_at(self)
         if self.claim is not None and self.claim.count():
             self.opened_at = self.claim.session.opened_at
             self.hub.observers.back(self)

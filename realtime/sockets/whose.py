@@ -34,8 +34,8 @@ class Whose:
         thread.
         """
         self.login = login
-        self.hub.run(self.note_user)
-        if login is not None and login.expires is not None:
+        self.hub.run(self.renew)
+        if login is not None:
             self.hub.run(self.hub.reasking.note_login, self)
 
     def note_user(self) -> None:

@@ -1,11 +1,12 @@
 """
-``{% load realtime %}``: the browser client, and where it connects.
+``{% load realtime %}``: the browser client, where it connects, and as whom.
 
 A page that cannot have the client says so, on the page and where it calls `io`.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -15,6 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from ..authenticators import sign
+from ..authenticators.signed_tokens import DEFAULT_EXPIRES
 from ..mounting.paths import client_path
 
 register = template.Library()
@@ -33,6 +36,23 @@ _TELL = mark_safe(
 def realtime_path() -> str:
     """Return the path at which clients connect: ``io({ path: "{% realtime_path %}" })``."""
     return client_path()
+
+
+@register.simple_tag(takes_context=True)
+def realtime_token(
+    context: template.Context,
+    expires: float | timedelta | datetime = DEFAULT_EXPIRES,
+    namespace: str | None = None,
+) -> str:
+    """
+    Return a token by which a page of another origin comes in as the user of the request, or an
+    empty text for somebody who is nobody: ``io(url, { auth: { token: "{% realtime_token %}" } })``.
+
+    Like `realtime.authenticators.sign`, which it calls, it takes when the token ends, and the
+    namespace that it is good for.
+    """
+    user: Any = getattr(context.get("request"), "user", None) or context.get("user")
+    return sign(user, expires, namespace) if getattr(user, "is_authenticated", False) else ""
 
 
 @register.simple_tag(takes_context=True)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..cluster.targets import Target
+from ..identity.renewal import Login
 from ..protocol.frames import Frames
 from ..recovery.log import Packet
 from ..recovery.session import Missed
@@ -79,9 +80,11 @@ class Arrival:
 
     # Its end
 
-    def settle(self, luggage: Luggage, scope: dict[str, Any], writer: Writer) -> Session:
+    def settle(
+        self, luggage: Luggage, scope: dict[str, Any], writer: Writer, logins: dict[str, Login]
+    ) -> Session:
         """
-        Have the session here, in one go.
+        Have the session here, in one go. `logins` are those that its sockets have of their own.
 
         Raises what a session or a consumer raises that cannot be made: HandshakeError, or anything.
         """
@@ -96,7 +99,7 @@ class Arrival:
                 seconds=luggage.seconds,
             )
             for socket, form in zip(sockets, luggage.sockets, strict=True):
-                self._let_in(socket, form, luggage.had)
+                self._let_in(socket, form, luggage.had, logins.get(form.sid))
         except BaseException:
             session.close("transport error")
             raise
@@ -113,9 +116,14 @@ class Arrival:
         route = resolve(form.namespace)
         return Socket(self._hub, session, form.namespace, route, form.query)
 
-    def _let_in(self, socket: Socket, form: SocketForm, had: list[str]) -> None:
+    def _let_in(
+        self, socket: Socket, form: SocketForm, had: list[str], login: Login | None
+    ) -> None:
         hub = self._hub
-        unpack(socket, form)
+        unpack(socket, form, login)
+        if login is not None:
+            socket.connection.count_login(login.user)
+            hub.reasking.note_login(socket)
         for number in form.unanswered:
             self._due += 1
             socket.acks.expect(number, partial(self._tell, form.sid, number))

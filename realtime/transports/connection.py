@@ -17,6 +17,7 @@ from ..identity.logins import user_key
 from ..logs import Lines, is_logged
 from ..sockets.messages import Format
 from ..sockets.socket import Socket
+from ..utils.limits import Bucket
 from ..webservers.interning import share
 from ..webservers.writers import Writer, close_text
 from .intake import Intake
@@ -33,7 +34,17 @@ class Connection(Intake):
     it may.
     """
 
-    __slots__ = ("_leave", "_lines", "_returning", "last_ack_id", "scope", "sid", "sockets")
+    __slots__ = (
+        "_connects",
+        "_leave",
+        "_lines",
+        "_returning",
+        "_users",
+        "last_ack_id",
+        "scope",
+        "sid",
+        "sockets",
+    )
 
     format: Format
 
@@ -50,7 +61,12 @@ class Connection(Intake):
         # have, from those that may take another one's place.
         self._returning: Callable[[], None] | None = None
         self._leave = self._enter(count_key(scope), address_of(scope))
+        # What takes it back for the users that its sockets have of their own, by their keys.
+        self._users: dict[str, Callable[[], None]] | None = None
         share(scope)
+
+        # How often it may still ask for a namespace, or who it is.
+        self._connects: Bucket | None = None
 
         # Its sockets, by namespace, and the last acknowledgement that any socket asked for that it
         # has no more: a late one must not be taken for an answer to the next socket there.
@@ -118,6 +134,26 @@ class Connection(Intake):
             self.close("forced server close", str(error))
             return
         self._leave = _both(leave_user, self._leave)
+
+    def count_login(self, user: Any) -> None:
+        """
+        Count the connection for the user of one of its sockets, too, until it ends. Raises
+        TooManyConnections where that user has as many as it may.
+        """
+        key = user_key(user)
+        if key is None or not self.hub.limits.bounds_users or str(key) == count_key(self.scope):
+            return
+        if self._users is None:
+            self._users = {}
+        if str(key) not in self._users:
+            self._users[str(key)] = self.hub.limits.admit(str(key), "")
+
+    def may_ask(self) -> bool:
+        """Count that the client asks for a namespace, or who it is; tell whether it may."""
+        now = self.hub.loop.time()
+        if self._connects is None:
+            self._connects = Bucket(self.hub.connect_rate, now)
+        return self._connects.consume(now)
 
     @property
     def connected(self) -> bool:
@@ -255,6 +291,8 @@ class Connection(Intake):
         self.stop_reading()
         self.hub.connections.pop(self.sid, None)
         self._contain(self._leave)
+        for leave in (self._users or {}).values():
+            self._contain(leave)
 
     def _contain(self, step: Callable[..., object], *args: Any) -> bool:
         """Call one step of the end; log what it raises, and tell whether that was nothing."""

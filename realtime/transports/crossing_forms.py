@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..sockets.moving import SocketForm
+from ..sockets.moving import Shown, SocketForm
 
 # What is told of the client's first request; all else in its scope is middleware's.
 _TOLD = frozenset(
@@ -20,11 +20,12 @@ _KNOWN = _TOLD | {"asgi", "extensions", "state", "subprotocols", "user", "sessio
 
 
 class Place(msgspec.Struct, array_like=True):
-    """Where a socket is."""
+    """Where a socket is, and what its client has shown for a login of its own."""
 
     namespace: str
     sid: str
     rooms: list[str]
+    shown: Shown | None = None
 
 
 class Plan(msgspec.Struct, array_like=True):

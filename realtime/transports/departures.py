@@ -10,10 +10,11 @@ from typing import Any
 from ..cluster.envelopes import AwaitAcks, Upgrade
 from ..cluster.targets import Target
 from ..exceptions import HandshakeError, ServerGone, UnknownNamespace
+from ..identity.renewal import Login
 from ..recovery.identities import identify_exactly
 from ..routing import Route, resolve
 from ..sockets.messages import Message, decode_args
-from ..sockets.moving import Immovable, SocketForm, pack
+from ..sockets.moving import Immovable, SocketForm, pack, pack_shown
 from ..sockets.socket import Socket
 from . import crossing_forms as forms
 from .crossing_forms import Luggage, Place, Plan
@@ -59,6 +60,7 @@ class Departure:
         self.state = SETTLING
         self.sockets: list[Socket] = []
         self.places: list[Place] = []
+        self._logins: dict[str, Login | None] = {}
         self.timer: asyncio.TimerHandle | None = None
         self._hub = hub
         self._had: deque[str] = deque(maxlen=MAX_HAD)
@@ -130,9 +132,10 @@ class Departure:
             raise Immovable("who the client's user is cannot be told")
         rooms_of = self._hub.registry.rooms_of
         self.places = [
-            Place(socket.namespace, socket.sid, rooms_of(socket))
+            Place(socket.namespace, socket.sid, rooms_of(socket), pack_shown(socket.login))
             for socket in self.session.sockets.values()
         ]
+        self._logins = {socket.sid: socket.login for socket in self.session.sockets.values()}
         return Plan("", self.places, *forms.describe_scope(scope), identity)
 
     # Giving
@@ -143,6 +146,8 @@ class Departure:
         packed = self._pack()
         polling = session.require_polling()
         self.sockets = list(session.sockets.values())
+        if any(self._logins.get(socket.sid) is not socket.login for socket in self.sockets):
+            raise Immovable("who the client is has changed meanwhile")
         known = {place.sid: place.rooms for place in self.places}
         for socket, form in zip(self.sockets, packed, strict=True):
             self._give(socket, form, known.get(socket.sid, []))

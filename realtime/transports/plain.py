@@ -40,16 +40,21 @@ _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORM
 # WebSocket's own ping, which every library answers (RFC 6455, section 5.5.2).
 PING = Frames("", wire=b"\x89\x00")
 
-# The query parameter of a client that sends first what it comes back to, so that no URL has that.
-RECOVER = "recover"
+# The query parameters of a client that sends first what it comes back to, and what it shows to say
+# who it is, so that no URL has that.
+RECOVER, AUTHENTICATE = "recover", "authenticate"
 
 
 class Awaited(NamedTuple):
-    """A client that is not let in before its first frame: where, with what, and for how long."""
+    """
+    A client that is not let in before its first frames: where, with what, for how long, and which
+    of them are still to come.
+    """
 
     namespace: str
-    auth: dict[str, str]
+    auth: dict[str, Any]
     timer: asyncio.TimerHandle
+    missing: set[str]
 
 
 class PlainConnection(WatchedConnection):
@@ -71,28 +76,35 @@ class PlainConnection(WatchedConnection):
     def entered(self) -> bool:
         return self._awaited is None
 
-    def open(self, namespace: str, auth: dict[str, str]) -> None:
-        """Let the client in, now or once it has sent what it comes back to."""
-        if self.hub.recovery is None or auth.get(RECOVER) != "":
+    def open(self, namespace: str, auth: dict[str, Any]) -> None:
+        """Let the client in, now or once it has sent what its query has announced."""
+        missing = {name for name in (RECOVER, AUTHENTICATE) if auth.get(name) == ""}
+        if self.hub.recovery is None:
+            missing.discard(RECOVER)
+        if not missing:
             self.hub.entrance.enter(self, namespace, auth, "")
             return
-        del auth[RECOVER]
+        auth = {name: value for name, value in auth.items() if name not in missing}
         timer = self.hub.loop.call_later(self.hub.settings.CONNECT_TIMEOUT, self._give_up)
-        self._awaited = Awaited(namespace, auth, timer)
+        self._awaited = Awaited(namespace, auth, timer, missing)
 
     def _give_up(self) -> None:
-        self._end(plain.TIMEOUT, 'no "recover" frame has come')
+        assert self._awaited is not None
+        self._end(plain.TIMEOUT, f'no "{min(self._awaited.missing)}" frame has come')
 
-    def _recover(self, packet: plain.RecoverFrame) -> None:
-        """Let the client in that has said what it comes back to; new ones, where none can."""
-        if self.hub.recovery is None:
-            return
-        if self._awaited is None:
-            raise InvalidPayload('"recover" is the first frame, where the query has "recover", too')
-        namespace, auth, timer = self._awaited
-        timer.cancel()
-        self._awaited = None
-        self.hub.entrance.enter(self, namespace, auth | packet.session, "")
+    def _take_first(self, name: str, values: dict[str, Any]) -> None:
+        """Take what the query has announced, and let the client in once all of that is there."""
+        awaited = self._awaited
+        if awaited is None or name not in awaited.missing:
+            raise InvalidPayload(
+                f'"{name}" comes first and once, where the query has "{name}", too'
+            )
+        awaited.missing.discard(name)
+        awaited.auth.update(values)
+        if not awaited.missing:
+            awaited.timer.cancel()
+            self._awaited = None
+            self.hub.entrance.enter(self, awaited.namespace, awaited.auth, "")
 
     def ping(self) -> None:
         self.send(PING)
@@ -108,10 +120,15 @@ class PlainConnection(WatchedConnection):
             raise InvalidPayload('a frame is text; bytes travel as {"$bytes": "<base64>"}')
         packet = plain.decode(frame)
         if isinstance(packet, plain.RecoverFrame):
-            self._recover(packet)
+            if self.hub.recovery is not None:  # where nobody comes back all are new
+                self._take_first(RECOVER, packet.session)
+            return
+        if isinstance(packet, plain.AuthenticateFrame):
+            self._take_first(AUTHENTICATE, packet.auth)
             return
         if self._awaited is not None:
-            raise InvalidPayload('the first frame is "recover", as the query says')
+            first = min(self._awaited.missing)
+            raise InvalidPayload(f'the first frame is "{first}", as the query says')
         for socket in tuple(self.sockets.values()):
             if isinstance(packet, plain.EventFrame):
                 socket.dispatcher.dispatch(Event(packet.event, packet.args, packet.id, frame))
@@ -179,7 +196,7 @@ async def serve(
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
-    reader = await accept(hub, receive, send)
+    reader = await accept(hub, scope, receive, send)
     if reader is None:
         return None
     if not has_namespace(namespace):
@@ -197,9 +214,9 @@ async def serve(
     return reader
 
 
-def _take_auth(hub: Hub, scope: dict[str, Any]) -> dict[str, str]:
+def _take_auth(hub: Hub, scope: dict[str, Any]) -> dict[str, Any]:
     """Return the query's parameters; what a client comes back with is left to nobody else."""
-    auth = parse_params(scope)
+    auth: dict[str, Any] = dict(parse_params(scope))
     if hub.recovery is not None and server_of(auth.get("pid", "")) is not None:
         drop_params(scope, ("pid", "offset"))
     return auth

@@ -25,7 +25,6 @@ from ..protocol.frames import Frames
 from ..sockets.inbox import Event, Source
 from ..sockets.messages import Format, decode_packet, encode
 from ..sockets.socket import Socket
-from ..utils.limits import Bucket
 from ..webservers.readers import MAX_FIRST
 from ..webservers.writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 from .connection import count_key
@@ -55,7 +54,7 @@ class Session(WatchedConnection):
     """
 
     __slots__ = (
-        *("_connects", "_deadline", "_decoder", "_had_sockets", "_heard", "_mark"),
+        *("_deadline", "_decoder", "_had_sockets", "_heard", "_mark"),
         *("body_timeout", "inbox", "posting", "proven", "upgrading"),
     )
 
@@ -70,7 +69,6 @@ class Session(WatchedConnection):
         self.body_timeout: asyncio.Timeout | None = None
         self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
         self._had_sockets = False
-        self._connects = Bucket(hub.connect_rate, hub.loop.time())
         # Whether the client has sent anything since it was last looked at whether it answers.
         self._heard = False
         # How far the log of recovery was at the last ping; what comes with the pong is known then.
@@ -303,7 +301,7 @@ class Session(WatchedConnection):
         """
         if (older := self.sockets.get(packet.namespace)) is not None:
             older.disconnect("client namespace disconnect")
-        if not self._connects.consume(self.hub.loop.time()):
+        if not self.may_ask():
             self.hub.counters.limited += 1
             self.reject(packet.namespace, "Too many connects")
         elif self.hub.entrance.enter(self, packet.namespace, packet.data or {}, packet.query):

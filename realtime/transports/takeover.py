@@ -38,11 +38,14 @@ import msgspec
 
 from ..cluster.envelopes import Upgrade
 from ..exceptions import RealtimeError, ServerGone, TooLarge
+from ..identity.logins import user_key
+from ..identity.renewal import Login
 from ..logs import log
 from ..protocol import engineio
 from ..protocol.frames import Frames
 from ..recovery.identities import identify_exactly
 from ..routing import has_namespace
+from ..sockets.moving import Immovable, unpack_shown
 from ..webservers.readers import Reader
 from . import crossing_forms as forms
 from .connection import address_of, count_key
@@ -74,6 +77,7 @@ class Takeover:
         self._reader = reader
         self._plan = Plan()
         self._scope: dict[str, Any] = {}
+        self._logins: dict[str, Login] = {}
         self._expected = self._is_answered = self._is_over = False
         # What the owner is told where this fails; nothing before it was asked.
         self._otherwise = ""
@@ -155,6 +159,7 @@ class Takeover:
             if not has_namespace(place.namespace):
                 raise Refused(f"no route leads to {place.namespace} here")
         self._scope = await self._complete(scope, complete)
+        await self._find_logins()
         self._check_room()
         self._expected = True
         for place in plan.places:
@@ -191,12 +196,25 @@ class Takeover:
                 return again
         raise Refused("its WebSocket is not of the same user and login")
 
+    async def _find_logins(self) -> None:
+        """Find who the client is in namespaces for which it has shown something. Raises Refused."""
+        for place in self._plan.places:
+            if place.shown is not None:
+                try:
+                    self._logins[place.sid] = await unpack_shown(
+                        self._hub, place.namespace, place.shown, self._scope
+                    )
+                except Immovable as reason:
+                    raise Refused(str(reason)) from None
+
     def _check_room(self) -> None:
         """Raise TooManyConnections where this process may not have one more of such a client."""
         hub = self._hub
         if hub.draining:
             raise Refused("this process is about to stop")
         hub.limits.admit(count_key(self._scope), address_of(self._scope))()
+        for login in self._logins.values():
+            hub.limits.admit(str(user_key(login.user)), "")()
 
     # After the client has moved
 
@@ -208,7 +226,9 @@ class Takeover:
         arrival = hub.arrivals.begin(self._sid)
         try:
             luggage = forms.decode_luggage(await self._ask(TAKE))
-            session: Session = arrival.settle(luggage, self._scope, self._reader.writer)
+            session: Session = arrival.settle(
+                luggage, self._scope, self._reader.writer, self._logins
+            )
         except (Refused, RealtimeError, msgspec.MsgspecError):
             raise
         except Exception as error:

@@ -16,6 +16,7 @@ from ..logs import log
 from ..protocol import engineio
 from ..protocol.frames import Frames
 from ..protocol.jsontext import dumps
+from ..utils.subprotocols import select_subprotocol
 from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme, open_reader, prepare_refusal
 from ..webservers.readers import Reader
@@ -27,11 +28,14 @@ from .session import Session
 from .takeover import PROBE, PROBE_ANSWER, Complete, Takeover
 
 
-async def accept(hub: Hub, receive: Receive, send: Send) -> Reader | None:
+async def accept(hub: Hub, scope: dict[str, Any], receive: Receive, send: Send) -> Reader | None:
     """Accept a WebSocket; return its reader, or None where the client is gone already."""
     if (await receive())["type"] != "websocket.connect":
         return None
-    await send({"type": "websocket.accept"})
+    answer = {"type": "websocket.accept"}
+    if scope.get("subprotocols") and (spoken := select_subprotocol(scope)) is not None:
+        answer["subprotocol"] = spoken
+    await send(answer)
     return open_reader(hub, receive, send)
 
 
@@ -77,7 +81,7 @@ async def serve(
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
-    reader = await accept(hub, receive, send)
+    reader = await accept(hub, scope, receive, send)
     if reader is None:
         return None
     if owner is not None:

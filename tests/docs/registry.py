@@ -12,13 +12,14 @@ from tests.processes import ROOT
 INSTALL, DEPLOYMENT = "tests/packaging/test_install.py", "tests/packaging/test_deployment.py"
 BESIDE = "tests/packaging/test_beside_channels.py"
 MIDDLEWARE, TENANTS = "tests/packaging/test_middleware.py", "tests/packaging/test_tenants.py"
-PAGES = "tests/packaging/test_pages.py"
+PAGES, TOKENS = "tests/packaging/test_pages.py", "tests/packaging/test_tokens.py"
 EXECUTED = {
     "docs/tutorial/first-live-page.md": f"{INSTALL}::test_tutorial_in_two_tabs",
     "docs/how-to/add-to-an-existing-site.md": f"{INSTALL}::test_client_connects",
     "docs/how-to/deploy.md": f"{DEPLOYMENT}::test_one_client_on_each_process",
     "docs/how-to/beside-channels.md": f"{BESIDE}::test_both_reach_each_other",
     "docs/how-to/put-middleware-around.md": f"{MIDDLEWARE}::test_a_user_by_token",
+    "docs/how-to/let-clients-come-in-with-a-token.md": f"{TOKENS}::test_clients_that_renew",
     "docs/how-to/serve-tenants.md": f"{TENANTS}::test_each_tenant_has_its_users_orders_and_rooms",
     "docs/how-to/serve-under-a-sub-path.md": f"{PAGES}::test_pages_below_a_path",
     "docs/how-to/http-on-wsgi.md": f"{DEPLOYMENT}::test_pages_on_wsgi",

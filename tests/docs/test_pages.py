@@ -20,10 +20,11 @@ from tests.docs.registry import is_executed_elsewhere
 
 HERE = Path(__file__).parent
 
+JAVASCRIPT = [block for block in all_blocks("js") if not is_executed_elsewhere(block)]
 HTML = [block for block in all_blocks("html") if not is_executed_elsewhere(block)]
 
 
-@pytest.mark.parametrize("block", all_blocks("js"), ids=lambda block: block.id)
+@pytest.mark.parametrize("block", JAVASCRIPT, ids=lambda block: block.id)
 def test_javascript(site: Site, tmp_path: Path, block: Block) -> None:
     require_client()
     package = tmp_path / "node_modules" / "socket.io-client"

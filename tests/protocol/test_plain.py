@@ -20,6 +20,7 @@ from realtime.exceptions import (
 from realtime.protocol.jsontext import dumps
 from realtime.protocol.plain import (
     AckFrame,
+    AuthenticateFrame,
     EventFrame,
     RecoverFrame,
     decode,
@@ -124,6 +125,13 @@ MALFORMED: list[tuple[str, type[ProtocolError]]] = [
     ('{"recover":{},"id":1}', InvalidPayload),
     ('{"recover":{},"event":"a"}', InvalidPayload),
     ('{"recover":{},"ack":1}', InvalidPayload),
+    ('{"recover":{},"authenticate":{}}', InvalidPayload),
+    ('{"authenticate":null}', InvalidPayload),
+    ('{"authenticate":"a"}', InvalidPayload),
+    ('{"authenticate":["a"]}', InvalidPayload),
+    ('{"authenticate":{"$bytes":""}}', InvalidPayload),
+    ('{"authenticate":{},"args":[]}', InvalidPayload),
+    ('{"authenticate":{},"event":"a"}', InvalidPayload),
 ]
 
 
@@ -144,6 +152,13 @@ def test_what_clients_come_back_to(text: str, frame: RecoverFrame) -> None:
     decoded = decode(text)
     assert decoded == frame
     assert isinstance(decoded, RecoverFrame)
+
+
+def test_what_clients_show() -> None:
+    for auth in ({"token": "a", "n": [1]}, {}):
+        decoded = decode(dumps({"authenticate": auth}))
+        assert decoded == AuthenticateFrame(auth)
+        assert isinstance(decoded, AuthenticateFrame)
 
 
 @pytest.mark.parametrize(("text", "frame"), LENIENT)
@@ -201,7 +216,9 @@ def test_acks_round_trip(ack: AckFrame) -> None:
     assert isinstance(decoded, AckFrame)
 
 
-def encode(frame: EventFrame | AckFrame | RecoverFrame) -> str:
+def encode(frame: EventFrame | AckFrame | RecoverFrame | AuthenticateFrame) -> str:
+    if isinstance(frame, AuthenticateFrame):
+        return dumps({"authenticate": frame.auth})
     if isinstance(frame, RecoverFrame):
         return dumps({"recover": frame.session})
     if isinstance(frame, EventFrame):

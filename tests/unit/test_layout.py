@@ -23,6 +23,7 @@ ORDER = """
     protocol
     execution
     identity
+    authenticators
     authority
     sockets
     routing

@@ -141,6 +141,8 @@ def test_users_where_there_are_none(
     assert "nobody ever is: there are no users" in message.msg
     assert "Install them." in (message.hint or "")
     assert check(serve, define()) == []
+    serve(AUTHENTICATORS=["realtime.authenticators.signed"])
+    assert check(serve, define(**declared)) == []
 
 
 @pytest.mark.parametrize(

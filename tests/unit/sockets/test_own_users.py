@@ -12,7 +12,7 @@ from django.urls import path
 from django.utils import timezone
 
 import realtime
-from realtime import NamespaceConsumer, event
+from realtime import ConnectionRefused, NamespaceConsumer, event
 from realtime.hub.hub import Hub
 from realtime.identity.finding import find_again
 from realtime.identity.renewal import Found, Login, Subject, as_time
@@ -197,8 +197,8 @@ async def test_logins_that_know_how_they_are_found(hub: Hub, records: list[Any])
     async def found() -> Found:
         return Found(BOB, 5.0)
 
-    async def over() -> None:
-        return None
+    async def over() -> Found:
+        return Found(AnonymousUser(), refusal=ConnectionRefused("it is over"))
 
     async def broken() -> Found:
         raise ValueError("broken")
@@ -208,6 +208,7 @@ async def test_logins_that_know_how_they_are_found(hub: Hub, records: list[Any])
     first, second, third = await find_again(hub.lookups, subjects)
     assert first == Found(BOB, 5.0)
     assert second.user == AnonymousUser()
+    assert (first.holds, second.holds, third.holds) == (True, False, False)
     assert third.user is ANN
     assert isinstance(third.error, ValueError)
     assert [each.getMessage().split()[0] for each in records] == ["reauthorize-failed"]
