@@ -4,6 +4,7 @@
 const STAFF_ROOM = "staff";
 const account = open("/account");
 let inStaffRoom = false;
+let unauthorized = false; // whether the server has said so
 
 /** Show who this is, and whether in the staff's room. */
 function showAccount({ user, staff }) {
@@ -59,11 +60,12 @@ account.on("changed", ({ rooms: left, ...who }) => {
   showAccount(who);
 });
 
+account.on("unauthorized", () => { unauthorized = true; });
+
 account.on("disconnect", (reason) => {
+  element("gone").hidden = !unauthorized;
   // What the server has ended stays ended; after anything else the client comes back by itself.
-  const ended = reason === "io server disconnect";
-  element("gone").hidden = !ended;
-  if (ended) showGone("let go");
+  if (reason === "io server disconnect") showGone(unauthorized ? "let go" : "disconnected");
   else element("account").classList.remove("connected");
   showStaffRoom();
 });
