@@ -124,10 +124,13 @@ class Reasking:
         if socket.login is not None and socket.login.expires is not None:
             self.expiries.note(socket, socket.login.expires)
 
-    def came(self, connection: Connection) -> None:
-        """Take note of a client that has just come: it may have been looked up before a change."""
+    def came(self, connection: Connection, *, moved: bool = False) -> None:
+        """
+        Take note of a client that has just come: it may have been looked up before a change. One
+        that has `moved` here has been let in elsewhere, and perhaps before that.
+        """
         if self._hub.loop.time() - self._told_at < RECENT:
-            self._want(connection, Why())
+            self._want(connection, Why(told=moved))
         else:
             self.expiries.came(connection)
 
