@@ -133,10 +133,13 @@ class Reasking:
         if self._hub.loop.time() - self._told_at < RECENT:
             self._want(socket, Why())
 
-    def came(self, connection: Connection) -> None:
-        """Take note of a client that has just come: it may have been looked up before a change."""
+    def came(self, connection: Connection, *, moved: bool = False) -> None:
+        """
+        Take note of a client that has just come: it may have been looked up before a change. One
+        that has `moved` here has been let in elsewhere, and perhaps before that.
+        """
         if self._hub.loop.time() - self._told_at < RECENT:
-            self._want(connection, Why())
+            self._want(connection, Why(told=moved))
         else:
             self.expiries.came(connection)
 

@@ -149,7 +149,8 @@ def _is_elsewhere(subject: Subject) -> bool:
 
 
 def _is_row(user: Any) -> bool:
-    return user.__class__ is get_user_model()
+    """Tell whether a user comes from the database, and is not made of a token, say."""
+    return user.__class__ is get_user_model() and not user._state.adding
 
 
 def _is_plain(session: Any) -> bool:
@@ -181,7 +182,7 @@ def _find_row(subject: Subject, users: _Users) -> Found:
         return Found(user)
     if _is_row(user):
         return Found(users.get(user_key(user)) or AnonymousUser())
-    if isinstance(user, get_user_model()):  # of a proxy's class
+    if isinstance(user, get_user_model()) and not user._state.adding:  # of a proxy's class
         manager: Any = user.__class__._default_manager
         return Found(manager.filter(pk=user.pk).first() or AnonymousUser())
     return Found(user)

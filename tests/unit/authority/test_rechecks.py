@@ -399,11 +399,14 @@ async def test_middleware_that_finds_its_users_itself(connect: Connect, is_plain
     assert await client.receive() == ("goodbye", False)
 
 
+@pytest.mark.parametrize("is_saved", [True, False])
 async def test_middleware_whose_users_are_no_rows_here(
-    connect: Connect, rechecked: asyncio.Event
+    connect: Connect, rechecked: asyncio.Event, is_saved: bool
 ) -> None:
+    """Those of a tenant, and those that are made of a token."""
     theirs = User(pk=7, username="theirs")
-    client = await connect(user=theirs, scope={"presence_user": None})
+    theirs._state.adding = not is_saved
+    client = await connect(user=theirs, scope={"presence_user": None} if is_saved else {})
     await passed(rechecked, 2)
     assert socket_of(client).user is theirs
     assert not client.pending()
