@@ -17,15 +17,16 @@ from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 
 from ..execution.calls import raise_if_cancelled
+from . import outages
 from .logins import AUTH, new_anonymous, user_key
 from .lookups import Lookups
 from .renewal import Found, Login, Subject, note_failed
 
-# As many are asked at a time, each by itself.
-AT_ONCE = 32
-
 # Where middleware puts a function that returns who the client is by now, or None for nobody.
 FIND_USER = "find_user"
+
+# As many of these are asked at a time, and for so many seconds.
+AT_ONCE, TIMEOUT = 32, 10.0
 
 
 async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found]:
@@ -35,7 +36,10 @@ async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Foun
     Whose login is shown once more, and good still, is looked up by the primary key after that.
     Raises the database's error where it does not answer. What else fails concerns one of them.
     """
-    answers = await _ask_all(lookups, subjects)
+    slots = asyncio.Semaphore(AT_ONCE)
+    asked = [(subject, find) for subject in subjects if (find := _find_of(subject)) is not None]
+    told = iter(await asyncio.gather(*(_ask(lookups, slots, *each) for each in asked)))
+    answers = [None if _find_of(subject) is None else next(told) for subject in subjects]
     rows = [
         subject if answer is None else Subject(subject.scope, Login(subject.user))
         for subject, answer in zip(subjects, answers, strict=True)
@@ -46,18 +50,6 @@ async def find_again(lookups: Lookups, subjects: Sequence[Subject]) -> list[Foun
         _join(answer, next(known) if _is_looked_up(subject, answer) else None)
         for subject, answer in zip(subjects, answers, strict=True)
     ]
-
-
-async def _ask_all(lookups: Lookups, subjects: Sequence[Subject]) -> list[Found | None]:
-    """Return what each one says that is asked by itself, so many at a time; None for others."""
-    answers: list[Found | None] = [None] * len(subjects)
-    asked = [place for place, each in enumerate(subjects) if _find_of(each) is not None]
-    for start in range(0, len(asked), AT_ONCE):
-        places = asked[start : start + AT_ONCE]
-        found = await asyncio.gather(*(_ask(lookups, subjects[place]) for place in places))
-        for place, answer in zip(places, found, strict=True):
-            answers[place] = answer
-    return answers
 
 
 def _is_looked_up(subject: Subject, answer: Found | None) -> bool:
@@ -83,21 +75,22 @@ def _find_of(subject: Subject) -> Any:
     return subject.scope.get(FIND_USER) if subject.login is None else subject.login.find
 
 
-async def _ask(lookups: Lookups, subject: Subject) -> Found:
-    find = _find_of(subject)
-    found: Found | None
+async def _ask(lookups: Lookups, slots: asyncio.Semaphore, subject: Subject, find: Any) -> Found:
     try:
-        if subject.login is not None:
-            found = await find()
-        else:
-            is_plain = not iscoroutinefunction(find)
-            user = await (lookups.run(find) if is_plain else find())
-            found = None if user is None else Found(user)
+        async with slots, asyncio.timeout(TIMEOUT):
+            found = await (_find_user(lookups, find) if subject.login is None else find())
+    except outages.ERRORS:
+        raise
     except BaseException as error:  # of a site's own authenticator, too
         raise_if_cancelled()
         return note_failed(subject.user, error)
     found = Found(new_anonymous()) if found is None else found
     return found._replace(changed=_differs(subject.user, found.user))
+
+
+async def _find_user(lookups: Lookups, find: Any) -> Found | None:
+    user = await (find() if iscoroutinefunction(find) else lookups.run(find))
+    return None if user is None else Found(user)
 
 
 def _differs(old: Any, new: Any) -> bool:

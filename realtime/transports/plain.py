@@ -18,6 +18,7 @@ from ..exceptions import (
     HandshakeError,
     InvalidPayload,
     ServerDraining,
+    ServerUnavailable,
 )
 from ..protocol import plain
 from ..protocol.frames import Frames
@@ -34,6 +35,12 @@ from .requests import check_origin, drop_params, parse_params
 from .takeover import Complete
 from .watched import WatchedConnection
 from .websocket import accept, reject
+
+# What is told by codes of connect errors that tell programs what to do.
+_REFUSALS: dict[Any, int] = {
+    LOG_IN: plain.UNAUTHENTICATED,
+    ServerUnavailable.status: ServerUnavailable.close_code,
+}
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 
@@ -146,7 +153,8 @@ class PlainConnection(WatchedConnection):
 
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
         code = data.get("code") if isinstance(data, dict) else None
-        self._end(plain.UNAUTHENTICATED if code == LOG_IN else plain.REFUSED, message)
+        known = isinstance(code, int)
+        self._end(_REFUSALS.get(code, plain.REFUSED) if known else plain.REFUSED, message)
 
     def send_disconnect(self, namespace: str, refusal: ConnectionRefused | None = None) -> None:
         if refusal is None:

@@ -239,7 +239,7 @@ async def test_the_first_frame_of_plain_websockets(server: LiveServer, somebody:
     for shown, code, reason in (
         ({}, 4401, "log in first"),
         ({"token": "Api-Key x"}, 4401, "Invalid token."),
-        ({"token": "Device broken"}, 4403, "try again later"),
+        ({"token": "Device broken"}, 1013, "try again later"),
     ):
         async with websocket(server, "/ws/members/?authenticate") as connection:
             plain = Plain(connection)
