@@ -68,9 +68,10 @@ class Emit(Envelope, tag="emit"):
 
 class Command(Envelope, tag="command"):
     """
-    What is to be done with sockets: `action` is join or leave with `names` of rooms, close, or end,
-    which ends their whole connections. LOG_OUT, for the target EVERYONE, ends what clients of a
-    user come back to: `names` are its key, and the login that is over, or all are. A hub ignores an
+    What is to be done with sockets: `action` is join or leave with `names` of rooms, close, end,
+    which ends their whole connections, or reauthorize, which asks for them again. For the target
+    EVERYONE the last one says in its `names` what has changed (see `authority.changes`); LOG_OUT,
+    with the key of a user and perhaps one of its logins, that these are over. A hub ignores an
     action that it does not know. `id` is as in `Emit`.
     """
 

@@ -122,7 +122,7 @@ def _decide_all(sockets: Sequence[Socket]) -> list[Decision | BaseException]:
 
 def _decide(socket: Socket) -> Decision | BaseException:
     try:
-        return decide_here(socket.consumer)
+        return socket.context.copy().run(decide_here, socket.consumer)
     except outages.ERRORS:
         raise
     except Exception as error:

@@ -31,13 +31,6 @@ class Removable(Protocol):
         """Take it out again."""
 
 
-class Reasking(sockets.Reasking, Protocol):
-    """What asks again who clients are and what they may."""
-
-    def came(self, connection: Connection) -> None:
-        """Take note of a client that has just come."""
-
-
 class Serving(Protocol):
     """What is told of the start and the end of serving."""
 
@@ -127,10 +120,6 @@ class Hub(transports.Hub, Protocol):
     @property
     def observers(self) -> Observers:
         """Who is told what happens to its sockets."""
-
-    @property
-    def reasking(self) -> Reasking:
-        """What asks again who its clients are and what they may."""
 
     @property
     def drain(self) -> Drain:

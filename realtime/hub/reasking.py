@@ -32,7 +32,7 @@ from .outage_log import OutageLog
 
 # Seconds for which changes are gathered; after which a login that is missing is looked for once
 # more; and for which who comes may have been looked up before a change.
-GATHER, DOUBT, RECENT = 0.05, 0.5, 10.0
+GATHER, DOUBT, RECENT = 0.05, 0.4, 10.0
 
 # As many clients are looked up at a time.
 AT_ONCE = 1_000
@@ -124,10 +124,13 @@ class Reasking:
         if socket.login is not None and socket.login.expires is not None:
             self.expiries.note(socket, socket.login.expires)
 
-    def came(self, connection: Connection) -> None:
-        """Take note of a client that has just come: it may have been looked up before a change."""
+    def came(self, connection: Connection, *, moved: bool = False) -> None:
+        """
+        Take note of a client that has just come: it may have been looked up before a change. One
+        that has `moved` here has been let in elsewhere, and perhaps before that.
+        """
         if self._hub.loop.time() - self._told_at < RECENT:
-            self._want(connection, Why())
+            self._want(connection, Why(told=moved))
         else:
             self.expiries.came(connection)
 

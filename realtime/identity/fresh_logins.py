@@ -103,7 +103,7 @@ def _contained(step: Callable[..., Any], subject: Subject, *args: Any) -> Any:
 
 def _new_store(subject: Subject) -> Any:
     """Return the session by which somebody has logged in, to be loaded; None for others."""
-    session = None if subject.login else subject.scope.get("session")
+    session = None if subject.login or _is_elsewhere(subject) else subject.scope.get("session")
     if not isinstance(session, SessionBase) or session.session_key is None:
         return None
     # One that middleware has set, beside a user whom it knows otherwise, says nothing of that.
@@ -134,7 +134,7 @@ def _key_of(subject: Subject, held: Held | None) -> Any:
     """Return by which primary key a user is looked up together with others; None for others."""
     if held is None:
         user = subject.user
-        return user_key(user) if _is_row(user) else None
+        return user_key(user) if _is_row(user) and not _is_elsewhere(subject) else None
     session = held.session
     return (
         session.get(SESSION_KEY)
@@ -143,8 +143,14 @@ def _key_of(subject: Subject, held: Held | None) -> Any:
     )
 
 
+def _is_elsewhere(subject: Subject) -> bool:
+    """Tell whether middleware says that the user is no row here, such as one of another schema."""
+    return subject.login is None and "presence_user" in subject.scope
+
+
 def _is_row(user: Any) -> bool:
-    return user.__class__ is get_user_model()
+    """Tell whether a user comes from the database, and is not made of a token, say."""
+    return user.__class__ is get_user_model() and not user._state.adding
 
 
 def _is_plain(session: Any) -> bool:
@@ -172,9 +178,11 @@ def _find_row(subject: Subject, users: _Users) -> Found:
     user, login = subject.user, subject.login
     if login is not None and login.expires is not None and login.expires <= time():
         return Found(AnonymousUser())
+    if _is_elsewhere(subject):
+        return Found(user)
     if _is_row(user):
         return Found(users.get(user_key(user)) or AnonymousUser())
-    if isinstance(user, get_user_model()):  # of a proxy's class
+    if isinstance(user, get_user_model()) and not user._state.adding:  # of a proxy's class
         manager: Any = user.__class__._default_manager
         return Found(manager.filter(pk=user.pk).first() or AnonymousUser())
     return Found(user)

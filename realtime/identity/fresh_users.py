@@ -106,10 +106,12 @@ def _add_rights(users: Collection[Any]) -> None:
     rights = _find_rights([user.pk for user in users])
     is_plain = _is_plain()
     shared: dict[frozenset[str], set[str]] = {}
+    numbers: dict[int, int] = {}  # one object for all who have the same
     for user in users:
         its = rights[user.pk]
         kept = user.__dict__
-        kept[RIGHTS] = hash(its)
+        number = hash(its)
+        kept[RIGHTS] = numbers.setdefault(number, number)
         if is_plain and user.is_active and not user.is_superuser:
             kept[_OWN] = set(its.own)
             kept[_OF_GROUPS] = shared.setdefault(its.of_groups, set(its.of_groups))

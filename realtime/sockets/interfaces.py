@@ -216,6 +216,9 @@ class Reasking(Protocol):
     def ask(self, socket: Any) -> None:
         """Ask for one socket again."""
 
+    def came(self, connection: Any, *, moved: bool = False) -> None:
+        """Take note of a client that has just come, or has moved here."""
+
     def note_login(self, socket: Any) -> None:
         """Take note that a socket has a login of its own, which may expire."""
 

@@ -100,6 +100,7 @@ class Arrival:
         except BaseException:
             session.close("transport error")
             raise
+        hub.reasking.came(session, moved=True)
         for first, *rest in luggage.waiting:
             session.send(Frames(first, tuple(rest)))
         had = set(luggage.had)

@@ -89,9 +89,9 @@ class RightsConsumer(NamespaceConsumer):
 
     @event("take rights")
     def take_rights(self, name: str) -> None:
-        user = User.objects.get(username=name)
-        user.user_permissions.clear()
-        user.groups.clear()
+        for user in User.objects.filter(username=name):
+            user.user_permissions.clear()
+            user.groups.clear()
 
     @event("to room")
     async def to_room(self, namespace: str, room: str, *args: Any) -> None:

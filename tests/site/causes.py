@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth import SESSION_KEY, login, logout
 from django.contrib.auth.models import Group, Permission, User
@@ -29,11 +30,15 @@ class Site:
         User.objects.create_user(name, password="x")
         User.objects.create_user(f"other {name}", password="x")
         self = cls(name)
+        # Of which nobody is told: what is told is what changes this.
         if by == "group":
-            self.group.permissions.add(self.permission)
-            self.user.groups.add(self.group)
+            held: Any = Group.permissions.through.objects
+            held.bulk_create([held.model(group=self.group, permission=self.permission)])
+            members: Any = User.groups.through.objects
+            members.bulk_create([members.model(user=self.user, group=self.group)])
         elif by == "user":
-            self.user.user_permissions.add(self.permission)
+            own: Any = User.user_permissions.through.objects
+            own.bulk_create([own.model(user=self.user, permission=self.permission)])
         elif by == "superuser":
             User.objects.filter(pk=self.user.pk).update(is_superuser=True)
         self.key = self.log_in(self.user)

@@ -41,6 +41,8 @@ def test_the_defaults_fit() -> None:
 
 
 FITTING: list[tuple[str, Any]] = [
+    ("REAUTHORIZE_SECONDS", 0),
+    ("REAUTHORIZE_SECONDS", 1.5),
     ("NAMESPACES", ""),
     ("NAMESPACES", "project.routing.namespaces"),
     ("PATH", "/a/b/"),
@@ -56,6 +58,7 @@ FITTING: list[tuple[str, Any]] = [
 ]
 
 WRONG: list[tuple[str, Any]] = [
+    *(("REAUTHORIZE_SECONDS", value) for value in (-1, 0.5, 86_401, True, "60", None)),
     ("NAMESPACES", "namespaces"),
     ("NAMESPACES", []),
     ("NAMESPACES", None),

@@ -377,6 +377,41 @@ def _now() -> float:
     return time()
 
 
+# Users of a site's own middleware
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_middleware_that_finds_its_users_itself(connect: Connect, is_plain: bool) -> None:
+    """As where each tenant has users of its own, of which the same rows are others' here."""
+    theirs, known = User(pk=7, username="theirs"), [User(pk=7, username="theirs", is_staff=True)]
+
+    def find() -> User | None:
+        return known[0] if known else None
+
+    async def find_async() -> User | None:
+        return find()
+
+    scope = {"presence_user": None, "find_user": find if is_plain else find_async}
+    client = await connect(user=theirs, scope=scope)
+    assert await client.receive() == ("changed", 7, 7)
+    assert socket_of(client).user.is_staff
+    known.clear()
+    assert await client.receive() == ("goodbye", False)
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+async def test_middleware_whose_users_are_no_rows_here(
+    connect: Connect, rechecked: asyncio.Event, is_saved: bool
+) -> None:
+    """Those of a tenant, and those that are made of a token."""
+    theirs = User(pk=7, username="theirs")
+    theirs._state.adding = not is_saved
+    client = await connect(user=theirs, scope={"presence_user": None} if is_saved else {})
+    await passed(rechecked, 2)
+    assert socket_of(client).user is theirs
+    assert not client.pending()
+
+
 # A database that is away
 
 

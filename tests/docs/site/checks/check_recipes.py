@@ -112,7 +112,8 @@ async def check_every_order_is_its_owners(mount: Mount) -> None:
 
 @pytest.mark.django_db(transaction=True)
 async def check_every_socket_of_a_user_is_closed_at_logout(mount: Mount, async_client: Any) -> None:
-    consumer = (await define("refuse-clients.md", "def close_sockets"))["AccountConsumer"]
+    page = "refuse-clients.md"
+    consumer = (await define(page, 'self.emit("goodbye")'))["AccountConsumer"]
     mount("me/", consumer)
     ada = await User.objects.acreate(username="ada", is_staff=True)
     await async_client.aforce_login(ada)
@@ -123,6 +124,7 @@ async def check_every_socket_of_a_user_is_closed_at_logout(mount: Mount, async_c
         Client("/me", user=bob) as other,
     ):
         await async_client.post("/admin/logout/")
+        assert await first.receive(timeout=10) == ("goodbye",)
         await first.closed()
         await second.closed()
         with pytest.raises(TimeoutError):
