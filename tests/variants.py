@@ -71,6 +71,7 @@ EXTRA = (
     ("tests/packaging/test_tokens.py", "daphne"),
     ("tests/presence/test_databases.py", "mariadb"),
     ("tests/presence/test_databases.py", "admin"),
+    ("tests/presence/test_databases.py", "authority"),
     ("tests/presence/test_databases.py", "sessions"),
     ("tests/presence/test_replicas.py", "mariadb"),
     ("tests/presence/test_replicas.py", "sqlite"),

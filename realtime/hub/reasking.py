@@ -235,17 +235,24 @@ class Reasking:
         if is_gone(holder):
             return
         old = _user_of(holder)
+        is_another = user_key(found.user) != user_key(old)
         if isinstance(holder, Socket):
             holder.renew_login(found)
-            self._deciding.add(holder, old)
+            self._go_on(holder, old, is_another)
             return
         holder.scope["user"] = found.user
-        if user_key(found.user) != user_key(old):
+        if is_another:
             holder.scope.pop("presence_user", None)
         for socket in tuple(holder.sockets.values()):
             if socket.login is None:
                 socket.renew()
-                self._deciding.add(socket, old)
+                self._go_on(socket, old, is_another)
+
+    def _go_on(self, socket: Socket, old: Any, is_another: bool) -> None:
+        """Ask what a socket may, which another user cannot come back to."""
+        if is_another and self._hub.recovery is not None:
+            self._hub.recovery.forget(socket)
+        self._deciding.add(socket, old)
 
     def ask_itself(self, holder: Holder) -> None:
         """Ask hooks of the site's own, whose answers may depend on anything."""

@@ -1,8 +1,8 @@
 """
 Sessions in the database that are deleted, or are another user's from now on.
 
-A session is saved again and again, and only its row before that says whose it was. That is read for
-the first time that a process saves a session; later it is known, for as many of them as are kept.
+A session is saved again and again, and only its row before that says whose it was. That is read
+where a process has not saved the session lately: another one may have given it to somebody else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
@@ -24,8 +25,8 @@ from ..recovery.identities import name_login
 
 Note = Callable[[Change, str], None]
 
-# Sessions whose users are kept.
-KNOWN = 10_000
+# As many sessions' users are kept, each for so many seconds.
+KNOWN, KNOWN_FOR = 10_000, 10.0
 
 
 def connect(note: Note) -> None:
@@ -49,7 +50,7 @@ class _Watcher:
 
     def __init__(self, note: Note) -> None:
         self._note = note
-        self._owners: OrderedDict[str, str | None] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         self._lock = Lock()
 
     def saving(self, *, instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
@@ -59,7 +60,7 @@ class _Watcher:
         key, owner = instance.session_key, _owner(instance)
         before = self._known(key, using)
         with self._lock:
-            self._owners[key] = owner
+            self._owners[key] = owner, monotonic()
             self._owners.move_to_end(key)
             if len(self._owners) > KNOWN:
                 self._owners.popitem(last=False)
@@ -69,8 +70,9 @@ class _Watcher:
     def _known(self, key: str, using: str) -> str | None:
         """Return whose a session was that is to be saved."""
         with self._lock:
-            if key in self._owners:
-                return self._owners[key]
+            owner, at = self._owners.get(key, (None, -KNOWN_FOR))
+            if monotonic() - at < KNOWN_FOR:
+                return owner
         stored = _model()._default_manager.using(using).filter(session_key=key).first()
         return None if stored is None else _owner(stored)
 

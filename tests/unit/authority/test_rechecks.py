@@ -412,6 +412,27 @@ async def test_middleware_whose_users_are_no_rows_here(
     assert not client.pending()
 
 
+# Clients that come back
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_who_is_nobody_by_now_comes_back_to_nothing(
+    serve: Serve, connect: Connect, is_over: bool
+) -> None:
+    serve(Telling, RECOVERY={"SECONDS": 60}, REAUTHORIZE_SECONDS=0)
+    user = await new_user("ann", VIEW)
+    client = await connect(cookies={"sessionid": (await log_in(user)).session_key})
+    if is_over:
+        await Session.objects.all().adelete()
+        assert await client.receive() == ("changed", user.pk, None)
+    else:
+        await user.asave()
+        assert await client.receive() == ("changed", user.pk, user.pk)
+    client.drop()
+    await client.connect()
+    assert client.recovered is not is_over
+
+
 # A database that is away
 
 
