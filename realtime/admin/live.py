@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
 from django.urls import path
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -62,13 +64,28 @@ class LiveConsumer(NamespaceConsumer):
 
     def _check(self) -> str | None:
         """Return why the user may not see it, or None."""
-        user = self.user
+        user = _user_here(self.scope) if "presence_user" in self.scope else self.user
         with translation.override(_language(self.data["language"])):
-            if not getattr(user, "is_staff", False) or not user.is_active:
+            if user is None or not user.is_active or not getattr(user, "is_staff", False):
                 return _("Only staff may see this. Log in to the admin.")
             if not user.has_perm(VIEW):
                 return _("You have no permission to view sockets.")
         return None
+
+
+def _user_here(scope: dict[str, Any]) -> Any:
+    """
+    Return who a client is in this database, or None, where middleware knows users of others, such
+    as those of tenants: their staff is none of the whole site's.
+    """
+    session = scope.get("session")
+    if session is not None and session.session_key is not None:
+        request = HttpRequest()
+        request.session = session.__class__(session.session_key)
+        user = get_user(request)
+        if user.is_authenticated:
+            return user
+    return scope["presence_user"]
 
 
 def _language(wish: Any) -> str:
