@@ -371,7 +371,7 @@ class NamespaceConsumer:
         hub = self._socket.hub
         for room in check_rooms(rooms):
             note(room)
-            hub.run(move, room)
+            hub.run(self._socket.in_order, partial(move, room))
         return Pending(self._flush_local)
 
     def close(self, *, connection: bool = False) -> Pending:
@@ -380,7 +380,8 @@ class NamespaceConsumer:
         from all of its namespaces, and end its connection.
         """
         socket = self._socket
-        socket.hub.run(socket.connection.disconnect if connection else socket.close)
+        close = socket.connection.disconnect if connection else socket.close
+        socket.hub.run(socket.in_order, close)
         return Pending(self._flush_local)
 
     # What others see

@@ -18,7 +18,9 @@ from ..utils.limits import LogLimiter
 from .envelopes import (
     HUBS,
     Answer,
+    AnyEnvelope,
     Command,
+    Echo,
     Emit,
     Flush,
     Question,
@@ -39,8 +41,10 @@ from .layer_connection import (
 )
 from .layers import close_layer
 from .listener import Listener
+from .log_layer import Disconnected, LogLayer
 from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
+from .ordered import OrderedPublisher
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .receiver import Receiver
@@ -84,7 +88,14 @@ class Cluster(Handover):
             server, recovery_seconds, self._loop.time, self.peers.__contains__, self.reports
         )
         self.router = Router(self.peers.direct_channel, self._is_server)
-        self.publisher = Publisher(server, self._transmit)
+        # Whether the layer keeps a log, and what this hub sends comes back to it.
+        self.logged = isinstance(self.link.layer, LogLayer)
+        self.publisher = (
+            OrderedPublisher(server, self.link)
+            if self.logged
+            else Publisher(server, self._transmit)
+        )
+        self.on_down: Callable[[], None] = lambda: None
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self.fences = Fences(tasks, self._requests.ask_all, self.reports)
         self._memberships = Memberships(self.link)
@@ -117,6 +128,20 @@ class Cluster(Handover):
         self._tasks.supervise(self.publisher.run, "publisher")
         self._tasks.supervise(self.beats.run, "beats")
 
+    # Where a log is kept
+
+    def take_back(self, hear: Callable[[AnyEnvelope, int], None]) -> None:
+        """Give this hub's own envelopes to `hear` when they come back, with their numbers."""
+        self._receiver.hear_return = hear
+
+    def echo(self, id: int) -> None:
+        """Send this hub a note, which comes behind all that was sent before, by whomever."""
+        self.publisher.put(Lane(self._memberships.channel, direct=True), encode(Echo(id)))
+
+    def hears(self, target: Target) -> bool:
+        """Tell whether this hub is to hear what is sent to a target."""
+        return any(self._memberships.wants(lane.name) for lane in self.router.lanes(target))
+
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
@@ -137,19 +162,26 @@ class Cluster(Handover):
 
     # Sending
 
-    def send(self, target: Target, envelope: Emit | Command) -> None:
-        """Send to the other hubs that may hold a target, in order, without waiting."""
-        if not self.peers.met and self._loop.time() > self._all_heard_by:
-            return  # whoever comes greets this hub before it has a client
-        if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
-            return
-        if self._numbers_commands and isinstance(envelope, Command):
+    def send(self, target: Target, envelope: Emit | Command) -> bool:
+        """
+        Send to the other hubs that may hold a target, in order, without waiting; tell whether that
+        was not refused.
+        """
+        if not self.logged and not self.peers.met and self._loop.time() > self._all_heard_by:
+            return True  # whoever comes greets this hub before it has a client
+        volatile = isinstance(envelope, Emit) and envelope.volatile
+        if volatile and not self.link.up.is_set():
+            return True
+        if self._numbers_commands and isinstance(envelope, Command) and not envelope.id:
             envelope.id = f"{self.server}.{next(self._ids)}"
         body = encode(envelope)
-        for lane in self.router.lanes(target):
-            self.publisher.put(lane, body)
+        is_kept = self.logged and isinstance(envelope, Emit) and not volatile
+        lanes = self.router.logged_lanes(target) if is_kept else self.router.lanes(target)
+        # All of them, and not only until the first one is refused.
+        taken = [self.publisher.put(lane, body) for lane in lanes]
         if isinstance(envelope, Command) and envelope.action == "join":
             self.router.note_join(target.namespace, envelope.names)
+        return all(taken)
 
     async def find(self, server: str) -> bool:
         """
@@ -239,7 +271,10 @@ class Cluster(Handover):
     # Receiving
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
-        self._tasks.spawn(self._examine(error))
+        if isinstance(error, Disconnected):
+            self.link.failed(error)
+        else:
+            self._tasks.spawn(self._examine(error))
 
     async def _examine(self, error: Exception) -> None:
         """Log what could not be received, such as what has no key, where that is no outage."""
@@ -268,6 +303,7 @@ class Cluster(Handover):
 
     def _layer_down(self) -> None:
         self._memberships.release()
+        self.on_down()
 
     async def _restore(self) -> None:
         """Put back what the layer has forgotten; note what keeps that from being done."""

@@ -279,7 +279,17 @@ class Cancel(Envelope, tag="cancel"):
     id: str
 
 
-AnyEnvelope = Emit | Command | Moved | Forward | Beat | Ask | Answer | Cancel
+class Echo(Envelope, tag="echo"):
+    """What a hub sends to itself, to know that it has heard all that was sent before."""
+
+    id: int
+
+
+class Hole(Envelope, tag="hole"):
+    """The log has not kept something that was sent: whoever needs it is to be told."""
+
+
+AnyEnvelope = Emit | Command | Moved | Forward | Beat | Ask | Answer | Cancel | Echo | Hole
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyEnvelope] = msgspec.msgpack.Decoder(AnyEnvelope)
@@ -300,7 +310,8 @@ class Parcel(msgspec.Struct, frozen=True):
     A layer message: encoded envelopes of one server, in one lane.
 
     `number` counts all messages of the server, `place` those of the lane (see `lanes`); zeros are
-    for messages that nobody keeps count of.
+    for messages that nobody keeps count of. `log` is the number of the first event in the log,
+    where one is kept; each further one has the next.
     """
 
     version: Literal[1]
@@ -310,11 +321,14 @@ class Parcel(msgspec.Struct, frozen=True):
     place: _Count
     bodies: list[bytes]
     type: Literal["realtime.envelope"] = LAYER_MESSAGE
+    log: _Count = 0
 
 
 def pack(server: str, lane: str, number: int, place: int, bodies: list[bytes]) -> dict[str, Any]:
     """Return the layer message with these encoded envelopes (see `Parcel`)."""
-    return msgspec.structs.asdict(Parcel(VERSION, server, lane, number, place, bodies))
+    message = msgspec.structs.asdict(Parcel(VERSION, server, lane, number, place, bodies))
+    del message["log"]  # which a layer that keeps one adds
+    return message
 
 
 def open_parcel(message: Any) -> Parcel:

@@ -54,6 +54,10 @@ class Memberships:
         self._wanted.discard(group)
         self._change(group)
 
+    def wants(self, group: str) -> bool:
+        """Tell whether a group's messages are asked for."""
+        return group in self._wanted
+
     def _change(self, group: str) -> None:
         self._sequence += 1
         self._changed.setdefault(group, self._sequence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,10 @@ from .envelopes import (
     AnyEnvelope,
     Beat,
     Command,
+    Echo,
     Emit,
     Forward,
+    Hole,
     Moved,
     Parcel,
     open_parcel,
@@ -58,6 +61,10 @@ class Receiver:
         self._requests = requests
         self._actions = actions
         self._incoming = Incoming()
+        # What takes this hub's own envelopes, with their numbers in the log, where it waits for
+        # them.
+        self.hear_return: Callable[[AnyEnvelope, int], None] | None = None
+        self._own_number = 0
         loop = asyncio.get_running_loop()
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
 
@@ -97,6 +104,8 @@ class Receiver:
         if parcel.server == self._server:
             if parcel.lane == HUBS and not parcel.number:
                 self._hear_own(parcel)
+            elif self.hear_return is not None:
+                self._take_back(parcel)
             return
         if parcel.number:
             position = Position(parcel.number, parcel.place)
@@ -112,25 +121,42 @@ class Receiver:
             self._note_lost(parcel.server, parcel.lane, lost)
             if not accepted:
                 return
-        for envelope in unpack(parcel):
+        for place, envelope in enumerate(unpack(parcel)):
             if isinstance(envelope, Exception):
                 log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
                 continue
             try:
-                self._dispatch(parcel, envelope)
+                self._dispatch(parcel, envelope, parcel.log and parcel.log + place)
             except Exception:  # the others in this message are as good as without it
+                log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    def _take_back(self, parcel: Parcel) -> None:
+        """Take what this hub has sent itself, where that comes back."""
+        assert self.hear_return is not None
+        if parcel.number and parcel.number <= self._own_number:
+            return  # it was sent again, since its answer was lost
+        self._own_number = max(parcel.number, self._own_number)
+        for place, envelope in enumerate(unpack(parcel)):
+            try:
+                if not isinstance(envelope, Exception):
+                    self.hear_return(envelope, parcel.log and parcel.log + place)
+            except Exception:
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 
     def _hear_own(self, parcel: Parcel) -> None:
         for envelope in unpack(parcel):
             if isinstance(envelope, Beat) and envelope.server == self._server:
                 self._beats.heard_own(envelope)
+            elif isinstance(envelope, Hole):
+                self._actions.lose(None)
 
-    def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope) -> None:
+    def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope, number: int) -> None:
         """Lead an envelope to whom it is for."""
         server = parcel.server
         if isinstance(envelope, (Emit, Command)):
-            self._actions.receive(server, envelope, parcel.lane == self._requests.channel)
+            self._actions.receive(server, envelope, parcel.lane == self._requests.channel, number)
+        elif isinstance(envelope, Hole):
+            self._actions.lose(None)
         elif isinstance(envelope, (Moved, Forward)):
             self._actions.follow(server, envelope)
         elif isinstance(envelope, Beat):
@@ -146,7 +172,7 @@ class Receiver:
             self._check_report(envelope)
             self._heirs.heard(server, envelope.report.get("heir_of", ()))
             self._beats.heard(envelope)
-        else:
+        elif not isinstance(envelope, Echo):
             self._requests.handle(server, envelope)
 
     def _check_report(self, beat: Beat) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from .envelopes import HUBS, group_name, server_group
 from .sequences import Lane
 from .sids import server_of
+from .streams import streams_of
 from .targets import Target
 
 # After a remote join, how long messages to that room go to the whole namespace: a server that has
@@ -36,6 +37,11 @@ class Router:
         self._channel = channel
         self._knows = knows
         self._joined: dict[tuple[str, str], float] = {}
+
+    def logged_lanes(self, target: Target) -> list[Lane]:
+        """Return the lanes to a target for an event that the log keeps."""
+        streams = streams_of(target)
+        return [lane._replace(streams=streams) for lane in self.lanes(target)]
 
     def lanes(self, target: Target) -> list[Lane]:
         """

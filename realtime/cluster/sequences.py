@@ -24,7 +24,8 @@ class Lane(NamedTuple):
     Where messages go: a group's name, or a channel's where `direct` is true.
 
     `wide` lanes reach every room of their namespace, so messages in them and in the namespace's
-    other lanes do not overtake each other. Nothing overtakes what is `exclusive`.
+    other lanes do not overtake each other. Nothing overtakes what is `exclusive`. Events in a lane
+    with `streams` are kept there, where the layer keeps a log.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Lane(NamedTuple):
     namespace: str | None = None
     wide: bool = False
     exclusive: bool = False
+    streams: tuple[str, ...] = ()
 
 
 class Position(NamedTuple):

@@ -54,12 +54,14 @@ class HubActions:
             HttpRequest: self._answer_http,
         }
 
-    def receive(self, server: str, envelope: Emit | Command, direct: bool) -> None:
+    def receive(self, server: str, envelope: Emit | Command, direct: bool, number: int = 0) -> None:
         """
-        Do with local sockets what a server asks for; `direct` tells that it asks no other hub.
+        Do with local sockets what a server asks for; `direct` tells that it asks no other hub,
+        `number` is its place in the log that hubs share.
         """
-        if not self._hub.moves.active:
-            self._do(target_of(envelope), envelope)
+        if number or not self._hub.moves.active:
+            # What is in the log is there for clients that move, too.
+            self._do(target_of(envelope), envelope, number)
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
         if isinstance(envelope, Emit) and self._hub.recovery is not None:
@@ -67,13 +69,13 @@ class HubActions:
             if transfers.lingering:
                 transfers.send_on(server, envelope)
 
-    def _do(self, target: Target, envelope: Emit | Command) -> None:
+    def _do(self, target: Target, envelope: Emit | Command, number: int = 0) -> None:
         if isinstance(envelope, Command):
             self._hub.execute(target, envelope.action, envelope.names)
             return
         emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        self._hub.deliver(target, message, emit.id)
+        self._hub.deliver(target, message, emit.id, number)
 
     def follow(self, server: str, envelope: Moved | Forward) -> None:
         """Take what another hub tells of a client that has moved."""

@@ -119,7 +119,8 @@ def deliver_to_client(
         session = hub.recovery.sessions.find_client(Target(namespace or "", (sid,), client=True))
         if session is not None and session.claimant is None:
             message = Message(session.namespace, event, args)
-            hub.deliver(Target(session.namespace, (session.sid,)), message)
+            send = hub.emit if hub.recovery.shared else hub.deliver
+            send(Target(session.namespace, (session.sid,)), message)
             return True
     socket = hub.registry.sockets.get(sid)
     if socket is not None and namespace is not None:

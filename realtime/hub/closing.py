@@ -36,6 +36,7 @@ async def shut_down(hub: Hub, grace: float) -> None:
     await hub.lookups.close()
     if hub.recovery is not None:
         await hub.recovery.transfers.hand_over()
+        await hub.recovery.flush()
         hub.recovery.close()
     await hub.observers.close()
     await hub.cluster.close()

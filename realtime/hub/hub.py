@@ -15,7 +15,7 @@ from typing import Any
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
 from ..cluster.envelopes import HttpRequest, HttpResponse, Take
-from ..cluster.layers import new_layer
+from ..cluster.layers import find_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
 from ..cluster.targets import Target
@@ -24,16 +24,19 @@ from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
+from ..recovery.logged import LoggedRecovery
+from ..recovery.places import place_of
 from ..recovery.recovery import Recovery
-from ..sockets.delivery import CONNECTED
+from ..sockets.delivery import CONNECTED, CONNECTING, handling
 from ..sockets.messages import Format, Message, with_offset
 from ..sockets.once import Once
 from ..sockets.socket import Socket
 from ..transports.connection import Connection
 from ..transports.heartbeats import TimerWheel
 from ..utils.limits import ConnectionLimits, parse_rate
-from ..utils.recovery import parse_recovery
+from ..utils.recovery import RecoveryOptions, parse_recovery
 from .actions import HubActions
+from .bus import Bus
 from .closing import shut_down
 from .counters import Counters
 from .draining import Drain
@@ -117,7 +120,11 @@ class Hub:
         # them.
         options = parse_recovery(self.settings.RECOVERY)
         self.cluster = self._join_cluster(0.0 if options is None else options.seconds)
-        self.recovery = None if options is None else Recovery(self, options)
+        self.recovery: Recovery | None = None
+        # The way of what is sent to clients where the log is shared, and leads to this hub's too.
+        self.bus: Bus | None = None
+        if options is not None:
+            self.recovery = self._new_recovery(options)
         rooms = self.cluster if self.recovery is None else self.recovery.holds
         self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
@@ -126,8 +133,15 @@ class Hub:
         self.observers = Observers(self)
         self.serving = Serving(self)
 
+    def _new_recovery(self, options: RecoveryOptions) -> Recovery:
+        if isinstance(self.cluster, LocalCluster) or not self.cluster.logged:
+            return Recovery(self, options)
+        recovery = LoggedRecovery(self, options)
+        self.bus = Bus(self, self.cluster, recovery)
+        return recovery
+
     def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:
-        make = partial(new_layer, self.settings.CHANNEL_LAYER)
+        make = partial(find_layer, self.settings.CHANNEL_LAYER, self.server_id)
         if not reaches_others(make()):
             return LocalCluster()
         return Cluster(self.server_id, make, self.services, HubActions(self), recovery_seconds)
@@ -163,8 +177,15 @@ class Hub:
         self.tasks.keep(task)
 
     async def flush_local(self) -> None:
-        """Wait until what this hub's sockets opened, joined and left so far is in effect."""
+        """
+        Wait until what this hub's sockets opened, joined and left so far is in effect; where the log
+        is shared, also until what they have sent is in it.
+        """
+        if self.bus is not None:
+            await self.bus.flush()
         await self.cluster.flush_local()
+        if self.recovery is not None:
+            await self.recovery.flush()
         await self.observers.wait_written()
 
     async def flush_cluster(self) -> None:
@@ -191,9 +212,26 @@ class Hub:
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
+        if self.bus is not None:
+            self.require_own_thread("Hub.emit")
+            self.bus.emit(self._put_off_own(target, message), message)
+            return
         event_id = self.deliver(target, message)
         if not self.is_here(target):
             self.cluster.send(target, as_emit(target, message, event_id))
+
+    def _put_off_own(self, target: Target, message: Message) -> Target:
+        """
+        Give an event of a client's own `connect` to that client first: behind what it has missed.
+
+        Returns whom it is for beside that client.
+        """
+        socket = handling.get()
+        if socket is None or socket.state is not CONNECTING or socket not in self.select(target):
+            return target
+        if not socket.put_off_own(message):
+            return target
+        return target._replace(excluded=(*target.excluded, socket.sid))
 
     def select(self, target: Target) -> list[Socket]:
         """Return the local sockets of any target."""
@@ -204,9 +242,10 @@ class Hub:
         """Tell whether a target is one client of this hub."""
         return len(target.rooms) == 1 and self.moves.is_here(target.rooms[0])
 
-    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """
-        Deliver to the local sockets of a target. `event_id` is the event's own in the cluster.
+        Deliver to the local sockets of a target. `event_id` is the event's own in the cluster, and
+        `number` its place in the log that hubs share.
 
         Returns its offset, where clients may come back and ask for what came after that.
         """
@@ -218,7 +257,7 @@ class Hub:
         recovery = self.recovery
         if target.client:  # which may be in a namespace that the sender does not know
             target, message = self._aim(target, message, sockets)
-        offset = "" if recovery is None else recovery.note(target, message, event_id)
+        offset = "" if recovery is None else recovery.note(target, message, event_id, number)
         self.counters.events_out += len(sockets)
         for socket in sockets:
             connection = socket.connection
@@ -232,7 +271,8 @@ class Hub:
             if socket.state is CONNECTED:
                 connection.send(encoded, volatile)
             elif offset:
-                socket.deliver_later(encoded, message, event_id or offset)
+                place = place_of(number) if number else None
+                socket.deliver_later(encoded, message, event_id or offset, place)
             else:
                 socket.deliver(encoded, volatile)
         return offset
@@ -250,6 +290,10 @@ class Hub:
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do `action` everywhere (see `Command`)."""
+        if self.bus is not None:
+            self.require_own_thread("Hub.command")
+            self.bus.command(target, action, names)
+            return
         self.execute(target, action, names)
         if not self.is_here(target):
             self.cluster.send(target, as_command(target, action, names))

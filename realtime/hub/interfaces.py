@@ -137,7 +137,7 @@ class Hub(transports.Hub, Protocol):
     def recovery(self) -> Recovery | None:
         """What lets clients come back, where the site wants that."""
 
-    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Deliver to the local sockets of a target; return the event's offset, if it has one."""
 
     def emit(self, target: Target, message: Message) -> None:

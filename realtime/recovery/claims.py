@@ -106,7 +106,7 @@ class RemoteClaim:
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
         self._since = here.log.number
         self.session = open_session(parcel, self._form, self._since)
-        self._server = server
+        self.server = server
         self._question = question
         self._is_taking = False
         self._hub.moves.expect(self._form.sid)
@@ -134,8 +134,9 @@ class RemoteClaim:
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
+        self.session = open_session(parcel, form, self._since)
         if self._socket.gone:
-            self._sessions.adopt(open_session(parcel, form, self._since), counts=False)
+            self._sessions.adopt(self.session, counts=False)
         else:
             self._follow(form)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
@@ -144,7 +145,7 @@ class RemoteClaim:
     async def _take(self) -> Parcel | None:
         question = msgspec.structs.replace(self._question, final=True)
         with contextlib.suppress(TimeoutError):
-            return await _ask(self._hub, self._server, question)
+            return await _ask(self._hub, self.server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:

@@ -8,16 +8,32 @@ import msgspec
 
 from ..identity.clients import ClientFacts, absent_user, name_of
 from ..routing import resolve
-from ..sockets.trail import Trail
+from ..sockets.trail import Stay, Trail
 from .identities import Identity
 from .log import Packet
+from .places import number_of, place_of
 from .session import Missed, Session
+
+
+class TrailForm(msgspec.Struct, array_like=True):
+    """
+    A trail in the numbers of a log that hubs share (see `streams`); `never` tells that the client is
+    told of a loss, whatever it has got.
+    """
+
+    since: int
+    confirmed: int
+    floor: int
+    never: bool
+    joined: dict[str, int]
+    past: list[tuple[str, int, int]]
 
 
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there; times are Unix times.
+    list of packets. `counts` tells whether it counts as there; times are Unix times. `trail` is for
+    hubs that share a log.
     """
 
     pid: str
@@ -36,6 +52,8 @@ class SessionForm(msgspec.Struct, array_like=True):
     reason: str
     counts: bool
     missed: list[tuple[tuple[str, ...], int]] = []
+    trail: TrailForm | None = None
+    siblings: tuple[str, ...] = ()
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -65,11 +83,40 @@ def decode_parcel(body: bytes) -> Parcel:
     return _decoder.decode(body)
 
 
-class Packer:
-    """Puts sessions into a parcel, and each packet once."""
+def dump_trail(trail: Trail) -> TrailForm:
+    """Return the form of a trail whose places are those of a shared log."""
+    since, confirmed, floor, joined, past = trail.dump()
+    never = floor >= Trail.NEVER
+    return TrailForm(
+        number_of(since),
+        number_of(confirmed),
+        0 if never else number_of(floor),
+        never,
+        {room: number_of(place) for room, place in joined.items()},
+        [(room, number_of(after), number_of(until)) for room, after, until in past],
+    )
 
-    def __init__(self, server: str) -> None:
+
+def load_trail(pid: str, form: TrailForm) -> Trail:
+    """Return the trail of a form."""
+    return Trail.load(
+        pid,
+        place_of(form.since),
+        place_of(form.confirmed),
+        Trail.NEVER if form.never else place_of(form.floor),
+        {room: place_of(number) for room, number in form.joined.items()},
+        [Stay(room, place_of(after), place_of(until)) for room, after, until in form.past],
+    )
+
+
+class Packer:
+    """
+    Puts sessions into a parcel, and each packet once; with their trails where hubs share a log.
+    """
+
+    def __init__(self, server: str, *, shared: bool = False) -> None:
         self.parcel = Parcel(server)
+        self._shared = shared
         self._places: dict[str, int] = {}
 
     def add(self, session: Session, missed: list[Missed]) -> None:
@@ -94,6 +141,8 @@ class Packer:
                 session.reason,
                 session.counts,
                 [(names, self._place(packet)) for names, packet in missed],
+                dump_trail(session.trail) if self._shared else None,
+                session.siblings,
             )
         )
 
@@ -117,7 +166,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         form.sid,
         form.namespace,
         Identity(form.user, form.login),
-        Trail(form.pid, since),
+        Trail(form.pid, since) if form.trail is None else load_trail(form.pid, form.trail),
         set(form.rooms),
         form.data,
         form.shared,
@@ -129,4 +178,5 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         datetime.fromtimestamp(form.away_since, UTC),
         form.reason,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
+        siblings=form.siblings,
     )

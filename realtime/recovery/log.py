@@ -244,7 +244,7 @@ class EventLog:
         return [
             entry
             for _, entry in sorted(found.items())
-            if not (entry.excluded and _is_excluded(entry, sid, stays))
+            if not (entry.excluded and is_excluded(entry, sid, stays))
         ]
 
     def _find(self, key: Key, after: int, until: int, found: dict[int, Entry]) -> None:
@@ -268,7 +268,8 @@ def _newest_first(stream: Stream, after: int) -> Iterator[Entry]:
         yield entry
 
 
-def _is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
+def is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
+    """Tell whether an event was not for a socket, which was in rooms at its time."""
     if sid in entry.excluded:
         return True
     return any(

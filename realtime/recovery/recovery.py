@@ -7,7 +7,7 @@ Specification: https://socket.io/docs/v4/connection-state-recovery
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from ..cluster.envelopes import Take
@@ -17,7 +17,7 @@ from ..protocol.frames import Frames
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
-from ..utils.recovery import RecoveryOptions
+from ..utils.recovery import RecoveryOptions, log_lifetime
 from .claims import Claim, Here, LocalClaim, claim_elsewhere
 from .holds import Holds
 from .identities import Identity, identify
@@ -46,16 +46,45 @@ SWEEP = 4
 class Recovery:
     """What a hub knows of its clients beyond their connections."""
 
+    # Whether all hubs share one log, from which an event comes back before it is delivered.
+    shared = False
+
     def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
         self._hub = hub
-        settings = hub.settings
-        lifetime = options.seconds + settings.PING_INTERVAL + settings.PING_TIMEOUT
-        self._sweep_every = lifetime / SWEEP
-        self.log = EventLog(hub.server_id, options, lifetime, hub.loop.time)
+        self._lifetime = log_lifetime(options, hub.settings)
+        self._sweep_every = self._lifetime / SWEEP
+        self.log = self._new_log(hub, options)
         self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
-        self.transfers = Transfers(hub, self.log, self.sessions)
+        self.transfers = Transfers(hub, self.log, self.sessions, shared=self.shared)
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
+
+    def _new_log(self, hub: Hub, options: RecoveryOptions) -> EventLog:
+        return EventLog(hub.server_id, options, self._lifetime, hub.loop.time)
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something behind all that was sent: at once, since that is done at once."""
+        call()
+
+    def is_let_in(self, socket: Socket) -> bool:
+        """Tell whether a socket has its place among all events."""
+        return socket.trail is not None
+
+    def emit(self, socket: Socket, message: Message) -> None:
+        """Send an event to the client of a socket, wherever that is."""
+        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
+
+    async def let_in(
+        self, socket: Socket, missed: list[Missed], items: Iterable[Any]
+    ) -> list[Frames]:
+        """Raise NotImplementedError: `begin` is for a log of the hub's own."""
+        raise NotImplementedError
+
+    def data_changed(self, socket: Socket) -> None:
+        """Do nothing: what a site keeps is looked at when its client drops."""
+
+    async def flush(self) -> None:
+        """Return at once: nothing is written anywhere."""
 
     def _sweep(self) -> None:
         self.log.sweep()
@@ -71,7 +100,7 @@ class Recovery:
 
     # Events
 
-    def note(self, target: Target, message: Message, event_id: str = "") -> str:
+    def note(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """
         Log an event that is delivered now; return the offset that goes with it.
 
@@ -143,7 +172,7 @@ class Recovery:
         identity = identify(socket.connection.scope)
         if identity is not None and (offset is None or isinstance(offset, str)):
             await self.transfers.settle(pid)
-            claim = self._claim(socket, pid, offset, identity)
+            claim = await self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
         if claim is None:
@@ -154,7 +183,7 @@ class Recovery:
             socket.resume(claim)
         return left
 
-    def _claim(
+    async def _claim(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
     ) -> Claim | None:
         """Claim a session of this hub."""
@@ -184,7 +213,7 @@ class Recovery:
         here = Here(self._hub, self.sessions, self.log, socket)
         claim = await self._unless_gone(socket, claim_elsewhere(here, asked, question))
         # It may have come here meanwhile.
-        return claim or self._claim(socket, pid, offset, identity)
+        return claim or await self._claim(socket, pid, offset, identity)
 
     async def _unless_gone(
         self, socket: Socket, search: Coroutine[Any, Any, Claim | None]

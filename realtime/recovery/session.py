@@ -47,7 +47,8 @@ class Session:
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before.
+    what another hub had for it before; `siblings` are the sids that its connection had in other
+    namespaces.
     """
 
     sid: str
@@ -65,6 +66,7 @@ class Session:
     away_since: datetime
     reason: str
     tail: tuple[Missed, ...] = ()
+    siblings: tuple[str, ...] = ()
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)

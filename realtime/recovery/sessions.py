@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from django.utils import timezone
 
@@ -16,6 +17,16 @@ from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog
 from .session import Session, is_meant
+
+
+class Store(Protocol):
+    """What writes sessions where others can read them."""
+
+    def touch(self, pid: str, make: Callable[[], Session | None]) -> None:
+        """Write a session soon."""
+
+    def forget(self, pid: str) -> None:
+        """Remove a session."""
 
 
 class Sessions:
@@ -36,6 +47,9 @@ class Sessions:
         self.live: dict[str, Socket] = {}
         self._by_pid: dict[str, Session] = {}
         self._by_sid: dict[str, Session] = {}
+        # What writes sessions where others can read them, and what is told of rooms that they join.
+        self.store: Store | None = None
+        self.noted: Callable[[Session, str], None] = lambda session, room: None
 
     def __len__(self) -> int:
         return len(self._by_pid)
@@ -74,19 +88,32 @@ class Sessions:
         """
         Keep what a client comes back to, as its socket ends; tell whether it still counts as there.
         """
+        session = self.describe(socket, reason)
+        if session is None:
+            return False
+        trail = session.trail
+        if not socket.connection.watched:  # since when it is gone nobody knows
+            trail.floor = max(trail.floor, self._log.expired)
+        self.add(session)
+        if not (socket.observed and self._options.presence_seconds):
+            return False
+        self._count(session)
+        self._hub.observers.away(session)
+        return True
+
+    def describe(self, socket: Socket, reason: str) -> Session | None:
+        """Return what the client of a socket comes back to; None where it cannot."""
         identity = identify(socket.connection.scope)
         if identity is None:
-            return False
+            return None
         try:
             data = dump_data(socket.consumer.__dict__["_data"])
         except (TypeError, ValueError) as error:
             socket.log(logging.WARNING, "data-not-kept", error=error)
-            return False
+            return None
         trail, connection = socket.trail, socket.connection
         assert trail is not None
-        if not connection.watched:  # since when it is gone nobody knows
-            trail.floor = max(trail.floor, self._log.expired)
-        session = Session(
+        return Session(
             socket.sid,
             socket.namespace,
             identity,
@@ -101,13 +128,10 @@ class Sessions:
             socket.opened_at,
             timezone.now(),
             reason,
+            siblings=tuple(
+                other.sid for other in connection.sockets.values() if other is not socket
+            ),
         )
-        self.add(session)
-        if not (socket.observed and self._options.presence_seconds):
-            return False
-        self._count(session)
-        self._hub.observers.away(session)
-        return True
 
     def count_again(self, session: Session, socket: Socket) -> bool:
         """Count a client, which was about to come back, as away again; tell whether that is so."""
@@ -131,6 +155,11 @@ class Sessions:
         self._by_pid[session.pid] = self._by_sid[session.sid] = session
         self.hold(session.namespace, session.rooms)
         self._later(session, self._options.seconds, lambda: self.end(session))
+        self._store(session)
+
+    def _store(self, session: Session) -> None:
+        if self.store is not None:
+            self.store.touch(session.pid, lambda: session)
 
     def hold(self, namespace: str, rooms: Iterable[str]) -> None:
         """Hear what is sent to a namespace and to these rooms of it."""
@@ -176,6 +205,8 @@ class Sessions:
         """Forget a client: it may come back as a new one only."""
         reason = reason or session.reason
         self._forget(session)
+        if self.store is not None:
+            self.store.forget(session.pid)
         self._count_out(session, reason)
         self._hub.moves.forget(session.sid)
 
@@ -214,12 +245,15 @@ class Sessions:
             session.rooms.add(room)
             session.trail.join(room, self._log.number)
             self._holds.subscribe(session.namespace, room)
+            self.noted(session, room)
+            self._store(session)
 
     def _leave(self, session: Session, room: str) -> None:
         if room in session.rooms:
             session.rooms.remove(room)
             session.trail.leave(room, self._log.number)
             self._holds.unsubscribe(session.namespace, room)
+            self._store(session)
 
     def select(self, target: Target) -> list[Session]:
         """Return the sessions of clients that are away and meant."""
@@ -242,6 +276,7 @@ class Sessions:
         return [session for session in self if session.connection == connection]
 
     def close(self) -> None:
-        """Forget all clients."""
+        """Forget all clients, but for what is stored of them: others may have that."""
+        self.store = None
         for session in self:
             self.end(session)

@@ -77,8 +77,10 @@ class Coming(NamedTuple):
 class Transfers:
     """Gives sessions to other hubs, and keeps those that others have handed over."""
 
-    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions) -> None:
+    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions, *, shared: bool) -> None:
         self._hub = hub
+        # Whether hubs share a log: then no events go with a session.
+        self._shared = shared
         self._log = log
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
@@ -101,11 +103,11 @@ class Transfers:
         if session is None:
             return self._tell_where(question.pid)
         try:
-            missed = session.missed(self._log, question.offset)
+            missed = [] if self._shared else session.missed(self._log, question.offset)
         except Lost:
             self._sessions.end(session)
             return None
-        packer = Packer(self._log.server)
+        packer = Packer(self._hub.server_id, shared=self._shared)
         packer.add(session, missed if question.final else [])
         if question.final:
             self._give(session, question.server)
@@ -124,7 +126,7 @@ class Transfers:
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
-        if len(self.lingering) < MAX_LINGERING:
+        if not self._shared and len(self.lingering) < MAX_LINGERING:
             self._linger(session)
         self._sessions.give(session)
 
@@ -167,7 +169,9 @@ class Transfers:
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)
-        return None if server is None else encode_parcel(Parcel(self._log.server, [], [], server))
+        return (
+            None if server is None else encode_parcel(Parcel(self._hub.server_id, [], [], server))
+        )
 
     def where(self, pid: str) -> str | None:
         """Return the hub that a session was given to, or None."""
@@ -246,7 +250,7 @@ class Transfers:
     def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
         sessions = list(self._sessions)
         for start in range(0, len(sessions), BATCH):
-            packer = Packer(self._log.server)
+            packer = Packer(self._hub.server_id, shared=self._shared)
             for session in sessions[start : start + BATCH]:
                 if complete and (missed := self._all_missed(session)) is not None:
                     packer.add(session, missed)
@@ -256,6 +260,8 @@ class Transfers:
 
     def _all_missed(self, session: Session) -> list[Missed] | None:
         """Return what the client has not surely got, or None where that is not kept any more."""
+        if self._shared:
+            return []
         try:
             return session.missed(self._log, None)
         except Lost:

@@ -16,6 +16,13 @@ class Postponed(NamedTuple):
     id: str
 
 
+class Placed(NamedTuple):
+    """The frames of an event that has its place already."""
+
+    frames: Frames
+    place: int
+
+
 class Backlog:
     """
     Keeps frames, and events, while `connect()` runs: what it sends to its own client goes first,
@@ -25,15 +32,15 @@ class Backlog:
     __slots__ = ("_of_others", "_own", "bytes")
 
     def __init__(self) -> None:
-        self._own: list[Frames | Postponed] = []
-        self._of_others: list[Frames | Postponed] = []
+        self._own: list[Frames | Postponed | Placed] = []
+        self._of_others: list[Frames | Postponed | Placed] = []
         self.bytes = 0
 
-    def add(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
+    def add(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         """Keep something of so many bytes until the client is connected."""
         (self._own if own else self._of_others).append(item)
         self.bytes += size
 
-    def __iter__(self) -> Iterator[Frames | Postponed]:
+    def __iter__(self) -> Iterator[Frames | Postponed | Placed]:
         yield from self._own
         yield from self._of_others

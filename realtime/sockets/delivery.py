@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any
 
 from ..protocol.frames import Frames
-from .backlog import Backlog, Postponed
+from .backlog import Backlog, Placed, Postponed
 from .interfaces import Claim, Recovery
 from .log import SocketLog
 from .messages import Message
@@ -66,19 +67,47 @@ class Delivery(SocketLog):
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=handling.get() is self)
 
-    def deliver_later(self, frames: Frames, message: Message, event_id: str) -> None:
+    def deliver_later(
+        self, frames: Frames, message: Message, event_id: str, place: int | None = None
+    ) -> None:
         """
         Send the frames of an event once the client is connected; or, where it has no place among
         the events for this client yet, the event.
         """
         if self.state is CONNECTING:
             own = handling.get() is self
-            item = Postponed(message, event_id) if self.trail is None else frames
+            item: Frames | Postponed | Placed = frames
+            if place is not None:
+                item = Placed(frames, place)
+            elif self.trail is None:
+                item = Postponed(message, event_id)
             self._put_off(item, frames.size, own=own)
+
+    def put_off_own(self, message: Message) -> bool:
+        """
+        Send an event once the client is connected, behind what it has missed; tell whether that is
+        still to come.
+        """
+        recovery = self.hub.recovery
+        if self.state is not CONNECTING or recovery is None or recovery.is_let_in(self):
+            return False
+        self._put_off(Postponed(message, ""), message.frames(self.connection.format).size, own=True)
+        return True
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something behind all that this process has sent before."""
+        if self.hub.recovery is None:
+            call()
+        else:
+            self.hub.recovery.in_order(call)
 
     def emit(self, message: Message, frames: Frames) -> None:
         """Send an event, with its frames, to this client alone, in the same way."""
         hub = self.hub
+        if hub.recovery is not None and hub.recovery.shared:
+            if not self.put_off_own(message) and (self.state is not CLOSED or self.trail):
+                hub.recovery.emit(self, message)
+            return
         hub.counters.events_out += 1
         if hub.recovery is not None:
             if self.state is CLOSED:
@@ -94,7 +123,7 @@ class Delivery(SocketLog):
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=True)
 
-    def _put_off(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
+    def _put_off(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         if self._backlog is None:
             self._backlog = Backlog()
         self._backlog.add(item, size, own=own)
@@ -121,7 +150,7 @@ class Delivery(SocketLog):
             return
         while (backlog := self._backlog) is not None:
             self._backlog = None
-            if not await self._send_all(list(backlog)):  # type: ignore[arg-type]
+            if not await self._send_all(list(map(_frames_of, backlog))):
                 return
         if not self.gone:
             self.state = CONNECTED
@@ -138,13 +167,16 @@ class Delivery(SocketLog):
         packets = [] if claim is None else await claim.finish()
         if self.gone:
             return []
+        if recovery.shared:
+            backlog, self._backlog = self._backlog, None
+            return await recovery.let_in(self, packets, backlog or ())
         missed = recovery.begin(self, packets)
         known = {each.packet.id for each in packets}
         backlog, self._backlog = self._backlog, None
         for item in backlog or ():
             if isinstance(item, Frames):
                 self._put_off(item, item.size, own=False)
-            elif item.id not in known:
+            elif isinstance(item, Postponed) and item.id not in known:
                 frames = recovery.to_socket(self, *item)
                 self._put_off(frames, frames.size, own=False)
         return missed
@@ -156,3 +188,7 @@ class Delivery(SocketLog):
             if self.connection.is_behind():
                 await self.connection.drain()
         return not self.gone
+
+
+def _frames_of(item: Any) -> Frames:
+    return item.frames if isinstance(item, Placed) else item  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from datetime import datetime
 from typing import Any, Protocol
@@ -151,6 +151,24 @@ class Claim(Protocol):
 
 class Recovery(Protocol):
     """What lets clients come back."""
+
+    # Whether all hubs share one log, from which an event comes back before it is delivered.
+    shared: bool
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something when all that was sent so far is done."""
+
+    def is_let_in(self, socket: Any) -> bool:
+        """Tell whether a socket has its place among all events."""
+
+    def emit(self, socket: Any, message: Message) -> None:
+        """Send an event to the client of a socket, in its place in the shared log."""
+
+    async def let_in(self, socket: Any, missed: list[Any], items: Iterable[Any]) -> list[Frames]:
+        """Give a socket its place among all events of the shared log; return its frames."""
+
+    def data_changed(self, socket: Any) -> None:
+        """Take note that what a site keeps of a client is another."""
 
     async def restore(self, socket: Any, auth: dict[str, Any]) -> dict[str, Any]:
         """Let a new socket be what its client had before; return what is left of `auth`."""
@@ -375,3 +393,6 @@ class Socket(Protocol):
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """Send frames to the client once that is connected."""
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something behind all that this process has sent before."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 MAX_PAST = 1_000
 
 # Higher than any number of the hub's.
-NOW = 2**63
+NOW = 2**100
 
 
 class Stay(NamedTuple):
@@ -28,6 +28,9 @@ class Trail:
     `floor` on. `names` has, by its number, the offsets
     that an event had for the client before it was logged anew.
     """
+
+    # The floor of one whose client is told of a loss, whatever it has got.
+    NEVER = NOW
 
     __slots__ = ("_joined", "_past", "confirmed", "floor", "names", "pid", "since")
 
@@ -67,3 +70,39 @@ class Trail:
         joined = self._joined or {}
         present = [Stay(room, joined.get(room, self.since), NOW) for room in rooms]
         return [*present, *(self._past or ())]
+
+    # For who keeps a trail elsewhere
+
+    def dump(self) -> tuple[int, int, int, dict[str, int], list[Stay]]:
+        """Return what `load` makes an equal one of, but for names."""
+        return self.since, self.confirmed, self.floor, self._joined or {}, self._past or []
+
+    @classmethod
+    def load(
+        cls,
+        pid: str,
+        since: int,
+        confirmed: int,
+        floor: int,
+        joined: dict[str, int],
+        past: list[Stay],
+    ) -> Trail:
+        """Return the trail of what `dump` has returned."""
+        trail = cls(pid, since)
+        trail.confirmed, trail.floor = confirmed, floor
+        trail._joined, trail._past = joined or None, past or None
+        return trail
+
+    def rejoin(self, room: str, number: int) -> bool:
+        """Take note that a room was joined later than was noted; tell whether that is news."""
+        if self._joined is None or self._joined.get(room, NOW) >= number:
+            return False
+        self._joined[room] = number
+        return True
+
+    def merge(self, other: Trail) -> None:
+        """Take note of what was noted of the same client elsewhere."""
+        self.confirmed = max(self.confirmed, other.confirmed)
+        self.floor = max(self.floor, other.floor)
+        self._joined = {**(self._joined or {}), **(other._joined or {})} or None
+        self._past = [*dict.fromkeys([*(self._past or ()), *(other._past or ())])] or None

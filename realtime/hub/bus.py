@@ -1,0 +1,183 @@
+"""
+The hub's way to all clients, its own too, where the log is the bus: everything that is sent has its
+place in one order, and is done here when it comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from ..cluster.addressing import as_command, as_emit
+from ..cluster.cluster import Cluster
+from ..cluster.envelopes import AnyEnvelope, Command, Echo, Emit
+from ..cluster.returns import Returns
+from ..cluster.targets import Target
+from ..execution.tasks import Tasks
+from ..logs import log as write_log
+from ..recovery.recovery import Recovery
+from ..sockets.messages import Message
+from ..sockets.socket import note_unflushed
+
+# How long the oldest of what waits may wait, before it is found out whether it comes at all.
+PATIENCE = 0.5
+
+# How long an acknowledgement waits, at most, for what its handler has sent.
+FLUSH_TIMEOUT = 5.0
+
+
+class Hub(Protocol):
+    """What is needed of the hub."""
+
+    server_id: str
+    loop: asyncio.AbstractEventLoop
+    services: Tasks
+
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
+        """Deliver to the local sockets of a target."""
+
+    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the local sockets of a target do something."""
+
+
+class Bus:
+    """Sends, and does here what comes back. `recovery` knows the log."""
+
+    def __init__(self, hub: Hub, cluster: Cluster, recovery: Recovery) -> None:
+        self._hub = hub
+        self._cluster = cluster
+        self._recovery = recovery
+        self._returns = Returns()
+        self._ids = itertools.count(1)
+        self._watching: asyncio.TimerHandle | None = None
+        self._watched = 0
+        self._mending = 0
+        self._echoes: dict[int, asyncio.Future[None]] = {}
+        cluster.take_back(self.hear)
+        cluster.on_down = self.down
+        recovery.use(self)
+
+    # Sending
+
+    def emit(self, target: Target, message: Message) -> None:
+        """Deliver to the sockets of a target, everywhere, when that has its number."""
+        note_unflushed()
+        id = self._new_id()
+        deliver = partial(self._deliver, target, message, id)
+        envelope = as_emit(target, message, id)
+        self._send(id, target, envelope, deliver)
+
+    def _deliver(self, target: Target, message: Message, id: str, number: int) -> None:
+        self._hub.deliver(target, message, id, number)
+
+    def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Let the sockets of a target do something everywhere, when its turn has come."""
+        id = self._new_id()
+        envelope = as_command(target, action, names, id)
+        self._send(id, target, envelope, lambda _: self._hub.execute(target, action, names))
+
+    def _new_id(self) -> str:
+        return f"{self._hub.server_id}.{next(self._ids)}"
+
+    def _send(
+        self, id: str, target: Target, envelope: Emit | Command, do: Callable[[int], object]
+    ) -> None:
+        if not self._cluster.link.up.is_set():
+            self._returns.give_up()
+            self._returns.early.add(id)
+            do(0)
+            self._cluster.send(target, envelope)
+            return
+        self._returns.expect(id, do)
+        if not self._cluster.send(target, envelope):
+            self._returns.settle(self._returns.count)
+            do(0)
+        elif not self._cluster.hears(target):
+            self._cluster.echo(self._returns.count)
+        self._watch()
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Do something when all that was sent so far is done."""
+        self._returns.after(call)
+
+    async def flush(self) -> None:
+        """Wait until all that was sent so far is done here, but not for ever."""
+        if len(self._returns):
+            try:
+                async with asyncio.timeout(FLUSH_TIMEOUT):
+                    await self._returns.wait()
+            except TimeoutError:
+                write_log(logging.WARNING, "layer-slow", waiting=len(self._returns))
+
+    # What comes back
+
+    def hear(self, envelope: AnyEnvelope, number: int) -> None:
+        """Take an envelope of this hub's own."""
+        if isinstance(envelope, Echo):
+            if (waiter := self._echoes.pop(envelope.id, None)) is not None:
+                if not waiter.done():
+                    waiter.set_result(None)
+            else:
+                self._returns.settle(envelope.id)
+        elif isinstance(envelope, (Emit, Command)):
+            self._returns.returned(envelope.id, number)
+
+    async def echo(self) -> None:
+        """Wait until this hub has heard all that was sent so far, by whomever."""
+        id = -next(self._ids)
+        waiter = self._echoes[id] = self._hub.loop.create_future()
+        try:
+            self._cluster.echo(id)
+            async with asyncio.timeout(FLUSH_TIMEOUT):
+                await waiter
+        finally:
+            self._echoes.pop(id, None)
+
+    def _watch(self) -> None:
+        """See to it that nothing waits for what does not come: a room may be left meanwhile."""
+        if self._watching is None and len(self._returns):
+            self._watched = self._returns.oldest
+            self._watching = self._hub.loop.call_later(PATIENCE, self._look)
+
+    def _look(self) -> None:
+        self._watching = None
+        if len(self._returns) and self._returns.oldest == self._watched:
+            self._cluster.echo(self._returns.count)
+        self._watch()
+
+    # Outages
+
+    def down(self) -> None:
+        """Let this hub's own clients have at once what waits: the layer is down."""
+        self._recovery.begin_gap()
+        self._returns.give_up()
+
+    def lost(self) -> None:
+        """Take note that something may be lost, or out of order; until all that was sent is heard."""
+        self._mending += 1
+        self._hub.services.spawn(self._mend(self._mending))
+
+    async def _mend(self, turn: int) -> None:
+        """Find a place behind everything that may be lost: from there on nothing is."""
+        while turn == self._mending:
+            try:
+                await self.echo()
+                await self._recovery.end_gap()
+            except Exception as error:
+                write_log(logging.DEBUG, "layer-error", error=repr(error))
+                await asyncio.sleep(PATIENCE)
+                continue
+            if turn == self._mending:
+                self._returns.early.clear()
+            return
+
+    def close(self) -> None:
+        """Do what waits."""
+        self._mending += 1
+        if self._watching is not None:
+            self._watching.cancel()
+        self._returns.give_up()

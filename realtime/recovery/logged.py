@@ -1,0 +1,298 @@
+"""Recovery where the log is in Redis: nothing is lost with a process, even one that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..cluster.addressing import as_emit
+from ..cluster.targets import Target
+from ..protocol.frames import Frames
+from ..sockets.backlog import Placed, Postponed
+from ..sockets.delivery import CLOSED
+from ..sockets.messages import Message, with_offset
+from ..sockets.socket import Socket
+from ..sockets.trail import Trail
+from ..utils.recovery import RecoveryOptions
+from .claims import Claim, LocalClaim
+from .forms import open_session
+from .identities import Identity
+from .interfaces import Hub
+from .log import Lost
+from .recalls import OrphanClaim, Recall, Recalled
+from .recovery import Recovery
+from .session import Missed, Session
+from .store import Store
+from .places import format_place, number_of, place_of
+from .streams import StreamLog
+
+
+class Bus(Protocol):
+    """The way of all that is sent."""
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Do something when all that was sent so far is done."""
+
+    async def echo(self) -> None:
+        """Wait until this hub has heard all that was sent so far."""
+
+    def lost(self) -> None:
+        """Take note that something may be lost."""
+
+
+class LoggedRecovery(Recovery):
+    """What a hub knows of its clients beyond their connections, where others know it too."""
+
+    shared = True
+    log: StreamLog
+    _bus: Bus
+
+    def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
+        super().__init__(hub, options)
+        self.store = Store(
+            hub.server_id, self.log, hub.services, self._lifetime * 1.5, self._stolen
+        )
+        self.sessions.store = self.store
+        self.sessions.noted = self._note_room
+        # Rooms that were joined before this hub heard them: from when on is to be noted.
+        self._fresh: list[tuple[Any, str]] = []
+
+    def _new_log(self, hub: Hub, options: RecoveryOptions) -> Any:
+        return StreamLog(hub.server_id, hub.cluster)
+
+    def use(self, bus: Bus) -> None:
+        """Learn the way of all that is sent."""
+        self._bus = bus
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something when all that was sent so far is done."""
+        self._bus.after(call)
+
+    def _sweep(self) -> None:
+        super()._sweep()
+        pids = [*self.sessions.live, *(session.pid for session in self.sessions)]
+        if pids:
+            self._hub.services.spawn(self.store.renew(pids))
+
+    # Losses
+
+    def lose(self, lane: str | None) -> None:
+        """Take note that something may be lost on its way here, for anybody."""
+        self.begin_gap()
+        self._bus.lost()
+
+    def begin_gap(self) -> None:
+        """Take note that what is sent from now on may be lost for who drops."""
+        self.log.begin_gap()
+
+    async def end_gap(self) -> None:
+        """Take note that nothing is lost from now on, and write all sessions anew."""
+        await self.log.end_gap()
+        for socket in list(self.sessions.live.values()):
+            self._touch(socket)
+        for session in self.sessions:
+            self.store.touch(session.pid, lambda session=session: session)
+
+    # Events
+
+    def note(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
+        """Take note that an event is delivered now; return the offset that goes with it."""
+        return self.log.advance(number) if number else self.log.offset
+
+    def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
+        """Return the frames of an event that is not in the log."""
+        wire_format = socket.connection.format
+        return with_offset(message.frames(wire_format), wire_format, self.log.offset)
+
+    def is_let_in(self, socket: Socket) -> bool:
+        """Tell whether a socket has its place among all events."""
+        return self.sessions.live.get(socket.pid) is socket
+
+    def emit(self, socket: Socket, message: Message) -> None:
+        """Send an event to the client of a socket, wherever that is."""
+        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
+
+    # Coming and going
+
+    async def restore(self, socket: Socket, auth: dict[str, Any]) -> dict[str, Any]:
+        """Let a new socket be what its client had before (see `Recovery.restore`)."""
+        left = await super().restore(socket, auth)
+        if socket.gone:
+            return left
+        if socket.claim is not None:
+            socket.trail = socket.claim.session.trail
+        else:
+            socket.trail = Trail(socket.pid, await self._position())
+        return left
+
+    async def _position(self) -> int:
+        try:
+            async with asyncio.timeout(5):
+                return max(await self.log.position(), self.log.number)
+        except Exception:  # while Redis is away nobody comes back to what is sent
+            return self.log.number
+
+    async def _claim(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
+        session = self.sessions.find(pid, socket.namespace, identity)
+        if session is None:
+            return None
+        session.claimant = socket
+        recall = Recall(self.log, session, offset, self._hub.server_id)
+        try:
+            first = await recall.begin()
+        except Lost:
+            if self.sessions.get(pid) is session:
+                self.sessions.end(session)
+            return None
+        if self.sessions.get(pid) is not session or session.claimant is not socket:
+            return None
+        claim = LocalClaim(self.sessions, session, [])
+        return Recalled(claim, recall, first, socket, self._bus.echo)
+
+    async def _find(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
+        claim = await self._find_elsewhere(socket, pid, offset, identity)
+        if claim is None and not socket.gone:
+            return await self._find_orphan(socket, pid, offset, identity)
+        if claim is None or isinstance(claim, Recalled):
+            return claim
+        recall = Recall(self.log, claim.session, offset, claim.server)  # type: ignore[attr-defined]
+        try:
+            first = await recall.begin()
+        except Lost:
+            claim.refuse()
+            return None
+        return Recalled(claim, recall, first, socket, self._bus.echo)
+
+    async def _find_orphan(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
+        """Claim a session whose hub is gone."""
+        found = await self.store.find(pid)
+        if found is None:
+            return None
+        owner, parcel = found
+        (form,) = parcel.sessions
+        if owner == self._hub.server_id or owner in self._hub.cluster.reports():
+            return None
+        if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
+            return None
+        session = open_session(parcel, form, self.log.number)
+        recall = Recall(self.log, session, offset, owner)
+        try:
+            first = await recall.begin()
+        except Lost:
+            return None
+        if socket.gone:
+            return None
+        claim = OrphanClaim(self._hub, self.sessions, session)
+        return Recalled(claim, recall, first, socket, self._bus.echo)
+
+    async def let_in(
+        self, socket: Socket, missed: list[Missed], items: Iterable[Any]
+    ) -> list[Frames]:
+        """
+        Give a socket its place among all events, and write its session.
+
+        Returns the frames of what it has missed, and then of `items`, what was put off for it.
+        """
+        assert socket.trail is not None
+        claim: Any = socket.claim
+        before = claim.recall.owner if claim is not None else ""
+        since = claim.recall.upto if claim is not None else socket.trail.since
+        socket.claim = None
+        self.sessions.live[socket.pid] = socket
+        frames = [self._frames(socket, packet, names[-1]) for names, packet in missed]
+        emits, target = [], Target(socket.namespace, (socket.sid,))
+        wire_format, offset = socket.connection.format, format_place(since)
+        for item in items:
+            if isinstance(item, Placed):
+                if item.place <= since:
+                    continue  # it is among what was missed
+                frames.append(item.frames)
+            elif isinstance(item, Postponed):
+                if not item.message.volatile:
+                    emits.append(as_emit(target, item.message))
+                    offset = format_place(place_of(number_of(since), len(emits)))
+                frames.append(with_offset(item.message.frames(wire_format), wire_format, offset))
+            else:
+                frames.append(item)
+        session = self._describe(socket)
+        if session is None or not await self.store.begin(session, before, since, emits):
+            socket.trail.floor = Trail.NEVER
+        return frames
+
+    def keep(self, socket: Socket, reason: str) -> bool:
+        """Take note that a socket ends (see `Recovery.keep`)."""
+        let_in = self.is_let_in(socket)
+        counts = super().keep(socket, reason)
+        if let_in and self.sessions.get(socket.pid) is None:
+            self.store.forget(socket.pid)
+        return counts
+
+    def joined(self, socket: Socket, room: str) -> None:
+        """Take note that a socket is in a room now."""
+        assert socket.trail is not None
+        socket.trail.join(room, max(self.log.number, socket.trail.since))
+        self._note_room(socket, room)
+        self._touch(socket)
+
+    def left(self, socket: Socket, room: str) -> None:
+        """Take note that a socket is in a room no more."""
+        assert socket.trail is not None
+        socket.trail.leave(room, max(self.log.number, socket.trail.since))
+        self._touch(socket)
+
+    def data_changed(self, socket: Socket) -> None:
+        """Take note that what a site keeps of a client is another."""
+        self._touch(socket)
+
+    def _note_room(self, client: Any, room: str) -> None:
+        """See to it that what was sent to a room before this hub heard it is not replayed."""
+        if self.log.since(client.namespace, room) is None:
+            self._fresh.append((client, room))
+            if isinstance(client, Session):
+                self._hub.services.spawn(self._settle())
+
+    def _touch(self, socket: Socket) -> None:
+        if self.is_let_in(socket):
+            self.store.touch(socket.pid, lambda: self._describe(socket))
+
+    def _describe(self, socket: Socket) -> Session | None:
+        return None if socket.state is CLOSED else self.sessions.describe(socket, "transport close")
+
+    async def _settle(self) -> None:
+        await self._hub.cluster.flush_local()
+        self._settle_rooms()
+
+    def _settle_rooms(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for client, room in fresh:
+            since = self.log.since(client.namespace, room)
+            if since is None or client.trail is None or not client.trail.rejoin(room, since):
+                continue
+            if isinstance(client, Session):
+                self.store.touch(client.pid, lambda client=client: client)
+            else:
+                self._touch(client)
+
+    async def flush(self) -> None:
+        """Wait until what changed so far is written; rooms that were joined are heard by now."""
+        self._settle_rooms()
+        await self.store.flush()
+
+    def _stolen(self, pid: str) -> None:
+        """Let go of a client that is elsewhere: it was taken for dead here."""
+        if (socket := self.sessions.live.pop(pid, None)) is not None:
+            socket.connection.close("transport close")
+        if (session := self.sessions.get(pid)) is not None:
+            self.sessions.give(session)
+
+    async def _find_elsewhere(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
+        return await super()._find(socket, pid, offset, identity)

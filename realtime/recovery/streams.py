@@ -1,0 +1,215 @@
+"""
+The log in Redis, as a hub knows it: how far it is, and what is read from it.
+
+Its numbers are the same for all hubs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from ..cluster.envelopes import Emit, group_name, open_parcel, unpack
+from ..cluster.log_layer import LogLayer, read_number
+from ..cluster.ordered import MESSAGE_ENVELOPES
+from ..cluster.streams import stream_name
+from ..sockets.messages import ForeignMessage, Format
+from ..sockets.trail import NOW, Stay, Trail
+from .log import Entry, Lost, Packet, is_excluded
+from .places import NAME, end_of, format_place, number_of, place_of
+from .session import Missed
+
+
+class Cluster(Protocol):
+    """What is needed of the cluster."""
+
+    @property
+    def link(self) -> Any:
+        """The connection to the layer."""
+
+
+class View(Protocol):
+    """Whose events are read: a session, or what is known of one."""
+
+    sid: str
+    namespace: str
+    trail: Trail
+    rooms: set[str]
+    siblings: tuple[str, ...]
+
+
+class Reach(NamedTuple):
+    """A stream, and which of its events are for a client."""
+
+    name: str
+    after: int
+    until: int
+    # Whether only what names the client's connection, and this namespace, is for it.
+    others: bool = False
+
+
+class StreamLog:
+    """
+    The log of a site in the Redis of its layer. `number` is the place up to which this hub has
+    delivered.
+    """
+
+    def __init__(self, server: str, cluster: Cluster) -> None:
+        self.server = NAME
+        self.number = 0
+        self.expired = 0
+        self._hub = server
+        self._cluster = cluster
+        # Up to this place something may have been lost for clients of this hub.
+        self.gap: float = 0
+
+    @property
+    def layer(self) -> LogLayer:
+        """The layer, which may be another one after an outage."""
+        return self._cluster.link.layer  # type: ignore[no-any-return]
+
+    @property
+    def offset(self) -> str:
+        """The offset of the newest event."""
+        return format_place(self.number)
+
+    def advance(self, number: int) -> str:
+        """Take note that an event is delivered now; return its offset."""
+        place = place_of(number)
+        self.number = max(self.number, place)
+        return format_place(place)
+
+    async def position(self) -> int:
+        """Return the place of all that was sent so far."""
+        return place_of(await self.layer.position())
+
+    def since(self, namespace: str, room: str) -> int | None:
+        """Return the place from which on this hub hears a room, if it does."""
+        number = self.layer.since.get(group_name(namespace, room))
+        return None if number is None else place_of(number)
+
+    # Losses
+
+    def begin_gap(self) -> None:
+        """Take note that something may be lost, until `end_gap`."""
+        self.gap = math.inf
+
+    async def end_gap(self) -> None:
+        """Take note that nothing is lost from now on; all that was sent before is heard."""
+        number = await self.layer.position()
+        lifetime = self.layer._lifetime
+        (answer,) = await self.layer.run(
+            ("SET", self.layer.gap(self._hub), number, "PX", 2 * lifetime)
+        )
+        if isinstance(answer, Exception):
+            raise answer
+        self.gap = end_of(number)
+        self.number = max(self.number, end_of(number) + 1)
+
+    # Reading
+
+    async def read(
+        self, view: View, after: int, owner: str, *pids: str
+    ) -> tuple[list[Missed], int]:
+        """
+        Return what a client has missed behind the place `after`, in order, and up to which place.
+
+        Raises Lost where some of it is gone, or where the session of `pids` is not `owner`'s.
+        """
+        trail = view.trail
+        after = max(after, trail.confirmed)
+        if after < trail.floor or after < self.gap:
+            raise Lost("something was lost on its way here")
+        stays = trail.stays(view.rooms)
+        reaches = list(_reaches(view, stays, after))
+        layer = self.layer
+        commands: list[tuple[Any, ...]] = [("GET", layer.last), ("GET", layer.gap(owner))]
+        for reach in reaches:
+            stream, known = layer.stream(reach.name), layer.known(reach.name)
+            first = max(0, number_of(reach.after) - MESSAGE_ENVELOPES)
+            commands += ("HGET", known, "l"), ("XRANGE", stream, first, "+"), ("HGET", known, "d")
+        commands += [("HGET", layer.session(pid), "o") for pid in pids]
+        answers = await layer.run(*commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise Lost(f"the log cannot be read: {answer!r}")
+        last, gap = read_number(answers[0]), read_number(answers[1])
+        if any(answer != owner.encode() for answer in answers[len(answers) - len(pids) :] if pids):
+            raise Lost("another server has the session")
+        if gap and after < end_of(gap):
+            raise Lost("something was lost on its way to where it was")
+        found: dict[int, Entry] = {}
+        for place, reach in enumerate(reaches):
+            newest, entries, dropped = answers[2 + 3 * place : 5 + 3 * place]
+            _check(reach, read_number(newest), entries, read_number(dropped))
+            for entry in _entries(reach, entries, view.namespace):
+                if entry.number <= end_of(last):
+                    found[entry.number] = entry
+        ids = set[str]()
+        missed = []
+        for number, entry in sorted(found.items()):
+            if entry.packet.id in ids or is_excluded(entry, view.sid, stays):
+                continue
+            if entry.packet.id:
+                ids.add(entry.packet.id)
+            missed.append(Missed((format_place(number),), entry.packet))
+        return missed, place_of(last)
+
+
+def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
+    namespace = view.namespace
+    yield Reach(stream_name(namespace, None), after, NOW)
+    for room, since, until in (Stay(view.sid, 0, NOW), *stays):
+        begin = max(after, since)
+        if begin < until:
+            yield Reach(stream_name(namespace, room), begin, until)
+    for sid in view.siblings:
+        yield Reach(stream_name(namespace, sid), after, NOW, others=True)
+
+
+def _check(reach: Reach, newest: int, entries: list[Any], dropped: int) -> None:
+    """Raise Lost where a stream has lost something that is needed."""
+    if place_of(dropped) > reach.after:
+        raise Lost("too much was sent since")
+    last = max((number + count - 1 for number, count, _, _ in map(_read, entries)), default=0)
+    if place_of(newest) > reach.after and last < newest:
+        raise Lost("the log has lost it")
+
+
+def _read(entry: Any) -> tuple[int, int, bytes, int | None]:
+    """Return an entry's number, how many events it has, its message, and what it stands behind."""
+    id, fields = entry
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    behind = values.get(b"r")
+    number = int(id.partition(b"-")[0])
+    return number, int(values[b"c"]), values[b"m"], int(behind) if behind else None
+
+
+def _entries(reach: Reach, entries: Iterable[Any], namespace: str) -> Iterator[Entry]:
+    """Yield the events of a stream that are for a client."""
+    for number, _, message, behind in map(_read, entries):
+        parcel = open_parcel(msgspec.msgpack.decode(message))
+        for index, envelope in enumerate(unpack(parcel)):
+            if behind is None:
+                place = place_of(number + index)
+            else:
+                place = place_of(behind, index + 1)
+            if not isinstance(envelope, Emit) or not reach.after < place <= reach.until:
+                continue
+            if reach.others and not (envelope.client and envelope.namespace == namespace):
+                continue
+            if envelope.client and envelope.namespace not in ("", namespace):
+                continue
+            packet = _packet(envelope, namespace)
+            yield Entry(place, 0.0, packet, envelope.excluded, 0)
+
+
+def _packet(emit: Emit, namespace: str) -> Packet:
+    if emit.namespace == namespace:
+        return Packet(emit.id, emit.text, emit.attachments)
+    message = ForeignMessage(emit.namespace, emit.text, emit.attachments).within(namespace)
+    frames = message.frames(Format.SOCKETIO)
+    return Packet(emit.id, frames.first, frames.rest)  # type: ignore[arg-type]
