@@ -39,6 +39,7 @@ class LiveCluster(Service):
     ) -> None:
         self.layer = layer
         self.valkey = valkey
+        self.realtime = realtime or {}
         self.env = {
             "REDIS_URL": valkey.url,
             "CHANNEL_LAYER": layer,

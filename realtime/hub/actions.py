@@ -65,6 +65,8 @@ class HubActions:
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
         if isinstance(envelope, Emit) and self._hub.recovery is not None:
+            if self._hub.recovery.shared and not (number or envelope.volatile):
+                self._hub.recovery.lose(None)  # its sender keeps no log
             transfers = self._hub.recovery.transfers
             if transfers.lingering:
                 transfers.send_on(server, envelope)

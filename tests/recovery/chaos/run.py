@@ -435,6 +435,7 @@ async def outside_process(cluster: LiveCluster) -> AsyncIterator[asyncio.subproc
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.site.settings",
         "DATABASE_URL": cluster.database,
+        "REALTIME_OVERRIDES": json.dumps(cluster.realtime),
         "PYTHONPATH": str(ROOT),
         **cluster.env,
     }
