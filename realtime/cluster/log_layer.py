@@ -46,14 +46,14 @@ class Job(NamedTuple):
     """
     A message for a channel, or a group's.
 
-    With `streams` it is kept in the log, as `count` events; `sequence` is the sender's own count,
+    With `streams` it is kept in the log, as so many `events`; `sequence` is the sender's own count,
     by which a second try is known.
     """
 
     channel: str
     message: dict[str, Any]
     streams: tuple[str, ...] = ()
-    count: int = 1
+    events: int = 1
     sequence: int | None = None
     # The number that all events stand behind, in the order in which a client gets them.
     behind: int | None = None
@@ -71,8 +71,9 @@ class LogLayer:
         self.prefix = prefix
         self._key = f"{prefix}:{{realtime}}:"
         self._sender = sender
-        self._lifetime = round(lifetime * 1000)
-        self._bounds = (self._lifetime, options.events, options.bytes)
+        # For how many milliseconds the log keeps what is in it.
+        self.lifetime = round(lifetime * 1000)
+        self._bounds = (self.lifetime, options.events, options.bytes)
         self._pipe = Pipe(make, begin=[("SCRIPT", "LOAD", APPEND)])
         self._hearing = Connection(make, self._hear, self._failed)
         self._queues: dict[str, asyncio.Queue[Any]] = {}
@@ -245,7 +246,7 @@ class LogLayer:
             keys += self.stream(name), self.known(name)
         sequence = "" if job.sequence is None else job.sequence
         behind = "" if job.behind is None else job.behind
-        args = job.channel, data, job.count, sequence, behind, *self._bounds
+        args = job.channel, data, job.events, sequence, behind, *self._bounds
         return "EVALSHA", SHA, len(keys), *keys, *args
 
     async def run(self, *commands: Command) -> list[Any]:

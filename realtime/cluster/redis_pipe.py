@@ -34,6 +34,7 @@ class Connection:
         self._connection: Any = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def open(self) -> Any:
         """Return the connection. Raises redis-py's errors, and OSError."""
@@ -89,7 +90,7 @@ class Connection:
             if self._reading is not None and self._reading is not asyncio.current_task():
                 self._reading.cancel()
             self._failed(error)
-            asyncio.ensure_future(_disconnect(connection))
+            self._ending = asyncio.ensure_future(_disconnect(connection))
 
     async def close(self) -> None:
         """End the connection, if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 # Does, on this hub, what was sent; it is given the number in the log, or 0.
 Do = Callable[[int], object]
@@ -107,5 +108,10 @@ class Returns:
         """Wait until all that was sent so far has come back."""
         if self._waiting:
             over = asyncio.get_running_loop().create_future()
-            self.after(lambda: over.done() or over.set_result(None))
+            self.after(partial(_set, over))
             await over
+
+
+def _set(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

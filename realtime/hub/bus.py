@@ -19,7 +19,7 @@ from ..cluster.returns import Returns
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..logs import log as write_log
-from ..recovery.recovery import Recovery
+from ..recovery.logged import LoggedRecovery
 from ..sockets.messages import Message
 from ..sockets.socket import note_unflushed
 
@@ -47,7 +47,7 @@ class Hub(Protocol):
 class Bus:
     """Sends, and does here what comes back. `recovery` knows the log."""
 
-    def __init__(self, hub: Hub, cluster: Cluster, recovery: Recovery) -> None:
+    def __init__(self, hub: Hub, cluster: Cluster, recovery: LoggedRecovery) -> None:
         self._hub = hub
         self._cluster = cluster
         self._recovery = recovery
@@ -157,7 +157,7 @@ class Bus:
         self._returns.give_up()
 
     def lost(self) -> None:
-        """Take note that something may be lost, or out of order; until all that was sent is heard."""
+        """Take note that something may be lost, or out of order, until all is heard again."""
         self._mending += 1
         self._hub.services.spawn(self._mend(self._mending))
 

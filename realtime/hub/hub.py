@@ -136,8 +136,9 @@ class Hub:
     def _new_recovery(self, options: RecoveryOptions) -> Recovery:
         if isinstance(self.cluster, LocalCluster) or not self.cluster.logged:
             return Recovery(self, options)
-        recovery = LoggedRecovery(self, options)
-        self.bus = Bus(self, self.cluster, recovery)
+        cluster = self.cluster
+        recovery = LoggedRecovery(self, options, lambda: cluster.link.layer)
+        self.bus = Bus(self, cluster, recovery)
         return recovery
 
     def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:
@@ -178,8 +179,8 @@ class Hub:
 
     async def flush_local(self) -> None:
         """
-        Wait until what this hub's sockets opened, joined and left so far is in effect; where the log
-        is shared, also until what they have sent is in it.
+        Wait until what this hub's sockets opened, joined and left so far is in effect; where the
+        log is shared, also until what they have sent is in it.
         """
         if self.bus is not None:
             await self.bus.flush()

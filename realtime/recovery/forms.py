@@ -17,8 +17,8 @@ from .session import Missed, Session
 
 class TrailForm(msgspec.Struct, array_like=True):
     """
-    A trail in the numbers of a log that hubs share (see `streams`); `never` tells that the client is
-    told of a loss, whatever it has got.
+    A trail in the numbers of a log that hubs share (see `streams`); `never` tells that the client
+    is told of a loss, whatever it has got.
     """
 
     since: int
@@ -99,14 +99,10 @@ def dump_trail(trail: Trail) -> TrailForm:
 
 def load_trail(pid: str, form: TrailForm) -> Trail:
     """Return the trail of a form."""
-    return Trail.load(
-        pid,
-        place_of(form.since),
-        place_of(form.confirmed),
-        Trail.NEVER if form.never else place_of(form.floor),
-        {room: place_of(number) for room, number in form.joined.items()},
-        [Stay(room, place_of(after), place_of(until)) for room, after, until in form.past],
-    )
+    floor = Trail.NEVER if form.never else place_of(form.floor)
+    joined = {room: place_of(number) for room, number in form.joined.items()}
+    past = [Stay(room, place_of(after), place_of(until)) for room, after, until in form.past]
+    return Trail.load(pid, (place_of(form.since), place_of(form.confirmed), floor, joined, past))
 
 
 class Packer:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..cluster.addressing import as_emit
+from ..cluster.log_layer import LogLayer
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.backlog import Placed, Postponed
@@ -20,11 +21,11 @@ from .forms import open_session
 from .identities import Identity
 from .interfaces import Hub
 from .log import Lost
+from .places import format_place, number_of, place_of
 from .recalls import OrphanClaim, Recall, Recalled
 from .recovery import Recovery
 from .session import Missed, Session
 from .store import Store
-from .places import format_place, number_of, place_of
 from .streams import StreamLog
 
 
@@ -45,10 +46,11 @@ class LoggedRecovery(Recovery):
     """What a hub knows of its clients beyond their connections, where others know it too."""
 
     shared = True
-    log: StreamLog
+    log: StreamLog  # type: ignore[assignment]  # nothing here asks it for what it has not
     _bus: Bus
 
-    def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
+    def __init__(self, hub: Hub, options: RecoveryOptions, layer: Callable[[], LogLayer]) -> None:
+        self._layer = layer
         super().__init__(hub, options)
         self.store = Store(
             hub.server_id, self.log, hub.services, self._lifetime * 1.5, self._stolen
@@ -59,7 +61,7 @@ class LoggedRecovery(Recovery):
         self._fresh: list[tuple[Any, str]] = []
 
     def _new_log(self, hub: Hub, options: RecoveryOptions) -> Any:
-        return StreamLog(hub.server_id, hub.cluster)
+        return StreamLog(hub.server_id, self._layer)
 
     def use(self, bus: Bus) -> None:
         """Learn the way of all that is sent."""
@@ -177,7 +179,7 @@ class LoggedRecovery(Recovery):
             return None
         owner, parcel = found
         (form,) = parcel.sessions
-        if owner == self._hub.server_id or owner in self._hub.cluster.reports():
+        if owner == self._hub.server_id or self._hub.cluster.is_peer(owner):
             return None
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
             return None

@@ -9,9 +9,9 @@ from ..sockets.trail import Trail
 from .claims import Claim
 from .interfaces import Hub
 from .log import Lost
+from .places import end_of, number_of, parse_place
 from .session import Missed, Session
 from .sessions import Sessions
-from .places import end_of, number_of, parse_place
 from .streams import StreamLog
 
 

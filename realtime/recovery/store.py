@@ -15,8 +15,8 @@ from ..execution.tasks import Tasks
 from ..logs import log
 from ..sockets.socket import Socket
 from .forms import Packer, Parcel, decode_parcel, encode_parcel
-from .session import Session
 from .places import number_of
+from .session import Session
 from .streams import StreamLog
 
 # How long a client's start, or an acknowledgement, waits for what is written.

@@ -7,7 +7,7 @@ Its numbers are the same for all hubs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,14 +21,6 @@ from ..sockets.trail import NOW, Stay, Trail
 from .log import Entry, Lost, Packet, is_excluded
 from .places import NAME, end_of, format_place, number_of, place_of
 from .session import Missed
-
-
-class Cluster(Protocol):
-    """What is needed of the cluster."""
-
-    @property
-    def link(self) -> Any:
-        """The connection to the layer."""
 
 
 class View(Protocol):
@@ -53,23 +45,23 @@ class Reach(NamedTuple):
 
 class StreamLog:
     """
-    The log of a site in the Redis of its layer. `number` is the place up to which this hub has
-    delivered.
+    The log of a site, which `layer()` keeps. `number` is the place up to which this hub, `server`,
+    has delivered.
     """
 
-    def __init__(self, server: str, cluster: Cluster) -> None:
+    def __init__(self, server: str, layer: Callable[[], LogLayer]) -> None:
         self.server = NAME
         self.number = 0
         self.expired = 0
         self._hub = server
-        self._cluster = cluster
+        self._layer = layer
         # Up to this place something may have been lost for clients of this hub.
         self.gap: float = 0
 
     @property
     def layer(self) -> LogLayer:
         """The layer, which may be another one after an outage."""
-        return self._cluster.link.layer  # type: ignore[no-any-return]
+        return self._layer()
 
     @property
     def offset(self) -> str:
@@ -91,6 +83,12 @@ class StreamLog:
         number = self.layer.since.get(group_name(namespace, room))
         return None if number is None else place_of(number)
 
+    def sweep(self) -> None:
+        """Do nothing: Redis forgets by itself what is too old."""
+
+    def clear(self) -> None:
+        """Do nothing: what is in Redis is for others, too."""
+
     # Losses
 
     def begin_gap(self) -> None:
@@ -100,9 +98,8 @@ class StreamLog:
     async def end_gap(self) -> None:
         """Take note that nothing is lost from now on; all that was sent before is heard."""
         number = await self.layer.position()
-        lifetime = self.layer._lifetime
         (answer,) = await self.layer.run(
-            ("SET", self.layer.gap(self._hub), number, "PX", 2 * lifetime)
+            ("SET", self.layer.gap(self._hub), number, "PX", 2 * self.layer.lifetime)
         )
         if isinstance(answer, Exception):
             raise answer
@@ -193,10 +190,7 @@ def _entries(reach: Reach, entries: Iterable[Any], namespace: str) -> Iterator[E
     for number, _, message, behind in map(_read, entries):
         parcel = open_parcel(msgspec.msgpack.decode(message))
         for index, envelope in enumerate(unpack(parcel)):
-            if behind is None:
-                place = place_of(number + index)
-            else:
-                place = place_of(behind, index + 1)
+            place = place_of(number + index) if behind is None else place_of(behind, index + 1)
             if not isinstance(envelope, Emit) or not reach.after < place <= reach.until:
                 continue
             if reach.others and not (envelope.client and envelope.namespace == namespace):

@@ -191,4 +191,4 @@ class Delivery(SocketLog):
 
 
 def _frames_of(item: Any) -> Frames:
-    return item.frames if isinstance(item, Placed) else item  # type: ignore[no-any-return]
+    return item.frames if isinstance(item, Placed) else item

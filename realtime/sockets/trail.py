@@ -78,16 +78,9 @@ class Trail:
         return self.since, self.confirmed, self.floor, self._joined or {}, self._past or []
 
     @classmethod
-    def load(
-        cls,
-        pid: str,
-        since: int,
-        confirmed: int,
-        floor: int,
-        joined: dict[str, int],
-        past: list[Stay],
-    ) -> Trail:
+    def load(cls, pid: str, dumped: tuple[int, int, int, dict[str, int], list[Stay]]) -> Trail:
         """Return the trail of what `dump` has returned."""
+        since, confirmed, floor, joined, past = dumped
         trail = cls(pid, since)
         trail.confirmed, trail.floor = confirmed, floor
         trail._joined, trail._past = joined or None, past or None

@@ -13,6 +13,7 @@ from tests.recovery.conftest import RECOVERY
 from tests.recovery.travellers import NAMESPACE, Driver, Traveller, Travels, driver_at
 
 DEADLINE = 60.0
+PAUSE = 0.05
 OPTIONS = {"layer": "pubsub", "realtime": {"RECOVERY": {**RECOVERY, "LOG": "redis"}}}
 
 
@@ -43,12 +44,14 @@ class Load:
         while not self.over.is_set():
             await driver.emit([room], [name, self.sent.setdefault(name, 0)])
             self.sent[name] += 1
+            await asyncio.sleep(PAUSE)
 
     async def from_outside(self, name: str, outside: Outside, room: str) -> None:
         """Send by a process without."""
         while not self.over.is_set():
             await outside.emit(room, [name, self.sent.setdefault(name, 0)])
             self.sent[name] += 1
+            await asyncio.sleep(PAUSE)
 
     async def reach(self, count: int) -> None:
         """Wait until each has sent so many more."""

@@ -7,11 +7,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+from realtime.utils.recovery import LOGS
 from tests.clusters import LAYERS, LiveCluster
 from tests.recovery.chaos.run import Plan, Run
 from tests.valkey import Valkey
-
-REALTIME = {"RECOVERY": {"SECONDS": 120}}
 
 
 def main() -> int:
@@ -23,6 +22,7 @@ def main() -> int:
     parser.add_argument("--kills", type=float, default=0.3, help="of all ends of servers")
     parser.add_argument("--restart-every", type=float, default=8, help="seconds, about")
     parser.add_argument("--layer", choices=LAYERS, default="pubsub")
+    parser.add_argument("--log", choices=LOGS, default="auto", help="where events are kept")
     parser.add_argument("--servers", nargs="+", default=["daphne", "uvicorn", "uvicorn"])
     parser.add_argument("--logs", type=Path, help="a folder for what the servers have said")
     options = parser.parse_args()
@@ -32,10 +32,12 @@ def main() -> int:
         options.clients,
         restart_every=options.restart_every,
         kills=options.kills,
+        survives=options.log != "memory" and options.layer == "pubsub",
     )
+    realtime = {"RECOVERY": {"SECONDS": 120, "LOG": options.log}}
     with (
         Valkey() as valkey,
-        LiveCluster(options.servers, valkey, options.layer, realtime=REALTIME) as cluster,
+        LiveCluster(options.servers, valkey, options.layer, realtime=realtime) as cluster,
     ):
         run = Run(cluster, plan)
         outcome = asyncio.run(run.go())

@@ -40,6 +40,8 @@ class Member:
         # The processes that may have its session.
         self.holders: set[object] = set()
         self.moving: set[str] = set()
+        # Whether it is told of a loss when a process is killed that has its session.
+        self.excuses_kills = True
         self._model = model
         self._servers = servers
         self._choose = choose
@@ -124,7 +126,8 @@ class Member:
             self.counts["recovered"] += 1
         else:
             if self.session is not None:
-                excused = any(getattr(life, "killed", False) for life in self.holders)
+                killed = any(getattr(life, "killed", False) for life in self.holders)
+                excused = killed and self.excuses_kills
                 self.counts["told of a loss" if excused else "told of a loss for nothing"] += 1
                 if not excused:
                     self.losses.append((now, self.session.sid))
