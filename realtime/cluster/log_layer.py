@@ -57,6 +57,8 @@ class Job(NamedTuple):
     sequence: int | None = None
     # The number that all events stand behind, in the order in which a client gets them.
     behind: int | None = None
+    # Channels that get it as well.
+    also: tuple[str, ...] = ()
 
 
 class LogLayer:
@@ -230,7 +232,8 @@ class LogLayer:
         Send a message of so many envelopes in a lane, and keep it in the lane's streams. Where that
         is refused it is sent all the same, and all hubs are told.
         """
-        job = Job(self.group_channel(lane.name), message, lane.streams, count)
+        also = tuple(map(self.group_channel, lane.also))
+        job = Job(self.group_channel(lane.name), message, lane.streams, count, also=also)
         (answer,) = await self.publish([job])
         if isinstance(answer, Exception):
             hole = pack(server, HUBS, 0, 0, [encode(Hole())])
@@ -246,7 +249,8 @@ class LogLayer:
             keys += self.stream(name), self.known(name)
         sequence = "" if job.sequence is None else job.sequence
         behind = "" if job.behind is None else job.behind
-        args = job.channel, data, job.events, sequence, behind, *self._bounds
+        channels = "\n".join(filter(None, (job.channel, *job.also)))
+        args = channels, data, job.events, sequence, behind, *self._bounds
         return "EVALSHA", SHA, len(keys), *keys, *args
 
     async def run(self, *commands: Command) -> list[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 PER_MILLISECOND = 2048
 
 # KEYS: the last number; who has sent what; then two for each stream, its entries and what is known
-# of it. ARGV: the channel, the message without its number, how many events it has, the sender's
+# of it. ARGV: the channels, a line each, the message without its number, how many events it has, the sender's
 # count (empty: nobody counts), the place that all events stand behind (or empty); then
 # milliseconds, entries and bytes that a stream keeps.
 #
@@ -57,7 +57,7 @@ for i = 3, #KEYS, 2 do
   redis.call('PEXPIRE', key, life)
   redis.call('PEXPIRE', known, life)
 end
-if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], message) end
+for channel in string.gmatch(ARGV[1], '[^\n]+') do redis.call('PUBLISH', channel, message) end
 return name
 """
 

@@ -105,7 +105,8 @@ class OrderedPublisher(Publisher):
     def _job(self, lane: Lane, message: dict[str, Any], count: int, sequence: int) -> Job:
         layer: LogLayer = self._link.layer
         channel = lane.name if lane.direct else layer.group_channel(lane.name)
-        return Job(channel, message, lane.streams, count, sequence)
+        also = tuple(map(layer.group_channel, lane.also))
+        return Job(channel, message, lane.streams, count, sequence, also=also)
 
     async def _publish(self, jobs: list[Job]) -> list[Any]:
         return await self._link.call(lambda: self._link.layer.publish(jobs))

@@ -65,6 +65,8 @@ class Receiver:
         # them.
         self.hear_return: Callable[[AnyEnvelope, int], None] | None = None
         self._own_number = 0
+        # The last number of the log that came.
+        self._log = 0
         loop = asyncio.get_running_loop()
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
 
@@ -101,6 +103,10 @@ class Receiver:
         except msgspec.ValidationError as error:
             log(logging.WARNING, "layer-ignored", error=error)
             return
+        if parcel.log:
+            if parcel.log <= self._log:
+                return  # this hub is in two of its groups
+            self._log = parcel.log
         if parcel.server == self._server:
             if parcel.lane == HUBS and not parcel.number:
                 self._hear_own(parcel)

@@ -39,9 +39,10 @@ class Router:
         self._joined: dict[tuple[str, str], float] = {}
 
     def logged_lanes(self, target: Target) -> list[Lane]:
-        """Return the lanes to a target for an event that the log keeps."""
-        streams = streams_of(target)
-        return [lane._replace(streams=streams) for lane in self.lanes(target)]
+        """Return the lanes to a target for an event that the log keeps: at most one."""
+        lanes = self.lanes(target)
+        also = tuple(lane.name for lane in lanes[1:])
+        return [lane._replace(streams=streams_of(target), also=also) for lane in lanes[:1]]
 
     def lanes(self, target: Target) -> list[Lane]:
         """

@@ -25,7 +25,8 @@ class Lane(NamedTuple):
 
     `wide` lanes reach every room of their namespace, so messages in them and in the namespace's
     other lanes do not overtake each other. Nothing overtakes what is `exclusive`. Events in a lane
-    with `streams` are kept there, where the layer keeps a log.
+    with `streams` are kept there, where the layer keeps a log, and go to the groups in `also` under
+    the same numbers.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Lane(NamedTuple):
     wide: bool = False
     exclusive: bool = False
     streams: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 class Position(NamedTuple):

@@ -175,4 +175,5 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         form.reason,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
         siblings=form.siblings,
+        owner=parcel.server,
     )

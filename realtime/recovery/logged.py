@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -145,7 +146,8 @@ class LoggedRecovery(Recovery):
         recall = Recall(self.log, session, offset, self._hub.server_id)
         try:
             first = await recall.begin()
-        except Lost:
+        except Lost as lost:
+            socket.log(logging.INFO, "not-recovered", error=lost)
             if self.sessions.get(pid) is session:
                 self.sessions.end(session)
             return None
@@ -165,7 +167,8 @@ class LoggedRecovery(Recovery):
         recall = Recall(self.log, claim.session, offset, claim.server)  # type: ignore[attr-defined]
         try:
             first = await recall.begin()
-        except Lost:
+        except Lost as lost:
+            socket.log(logging.INFO, "not-recovered", error=lost)
             claim.refuse()
             return None
         return Recalled(claim, recall, first, socket, self._bus.echo)
@@ -176,10 +179,12 @@ class LoggedRecovery(Recovery):
         """Claim a session whose hub is gone."""
         found = await self.store.find(pid)
         if found is None:
+            socket.log(logging.INFO, "not-recovered", error="no server has the session")
             return None
         owner, parcel = found
         (form,) = parcel.sessions
         if owner == self._hub.server_id or self._hub.cluster.is_peer(owner):
+            socket.log(logging.INFO, "not-recovered", error=f"{owner} has let go of the session")
             return None
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
             return None
@@ -187,7 +192,8 @@ class LoggedRecovery(Recovery):
         recall = Recall(self.log, session, offset, owner)
         try:
             first = await recall.begin()
-        except Lost:
+        except Lost as lost:
+            socket.log(logging.INFO, "not-recovered", error=lost)
             return None
         if socket.gone:
             return None

@@ -48,7 +48,7 @@ class Session:
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
     what another hub had for it before; `siblings` are the sids that its connection had in other
-    namespaces.
+    namespaces, and `owner` is the hub that had it before.
     """
 
     sid: str
@@ -67,6 +67,7 @@ class Session:
     reason: str
     tail: tuple[Missed, ...] = ()
     siblings: tuple[str, ...] = ()
+    owner: str = ""
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)

@@ -75,7 +75,7 @@ class Store:
         for pid, make in dirty.items():
             session = make()
             if session is not None:
-                commands.append(self._save(session, ""))
+                commands.append(self._save(session, session.owner))
                 pids.append(pid)
         if not commands:
             return
