@@ -110,7 +110,9 @@ class NamespaceConsumer:
 
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
-        self._data = load_data(data)
+        values = load_data(data)
+        values.changed = self._socket.note_data
+        self._data = values
 
     @property
     def data(self) -> dict[str, Any]:
@@ -121,12 +123,18 @@ class NamespaceConsumer:
         """
         data = self._data
         if data is None:
-            data = self._data = {} if self._socket.hub.recovery is None else RecoverableData()
+            data = self._data = self._new_data({})
         return data
 
     @data.setter
     def data(self, values: dict[str, Any]) -> None:
-        self._data = values if self._socket.hub.recovery is None else RecoverableData(values)
+        self._data = self._new_data(values)
+        self._socket.note_data()
+
+    def _new_data(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self._socket.hub.recovery is None:
+            return values
+        return RecoverableData(values, self._socket.note_data)
 
     @property
     def recovered(self) -> bool:

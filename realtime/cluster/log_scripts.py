@@ -11,9 +11,9 @@ from __future__ import annotations
 PER_MILLISECOND = 2048
 
 # KEYS: the last number; who has sent what; then two for each stream, its entries and what is known
-# of it. ARGV: the channels, a line each, the message without its number, how many events it has, the sender's
-# count (empty: nobody counts), the place that all events stand behind (or empty); then
-# milliseconds, entries and bytes that a stream keeps.
+# of it. ARGV: the channels, a line each, the message without its number, how many events it has,
+# the sender's count (empty: nobody counts), the number that all events stand behind (or empty);
+# then milliseconds, entries and bytes that a stream keeps.
 #
 # Of a stream is known: `t` bytes that it was sent in all, `b` those of them that are gone, `l` the
 # last number, and `d` the last number that had to go before its time.
@@ -57,7 +57,9 @@ for i = 3, #KEYS, 2 do
   redis.call('PEXPIRE', key, life)
   redis.call('PEXPIRE', known, life)
 end
-for channel in string.gmatch(ARGV[1], '[^\n]+') do redis.call('PUBLISH', channel, message) end
+for channel in string.gmatch(ARGV[1], '[^\\n]+') do
+  redis.call('PUBLISH', channel, message)
+end
 return name
 """
 

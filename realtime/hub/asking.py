@@ -25,6 +25,7 @@ async def call(hub: Hub, target: Target, message: Message, timeout: float | None
     at once.
     """
     hub.require_own_thread("asking.call")
+    await hub.wait_returned()
     answers = Answers()
     sockets = hub.select(target)
     if target.client and sockets:

@@ -182,17 +182,22 @@ class Hub:
         Wait until what this hub's sockets opened, joined and left so far is in effect; where the
         log is shared, also until what they have sent is in it.
         """
-        if self.bus is not None:
-            await self.bus.flush()
+        await self.wait_returned()
         await self.cluster.flush_local()
         if self.recovery is not None:
             await self.recovery.flush()
         await self.observers.wait_written()
 
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here, where that takes its way by the log."""
+        if self.bus is not None:
+            await self.bus.flush()
+
     async def flush_cluster(self) -> None:
         """
         Wait until all hubs have done what this one has asked for so far, its sockets' part too.
         """
+        await self.wait_returned()
         await self.observers.wait_written()
         await self.cluster.flush_cluster()
 

@@ -143,6 +143,9 @@ class Hub(transports.Hub, Protocol):
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
 
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here."""
+
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the local sockets of a target do something."""
 

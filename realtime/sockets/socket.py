@@ -320,6 +320,13 @@ class Socket(Delivery):
             if self.observed:
                 self.hub.observers.left(self, room)
 
+    def note_data(self) -> None:
+        """Take note, in any thread, that what the site keeps of the client is another."""
+        recovery = self.hub.recovery
+        if recovery is not None and recovery.shared and not self.gone:
+            self.unflushed = True
+            self.hub.run(recovery.data_changed, self)
+
     def note_shared(self) -> None:
         """Take note that others are to see something else of this socket."""
         if self.observed and not self.gone:
