@@ -15,8 +15,8 @@ PER_MILLISECOND = 2048
 # the sender's count (empty: nobody counts), the number that all events stand behind (or empty);
 # then milliseconds, entries and bytes that a stream keeps.
 #
-# Of a stream is known: `t` bytes that it was sent in all, `b` those of them that are gone, `l` the
-# last number, and `d` the last number that had to go before its time.
+# Of a stream is known: `t` bytes and `n` events that it was sent in all, `b` and `e` those of them
+# that are gone, `l` the last number, and `d` the last number that had to go before its time.
 APPEND = """
 local count = tonumber(ARGV[3])
 if ARGV[4] ~= '' then
@@ -38,15 +38,18 @@ local size = #message + 100
 for i = 3, #KEYS, 2 do
   local key, known = KEYS[i], KEYS[i + 1]
   local total = redis.call('HINCRBY', known, 't', size)
+  local events = redis.call('HINCRBY', known, 'n', count)
   redis.call('XADD', key, 'MINID', '~', least, name .. '-0',
-    'm', message, 't', total, 'c', ARGV[3], 'r', ARGV[5])
-  local gone = tonumber(redis.call('HGET', known, 'b') or '0')
-  while redis.call('XLEN', key) > most or total - gone > bytes do
+    'm', message, 't', total, 'c', ARGV[3], 'n', events, 'r', ARGV[5])
+  local gone = redis.call('HMGET', known, 'b', 'e')
+  gone = {tonumber(gone[1] or '0'), tonumber(gone[2] or '0')}
+  while events - gone[2] > most or total - gone[1] > bytes do
     local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
     if not first then break end
-    gone = tonumber(first[2][4]) - #first[2][2] - 100
-    redis.call('HSET', known, 'b', string.format('%.0f', gone))
-    if redis.call('XLEN', key) <= most and total - gone <= bytes then break end
+    gone = {first[2][4] - #first[2][2] - 100, first[2][8] - first[2][6]}
+    redis.call('HSET', known, 'b', string.format('%.0f', gone[1]),
+      'e', string.format('%.0f', gone[2]))
+    if events - gone[2] <= most and total - gone[1] <= bytes then break end
     local id = tonumber(string.match(first[1], '^%d+'))
     if id >= oldest then
       redis.call('HSET', known, 'd', string.format('%.0f', id + tonumber(first[2][6]) - 1))

@@ -20,8 +20,8 @@ from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..logs import log as write_log
 from ..recovery.logged import LoggedRecovery
+from ..sockets.delivery import note_unflushed
 from ..sockets.messages import Message
-from ..sockets.socket import note_unflushed
 
 # How long the oldest of what waits may wait, before it is found out whether it comes at all.
 PATIENCE = 0.5

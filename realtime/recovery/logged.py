@@ -143,9 +143,9 @@ class LoggedRecovery(Recovery):
         if session is None:
             return None
         session.claimant = socket
-        recall = Recall(self.log, session, offset, self._hub.server_id)
+        recall = Recall(self.log, session, offset, self._hub.server_id, self._bus.echo)
         try:
-            first = await recall.begin()
+            await recall.begin()
         except Lost as lost:
             socket.log(logging.INFO, "not-recovered", error=lost)
             if self.sessions.get(pid) is session:
@@ -154,7 +154,7 @@ class LoggedRecovery(Recovery):
         if self.sessions.get(pid) is not session or session.claimant is not socket:
             return None
         claim = LocalClaim(self.sessions, session, [])
-        return Recalled(claim, recall, first, socket, self._bus.echo)
+        return Recalled(claim, recall, socket)
 
     async def _find(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -164,14 +164,14 @@ class LoggedRecovery(Recovery):
             return await self._find_orphan(socket, pid, offset, identity)
         if claim is None or isinstance(claim, Recalled):
             return claim
-        recall = Recall(self.log, claim.session, offset, claim.server)  # type: ignore[attr-defined]
+        recall = Recall(self.log, claim.session, offset, claim.server, self._bus.echo)  # type: ignore[attr-defined]
         try:
-            first = await recall.begin()
+            await recall.begin()
         except Lost as lost:
             socket.log(logging.INFO, "not-recovered", error=lost)
             claim.refuse()
             return None
-        return Recalled(claim, recall, first, socket, self._bus.echo)
+        return Recalled(claim, recall, socket)
 
     async def _find_orphan(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -189,16 +189,16 @@ class LoggedRecovery(Recovery):
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
             return None
         session = open_session(parcel, form, self.log.number)
-        recall = Recall(self.log, session, offset, owner)
+        recall = Recall(self.log, session, offset, owner, self._bus.echo)
         try:
-            first = await recall.begin()
+            await recall.begin()
         except Lost as lost:
             socket.log(logging.INFO, "not-recovered", error=lost)
             return None
         if socket.gone:
             return None
         claim = OrphanClaim(self._hub, self.sessions, session)
-        return Recalled(claim, recall, first, socket, self._bus.echo)
+        return Recalled(claim, recall, socket)
 
     async def let_in(
         self, socket: Socket, missed: list[Missed], items: Iterable[Any]
@@ -206,22 +206,25 @@ class LoggedRecovery(Recovery):
         """
         Give a socket its place among all events, and write its session.
 
-        Returns the frames of what it has missed, and then of `items`, what was put off for it.
+        Returns the frames of what it had missed when it came, of what its `connect` has emitted,
+        and of what has come since: `missed`, and the others of `items`, which were put off for it.
         """
         assert socket.trail is not None
         claim: Any = socket.claim
         before = claim.recall.owner if claim is not None else ""
-        since = claim.recall.upto if claim is not None else socket.trail.since
+        first = claim.recall.first if claim is not None else []
+        since = claim.recall.since if claim is not None else socket.trail.since
+        upto = claim.recall.upto if claim is not None else since
         socket.claim = None
         self.sessions.live[socket.pid] = socket
-        frames = [self._frames(socket, packet, names[-1]) for names, packet in missed]
+        frames = [self._frames(socket, packet, names[-1]) for names, packet in first]
+        rest = [self._frames(socket, packet, names[-1]) for names, packet in missed]
         emits, target = [], Target(socket.namespace, (socket.sid,))
         wire_format, offset = socket.connection.format, format_place(since)
         for item in items:
             if isinstance(item, Placed):
-                if item.place <= since:
-                    continue  # it is among what was missed
-                frames.append(item.frames)
+                if item.place > upto:  # it is not among what was missed
+                    rest.append(item.frames)
             elif isinstance(item, Postponed):
                 if not item.message.volatile:
                     emits.append(as_emit(target, item.message))
@@ -232,7 +235,7 @@ class LoggedRecovery(Recovery):
         session = self._describe(socket)
         if session is None or not await self.store.begin(session, before, since, emits):
             socket.trail.floor = Trail.NEVER
-        return frames
+        return frames + rest
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """Take note that a socket ends (see `Recovery.keep`)."""

@@ -7,6 +7,7 @@ Its numbers are the same for all hubs.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ import msgspec
 
 from ..cluster.envelopes import Emit, group_name, open_parcel, unpack
 from ..cluster.log_layer import LogLayer, read_number
+from ..cluster.log_scripts import PER_MILLISECOND
 from ..cluster.ordered import MESSAGE_ENVELOPES
 from ..cluster.streams import stream_name
 from ..sockets.messages import ForeignMessage, Format
@@ -21,6 +23,9 @@ from ..sockets.trail import NOW, Stay, Trail
 from .log import Entry, Lost, Packet, is_excluded
 from .places import NAME, end_of, format_place, number_of, place_of
 from .session import Missed
+
+# By how many milliseconds this machine's clock may be behind that of Redis.
+CLOCKS = 10_000
 
 
 class View(Protocol):
@@ -52,7 +57,6 @@ class StreamLog:
     def __init__(self, server: str, layer: Callable[[], LogLayer]) -> None:
         self.server = NAME
         self.number = 0
-        self.expired = 0
         self._hub = server
         self._layer = layer
         # Up to this place something may have been lost for clients of this hub.
@@ -82,6 +86,12 @@ class StreamLog:
         """Return the place from which on this hub hears a room, if it does."""
         number = self.layer.since.get(group_name(namespace, room))
         return None if number is None else place_of(number)
+
+    @property
+    def expired(self) -> int:
+        """The place of what is too old for anybody whose connection has a heartbeat."""
+        oldest = time.time() * 1000 - self.layer.lifetime + CLOCKS
+        return place_of(int(oldest * PER_MILLISECOND))
 
     def sweep(self) -> None:
         """Do nothing: Redis forgets by itself what is too old."""

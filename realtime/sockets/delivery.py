@@ -18,6 +18,12 @@ from .trail import Trail
 handling: ContextVar[Any] = ContextVar("realtime_socket", default=None)
 
 
+def note_unflushed() -> None:
+    """Let the answer of the handler that runs here wait until what it changed is in effect."""
+    if (socket := handling.get()) is not None:
+        socket.unflushed = True
+
+
 class State(Enum):
     """Where a socket is in its life."""
 
@@ -96,10 +102,12 @@ class Delivery(SocketLog):
 
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something behind all that this process has sent before."""
-        if self.hub.recovery is None:
+        recovery = self.hub.recovery
+        if recovery is None or not recovery.shared:
             call()
         else:
-            self.hub.recovery.in_order(call)
+            note_unflushed()  # it may have to wait
+            recovery.in_order(call)
 
     def emit(self, message: Message, frames: Frames) -> None:
         """Send an event, with its frames, to this client alone, in the same way."""

@@ -332,9 +332,3 @@ class Socket(Delivery):
         if self.observed and not self.gone:
             self.unflushed = True
             self.hub.observers.shared(self)
-
-
-def note_unflushed() -> None:
-    """Let the answer of the handler that runs here wait until what it changed is in effect."""
-    if (socket := handling.get()) is not None:
-        socket.unflushed = True
