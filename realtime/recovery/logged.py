@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from ..sockets.messages import Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
-from .claims import Claim, LocalClaim
+from .claims import Claim, LocalClaim, RemoteClaim
 from .forms import open_session
 from .identities import Identity
 from .interfaces import Hub
@@ -27,7 +28,11 @@ from .recalls import OrphanClaim, Recall, Recalled
 from .recovery import Recovery
 from .session import Missed, Session
 from .store import Store
-from .streams import StreamLog
+from .streams import Elsewhere, StreamLog
+
+# How often a session that is on its way is looked for, and how many seconds there are between.
+ATTEMPTS = 4
+PAUSE = 0.3
 
 
 class Bus(Protocol):
@@ -143,6 +148,7 @@ class LoggedRecovery(Recovery):
         if session is None:
             return None
         session.claimant = socket
+        await self.store.flush()
         recall = Recall(self.log, session, offset, self._hub.server_id, self._bus.echo)
         try:
             await recall.begin()
@@ -159,45 +165,68 @@ class LoggedRecovery(Recovery):
     async def _find(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
     ) -> Claim | None:
-        claim = await self._find_elsewhere(socket, pid, offset, identity)
-        if claim is None and not socket.gone:
-            return await self._find_orphan(socket, pid, offset, identity)
+        """Claim a session of another hub, or of one that is gone; it may be on its way."""
+        why = "no server has the session"
+        for _ in range(ATTEMPTS):
+            try:
+                claim = await self._find_elsewhere(socket, pid, offset, identity)
+                if claim is None and not socket.gone:
+                    claim = await self._find_orphan(socket, pid, offset, identity)
+            except Elsewhere as elsewhere:
+                why = str(elsewhere)
+            except Lost as lost:
+                why = str(lost)
+                break
+            else:
+                return claim
+            if socket.gone:
+                return None
+            await asyncio.sleep(PAUSE)
+        socket.log(logging.INFO, "not-recovered", error=why)
+        return None
+
+    async def _find_elsewhere(
+        self, socket: Socket, pid: str, offset: str | None, identity: Identity
+    ) -> Claim | None:
+        claim = await super()._find(socket, pid, offset, identity)
         if claim is None or isinstance(claim, Recalled):
             return claim
-        recall = Recall(self.log, claim.session, offset, claim.server, self._bus.echo)  # type: ignore[attr-defined]
+        assert isinstance(claim, RemoteClaim)
+        recall = Recall(self.log, claim.session, offset, claim.server, self._bus.echo)
         try:
             await recall.begin()
-        except Lost as lost:
-            socket.log(logging.INFO, "not-recovered", error=lost)
+        except Elsewhere:
+            claim.release(socket)
+            raise
+        except Lost:
             claim.refuse()
-            return None
+            raise
         return Recalled(claim, recall, socket)
 
     async def _find_orphan(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
     ) -> Claim | None:
-        """Claim a session whose hub is gone."""
+        """Claim a session whose hub is gone. Raises Lost."""
         found = await self.store.find(pid)
         if found is None:
-            socket.log(logging.INFO, "not-recovered", error="no server has the session")
-            return None
+            raise Lost("no server has the session")
         owner, parcel = found
         (form,) = parcel.sessions
         if owner == self._hub.server_id or self._hub.cluster.is_peer(owner):
-            socket.log(logging.INFO, "not-recovered", error=f"{owner} has let go of the session")
-            return None
+            raise Elsewhere(f"{owner} has let go of the session")
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
-            return None
+            raise Lost("its user or namespace is another one")
         session = open_session(parcel, form, self.log.number)
         recall = Recall(self.log, session, offset, owner, self._bus.echo)
+        claim = OrphanClaim(self._hub, self.sessions, session)
         try:
             await recall.begin()
-        except Lost as lost:
-            socket.log(logging.INFO, "not-recovered", error=lost)
-            return None
+        except Lost:
+            claim.release(socket)
+            raise
         if socket.gone:
+            claim.release(socket)
             return None
-        claim = OrphanClaim(self._hub, self.sessions, session)
         return Recalled(claim, recall, socket)
 
     async def let_in(
@@ -235,6 +264,10 @@ class LoggedRecovery(Recovery):
         session = self._describe(socket)
         if session is None or not await self.store.begin(session, before, since, emits):
             socket.trail.floor = Trail.NEVER
+        if emits:  # no volatile event is to have an offset before theirs
+            with contextlib.suppress(TimeoutError):
+                await self._bus.echo()
+            self.log.reach(since)
         return frames + rest
 
     def keep(self, socket: Socket, reason: str) -> bool:
@@ -302,8 +335,3 @@ class LoggedRecovery(Recovery):
             socket.connection.close("transport close")
         if (session := self.sessions.get(pid)) is not None:
             self.sessions.give(session)
-
-    async def _find_elsewhere(
-        self, socket: Socket, pid: str, offset: str | None, identity: Identity
-    ) -> Claim | None:
-        return await super()._find(socket, pid, offset, identity)

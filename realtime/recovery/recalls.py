@@ -78,6 +78,7 @@ class Recall:
                 before = session.trail.dump(), set(session.rooms)
                 found = await self._events.read(session, after, self.owner, session.pid)
                 await self._heard()
+                self._events.reach(found[1])
                 if before == (session.trail.dump(), session.rooms):
                     return found
         except Lost:

@@ -28,6 +28,9 @@ class Store(Protocol):
     def forget(self, pid: str) -> None:
         """Remove a session."""
 
+    async def flush(self) -> None:
+        """Wait until what was touched so far is written."""
+
 
 class Sessions:
     """The clients of a hub that are away, by their pids and sids."""

@@ -28,6 +28,10 @@ from .session import Missed
 CLOCKS = 10_000
 
 
+class Elsewhere(Lost):
+    """The session is another server's, or on its way to one."""
+
+
 class View(Protocol):
     """Whose events are read: a session, or what is known of one."""
 
@@ -77,6 +81,10 @@ class StreamLog:
         place = place_of(number)
         self.number = max(self.number, place)
         return format_place(place)
+
+    def reach(self, place: int) -> None:
+        """Take note that all up to a place was delivered, or was not for this hub."""
+        self.number = max(self.number, place)
 
     async def position(self) -> int:
         """Return the place of all that was sent so far."""
@@ -145,7 +153,7 @@ class StreamLog:
                 raise Lost(f"the log cannot be read: {answer!r}")
         last, gap = read_number(answers[0]), read_number(answers[1])
         if any(answer != owner.encode() for answer in answers[len(answers) - len(pids) :] if pids):
-            raise Lost("another server has the session")
+            raise Elsewhere("another server has the session")
         if gap and after < end_of(gap):
             raise Lost("something was lost on its way to where it was")
         found: dict[int, Entry] = {}

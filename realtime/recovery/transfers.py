@@ -98,6 +98,8 @@ class Transfers:
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
         await self.settle(question.pid)
+        if self._sessions.store is not None:
+            await self._sessions.store.flush()  # who asks looks there, too
         identity = read_identity(question.user)
         session = self._sessions.find(question.pid, question.namespace, identity)
         if session is None:

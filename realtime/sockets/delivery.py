@@ -83,9 +83,10 @@ class Delivery(SocketLog):
         if self.state is CONNECTING:
             own = handling.get() is self
             item: Frames | Postponed | Placed = frames
+            recovery = self.hub.recovery
             if place is not None:
                 item = Placed(frames, place)
-            elif self.trail is None:
+            elif self.trail is None or (recovery is not None and recovery.shared):
                 item = Postponed(message, event_id)
             self._put_off(item, frames.size, own=own)
 
@@ -158,7 +159,7 @@ class Delivery(SocketLog):
             return
         while (backlog := self._backlog) is not None:
             self._backlog = None
-            if not await self._send_all(list(map(_frames_of, backlog))):
+            if not await self._send_all(list(map(self._frames_of, backlog))):
                 return
         if not self.gone:
             self.state = CONNECTED
@@ -197,6 +198,10 @@ class Delivery(SocketLog):
                 await self.connection.drain()
         return not self.gone
 
-
-def _frames_of(item: Any) -> Frames:
-    return item.frames if isinstance(item, Placed) else item
+    def _frames_of(self, item: Frames | Postponed | Placed) -> Frames:
+        if isinstance(item, Placed):
+            return item.frames
+        if isinstance(item, Postponed):
+            assert self.hub.recovery is not None
+            return self.hub.recovery.to_socket(self, *item)
+        return item
