@@ -175,7 +175,7 @@ class Cluster(Handover):
         if self._numbers_commands and isinstance(envelope, Command) and not envelope.id:
             envelope.id = f"{self.server}.{next(self._ids)}"
         body = encode(envelope)
-        is_kept = self.logged and isinstance(envelope, Emit) and not volatile
+        is_kept = self.logged and not volatile
         lanes = self.router.logged_lanes(target) if is_kept else self.router.lanes(target)
         # All of them, and not only until the first one is refused.
         taken = [self.publisher.put(lane, body) for lane in lanes]

@@ -33,7 +33,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
     list of packets. `counts` tells whether it counts as there; times are Unix times. `trail` is for
-    hubs that share a log.
+    hubs that share a log, and so is `seen`: up to this number it has done what others let it do.
     """
 
     pid: str
@@ -54,6 +54,7 @@ class SessionForm(msgspec.Struct, array_like=True):
     missed: list[tuple[tuple[str, ...], int]] = []
     trail: TrailForm | None = None
     siblings: tuple[str, ...] = ()
+    seen: int = 0
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -110,9 +111,10 @@ class Packer:
     Puts sessions into a parcel, and each packet once; with their trails where hubs share a log.
     """
 
-    def __init__(self, server: str, *, shared: bool = False) -> None:
+    def __init__(self, server: str, *, shared: bool = False, seen: int = 0) -> None:
         self.parcel = Parcel(server)
         self._shared = shared
+        self._seen = seen
         self._places: dict[str, int] = {}
 
     def add(self, session: Session, missed: list[Missed]) -> None:
@@ -139,6 +141,7 @@ class Packer:
                 [(names, self._place(packet)) for names, packet in missed],
                 dump_trail(session.trail) if self._shared else None,
                 session.siblings,
+                self._seen,
             )
         )
 
@@ -175,5 +178,6 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         form.reason,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
         siblings=form.siblings,
+        seen=place_of(form.seen),
         owner=parcel.server,
     )

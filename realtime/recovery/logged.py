@@ -130,6 +130,9 @@ class LoggedRecovery(Recovery):
             return left
         if socket.claim is not None:
             socket.trail = socket.claim.session.trail
+            if self.sessions.get(socket.pid) is not socket.claim.session:
+                # From here on the socket does itself what others want of it.
+                socket.claim.recall.registered = self.log.number  # type: ignore[attr-defined]
         else:
             socket.trail = Trail(socket.pid, await self._position())
         return left
@@ -220,7 +223,7 @@ class LoggedRecovery(Recovery):
         recall = Recall(self.log, session, offset, owner, self._bus.echo)
         claim = OrphanClaim(self._hub, self.sessions, session)
         try:
-            await recall.begin()
+            await recall.begin(alone=True)
         except Lost:
             claim.release(socket)
             raise
@@ -281,6 +284,8 @@ class LoggedRecovery(Recovery):
     def joined(self, socket: Socket, room: str) -> None:
         """Take note that a socket is in a room now."""
         assert socket.trail is not None
+        if socket.claim is not None and room in socket.claim.session.rooms:
+            return  # that is noted with the session
         socket.trail.join(room, max(self.log.number, socket.trail.since))
         self._note_room(socket, room)
         self._touch(socket)
@@ -288,6 +293,8 @@ class LoggedRecovery(Recovery):
     def left(self, socket: Socket, room: str) -> None:
         """Take note that a socket is in a room no more."""
         assert socket.trail is not None
+        if socket.claim is not None and room not in socket.claim.session.rooms:
+            return  # that is noted with the session
         socket.trail.leave(room, max(self.log.number, socket.trail.since))
         self._touch(socket)
 

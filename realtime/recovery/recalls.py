@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..cluster.addressing import target_of
+from ..cluster.envelopes import Command
+from ..cluster.targets import Target
 from ..sockets.socket import Socket
-from ..sockets.trail import Trail
+from ..sockets.trail import NOW, Trail
 from .claims import Claim
 from .interfaces import Hub
 from .log import Lost
 from .offsets import parse_offset
 from .places import end_of, number_of, parse_place
-from .session import Missed, Session
+from .session import Missed, Session, is_meant
 from .sessions import Sessions
-from .streams import StreamLog
+from .streams import Found, StreamLog
 
 # How often it is read anew, where its client is made to join or leave meanwhile.
 ATTEMPTS = 20
@@ -38,16 +41,46 @@ class Recall:
         self.session = session
         self.owner = owner
         self.first: list[Missed] = []
+        # Up to where this hub has done what others want of its clients, when the new one was there.
+        self.registered = 0
+        self._commands: list[tuple[int, Command]] = []
         # Up to which places the first part is read, and the rest.
         self.since = self.upto = 0
+        # Rooms that it was made to join or leave before this hub could see to it.
+        self.joined = self.left = set[str]()
         self._events = events
         self._offset = offset
         self._heard = heard
 
-    async def begin(self) -> None:
-        """Read the first part. Raises Lost."""
-        self.first, self.since = await self._read(self._place())
+    async def begin(self, *, alone: bool = False) -> None:
+        """
+        Read the first part; do what others wanted of the client, where it is `alone`: no hub has
+        its session. Raises Lost.
+        """
+        place = self._place()
+        self.first, _, self.since = await self._read(place)
+        while alone and self._obey(NOW):
+            self.first, _, self.since = await self._read(place)
         self.upto = self.since
+
+    def _obey(self, until: int) -> bool:
+        """Do what was wanted up to a place, and not done; tell whether that was anything."""
+        session, done = self.session, False
+        for place, command in self._commands:
+            if not session.seen < place <= until or not is_meant(session, _aim(command, session)):
+                continue
+            session.seen, done = place, True
+            if command.action == "join":
+                for room in set(command.names) - session.rooms:
+                    session.rooms.add(room)
+                    session.trail.join(room, place)
+            elif command.action == "leave":
+                for room in session.rooms & set(command.names):
+                    session.rooms.discard(room)
+                    session.trail.leave(room, place)
+            else:
+                raise Lost("it was disconnected")
+        return done
 
     def _place(self) -> int:
         since = self.session.trail.since
@@ -63,10 +96,15 @@ class Recall:
 
     async def go_on(self) -> list[Missed]:
         """Return what has come since. Raises Lost."""
-        rest, self.upto = await self._read(end_of(number_of(self.since)))
+        after = end_of(number_of(self.since))
+        rest, _, self.upto = await self._read(after)
+        rooms = set(self.session.rooms)
+        while self._obey(self.registered):
+            rest, _, self.upto = await self._read(after)
+        self.joined, self.left = self.session.rooms - rooms, rooms - self.session.rooms
         return rest
 
-    async def _read(self, after: int) -> tuple[list[Missed], int]:
+    async def _read(self, after: int) -> Found:
         """
         Return what is behind a place, for the rooms that the client was in by what was sent: others
         may let it join and leave meanwhile.
@@ -78,7 +116,9 @@ class Recall:
                 before = session.trail.dump(), set(session.rooms)
                 found = await self._events.read(session, after, self.owner, session.pid)
                 await self._heard()
-                self._events.reach(found[1])
+                self._events.reach(found.upto)
+                known = {place for place, _ in self._commands}
+                self._commands += [each for each in found.commands if each[0] not in known]
                 if before == (session.trail.dump(), session.rooms):
                     return found
         except Lost:
@@ -104,9 +144,15 @@ class Recalled:
             return []
         if self._claim.session is not self.session:  # it was changed where it was
             self.session.trail.merge(self._claim.session.trail)
-        self.session.rooms = self._socket.rooms
+            self.session.seen = max(self.session.seen, self._claim.session.seen)
+        self.session.rooms = set(self._socket.rooms)
         try:
-            return await self.recall.go_on()
+            rest = await self.recall.go_on()
+            for room in self.recall.joined:
+                self._socket.join(room)
+            for room in self.recall.left:
+                self._socket.leave(room)
+            return rest
         except Lost as lost:  # it comes again, and is told
             self._socket.log(logging.INFO, "not-recovered", error=lost)
             self.session.trail.floor = Trail.NEVER
@@ -128,6 +174,13 @@ class Recalled:
     def refuse(self) -> None:
         """End the session: its client is not let in."""
         self._claim.refuse()
+
+
+def _aim(command: Command, session: Session) -> Target:
+    """Return whom a command means, as seen from a session that it reaches."""
+    if command.client:
+        return Target(session.namespace, (session.sid,))
+    return target_of(command)
 
 
 class OrphanClaim:

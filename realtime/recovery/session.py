@@ -48,7 +48,8 @@ class Session:
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
     what another hub had for it before; `siblings` are the sids that its connection had in other
-    namespaces, and `owner` is the hub that had it before.
+    namespaces, `owner` is the hub that had it before, and `seen` up to where that has done with it
+    what others wanted.
     """
 
     sid: str
@@ -68,6 +69,7 @@ class Session:
     tail: tuple[Missed, ...] = ()
     siblings: tuple[str, ...] = ()
     owner: str = ""
+    seen: int = 0
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)

@@ -87,7 +87,8 @@ class Store:
                 self._stolen(pid)
 
     def _save(self, session: Session, before: str) -> tuple[Any, ...]:
-        packer = Packer(self._server, shared=True)
+        seen = number_of(self._events.number)
+        packer = Packer(self._server, shared=True, seen=seen)
         packer.add(session, [])
         key = self._layer.session(session.pid)
         body = encode_parcel(packer.parcel)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from ..cluster.envelopes import Emit, group_name, open_parcel, unpack
+from ..cluster.envelopes import Command, Emit, group_name, open_parcel, unpack
 from ..cluster.log_layer import LogLayer, read_number
 from ..cluster.log_scripts import PER_MILLISECOND
 from ..cluster.ordered import MESSAGE_ENVELOPES
@@ -40,6 +40,17 @@ class View(Protocol):
     trail: Trail
     rooms: set[str]
     siblings: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """
+    What is read: the events that a client has missed, and what it was made to do, with its place;
+    and up to which place.
+    """
+
+    missed: list[Missed]
+    commands: list[tuple[int, Command]]
+    upto: int
 
 
 class Reach(NamedTuple):
@@ -126,13 +137,11 @@ class StreamLog:
 
     # Reading
 
-    async def read(
-        self, view: View, after: int, owner: str, *pids: str
-    ) -> tuple[list[Missed], int]:
+    async def read(self, view: View, after: int, owner: str, pid: str) -> Found:
         """
-        Return what a client has missed behind the place `after`, in order, and up to which place.
+        Return what is for a client behind the place `after`.
 
-        Raises Lost where some of it is gone, or where the session of `pids` is not `owner`'s.
+        Raises Lost where some of it is gone, and Elsewhere where the session is not `owner`'s.
         """
         trail = view.trail
         after = max(after, trail.confirmed)
@@ -140,38 +149,60 @@ class StreamLog:
             raise Lost("something was lost on its way here")
         stays = trail.stays(view.rooms)
         reaches = list(_reaches(view, stays, after))
+        last, gap, holder, *answers = await self._ask(reaches, owner, pid)
+        if holder != owner.encode():
+            raise Elsewhere("another server has the session")
+        if (gap := read_number(gap)) and after < end_of(gap):
+            raise Lost("something was lost on its way to where it was")
+        events: dict[int, Emit] = {}
+        commands: dict[int, Command] = {}
+        upto = end_of(read_number(last))
+        for number, reach in enumerate(reaches):
+            newest, entries, dropped = answers[3 * number : 3 * number + 3]
+            _check(reach, read_number(newest), entries, read_number(dropped))
+            for place, envelope in _envelopes(reach, entries, view.namespace):
+                if place <= upto and isinstance(envelope, Command):
+                    commands[place] = envelope
+                elif place <= upto and isinstance(envelope, Emit):
+                    events[place] = envelope
+        missed = list(_missed(view, stays, events))
+        return Found(missed, sorted(commands.items()), place_of(number_of(upto)))
+
+    async def _ask(self, reaches: list[Reach], owner: str, pid: str) -> list[Any]:
+        """
+        Return the last number, a server's gap, whose a session is, and three answers for each
+        stream: its last number, its entries, and the last number that had to go.
+
+        They are asked for in this order, so that what comes meanwhile is no loss. Raises Lost.
+        """
         layer = self.layer
-        commands: list[tuple[Any, ...]] = [("GET", layer.last), ("GET", layer.gap(owner))]
+        commands: list[tuple[Any, ...]] = [
+            ("GET", layer.last),
+            ("GET", layer.gap(owner)),
+            ("HGET", layer.session(pid), "o"),
+        ]
         for reach in reaches:
             stream, known = layer.stream(reach.name), layer.known(reach.name)
             first = max(0, number_of(reach.after) - MESSAGE_ENVELOPES)
             commands += ("HGET", known, "l"), ("XRANGE", stream, first, "+"), ("HGET", known, "d")
-        commands += [("HGET", layer.session(pid), "o") for pid in pids]
         answers = await layer.run(*commands)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise Lost(f"the log cannot be read: {answer!r}")
-        last, gap = read_number(answers[0]), read_number(answers[1])
-        if any(answer != owner.encode() for answer in answers[len(answers) - len(pids) :] if pids):
-            raise Elsewhere("another server has the session")
-        if gap and after < end_of(gap):
-            raise Lost("something was lost on its way to where it was")
-        found: dict[int, Entry] = {}
-        for place, reach in enumerate(reaches):
-            newest, entries, dropped = answers[2 + 3 * place : 5 + 3 * place]
-            _check(reach, read_number(newest), entries, read_number(dropped))
-            for entry in _entries(reach, entries, view.namespace):
-                if entry.number <= end_of(last):
-                    found[entry.number] = entry
-        ids = set[str]()
-        missed = []
-        for number, entry in sorted(found.items()):
-            if entry.packet.id in ids or is_excluded(entry, view.sid, stays):
-                continue
-            if entry.packet.id:
-                ids.add(entry.packet.id)
-            missed.append(Missed((format_place(number),), entry.packet))
-        return missed, place_of(last)
+        return answers
+
+
+def _missed(view: View, stays: list[Stay], events: dict[int, Emit]) -> Iterator[Missed]:
+    """Yield those of some events that are for a client, each once, in order."""
+    ids = set[str]()
+    for place, emit in sorted(events.items()):
+        packet = _packet(emit, view.namespace)
+        entry = Entry(place, 0.0, packet, emit.excluded, 0)
+        if emit.id in ids or is_excluded(entry, view.sid, stays):
+            continue
+        if emit.id:
+            ids.add(emit.id)
+        yield Missed((format_place(place),), packet)
 
 
 def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
@@ -203,20 +234,20 @@ def _read(entry: Any) -> tuple[int, int, bytes, int | None]:
     return number, int(values[b"c"]), values[b"m"], int(behind) if behind else None
 
 
-def _entries(reach: Reach, entries: Iterable[Any], namespace: str) -> Iterator[Entry]:
-    """Yield the events of a stream that are for a client."""
+def _envelopes(
+    reach: Reach, entries: Iterable[Any], namespace: str
+) -> Iterator[tuple[int, Emit | Command]]:
+    """Yield what a stream has for a client, with its places."""
     for number, _, message, behind in map(_read, entries):
         parcel = open_parcel(msgspec.msgpack.decode(message))
         for index, envelope in enumerate(unpack(parcel)):
             place = place_of(number + index) if behind is None else place_of(behind, index + 1)
-            if not isinstance(envelope, Emit) or not reach.after < place <= reach.until:
+            if not isinstance(envelope, (Emit, Command)) or not reach.after < place <= reach.until:
                 continue
             if reach.others and not (envelope.client and envelope.namespace == namespace):
                 continue
-            if envelope.client and envelope.namespace not in ("", namespace):
-                continue
-            packet = _packet(envelope, namespace)
-            yield Entry(place, 0.0, packet, envelope.excluded, 0)
+            if not (envelope.client and envelope.namespace not in ("", namespace)):
+                yield place, envelope
 
 
 def _packet(emit: Emit, namespace: str) -> Packet:

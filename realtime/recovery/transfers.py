@@ -20,6 +20,7 @@ from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, op
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
+from .places import number_of
 from .session import Missed, Session, is_meant
 from .sessions import Sessions
 
@@ -109,11 +110,15 @@ class Transfers:
         except Lost:
             self._sessions.end(session)
             return None
-        packer = Packer(self._hub.server_id, shared=self._shared)
+        packer = self._new_packer()
         packer.add(session, missed if question.final else [])
         if question.final:
             self._give(session, question.server)
         return encode_parcel(packer.parcel)
+
+    def _new_packer(self) -> Packer:
+        seen = number_of(self._log.number) if self._shared else 0
+        return Packer(self._hub.server_id, shared=self._shared, seen=seen)
 
     async def settle(self, pid: str) -> None:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
@@ -252,7 +257,7 @@ class Transfers:
     def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
         sessions = list(self._sessions)
         for start in range(0, len(sessions), BATCH):
-            packer = Packer(self._hub.server_id, shared=self._shared)
+            packer = self._new_packer()
             for session in sessions[start : start + BATCH]:
                 if complete and (missed := self._all_missed(session)) is not None:
                     packer.add(session, missed)
