@@ -88,17 +88,17 @@ class Cluster(Handover):
             server, recovery_seconds, self._loop.time, self.peers.__contains__, self.reports
         )
         self.router = Router(self.peers.direct_channel, self._is_server)
+        self._memberships = Memberships(self.link)
         # Whether the layer keeps a log, and what this hub sends comes back to it.
         self.logged = isinstance(self.link.layer, LogLayer)
         self.publisher = (
-            OrderedPublisher(server, self.link)
+            OrderedPublisher(server, self.link, self._memberships)
             if self.logged
             else Publisher(server, self._transmit)
         )
         self.on_down: Callable[[], None] = lambda: None
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self.fences = Fences(tasks, self._requests.ask_all, self.reports)
-        self._memberships = Memberships(self.link)
         self._refused = LossLog(self._loop)
         self.beats = Heartbeats(
             server, self.link, self.peers, self.publisher.outgoing, actions.report

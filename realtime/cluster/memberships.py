@@ -58,6 +58,10 @@ class Memberships:
         """Tell whether a group's messages are asked for."""
         return group in self._wanted
 
+    def is_coming(self, group: str) -> bool:
+        """Tell whether a group's messages are asked for, and do not come yet."""
+        return group in self._wanted and group not in self._joined
+
     def _change(self, group: str) -> None:
         self._sequence += 1
         self._changed.setdefault(group, self._sequence)

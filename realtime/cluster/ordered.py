@@ -11,6 +11,7 @@ from ..utils.limits import LogLimiter
 from .envelopes import HUBS, Hole, encode, pack
 from .layer_connection import LayerConnection
 from .log_layer import Job, LogLayer
+from .memberships import Memberships
 from .publisher import MESSAGE_BYTES, Publisher
 from .sequences import Lane
 
@@ -69,9 +70,10 @@ class OrderedPublisher(Publisher):
 
     new_batch = OneOrder
 
-    def __init__(self, server: str, link: LayerConnection) -> None:
+    def __init__(self, server: str, link: LayerConnection, memberships: Memberships) -> None:
         super().__init__(server, self._never)
         self._link = link
+        self._memberships = memberships
         self._faults = LogLimiter()
         self._hole = False
 
@@ -80,6 +82,8 @@ class OrderedPublisher(Publisher):
 
     async def _send(self, batch: Any) -> None:
         runs = list(batch.runs())
+        if any(map(self._memberships.is_coming, (lane.name for lane, _ in runs))):
+            await self._memberships.flush()  # this hub is to hear it, too
         jobs = []
         for lane, bodies in runs:
             position = self.outgoing.next(lane.name)

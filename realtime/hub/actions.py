@@ -73,7 +73,7 @@ class HubActions:
 
     def _do(self, target: Target, envelope: Emit | Command, number: int = 0) -> None:
         if isinstance(envelope, Command):
-            self._hub.execute(target, envelope.action, envelope.names)
+            self._hub.execute(target, envelope.action, envelope.names, number)
             return
         emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)

@@ -40,7 +40,7 @@ class Hub(Protocol):
     def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Deliver to the local sockets of a target."""
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
         """Let the local sockets of a target do something."""
 
 
@@ -78,7 +78,8 @@ class Bus:
         """Let the sockets of a target do something everywhere, when its turn has come."""
         id = self._new_id()
         envelope = as_command(target, action, names, id)
-        self._send(id, target, envelope, lambda _: self._hub.execute(target, action, names))
+        execute = partial(self._hub.execute, target, action, names)
+        self._send(id, target, envelope, execute)
 
     def _new_id(self) -> str:
         return f"{self._hub.server_id}.{next(self._ids)}"

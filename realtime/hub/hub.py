@@ -304,9 +304,19 @@ class Hub:
         if not self.is_here(target):
             self.cluster.send(target, as_command(target, action, names))
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let the local sockets of a target do `action` (see `Command`)."""
+    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
+        """
+        Let the local sockets of a target do `action` (see `Command`), which has a `number` in the
+        log that hubs share.
+        """
         self.require_own_thread("Hub.execute")
+        if self.recovery is not None:
+            with self.recovery.obeying(number):
+                self._execute(target, action, names)
+        else:
+            self._execute(target, action, names)
+
+    def _execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         if self.recovery is not None:
             self.recovery.execute(target, action, names)
         for socket in self.select(target):

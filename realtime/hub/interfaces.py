@@ -146,7 +146,7 @@ class Hub(transports.Hub, Protocol):
     async def wait_returned(self) -> None:
         """Wait until what was sent so far is done here."""
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
         """Let the local sockets of a target do something."""
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from ..cluster.addressing import as_emit
@@ -65,6 +65,8 @@ class LoggedRecovery(Recovery):
         self.sessions.noted = self._note_room
         # Rooms that were joined before this hub heard them: from when on is to be noted.
         self._fresh: list[tuple[Any, str]] = []
+        # Whether what is done now has a number, and so has what is joined.
+        self._is_obeying = False
 
     def _new_log(self, hub: Hub, options: RecoveryOptions) -> Any:
         return StreamLog(hub.server_id, self._layer)
@@ -72,6 +74,17 @@ class LoggedRecovery(Recovery):
     def use(self, bus: Bus) -> None:
         """Learn the way of all that is sent."""
         self._bus = bus
+
+    @contextlib.contextmanager
+    def obeying(self, number: int) -> Iterator[None]:
+        """Do in the block what others want of clients, in its place."""
+        if number:
+            self.log.advance(number)
+        self._is_obeying = number > 0
+        try:
+            yield
+        finally:
+            self._is_obeying = False
 
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something when all that was sent so far is done."""
@@ -304,7 +317,7 @@ class LoggedRecovery(Recovery):
 
     def _note_room(self, client: Any, room: str) -> None:
         """See to it that what was sent to a room before this hub heard it is not replayed."""
-        if self.log.since(client.namespace, room) is None:
+        if not self._is_obeying and self.log.since(client.namespace, room) is None:
             self._fresh.append((client, room))
             if isinstance(client, Session):
                 self._hub.services.spawn(self._settle())

@@ -7,6 +7,7 @@ Specification: https://socket.io/docs/v4/connection-state-recovery
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
@@ -65,6 +66,11 @@ class Recovery:
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something behind all that was sent: at once, since that is done at once."""
         call()
+
+    @contextlib.contextmanager
+    def obeying(self, number: int) -> Iterator[None]:
+        """Do in the block what others want of clients; `number` is its place in a shared log."""
+        yield
 
     def is_let_in(self, socket: Socket) -> bool:
         """Tell whether a socket has its place among all events."""
