@@ -13,7 +13,7 @@ from .layer_connection import LayerConnection
 from .log_layer import Job, LogLayer
 from .memberships import Memberships
 from .publisher import MESSAGE_BYTES, Publisher
-from .sequences import Lane
+from .sequences import Lane, Position
 
 # Envelopes in one message, and messages in one go.
 MESSAGE_ENVELOPES = 500
@@ -84,12 +84,8 @@ class OrderedPublisher(Publisher):
         runs = list(batch.runs())
         if any(map(self._memberships.is_coming, (lane.name for lane, _ in runs))):
             await self._memberships.flush()  # this hub is to hear it, too
-        jobs = []
-        for lane, bodies in runs:
-            position = self.outgoing.next(lane.name)
-            message = pack(self._server, lane.name, *position, bodies)
-            jobs.append(self._job(lane, message, len(bodies), position.number))
-            self.outgoing.sent(lane.name, position)
+        positions = [self.outgoing.next(lane.name) for lane, _ in runs]
+        jobs = [self._job(*run, position) for run, position in zip(runs, positions, strict=True)]
         bodies = [body for _, run in runs for body in run]
         try:
             answers = await self._publish(jobs)
@@ -97,6 +93,8 @@ class OrderedPublisher(Publisher):
             self._lose(bodies)
             raise
         self._free(bodies)
+        for (lane, _), position in zip(runs, positions, strict=True):
+            self.outgoing.sent(lane.name, position)
         refused = [
             job for job, answer in zip(jobs, answers, strict=True) if isinstance(answer, Exception)
         ]
@@ -106,11 +104,12 @@ class OrderedPublisher(Publisher):
             self._hole = False
             await self._tell_hole()
 
-    def _job(self, lane: Lane, message: dict[str, Any], count: int, sequence: int) -> Job:
+    def _job(self, lane: Lane, bodies: list[bytes], position: Position) -> Job:
+        message = pack(self._server, lane.name, *position, bodies)
         layer: LogLayer = self._link.layer
         channel = lane.name if lane.direct else layer.group_channel(lane.name)
         also = tuple(map(layer.group_channel, lane.also))
-        return Job(channel, message, lane.streams, count, sequence, also=also)
+        return Job(channel, message, lane.streams, len(bodies), position.number, also=also)
 
     async def _publish(self, jobs: list[Job]) -> list[Any]:
         return await self._link.call(lambda: self._link.layer.publish(jobs))
@@ -127,7 +126,6 @@ class OrderedPublisher(Publisher):
         """Return what sends a message anew, without a place in the log."""
         lane = job.message["lane"]
         position = self.outgoing.next(lane)
-        self.outgoing.sent(lane, position)
         message = {**job.message, "number": position.number, "place": position.place}
         return job._replace(streams=(), message=message)
 

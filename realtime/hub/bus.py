@@ -166,7 +166,6 @@ class Bus:
         """Find a place behind everything that may be lost: from there on nothing is."""
         while turn == self._mending:
             try:
-                await self.echo()
                 await self._recovery.end_gap()
             except Exception as error:
                 write_log(logging.DEBUG, "layer-error", error=repr(error))

@@ -109,7 +109,7 @@ class LoggedRecovery(Recovery):
 
     async def end_gap(self) -> None:
         """Take note that nothing is lost from now on, and write all sessions anew."""
-        await self.log.end_gap()
+        await self.log.end_gap(self._bus.echo)
         for socket in list(self.sessions.live.values()):
             self._touch(socket)
         for session in self.sessions:

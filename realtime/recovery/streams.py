@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -124,9 +124,13 @@ class StreamLog:
         """Take note that something may be lost, until `end_gap`."""
         self.gap = math.inf
 
-    async def end_gap(self) -> None:
-        """Take note that nothing is lost from now on; all that was sent before is heard."""
+    async def end_gap(self, heard: Callable[[], Awaitable[None]]) -> None:
+        """
+        Take note that nothing is lost from now on. `heard()` waits until this hub has heard all
+        that was sent before.
+        """
         number = await self.layer.position()
+        await heard()
         (answer,) = await self.layer.run(
             ("SET", self.layer.gap(self._hub), number, "PX", 2 * self.layer.lifetime)
         )
