@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..logs import log
 from ..utils.limits import LogLimiter
 from .envelopes import HUBS, Hole, encode, pack
-from .layer_connection import LayerConnection
+from .layer_connection import LayerConnection, LayerRefused
 from .log_layer import Job, LogLayer
 from .memberships import Memberships
 from .publisher import MESSAGE_BYTES, Publisher
@@ -85,10 +85,18 @@ class OrderedPublisher(Publisher):
         if any(map(self._memberships.is_coming, (lane.name for lane, _ in runs))):
             await self._memberships.flush()  # this hub is to hear it, too
         positions = [self.outgoing.next(lane.name) for lane, _ in runs]
-        jobs = [self._job(*run, position) for run, position in zip(runs, positions, strict=True)]
+        jobs = [
+            self._job(lane, run, position)
+            for (lane, run), position in zip(runs, positions, strict=True)
+        ]
         bodies = [body for _, run in runs for body in run]
         try:
             answers = await self._publish(jobs)
+        except LayerRefused as error:
+            self._lose(bodies)
+            log(logging.ERROR, "log-refused", error=repr(error))
+            self._hole = True
+            return
         except BaseException:
             self._lose(bodies)
             raise
