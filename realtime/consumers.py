@@ -364,11 +364,11 @@ class NamespaceConsumer:
 
     def join(self, *rooms: str) -> Pending:
         """Let this socket join rooms: any texts."""
-        return self._move(self._socket.join, self._socket.rooms.add, rooms)
+        return self._move(self._socket.join_in_order, self._socket.rooms.add, rooms)
 
     def leave(self, *rooms: str) -> Pending:
         """Let this socket leave rooms."""
-        return self._move(self._socket.leave, self._socket.rooms.discard, rooms)
+        return self._move(self._socket.leave_in_order, self._socket.rooms.discard, rooms)
 
     def _move(
         self,
@@ -379,7 +379,7 @@ class NamespaceConsumer:
         hub = self._socket.hub
         for room in check_rooms(rooms):
             note(room)
-            hub.run(self._socket.in_order, partial(move, room))
+            hub.run(move, room)
         return Pending(self._flush_local)
 
     def close(self, *, connection: bool = False) -> Pending:

@@ -105,6 +105,11 @@ class Bus:
         """Do something when all that was sent so far is done."""
         self._returns.after(call)
 
+    def expect_join(self, namespace: str, room: str) -> None:
+        """Let what is sent to a room next come back here, though it is not joined yet."""
+        if len(self._returns):
+            self._cluster.router.note_join(namespace, (room,))
+
     async def flush(self) -> None:
         """Wait until all that was sent so far is done here, but not for ever."""
         if len(self._returns):

@@ -41,6 +41,9 @@ class Bus(Protocol):
     def after(self, call: Callable[[], object]) -> None:
         """Do something when all that was sent so far is done."""
 
+    def expect_join(self, namespace: str, room: str) -> None:
+        """Take note that a room is about to be joined, behind what was sent so far."""
+
     async def echo(self) -> None:
         """Wait until this hub has heard all that was sent so far."""
 
@@ -125,6 +128,10 @@ class LoggedRecovery(Recovery):
         """Return the frames of an event that is not in the log."""
         wire_format = socket.connection.format
         return with_offset(message.frames(wire_format), wire_format, self.log.offset)
+
+    def about_to_join(self, socket: Socket, room: str) -> None:
+        """See to it that what is sent next reaches this hub."""
+        self._bus.expect_join(socket.namespace, room)
 
     def is_let_in(self, socket: Socket) -> bool:
         """Tell whether a socket has its place among all events."""

@@ -72,6 +72,9 @@ class Recovery:
         """Do in the block what others want of clients; `number` is its place in a shared log."""
         yield
 
+    def about_to_join(self, socket: Socket, room: str) -> None:
+        """Do nothing: what is sent next is for who is there."""
+
     def is_let_in(self, socket: Socket) -> bool:
         """Tell whether a socket has its place among all events."""
         return socket.trail is not None

@@ -158,6 +158,9 @@ class Recovery(Protocol):
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something when all that was sent so far is done."""
 
+    def about_to_join(self, socket: Any, room: str) -> None:
+        """Take note that a socket is about to join a room, in the order of what is sent."""
+
     def is_let_in(self, socket: Any) -> bool:
         """Tell whether a socket has its place among all events."""
 

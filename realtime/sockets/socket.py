@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -309,6 +310,16 @@ class Socket(Delivery):
                 self.hub.recovery.joined(self, room)
             if self.observed:
                 self.hub.observers.joined(self, room)
+
+    def join_in_order(self, room: str) -> None:
+        """Join a room behind all that this process has sent before, and before what it sends next."""
+        if self.hub.recovery is not None:
+            self.hub.recovery.about_to_join(self, room)
+        self.in_order(partial(self.join, room))
+
+    def leave_in_order(self, room: str) -> None:
+        """Leave a room in the same way."""
+        self.in_order(partial(self.leave, room))
 
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""
