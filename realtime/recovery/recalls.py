@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import Command
@@ -44,6 +45,8 @@ class Recall:
         # Up to where this hub has done what others want of its clients, when the new one was there.
         self.registered = 0
         self._commands: list[tuple[int, Command]] = []
+        # What it was in when the first part was read.
+        self._state: Any = None
         # Up to which places the first part is read, and the rest.
         self.since = self.upto = 0
         # Rooms that it was made to join or leave before this hub could see to it.
@@ -62,6 +65,7 @@ class Recall:
         while alone and self._obey(NOW):
             self.first, _, self.since = await self._read(place)
         self.upto = self.since
+        self._state = self._snapshot()
 
     def _obey(self, until: int) -> bool:
         """Do what was wanted up to a place, and not done; tell whether that was anything."""
@@ -95,14 +99,32 @@ class Recall:
         return since
 
     async def go_on(self) -> list[Missed]:
-        """Return what has come since. Raises Lost."""
-        after = end_of(number_of(self.since))
-        rest, _, self.upto = await self._read(after)
+        """
+        Return what has come since. Raises Lost.
+
+        The first part is another one, where the client was made to join or leave before that.
+        """
         rooms = set(self.session.rooms)
+        found = await self._read_rest()
         while self._obey(self.registered):
-            rest, _, self.upto = await self._read(after)
+            found = await self._read_rest()
         self.joined, self.left = self.session.rooms - rooms, rooms - self.session.rooms
-        return rest
+        self.upto = found.upto
+        places = [(parse_place(missed.names[-1]) or 0, missed) for missed in found.missed]
+        if self._state != self._snapshot():
+            self.first = [missed for place, missed in places if place <= end_of(self._number)]
+        return [missed for place, missed in places if place > end_of(self._number)]
+
+    async def _read_rest(self) -> Found:
+        changed = self._state != self._snapshot()
+        return await self._read(self._place() if changed else end_of(self._number))
+
+    @property
+    def _number(self) -> int:
+        return number_of(self.since)
+
+    def _snapshot(self) -> tuple[Any, set[str]]:
+        return self.session.trail.dump(), set(self.session.rooms)
 
     async def _read(self, after: int) -> Found:
         """
@@ -113,13 +135,13 @@ class Recall:
         try:
             await self._heard()
             for _ in range(ATTEMPTS):
-                before = session.trail.dump(), set(session.rooms)
+                before = self._snapshot()
                 found = await self._events.read(session, after, self.owner, session.pid)
                 await self._heard()
                 self._events.reach(found.upto)
                 known = {place for place, _ in self._commands}
                 self._commands += [each for each in found.commands if each[0] not in known]
-                if before == (session.trail.dump(), session.rooms):
+                if before == self._snapshot():
                     return found
         except Lost:
             raise

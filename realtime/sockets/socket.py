@@ -312,7 +312,7 @@ class Socket(Delivery):
                 self.hub.observers.joined(self, room)
 
     def join_in_order(self, room: str) -> None:
-        """Join a room behind all that this process has sent before, and before what it sends next."""
+        """Join a room behind all that was sent before, and before what is sent next."""
         if self.hub.recovery is not None:
             self.hub.recovery.about_to_join(self, room)
         self.in_order(partial(self.join, room))

@@ -17,7 +17,7 @@ from tests.recovery.chaos.sockets import ClientSocket
 NAMESPACE = "/recovery"
 WAYS_TO_DROP = ("abort", "abort", "close", "silent", "silent", "during the replay")
 WAYS = ("websocket", "websocket", "websocket", "polling", "upgrade")
-STORY = 4000
+STORY = 40_000
 
 
 class Member:

@@ -214,8 +214,6 @@ async def test_clients_hear_each_other_while_redis_is_down(
     assert await texts(client, 1) == [3]
     await asyncio.to_thread(valkey.start)
     await until(one.hub.cluster.link.up.is_set)  # type: ignore[union-attr]
-    recovery: Any = one.hub.recovery
-    print("DBG", recovery.log.gap, other._offset, recovery.log.number)
     await one.take(other)
     assert not other.recovered, "what it has missed is kept nowhere"
     one.emit("a", 4)
@@ -260,12 +258,15 @@ async def test_while_redis_is_full_events_arrive_and_who_drops_is_told(
     assert await texts(client, 1) == await texts(away, 1) == [3]
 
 
-async def test_what_a_handler_does_keeps_its_order(two: tuple[Server, Server]) -> None:
+async def test_what_a_handler_does_keeps_its_order(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has to wait for Redis is not overtaken by what has not."""
     one, _ = two
     client = await one.client("a")
     socket: Any = one.hub.registry.sockets[client.sid]
     consumer = socket.consumer
+    monkeypatch.setitem(process._hubs, asyncio.get_running_loop(), one.hub)
     consumer.everyone.to("b").emit("n", "before the join")
     consumer.join("b")
     consumer.everyone.to("b").emit("n", 1)
