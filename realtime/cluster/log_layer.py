@@ -19,7 +19,7 @@ from channels.layers import get_channel_layer
 
 from ..utils.recovery import RecoveryOptions
 from .envelopes import HUBS, Hole, encode, pack
-from .log_scripts import APPEND
+from .log_scripts import APPEND, REACH, number_at
 from .redis_pipe import Command, Connection, Pipe
 from .sequences import Lane
 
@@ -258,8 +258,13 @@ class LogLayer:
         return await self._pipe.run(*commands)
 
     async def position(self) -> int:
-        """Return the last number that was given."""
-        (answer,) = await self._pipe.run(("GET", self.last))
+        """Return a number behind which all to come are."""
+        last, time = await self._pipe.run(("GET", self.last), ("TIME",))
+        return number_at(read_number(last), time)
+
+    async def reach(self, number: int) -> int:
+        """Return the same, where numbers up to this one were given, whatever Redis knows."""
+        (answer,) = await self._pipe.run(("EVAL", REACH, 1, self.last, number, self.lifetime))
         return read_number(answer)
 
 

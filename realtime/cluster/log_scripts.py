@@ -81,3 +81,20 @@ FORGET = """
 if redis.call('HGET', KEYS[1], 'o') == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
+
+# KEYS: the last number. ARGV: a number that was given already, whatever Redis has forgotten, and
+# milliseconds. Returns a number that is no lower, and behind which all to come are.
+REACH = """
+local time = redis.call('TIME')
+local now = (time[1] * 1000 + math.floor(time[2] / 1000)) * 2048 - 1
+local last = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1]))
+last = string.format('%.0f', last)
+redis.call('SET', KEYS[1], last, 'PX', ARGV[2] + 86400000)
+return last
+"""
+
+
+def number_at(last: int, time: tuple[bytes, bytes]) -> int:
+    """Return the number behind which all to come are: by the last one, and by Redis' clock."""
+    seconds, microseconds = map(int, time)
+    return max(last, (seconds * 1000 + microseconds // 1000) * PER_MILLISECOND - 1)

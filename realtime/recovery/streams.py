@@ -7,15 +7,15 @@ Its numbers are the same for all hubs.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from time import time as now
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from ..cluster.envelopes import Command, Emit, group_name, open_parcel, unpack
 from ..cluster.log_layer import LogLayer, read_number
-from ..cluster.log_scripts import PER_MILLISECOND
+from ..cluster.log_scripts import PER_MILLISECOND, number_at
 from ..cluster.ordered import MESSAGE_ENVELOPES
 from ..cluster.streams import stream_name
 from ..sockets.messages import ForeignMessage, Format
@@ -109,7 +109,7 @@ class StreamLog:
     @property
     def expired(self) -> int:
         """The place of what is too old for anybody whose connection has a heartbeat."""
-        oldest = time.time() * 1000 - self.layer.lifetime + CLOCKS
+        oldest = now() * 1000 - self.layer.lifetime + CLOCKS
         return place_of(int(oldest * PER_MILLISECOND))
 
     def sweep(self) -> None:
@@ -129,7 +129,7 @@ class StreamLog:
         Take note that nothing is lost from now on. `heard()` waits until this hub has heard all
         that was sent before.
         """
-        number = await self.layer.position()
+        number = await self.layer.reach(number_of(self.number))
         await heard()
         (answer,) = await self.layer.run(
             ("SET", self.layer.gap(self._hub), number, "PX", 2 * self.layer.lifetime)
@@ -153,14 +153,14 @@ class StreamLog:
             raise Lost("something was lost on its way here")
         stays = trail.stays(view.rooms)
         reaches = list(_reaches(view, stays, after))
-        last, gap, holder, *answers = await self._ask(reaches, owner, pid)
+        last, time, gap, holder, *answers = await self._ask(reaches, owner, pid)
         if holder != owner.encode():
             raise Elsewhere("another server has the session")
         if (gap := read_number(gap)) and after < end_of(gap):
             raise Lost("something was lost on its way to where it was")
         events: dict[int, Emit] = {}
         commands: dict[int, Command] = {}
-        upto = end_of(read_number(last))
+        upto = end_of(number_at(read_number(last), time))
         for number, reach in enumerate(reaches):
             newest, entries, dropped = answers[3 * number : 3 * number + 3]
             _check(reach, read_number(newest), entries, read_number(dropped))
@@ -174,14 +174,15 @@ class StreamLog:
 
     async def _ask(self, reaches: list[Reach], owner: str, pid: str) -> list[Any]:
         """
-        Return the last number, a server's gap, whose a session is, and three answers for each
-        stream: its last number, its entries, and the last number that had to go.
+        Return the last number, Redis' time, a server's gap, whose a session is, and three answers
+        for each stream: its last number, its entries, and the last number that had to go.
 
         They are asked for in this order, so that what comes meanwhile is no loss. Raises Lost.
         """
         layer = self.layer
         commands: list[tuple[Any, ...]] = [
             ("GET", layer.last),
+            ("TIME",),
             ("GET", layer.gap(owner)),
             ("HGET", layer.session(pid), "o"),
         ]
