@@ -12,7 +12,7 @@ from ..cluster.addressing import as_emit
 from ..cluster.log_layer import LogLayer
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
-from ..sockets.backlog import Placed, Postponed
+from ..sockets.backlog import Backlog, Placed, Postponed
 from ..sockets.delivery import CLOSED
 from ..sockets.messages import Message, with_offset
 from ..sockets.socket import Socket
@@ -23,7 +23,7 @@ from .forms import open_session
 from .identities import Identity
 from .interfaces import Hub
 from .log import Lost
-from .places import format_place, number_of, place_of
+from .places import format_place, number_of, parse_place, place_of
 from .recalls import OrphanClaim, Recall, Recalled
 from .recovery import Recovery
 from .session import Missed, Session
@@ -253,37 +253,39 @@ class LoggedRecovery(Recovery):
         return Recalled(claim, recall, socket)
 
     async def let_in(
-        self, socket: Socket, missed: list[Missed], items: Iterable[Any]
-    ) -> list[Frames]:
+        self, socket: Socket, missed: list[Missed], backlog: Backlog
+    ) -> tuple[list[Frames], int]:
         """
         Give a socket its place among all events, and write its session.
 
         Returns the frames of what it had missed when it came, of what its `connect` has emitted,
-        and of what has come since: `missed`, and the others of `items`, which were put off for it.
+        and of what has come since: `missed`, and what others have sent; and the last one's place.
         """
         assert socket.trail is not None
         claim: Any = socket.claim
-        before = claim.recall.owner if claim is not None else ""
-        first = claim.recall.first if claim is not None else []
-        since = claim.recall.since if claim is not None else socket.trail.since
-        upto = claim.recall.upto if claim is not None else since
+        recall: Recall | None = None if claim is None else claim.recall
+        since = socket.trail.since if recall is None else recall.since
         socket.claim = None
         self.sessions.live[socket.pid] = socket
+        first = [] if recall is None else recall.first
         frames = [self._frames(socket, packet, names[-1]) for names, packet in first]
-        rest = [self._frames(socket, packet, names[-1]) for names, packet in missed]
-        emits, target = [], Target(socket.namespace, (socket.sid,))
-        wire_format, offset = socket.connection.format, format_place(since)
-        for item in items:
-            if isinstance(item, Placed):
-                if item.place > upto:  # it is not among what was missed
-                    rest.append(item.frames)
-            elif isinstance(item, Postponed):
-                if not item.message.volatile:
-                    emits.append(as_emit(target, item.message))
-                    offset = format_place(place_of(number_of(since), len(emits)))
-                frames.append(with_offset(item.message.frames(wire_format), wire_format, offset))
-            else:
-                frames.append(item)
+        emits, place, target = [], since, Target(socket.namespace, (socket.sid,))
+        for item in backlog.own:
+            if isinstance(item, Postponed) and not item.message.volatile:
+                emits.append(as_emit(target, item.message))
+                place = place_of(number_of(since), len(emits))
+            frames += self._unfold(socket, item, place)
+        if missed:
+            frames += [self._frames(socket, packet, names[-1]) for names, packet in missed]
+            place = parse_place(missed[-1].names[-1]) or place
+        upto = since if recall is None else recall.upto
+        others = [
+            item
+            for item in backlog.of_others
+            if not isinstance(item, Placed) or item.place > upto  # or it is among what was missed
+        ]
+        rest, place = self.unfold(socket, others, place)
+        before = "" if recall is None else recall.owner
         session = self._describe(socket)
         if session is None or not await self.store.begin(session, before, since, emits):
             socket.trail.floor = Trail.NEVER
@@ -291,7 +293,26 @@ class LoggedRecovery(Recovery):
             with contextlib.suppress(TimeoutError):
                 await self._bus.echo()
             self.log.reach(since)
-        return frames + rest
+        return frames + rest, place
+
+    def unfold(self, socket: Socket, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
+        """
+        Return the frames of what was put off, which comes behind a place, and the last one's place.
+        """
+        frames: list[Frames] = []
+        for item in items:
+            place = item.place if isinstance(item, Placed) else place
+            frames += self._unfold(socket, item, place)
+        return frames, place
+
+    def _unfold(self, socket: Socket, item: Any, place: int) -> list[Frames]:
+        if isinstance(item, Placed):
+            return [item.frames]
+        if isinstance(item, Postponed):
+            wire_format = socket.connection.format
+            frames = item.message.frames(wire_format)
+            return [with_offset(frames, wire_format, format_place(place))]
+        return [item]
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """Take note that a socket ends (see `Recovery.keep`)."""

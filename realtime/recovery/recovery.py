@@ -15,6 +15,7 @@ from ..cluster.envelopes import Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
+from ..sockets.backlog import Backlog
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
@@ -84,10 +85,14 @@ class Recovery:
         self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
 
     async def let_in(
-        self, socket: Socket, missed: list[Missed], items: Iterable[Any]
-    ) -> list[Frames]:
+        self, socket: Socket, missed: list[Missed], backlog: Backlog
+    ) -> tuple[list[Frames], int]:
         """Raise NotImplementedError: `begin` is for a log of the hub's own."""
         raise NotImplementedError
+
+    def unfold(self, socket: Socket, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
+        """Return what was put off, which has its numbers already."""
+        return list(items), place
 
     def data_changed(self, socket: Socket) -> None:
         """Do nothing: what a site keeps is looked at when its client drops."""

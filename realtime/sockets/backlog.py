@@ -29,18 +29,18 @@ class Backlog:
     and then what others have sent meanwhile.
     """
 
-    __slots__ = ("_of_others", "_own", "bytes")
+    __slots__ = ("bytes", "of_others", "own")
 
     def __init__(self) -> None:
-        self._own: list[Frames | Postponed | Placed] = []
-        self._of_others: list[Frames | Postponed | Placed] = []
+        self.own: list[Frames | Postponed | Placed] = []
+        self.of_others: list[Frames | Postponed | Placed] = []
         self.bytes = 0
 
     def add(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         """Keep something of so many bytes until the client is connected."""
-        (self._own if own else self._of_others).append(item)
+        (self.own if own else self.of_others).append(item)
         self.bytes += size
 
     def __iter__(self) -> Iterator[Frames | Postponed | Placed]:
-        yield from self._own
-        yield from self._of_others
+        yield from self.own
+        yield from self.of_others

@@ -149,7 +149,8 @@ class Delivery(SocketLog):
             for frames in backlog or ():
                 self.connection.send(frames)  # type: ignore[arg-type]
             return
-        missed = await self._replay(self.hub.recovery)
+        recovery = self.hub.recovery
+        missed, place = await self._replay(recovery)
         if self.gone:
             return
         # Before what it has missed: a client that drops between them would hand that out twice.
@@ -159,7 +160,8 @@ class Delivery(SocketLog):
             return
         while (backlog := self._backlog) is not None:
             self._backlog = None
-            if not await self._send_all(list(map(self._frames_of, backlog))):
+            waiting, place = recovery.unfold(self, backlog, place)
+            if not await self._send_all(waiting):
                 return
         if not self.gone:
             self.state = CONNECTED
@@ -170,15 +172,18 @@ class Delivery(SocketLog):
             return {}
         return {"recovered": self.recovered}
 
-    async def _replay(self, recovery: Recovery) -> list[Frames]:
-        """Return what the client has missed, and number what was put off so far after that."""
+    async def _replay(self, recovery: Recovery) -> tuple[list[Frames], int]:
+        """
+        Return what the client has missed, and number what was put off so far after that; return
+        also the place of the last of it, where hubs share a log.
+        """
         claim = self.claim
         packets = [] if claim is None else await claim.finish()
         if self.gone:
-            return []
+            return [], 0
         if recovery.shared:
             backlog, self._backlog = self._backlog, None
-            return await recovery.let_in(self, packets, backlog or ())
+            return await recovery.let_in(self, packets, backlog or Backlog())
         missed = recovery.begin(self, packets)
         known = {each.packet.id for each in packets}
         backlog, self._backlog = self._backlog, None
@@ -188,7 +193,7 @@ class Delivery(SocketLog):
             elif isinstance(item, Postponed) and item.id not in known:
                 frames = recovery.to_socket(self, *item)
                 self._put_off(frames, frames.size, own=False)
-        return missed
+        return missed, 0
 
     async def _send_all(self, frames: list[Frames]) -> bool:
         """Send much, as fast as the client reads it; tell whether it is there still."""
@@ -197,11 +202,3 @@ class Delivery(SocketLog):
             if self.connection.is_behind():
                 await self.connection.drain()
         return not self.gone
-
-    def _frames_of(self, item: Frames | Postponed | Placed) -> Frames:
-        if isinstance(item, Placed):
-            return item.frames
-        if isinstance(item, Postponed):
-            assert self.hub.recovery is not None
-            return self.hub.recovery.to_socket(self, *item)
-        return item

@@ -13,6 +13,7 @@ from ..execution import calls
 from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
+from .backlog import Backlog
 from .inbox import Event, Source
 from .messages import Format, Message
 from .trail import Trail
@@ -167,8 +168,16 @@ class Recovery(Protocol):
     def emit(self, socket: Any, message: Message) -> None:
         """Send an event to the client of a socket, in its place in the shared log."""
 
-    async def let_in(self, socket: Any, missed: list[Any], items: Iterable[Any]) -> list[Frames]:
-        """Give a socket its place among all events of the shared log; return its frames."""
+    async def let_in(
+        self, socket: Any, missed: list[Any], backlog: Backlog
+    ) -> tuple[list[Frames], int]:
+        """
+        Give a socket its place among all events of the shared log; return its frames, and the last
+        one's place.
+        """
+
+    def unfold(self, socket: Any, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
+        """Return the frames of what was put off, behind a place, and the last one's place."""
 
     def data_changed(self, socket: Any) -> None:
         """Take note that what a site keeps of a client is another."""
