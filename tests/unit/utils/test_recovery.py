@@ -19,7 +19,10 @@ def test_what_is_given_takes_the_place_of_defaults() -> None:
     assert parse_recovery({"SECONDS": 1.5}) == RecoveryOptions(1.5)
 
 
-@pytest.mark.parametrize("value", [None, {}, {"SECONDS": 120}, {"SECONDS": 1, "EVENTS": 1}])
+@pytest.mark.parametrize(
+    "value",
+    [None, {}, {"SECONDS": 120}, {"SECONDS": 1, "EVENTS": 1}, {"SECONDS": 1, "LOG": "redis"}],
+)
 def test_what_fits_needs_no_explanation(value: Any) -> None:
     assert explain_recovery(value) == ""
 
@@ -38,6 +41,8 @@ def test_what_fits_needs_no_explanation(value: Any) -> None:
         ({"SECONDS": float("nan")}, "'SECONDS'"),
         ({"SECONDS": 86_401}, "'SECONDS'"),
         ({"SECONDS": 120, "EVENTS": 0}, "'EVENTS'"),
+        ({"SECONDS": 120, "LOG": "disk"}, '"memory" and "redis"'),
+        ({"SECONDS": 120, "LOG": None}, '"memory" and "redis"'),
         ({"SECONDS": 120, "BYTES": 9_999}, "'BYTES'"),
         ({"SECONDS": 120, "PRESENCE_SECONDS": -1}, "'PRESENCE_SECONDS'"),
     ],
