@@ -30,6 +30,10 @@ PATIENCE = 0.5
 FLUSH_TIMEOUT = 5.0
 
 
+# What takes an envelope of a server, with whether it asks no other hub, and its number in the log.
+Receive = Callable[[str, Emit | Command, bool, int], None]
+
+
 class Hub(Protocol):
     """What is needed of the hub."""
 
@@ -47,8 +51,11 @@ class Hub(Protocol):
 class Bus:
     """Sends, and does here what comes back. `recovery` knows the log."""
 
-    def __init__(self, hub: Hub, cluster: Cluster, recovery: LoggedRecovery) -> None:
+    def __init__(
+        self, hub: Hub, cluster: Cluster, recovery: LoggedRecovery, receive: Receive
+    ) -> None:
         self._hub = hub
+        self._receive = receive
         self._cluster = cluster
         self._recovery = recovery
         self._returns = Returns()
@@ -129,8 +136,11 @@ class Bus:
                     waiter.set_result(None)
             else:
                 self._returns.settle(envelope.id)
-        elif isinstance(envelope, (Emit, Command)):
-            self._returns.returned(envelope.id, number)
+        elif isinstance(envelope, (Emit, Command)) and not self._returns.returned(
+            envelope.id, number
+        ):
+            # It came after all, though nobody waited for it any more.
+            self._receive(self._hub.server_id, envelope, False, number)
 
     async def echo(self) -> None:
         """Wait until this hub has heard all that was sent so far, by whomever."""

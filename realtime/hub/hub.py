@@ -138,7 +138,7 @@ class Hub:
             return Recovery(self, options)
         cluster = self.cluster
         recovery = LoggedRecovery(self, options, lambda: cluster.link.layer)
-        self.bus = Bus(self, cluster, recovery)
+        self.bus = Bus(self, cluster, recovery, HubActions(self).receive)
         return recovery
 
     def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:

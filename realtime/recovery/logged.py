@@ -183,7 +183,7 @@ class LoggedRecovery(Recovery):
         if self.sessions.get(pid) is not session or session.claimant is not socket:
             return None
         claim = LocalClaim(self.sessions, session, [])
-        return Recalled(claim, recall, socket)
+        return Recalled(claim, recall, socket, self.sessions)
 
     async def _find(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -224,7 +224,7 @@ class LoggedRecovery(Recovery):
         except Lost:
             claim.refuse()
             raise
-        return Recalled(claim, recall, socket)
+        return Recalled(claim, recall, socket, self.sessions)
 
     async def _find_orphan(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -250,7 +250,7 @@ class LoggedRecovery(Recovery):
         if socket.gone:
             claim.release(socket)
             return None
-        return Recalled(claim, recall, socket)
+        return Recalled(claim, recall, socket, self.sessions)
 
     async def let_in(
         self, socket: Socket, missed: list[Missed], backlog: Backlog

@@ -153,7 +153,8 @@ class Recall:
 class Recalled:
     """A claim to a session, wherever that is, whose events are in Redis."""
 
-    def __init__(self, claim: Claim, recall: Recall, socket: Socket) -> None:
+    def __init__(self, claim: Claim, recall: Recall, socket: Socket, sessions: Sessions) -> None:
+        self._sessions = sessions
         self.session = claim.session
         self.recall = recall
         self._claim = claim
@@ -174,12 +175,16 @@ class Recalled:
                 self._socket.join(room)
             for room in self.recall.left:
                 self._socket.leave(room)
-            return rest
         except Lost as lost:  # it comes again, and is told
             self._socket.log(logging.INFO, "not-recovered", error=lost)
             self.session.trail.floor = Trail.NEVER
             self._socket.connection.close("transport error")
             return []
+        if self._socket.gone:  # meanwhile, and nobody else has the session
+            self.session.claimant = None
+            self._sessions.adopt(self.session, counts=False)
+            return []
+        return rest
 
     def go_on(self) -> Trail | None:
         """Return the trail, which goes on."""
