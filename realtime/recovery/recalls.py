@@ -218,11 +218,13 @@ class OrphanClaim:
         self._hub = hub
         self._sessions = sessions
         self._rooms = set(session.rooms)
+        self._is_taken = False
         hub.moves.expect(session.sid)
         sessions.hold(session.namespace, self._rooms)
 
     async def finish(self) -> list[Missed]:
         """Take the session over; return nothing, since that is in the log."""
+        self._is_taken = True
         self._hub.moves.adopt(self.session.sid)
         self._sessions.unhold(self.session.namespace, self._rooms)
         return []
@@ -236,7 +238,9 @@ class OrphanClaim:
         return self.session.opened_at is not None
 
     def release(self, socket: Socket) -> bool:
-        """Leave the session where it is."""
+        """Leave the session where it is, unless it is taken over, and its rooms with it."""
+        if self._is_taken:
+            return False
         self._hub.moves.give_up(self.session.sid)
         self._sessions.unhold(self.session.namespace, self._rooms)
         return False
