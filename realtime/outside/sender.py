@@ -136,6 +136,7 @@ class RemoteGateway:
     def _publish(self, target: Target, envelope: Emit | Command) -> None:
         body = encode(envelope)
         is_kept = isinstance(envelope, Command) or not envelope.volatile
+        is_kept = is_kept and isinstance(self._layer, LogLayer)
         lanes = self._router.logged_lanes(target) if is_kept else self._router.lanes(target)
 
         async def publish() -> None:
