@@ -8,6 +8,9 @@ BENCH := benchmarks/.venv
 NODE_PEER := benchmarks/peers/node
 ARGS ?=
 
+# Hundreds of processes that tests start import the same modules: their bytecode is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run cluster roll test test-quick test-tools test-extra test-matrix test-sites soak check messages screenshots bench bench-quick bench-micro clean
@@ -32,7 +35,7 @@ test: test-tools ## run the tests; on Debian and Ubuntu, install what they need
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
 
 test-quick: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## the tests that need no browser, server or database server, for the edit loop
-	$(BIN)/python -m pytest -n 4 --dist loadfile -q --hypothesis-profile quick -m "not slow" \
+	$(BIN)/python -m pytest -n 6 --dist loadfile -q --hypothesis-profile quick -m "not slow" \
 		tests/protocol tests/unit tests/project tests/test_docs.py
 
 test-tools: $(VENV)/dev.stamp $(VENV)/cluster.stamp

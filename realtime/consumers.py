@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cache, cached_property, partial, update_wrapper
+from functools import cache, cached_property, update_wrapper
 from typing import Any, ParamSpec, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -300,12 +300,8 @@ class NamespaceConsumer:
         if callback is None:
             socket.hub.run(socket.emit, message, frames)
         else:
-            socket.hub.run(socket.acks.send, message, partial(self._call_back, callback))
+            socket.hub.run(socket.ask, message, callback)
         return Pending(self._drain)
-
-    def _call_back(self, callback: Callable[..., Any], args: list[Any] | None) -> None:
-        if args is not None:
-            self._socket.hub.spawn(self._socket.call_back(callback, args))
 
     async def acall(
         self, event: str, *args: Any, timeout: float | None = DEFAULT_CALL_TIMEOUT

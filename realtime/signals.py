@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import Context
 from functools import partial
@@ -79,21 +79,10 @@ class PendingSignal(NamedTuple):
         return _NAMES[self.signal]
 
 
-class Registry(interfaces.Registry, Protocol):
-    """The sockets and rooms of a process."""
-
-    def rooms_of(self, socket: Socket) -> Iterable[str]:
-        """Return the rooms that a socket is in."""
-
-
 class Hub(interfaces.Hub, Protocol):
     """The hub whose signals are sent."""
 
     services: Tasks
-
-    @property
-    def registry(self) -> Registry:
-        """The sockets and rooms of this process."""
 
 
 class SignalSender:
@@ -129,6 +118,9 @@ class SignalSender:
         """Do nothing: who comes back in time never left."""
 
     def back(self, socket: Socket) -> None:
+        """Do nothing: it never left."""
+
+    def arrived(self, socket: Socket) -> None:
         """Do nothing: it never left."""
 
     def moved(self, socket: Observed) -> None:

@@ -77,6 +77,11 @@ class LiveCluster(Service):
         for server in self.servers:
             server.wait_ready()
 
+    def close(self) -> None:
+        """End all servers for good."""
+        for server in self.servers:
+            server.close()
+
     def stop(self) -> None:
         """End all servers at once, by SIGTERM, or by SIGKILL where that does not do."""
         for server in self.servers:

@@ -97,9 +97,7 @@ def shared_server() -> Iterator[ServerFactory]:
 
     yield get
     for server in servers.values():
-        server.terminate()  # all at once
-    for server in servers.values():
-        server.stop(timeout=5)
+        server.close()
 
 
 @pytest.fixture
@@ -121,7 +119,7 @@ def new_server() -> Iterator[ServerFactory]:
 
     yield start
     for server in servers:
-        server.stop(timeout=5)
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,9 @@ class ActivityFeed:
             }
         )
 
+    def arrived(self, socket: Observed) -> None:
+        """Do nothing: it has neither come nor gone."""
+
     def moved(self, socket: Observed) -> None:
         """Do nothing: it is told where the client is back."""
 

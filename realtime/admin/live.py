@@ -56,7 +56,8 @@ class LiveConsumer(NamespaceConsumer):
         clock = asyncio.get_running_loop().time
         checked = clock()
         while True:
-            self.emit("state", state(hub))
+            # Who comes back wants the newest one, and no others.
+            self.volatile().emit("state", state(hub))
             await asyncio.sleep(BEAT)
             if clock() - checked < CHECK:
                 continue

@@ -22,11 +22,11 @@ def as_command(target: Target, action: str, names: tuple[str, ...], id: str = ""
     return Command(namespace, rooms, excluded, action, names, client, id)
 
 
-def as_question(target: Target, message: Message, timeout: float | None) -> Call:
-    """Return the question that asks other servers' sockets."""
+def as_question(target: Target, message: Message, timeout: float | None, id: str = "") -> Call:
+    """Return the question that asks other servers' sockets; `id` as in `Emit`."""
     namespace, rooms, excluded, client = target
     text, attachments = _packet(message)
-    return Call(namespace, rooms, excluded, text, attachments, timeout, client)
+    return Call(namespace, rooms, excluded, text, attachments, timeout, client, id)
 
 
 def target_of(envelope: Emit | Command | Call) -> Target:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..exceptions import LayerUnavailable
 from ..execution.tasks import Tasks
 from ..logs import log
 from ..utils.limits import LogLimiter
+from .catching_up import CatchingUp
 from .envelopes import (
     HUBS,
     Answer,
@@ -47,7 +47,8 @@ from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .ordered import OrderedPublisher
 from .peers import BEAT, Peers
 from .publisher import Publisher
-from .receiver import Receiver
+from .receiver import LATE, Receiver
+from .reconnects import Reconnects
 from .requests import ANSWER_TIMEOUT
 from .router import Router
 from .rpc import Actions, PeerRequests
@@ -96,7 +97,10 @@ class Cluster(Handover):
             if self.logged
             else Publisher(server, self._transmit)
         )
-        self.on_down: Callable[[], None] = lambda: None
+        # Where it does: what is called at the beginning of an outage, and at its end, with whether
+        # nothing of the log was missed.
+        self.on_down: Callable[[], object] = lambda: None
+        self.on_back: Callable[[bool], object] = lambda complete: None
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self.fences = Fences(tasks, self._requests.ask_all, self.reports)
         self._refused = LossLog(self._loop)
@@ -104,13 +108,25 @@ class Cluster(Handover):
             server, self.link, self.peers, self.publisher.outgoing, actions.report
         )
         self._receiver = Receiver(
-            server, self.peers, self.beats, self._requests, actions, heirs=self.heirs
+            server,
+            self.peers,
+            self.beats,
+            self._requests,
+            actions,
+            heirs=self.heirs,
+            is_leaving=self._memberships.is_leaving,
         )
-        self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
+        self._catching_up = CatchingUp(lambda: self.link.layer, self._receiver)
+        # How often the connection had ended when all was heard; and whether all was since.
+        self._ended = 0
+        self._is_complete = True
+        hear = self._receiver.take if self.logged else self._receiver.handle
+        self._listener = Listener(tasks, hear, self._receive_failed)
+        self._reconnects = Reconnects(self._reconnected)
         self._silences = 0
+        # Since when messages may be lost, in an outage.
+        self._down_since = self._loop.time()
         self._actions = actions
-        self._numbers_commands = recovery_seconds > 0
-        self._ids = itertools.count(1)
         # Whether this hub has ever heard itself through the layer.
         self.heard = False
         self._memberships.add(server_group(server))
@@ -130,9 +146,15 @@ class Cluster(Handover):
 
     # Where a log is kept
 
-    def take_back(self, hear: Callable[[AnyEnvelope, int], None]) -> None:
-        """Give this hub's own envelopes to `hear` when they come back, with their numbers."""
+    def take_back(
+        self, hear: Callable[[AnyEnvelope, int], None], streams: Callable[[], Iterable[str]]
+    ) -> None:
+        """
+        Give this hub's own envelopes to `hear` when they come back, with their numbers; `streams()`
+        are those of the log that it needs.
+        """
         self._receiver.hear_return = hear
+        self._catching_up.names = streams
 
     def echo(self, id: int) -> None:
         """Send this hub a note, which comes behind all that was sent before, by whomever."""
@@ -172,8 +194,6 @@ class Cluster(Handover):
         volatile = isinstance(envelope, Emit) and envelope.volatile
         if volatile and not self.link.up.is_set():
             return True
-        if self._numbers_commands and isinstance(envelope, Command) and not envelope.id:
-            envelope.id = f"{self.server}.{next(self._ids)}"
         body = encode(envelope)
         is_kept = self.logged and not volatile
         lanes = self.router.logged_lanes(target) if is_kept else self.router.lanes(target)
@@ -267,11 +287,13 @@ class Cluster(Handover):
             log(logging.WARNING, "server-gone", server=server)
         self._requests.gone(server)
         self._receiver.forget_server(server, left)
+        self._actions.forget_server(server)
 
     # Receiving
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
         if isinstance(error, Disconnected):
+            self._catching_up.begin()
             self.link.failed(error)
         else:
             self._tasks.spawn(self._examine(error))
@@ -303,7 +325,16 @@ class Cluster(Handover):
 
     def _layer_down(self) -> None:
         self._memberships.release()
-        self.on_down()
+        self._down_since = self.peers.echoed
+        if self.logged:
+            self.on_down()
+        else:
+            self._actions.lose(None, self._down_since)
+
+    def _reconnected(self) -> None:
+        """Take note that the layer has opened anew what it hears messages on."""
+        since = min(self.peers.echoed, self._loop.time() - LATE)
+        self._actions.lose(None, since if self.link.up.is_set() else self._down_since)
 
     async def _restore(self) -> None:
         """Put back what the layer has forgotten; note what keeps that from being done."""
@@ -327,7 +358,11 @@ class Cluster(Handover):
         if anew:
             self._listener.stop()
         self._listener.listen(self.link.layer, self._memberships.channel)
-        await self._memberships.restore(anew=anew)
+        if self.logged:
+            await self._hear_again(anew)
+        else:
+            await self._memberships.restore(anew=anew)
+            self._reconnects.watch(self.link.layer)
         try:
             await self.beats.greet()
         except Deaf:
@@ -335,8 +370,29 @@ class Cluster(Handover):
                 self._note_silence()
             raise
         self._silences = 0
-        if not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
-            self._actions.lose(None)
+        if self.logged:
+            self._note_heard()
+        elif not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
+            self._actions.lose(None, self._down_since)
+
+    async def _hear_again(self, anew: bool) -> None:
+        """Hear all groups again, and take what the log has of what was sent meanwhile."""
+        layer: LogLayer = self.link.layer
+        if anew or layer.ended != self._ended:
+            self._catching_up.begin()
+        self._ended = layer.ended
+        await self._memberships.restore(anew=anew)
+        await layer.hear(self._memberships.channel)
+        if not await self._catching_up.finish():
+            self._is_complete = False
+
+    def _note_heard(self) -> None:
+        """Tell the end of an outage. Raises Disconnected where the connection has ended again."""
+        if self.link.layer.ended != self._ended:
+            raise Disconnected("the connection has ended again")
+        complete, self._is_complete = self._is_complete, True
+        if not (complete and self.link.up.is_set()):
+            self.on_back(complete)
 
     def _note_silence(self) -> None:
         """
@@ -351,6 +407,9 @@ class Cluster(Handover):
         log(logging.WARNING, "layer-replaced")
         old, self.link.layer = self.link.layer, self._new_layer()
         self._listener.stop()
+        if self.logged:
+            self._catching_up.begin()
+            self._ended = self.link.layer.ended
         self._memberships.move()
         if self.link.layer is not old:
             self._tasks.spawn(close_layer(old))

@@ -21,6 +21,9 @@ VERSION: Literal[1] = 1
 # The group of all hubs.
 HUBS = "rt.hubs"
 
+# The action of a Command that says that a user has logged out.
+LOG_OUT = "log out"
+
 # Names of groups, channels and servers are short; what is longer is nobody's.
 _Name = Annotated[str, msgspec.Meta(max_length=200)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -66,8 +69,9 @@ class Emit(Envelope, tag="emit"):
 class Command(Envelope, tag="command"):
     """
     What is to be done with sockets: `action` is join or leave with `names` of rooms, close, or end,
-    which ends their whole connections. A hub ignores an action that it does not know. `id` is as in
-    `Emit`.
+    which ends their whole connections. LOG_OUT, for the target EVERYONE, ends what clients of a
+    user come back to: `names` are its key, and the login that is over, or all are. A hub ignores an
+    action that it does not know. `id` is as in `Emit`.
     """
 
     namespace: str
@@ -121,7 +125,11 @@ class Beat(Envelope, tag="beat"):
 
 
 class Call(Envelope, tag="call"):
-    """Question: an event whose acknowledgements are wanted; the answers are `calls.Part`s."""
+    """
+    Question: an event whose acknowledgements are wanted; the answers are `calls.Part`s.
+
+    `id` is as in `Emit`.
+    """
 
     namespace: str
     rooms: tuple[str, ...]
@@ -130,6 +138,7 @@ class Call(Envelope, tag="call"):
     attachments: tuple[bytes, ...]
     timeout: float | None
     client: bool = False
+    id: str = ""
 
 
 class Deliver(Envelope, tag="deliver"):
@@ -172,7 +181,9 @@ class Take(Envelope, tag="take"):
     Question: give a session away, the one of `pid` in `namespace`, to the hub `server`.
 
     `offset` is what its client has got last, `user` who it is now. Without `final` the session
-    stays where it is. Ask it with `handing.take`, which returns the session's bytes or None.
+    stays where it is; with it too, as long as its rooms are not `rooms`, those for which the asker
+    hears (None: whatever they are). Ask it with `handing.take`, which returns the session's bytes
+    or None.
     """
 
     pid: str
@@ -181,6 +192,7 @@ class Take(Envelope, tag="take"):
     namespace: str
     server: str = ""
     final: bool = True
+    rooms: list[str] | None = None
 
 
 class Inherit(Envelope, tag="inherit"):
@@ -196,6 +208,27 @@ class Inherit(Envelope, tag="inherit"):
     id: str = ""
     part: int = 0
     more: bool = False
+
+
+class Upgrade(Envelope, tag="upgrade"):
+    """
+    Question: do a step of giving the Engine.IO session `sid` to the hub `server`, which its
+    WebSocket has reached (see `transports.takeover`). Ask it with `handing.take`, as `Take`.
+    """
+
+    sid: str
+    step: str
+    server: str = ""
+
+
+class AwaitAcks(Envelope, tag="acks"):
+    """
+    Question: what does the client of this Engine.IO session, which you have taken, acknowledge of
+    what it was asked before? The answers are sids, numbers and arguments, encoded, or None for
+    arguments that will not come.
+    """
+
+    sid: str
 
 
 class Allowance(Envelope, tag="allowance"):
@@ -244,6 +277,8 @@ Question = (
     | Fence
     | Take
     | Inherit
+    | Upgrade
+    | AwaitAcks
     | Allowance
     | Describe
     | Drain

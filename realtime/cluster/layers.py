@@ -14,6 +14,9 @@ from ..logs import log
 from ..utils.recovery import log_lifetime, parse_recovery
 from .log_layer import new_log_layer, why_not
 
+# For how much longer than in memory a log is kept: nobody says when a hub is killed.
+KEPT = 1.25
+
 # How long a layer may take to close its connections.
 CLOSE_TIMEOUT = 10.0
 
@@ -46,7 +49,7 @@ def find_layer(alias: str, sender: str) -> Any:
     settings = get_settings()
     options = parse_recovery(settings.RECOVERY)
     if options is not None and options.log != "memory":
-        lifetime = log_lifetime(options, settings)
+        lifetime = log_lifetime(options, settings) * KEPT
         layer = new_log_layer(alias, sender, options, lifetime)
         if layer is not None:
             return layer

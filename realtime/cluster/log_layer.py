@@ -84,6 +84,8 @@ class LogLayer:
         self._confirming: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         # Where the log was when a group was heard first.
         self.since: dict[str, int] = {}
+        # How often the connection that hears has ended.
+        self.ended = 0
 
     # Keys
 
@@ -128,8 +130,7 @@ class LogLayer:
     async def receive(self, channel: str) -> dict[str, Any]:
         """Return the next message of a channel. Raises Disconnected where some may be lost."""
         queue = self._queues.setdefault(channel, asyncio.Queue())
-        if channel not in self._heard:
-            await self._subscribe(channel)
+        await self.hear(channel)
         data = await queue.get()
         if isinstance(data, Exception):
             raise data
@@ -169,6 +170,11 @@ class LogLayer:
 
     # Hearing
 
+    async def hear(self, channel: str) -> None:
+        """Wait until a channel is heard."""
+        if channel not in self._heard:
+            await self._subscribe(channel)
+
     async def _subscribe(self, name: str) -> None:
         confirmed = asyncio.get_running_loop().create_future()
         self._confirming[name].append(confirmed)
@@ -194,6 +200,7 @@ class LogLayer:
                     waiter.set_result(None)
 
     def _failed(self, error: Exception) -> None:
+        self.ended += 1
         self._heard.clear()
         confirming, self._confirming = self._confirming, defaultdict(list)
         for waiters in confirming.values():
@@ -256,6 +263,15 @@ class LogLayer:
     async def run(self, *commands: Command) -> list[Any]:
         """Have commands carried out, behind all that was sent; return Redis' answers."""
         return await self._pipe.run(*commands)
+
+    async def run_id(self) -> str:
+        """Return which Redis this is: another one at each start; empty where it does not tell."""
+        (answer,) = await self._pipe.run(("INFO", "server"))
+        if isinstance(answer, Exception):
+            return ""
+        lines = answer.decode(errors="replace").splitlines()
+        found = (line.partition(":")[2] for line in lines if line.startswith("run_id:"))
+        return next(found, "")
 
     async def position(self) -> int:
         """Return a number behind which all to come are."""

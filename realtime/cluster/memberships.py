@@ -62,6 +62,10 @@ class Memberships:
         """Tell whether a group's messages are asked for, and do not come yet."""
         return group in self._wanted and group not in self._joined
 
+    def is_leaving(self, group: str) -> bool:
+        """Tell whether the layer may be between two memberships of a group, or behind the last."""
+        return group not in self._joined or group in self._changed
+
     def _change(self, group: str) -> None:
         self._sequence += 1
         self._changed.setdefault(group, self._sequence)

@@ -51,6 +51,8 @@ class Peers:
         self._known: dict[str, float | None] = {}  # and when it has left
         self._arrived = asyncio.Event()
         self.heard_self = now()
+        # When it truly did: others may get their time anew without that.
+        self.echoed = self.heard_self
 
     def __contains__(self, server: str) -> bool:
         return server in self._peers
@@ -151,7 +153,7 @@ class Peers:
         """
         if self.deaf:
             self.grant_time()
-        self.heard_self = self._now()
+        self.heard_self = self.echoed = self._now()
 
     def grant_time(self) -> None:
         """Give everybody their time anew, after what was not their fault."""

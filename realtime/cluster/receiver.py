@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -29,11 +29,15 @@ from .envelopes import (
 from .heartbeats import Heartbeats
 from .heirs import Heirs
 from .loss_log import LossLog
-from .peers import Peers
+from .peers import BEAT, EXPIRY, Peers
 from .reports import check_report
 from .rpc import Actions, PeerRequests
 from .sequence_tracking import Incoming
 from .sequences import Position
+
+# How late it may be noticed that a message was lost: a beat tells it that comes after the next one,
+# if nothing has before, and whoever sends it may stand still for a while.
+LATE = 2 * (BEAT + EXPIRY)
 
 
 class Receiver:
@@ -41,7 +45,8 @@ class Receiver:
     Takes what the layer brings the hub `server`.
 
     `actions` do what other hubs ask for with sockets, `beats` and `requests` have the rest;
-    `heirs` learns from beats who is whose.
+    `heirs` learns from beats who is whose. `is_leaving(group)` tells whether what comes of a group
+    may be of a membership that ends, and so no sign that what does not come is lost.
     """
 
     def __init__(
@@ -53,10 +58,12 @@ class Receiver:
         actions: Actions,
         *,
         heirs: Heirs,
+        is_leaving: Callable[[str], bool],
     ) -> None:
         self._server = server
         self._peers = peers
         self._heirs = heirs
+        self._is_leaving = is_leaving
         self._beats = beats
         self._requests = requests
         self._actions = actions
@@ -65,9 +72,12 @@ class Receiver:
         # them.
         self.hear_return: Callable[[AnyEnvelope, int], None] | None = None
         self._own_number = 0
-        # The last number of the log that came.
-        self._log = 0
+        # The last number of the log that came, and what is kept for later.
+        self.logged_upto = 0
+        self._held: list[Any] | None = None
+        self._is_catching_up = False
         loop = asyncio.get_running_loop()
+        self._now = loop.time
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
 
     @property
@@ -104,9 +114,9 @@ class Receiver:
             log(logging.WARNING, "layer-ignored", error=error)
             return
         if parcel.log:
-            if parcel.log <= self._log:
-                return  # this hub is in two of its groups
-            self._log = parcel.log
+            if parcel.log <= self.logged_upto:
+                return  # this hub is in two of its groups, or has read it in the log
+            self.logged_upto = parcel.log
         if parcel.server == self._server:
             if parcel.lane == HUBS and not parcel.number:
                 self._hear_own(parcel)
@@ -123,9 +133,7 @@ class Receiver:
                     error=f"nobody counts to {position}",
                 )
                 return
-            accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
-            self._note_lost(parcel.server, parcel.lane, lost)
-            if not accepted:
+            if not self._accept(parcel, position):
                 return
         for place, envelope in enumerate(unpack(parcel)):
             if isinstance(envelope, Exception):
@@ -135,6 +143,43 @@ class Receiver:
                 self._dispatch(parcel, envelope, parcel.log and parcel.log + place)
             except Exception:  # the others in this message are as good as without it
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    # Catching up
+
+    @property
+    def holding(self) -> bool:
+        """Whether what comes is kept for later."""
+        return self._held is not None
+
+    def take(self, message: Any) -> None:
+        """Take a message of the layer, or keep it for later."""
+        if self._held is None:
+            self.handle(message)
+        else:
+            self._held.append(message)
+
+    def hold(self) -> None:
+        """Keep what comes, from now on."""
+        if self._held is None:
+            self._held = []
+
+    def release(self, missed: Iterable[Any]) -> None:
+        """
+        Take messages that did not come, and then what was kept.
+
+        What is in no log, and so is missing, is nothing that clients are told of.
+        """
+        held, self._held = self._held or [], None
+        self._incoming.leave_all()
+        self._is_catching_up = True
+        try:
+            for message in missed:
+                self.handle(message)
+        finally:
+            self._is_catching_up = False
+            self._incoming.leave_all()
+        for message in held:
+            self.handle(message)
 
     def _take_back(self, parcel: Parcel) -> None:
         """Take what this hub has sent itself, where that comes back."""
@@ -149,12 +194,23 @@ class Receiver:
             except Exception:
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 
+    def _accept(self, parcel: Parcel, position: Position) -> bool:
+        """Count a parcel, and take note of what is lost before it; tell whether it is new."""
+        is_leaving = parcel.lane != self._requests.channel and self._is_leaving(parcel.lane)
+        if is_leaving:
+            self._incoming.leave_lane(parcel.lane)
+        accepted, lost = self._incoming.accept(parcel.server, parcel.lane, position)
+        if is_leaving:
+            self._incoming.leave_lane(parcel.lane)
+        self._note_lost(parcel.server, parcel.lane, lost)
+        return accepted
+
     def _hear_own(self, parcel: Parcel) -> None:
         for envelope in unpack(parcel):
             if isinstance(envelope, Beat) and envelope.server == self._server:
                 self._beats.heard_own(envelope)
             elif isinstance(envelope, Hole):
-                self._actions.lose(None)
+                self._actions.lose(None, self._now() - LATE)
 
     def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope, number: int) -> None:
         """Lead an envelope to whom it is for."""
@@ -162,7 +218,7 @@ class Receiver:
         if isinstance(envelope, (Emit, Command)):
             self._actions.receive(server, envelope, parcel.lane == self._requests.channel, number)
         elif isinstance(envelope, Hole):
-            self._actions.lose(None)
+            self._actions.lose(None, self._now() - LATE)
         elif isinstance(envelope, (Moved, Forward)):
             self._actions.follow(server, envelope)
         elif isinstance(envelope, Beat):
@@ -192,8 +248,8 @@ class Receiver:
             beat.report = {}
 
     def _note_lost(self, server: str, lane: str | None, lost: int) -> None:
-        if lost:
-            self._actions.lose(lane)
+        if lost and not self._is_catching_up:
+            self._actions.lose(lane, self._now() - LATE)
             # One for all who are no peers: their names may be made up.
             cause = server if server in self._peers else ""
             self._unheard[cause].note(lost, server=server)

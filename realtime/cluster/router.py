@@ -9,7 +9,7 @@ from .envelopes import HUBS, group_name, server_group
 from .sequences import Lane
 from .sids import server_of
 from .streams import streams_of
-from .targets import Target
+from .targets import EVERYONE, Target
 
 # After a remote join, how long messages to that room go to the whole namespace: a server that has
 # just got its first member is in the room's group a little later.
@@ -54,7 +54,7 @@ class Router:
         if target.client:
             return self._lanes_to_client(target)
         if len(target.rooms) != 1:
-            return [self._wide(namespace)]
+            return [EVERYBODY if target == EVERYONE else self._wide(namespace)]
         room = target.rooms[0]
         group = Lane(group_name(namespace, room), namespace=namespace)
         if self._joined and self._joined_lately(namespace, room):

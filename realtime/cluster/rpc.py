@@ -21,6 +21,7 @@ from .envelopes import (
     Moved,
     Question,
     Take,
+    Upgrade,
     encode,
     server_group,
 )
@@ -43,8 +44,14 @@ class Actions(Protocol):
     def follow(self, server: str, envelope: Moved | Forward) -> None:
         """Take what another hub tells of a client that has moved."""
 
-    def lose(self, lane: str | None) -> None:
-        """Take note that something may be lost that was for a lane; for any, where it is None."""
+    def lose(self, lane: str | None, since: float) -> None:
+        """
+        Take note that something may be lost that was for a lane, or for any where it is None, since
+        that time of the loop.
+        """
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
 
     async def answer(self, question: Question, tell: Callable[[Any], None]) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
@@ -81,7 +88,7 @@ class PeerRequests:
         lane = EVERYBODY
         if server is not None:
             # What was sent before to a client that is taken is not to come behind it.
-            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, Take)
+            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, (Take, Upgrade))
             lane = self._lane(server, exclusive)
         self._publisher.put(lane, encode(envelope))
 

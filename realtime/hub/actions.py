@@ -8,6 +8,7 @@ from typing import Any
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import (
     Allowance,
+    AwaitAcks,
     Call,
     Command,
     Deliver,
@@ -23,13 +24,13 @@ from ..cluster.envelopes import (
     Moved,
     Question,
     Take,
+    Upgrade,
     Wake,
 )
 from ..cluster.targets import Target
-from ..sockets.messages import ForeignMessage, Message, decode_args
-from .asking import answer_for_client
-from .calls import answer_call
-from .handing import Inheritance, give
+from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from .asking import Asking, answer_for_client, call_here
+from .handing import Inheritance, give, give_up
 from .interfaces import Hub
 
 Tell = Callable[[Any], None]
@@ -47,6 +48,8 @@ class HubActions:
             Fence: self._note_fence,
             Take: self._give,
             Inherit: Inheritance(hub).add,
+            Upgrade: self._give_up,
+            AwaitAcks: self._tell_acks,
             Wake: self._wake,
             Allowance: self._tell_allowance,
             Describe: self._describe,
@@ -64,16 +67,16 @@ class HubActions:
             self._do(target_of(envelope), envelope, number)
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
-        if isinstance(envelope, Emit) and self._hub.recovery is not None:
-            if self._hub.recovery.shared and not (number or envelope.volatile):
-                self._hub.recovery.lose(None)  # its sender keeps no log
-            transfers = self._hub.recovery.transfers
-            if transfers.lingering:
-                transfers.send_on(server, envelope)
+        if number or not isinstance(envelope, Emit):
+            return
+        if self._hub.recovery is not None and self._hub.recovery.shared and not envelope.volatile:
+            self._hub.recovery.lose(None, 0.0)  # its sender keeps no log
+        if self._hub.lingering:
+            self._hub.lingering.send_on(server, envelope)
 
     def _do(self, target: Target, envelope: Emit | Command, number: int = 0) -> None:
         if isinstance(envelope, Command):
-            self._hub.execute(target, envelope.action, envelope.names, number)
+            self._hub.execute(target, envelope.action, envelope.names, envelope.id, number)
             return
         emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
@@ -83,13 +86,33 @@ class HubActions:
         """Take what another hub tells of a client that has moved."""
         if isinstance(envelope, Moved):
             self._hub.moves.take_note(server, envelope)
-        elif (target := self._hub.moves.take_forward(envelope)) is not None:
+        elif (target := self._hub.moves.take_forward(envelope)) is not None and self._still_means(
+            envelope
+        ):
             self._do(target, envelope.envelope)
 
-    def lose(self, lane: str | None) -> None:
-        """Take note that something may be lost that was for a lane; for any, where it is None."""
+    def _still_means(self, forward: Forward) -> bool:
+        """Tell whether what was sent on is for a client that may have left rooms since it moved."""
+        target, sid = target_of(forward.envelope), forward.sid
+        if target.rooms == (sid,):
+            return True
+        client: Any = self._hub.registry.sockets.get(sid)
+        if client is None and self._hub.recovery is not None:
+            client = self._hub.recovery.sessions.of_sid(sid)
+        return client is None or target.means(client)
+
+    def lose(self, lane: str | None, since: float) -> None:
+        """
+        Take note that something may be lost that was for a lane, or for any where it is None, since
+        that time of the loop.
+        """
         if self._hub.recovery is not None:
-            self._hub.recovery.lose(lane)
+            self._hub.recovery.lose(lane, since)
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub has left, or is taken for dead."""
+        if self._hub.recovery is not None:
+            self._hub.recovery.forget_server(server)
 
     async def answer(self, question: Question, tell: Tell) -> Any:
         """Return the last answer to a question; `tell` gives earlier ones."""
@@ -97,12 +120,17 @@ class HubActions:
 
     async def _answer_call(self, question: Call, tell: Tell) -> None:
         name, *args = decode_args(question.text, question.attachments)
-        sockets = self._hub.select(target_of(question))
-        namespace = question.namespace
-        if question.client and sockets:
-            namespace = sockets[0].namespace
-        message = Message(namespace, name, tuple(args))
-        await answer_call(sockets, message, question.timeout, tell)
+        # A client's own namespace, where none is named, is found with its socket.
+        message = Message(question.namespace or "/", name, tuple(args))
+
+        def asked(sids: list[str]) -> None:
+            tell((sids, []))
+
+        def answered(sid: str, args: list[Any]) -> None:
+            tell(([], [(sid, *encode_args(args))]))
+
+        asking = Asking(question.timeout, asked, answered)
+        await call_here(self._hub, target_of(question), message, question.id, asking)
 
     async def _answer_for_client(self, question: Deliver, tell: Tell) -> bool:
         return await answer_for_client(self._hub, question)
@@ -119,6 +147,12 @@ class HubActions:
     async def _give(self, question: Take, tell: Tell) -> int | None:
         return await give(self._hub, question, tell)
 
+    async def _give_up(self, question: Upgrade, tell: Tell) -> int | None:
+        return await give_up(self._hub, question, tell)
+
+    async def _tell_acks(self, question: AwaitAcks, tell: Tell) -> None:
+        await self._hub.arrivals.tell_acks(question.sid, tell)
+
     async def _wake(self, question: Wake, tell: Tell) -> None:
         if (connection := self._hub.connections.get(question.sid)) is not None:
             connection.wake()
@@ -131,6 +165,7 @@ class HubActions:
         tell(None)  # the asker waits, now that it knows that this server lives
         if self._hub.answer_http is None:  # it is set before this server has any session
             raise RuntimeError("This server has no polling sessions.")
+        await self._hub.arrivals.wait()
         return await self._hub.answer_http(question)
 
     async def _describe(self, question: Describe, tell: Tell) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from ..cluster.addressing import as_question
 from ..cluster.envelopes import Deliver
@@ -13,7 +14,7 @@ from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.messages import Message, decode_args, encode_args
-from .calls import Answers, call_sockets, collect
+from .calls import Answers, ask_sockets, await_answers, collect
 from .interfaces import Hub
 
 
@@ -26,23 +27,69 @@ async def call(hub: Hub, target: Target, message: Message, timeout: float | None
     """
     hub.require_own_thread("asking.call")
     await hub.wait_returned()
-    answers = Answers()
-    sockets = hub.select(target)
-    if target.client and sockets:
-        message = message.within(sockets[0].namespace)
-    answers.asked(socket.sid for socket in sockets)
-    local = call_sockets(sockets, message, timeout, answers.answered)
+    answers, call_id = Answers(), hub.new_event_id()
+    local = call_here(
+        hub, target, message, call_id, Asking(timeout, answers.asked, answers.answered)
+    )
     try:
         async with asyncio.timeout(timeout):
             if hub.is_here(target):
                 await local
             else:
-                question = as_question(target, message, timeout)
+                question = as_question(target, message, timeout, call_id)
                 await asyncio.gather(local, collect(answers, hub.cluster.ask_all(question)))
     except TimeoutError:
         pass
     answers.note_absent(target)
     return answers
+
+
+class Asking(NamedTuple):
+    """For how long sockets are asked, and who is told which they are, and what each answers."""
+
+    timeout: float | None
+    asked: Callable[[list[str]], None]
+    answered: Callable[[str, list[Any]], None]
+
+
+def call_here(
+    hub: Hub, target: Target, message: Message, call_id: str, asking: Asking
+) -> Coroutine[Any, Any, None]:
+    """
+    Ask the sockets of a target that are here, at once; return what waits for their answers, and
+    then asks those that are just coming here.
+
+    Who was asked already, where it was, is not asked again.
+    """
+    for crossing in hub.crossings:
+        crossing.note_call(call_id)
+    known: set[str] = set()
+
+    def ask() -> Coroutine[Any, Any, None]:
+        sockets = [
+            socket
+            for socket in hub.select(target)
+            if socket.sid not in known and not hub.moves.had(socket.sid, call_id)
+        ]
+        known.update(socket.sid for socket in sockets)
+        asking.asked([socket.sid for socket in sockets])
+        meant = message.within(sockets[0].namespace) if target.client and sockets else message
+        asked = ask_sockets(sockets, meant)
+        return await_answers(asked, message.event, asking.timeout, asking.answered)
+
+    async def ask_late() -> None:
+        await hub.arrivals.wait()
+        await ask()
+
+    first = ask()
+
+    async def finish() -> None:
+        if hub.arrivals:
+            await asyncio.gather(first, ask_late())
+        else:
+            await first
+
+    return finish()
 
 
 async def send_to_client(
@@ -100,6 +147,7 @@ async def _ask_all_for_client(hub: Hub, question: Deliver) -> bool:
 
 async def answer_for_client(hub: Hub, question: Deliver) -> bool:
     """Send an event to one client for another process; tell if it is there."""
+    await hub.arrivals.wait()
     name, *args = decode_args(question.text, question.attachments)
     if deliver_to_client(hub, question.sid, question.namespace, name, tuple(args)):
         return True

@@ -26,6 +26,9 @@ from ..sockets.messages import Message
 # How long the oldest of what waits may wait, before it is found out whether it comes at all.
 PATIENCE = 0.5
 
+# How long an outage may last until this hub's own clients get what is sent without its numbers.
+OUTAGE = 1.0
+
 # How long an acknowledgement waits, at most, for what its handler has sent.
 FLUSH_TIMEOUT = 5.0
 
@@ -41,10 +44,20 @@ class Hub(Protocol):
     loop: asyncio.AbstractEventLoop
     services: Tasks
 
+    def new_event_id(self) -> str:
+        """Return the id of an event or a command, which no other one has anywhere."""
+
     def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Deliver to the local sockets of a target."""
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
+    def execute(
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        command_id: str = "",
+        number: int = 0,
+    ) -> None:
         """Let the local sockets of a target do something."""
 
 
@@ -64,8 +77,11 @@ class Bus:
         self._watched = 0
         self._mending = 0
         self._echoes: dict[int, asyncio.Future[None]] = {}
-        cluster.take_back(self.hear)
-        cluster.on_down = self.down
+        # In an outage that goes on, what is sent is done here before it comes back.
+        self._is_alone = False
+        self._giving_up: asyncio.TimerHandle | None = None
+        cluster.take_back(self.hear, recovery.streams)
+        cluster.on_down, cluster.on_back = self.down, self.back
         recovery.use(self)
 
     # Sending
@@ -73,7 +89,7 @@ class Bus:
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, everywhere, when that has its number."""
         note_unflushed()
-        id = self._new_id()
+        id = self._hub.new_event_id()
         deliver = partial(self._deliver, target, message, id)
         envelope = as_emit(target, message, id)
         self._send(id, target, envelope, deliver)
@@ -83,23 +99,23 @@ class Bus:
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do something everywhere, when its turn has come."""
-        id = self._new_id()
+        id = self._hub.new_event_id()
         envelope = as_command(target, action, names, id)
-        execute = partial(self._hub.execute, target, action, names)
+        execute = partial(self._hub.execute, target, action, names, id)
         self._send(id, target, envelope, execute)
-
-    def _new_id(self) -> str:
-        return f"{self._hub.server_id}.{next(self._ids)}"
 
     def _send(
         self, id: str, target: Target, envelope: Emit | Command, do: Callable[[int], object]
     ) -> None:
         if not self._cluster.link.up.is_set():
-            self._returns.give_up()
-            self._returns.early.add(id)
-            do(0)
-            self._cluster.send(target, envelope)
-            return
+            if self._is_alone:
+                self._returns.early.add(id)
+                do(0)
+                self._cluster.send(target, envelope)
+                return
+            if isinstance(envelope, Emit) and envelope.volatile:  # which is not sent then
+                self._returns.after(partial(do, 0))
+                return
         self._returns.expect(id, do)
         if not self._cluster.send(target, envelope):
             self._returns.settle(self._returns.count)
@@ -168,9 +184,26 @@ class Bus:
     # Outages
 
     def down(self) -> None:
-        """Let this hub's own clients have at once what waits: the layer is down."""
+        """Take note that the layer is down: what is sent waits for a moment."""
+        if self._giving_up is None:
+            self._giving_up = self._hub.loop.call_later(OUTAGE, self._be_alone)
+
+    def _be_alone(self) -> None:
+        """Let this hub's own clients have at once what waits, and what is sent from now on."""
+        self._is_alone = True
         self._recovery.begin_gap()
         self._returns.give_up()
+
+    def back(self, complete: bool) -> None:
+        """Take note that the layer is back, and whether all was heard that the log has."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        if not complete:
+            self._recovery.begin_gap()
+        if self._is_alone or not complete:
+            self.lost()
+        self._is_alone = False
 
     def lost(self) -> None:
         """Take note that something may be lost, or out of order, until all is heard again."""
@@ -193,6 +226,7 @@ class Bus:
     def close(self) -> None:
         """Do what waits."""
         self._mending += 1
-        if self._watching is not None:
-            self._watching.cancel()
+        for timer in (self._watching, self._giving_up):
+            if timer is not None:
+                timer.cancel()
         self._returns.give_up()

@@ -10,7 +10,8 @@ from ..cluster.envelopes import Answer
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import AckTimeout, ClientDisconnected
-from ..sockets.messages import Message, decode_args, encode_args
+from ..sockets.acks import Asked
+from ..sockets.messages import Message, decode_args
 from ..sockets.socket import Socket
 
 # What a server tells of a call: the sids that it asked, and acknowledgements as (sid, text,
@@ -68,34 +69,27 @@ def as_answer(args: list[Any]) -> Any:
     return args[0] if len(args) == 1 else tuple(args)
 
 
-async def call_sockets(
-    sockets: list[Socket],
-    message: Message,
+def ask_sockets(sockets: list[Socket], message: Message) -> list[tuple[Socket, Asked]]:
+    """Ask sockets at once, for `await_answers`."""
+    return [(socket, socket.acks.ask(message)) for socket in sockets if not socket.gone]
+
+
+async def await_answers(
+    asked: list[tuple[Socket, Asked]],
+    event: str,
     timeout: float | None,
     answered: Callable[[str, list[Any]], None],
 ) -> None:
-    """Ask sockets, and hand over what each acknowledges within `timeout` seconds."""
+    """Hand over what each socket that was asked acknowledges within `timeout` seconds."""
 
-    async def ask(socket: Socket) -> None:
+    async def wait(socket: Socket, asked: Asked) -> None:
         try:
-            args = await socket.acks.call(message, timeout)
+            args = await socket.acks.finish(asked, event, timeout)
         except (AckTimeout, ClientDisconnected):
             return
         answered(socket.sid, args)
 
-    await asyncio.gather(*map(ask, sockets))
-
-
-async def answer_call(
-    sockets: list[Socket], message: Message, timeout: float | None, tell: Callable[[Part], None]
-) -> None:
-    """Ask sockets on behalf of another process, and tell it what they acknowledge."""
-    tell(([socket.sid for socket in sockets], []))
-
-    def answered(sid: str, args: list[Any]) -> None:
-        tell(([], [(sid, *encode_args(args))]))
-
-    await call_sockets(sockets, message, timeout, answered)
+    await asyncio.gather(*(wait(*each) for each in asked))
 
 
 async def collect(answers: Answers, parts: AsyncGenerator[Answer]) -> None:

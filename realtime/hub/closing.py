@@ -34,10 +34,12 @@ async def shut_down(hub: Hub, grace: float) -> None:
     await hub.tasks.finish(grace)
     hub.timers.close()
     await hub.lookups.close()
+    hub.departures.close()
     if hub.recovery is not None:
         await hub.recovery.transfers.hand_over()
         await hub.recovery.flush()
         hub.recovery.close()
+    hub.lingering.close()
     await hub.observers.close()
     await hub.cluster.close()
     hub.services.cancel()

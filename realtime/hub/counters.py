@@ -10,8 +10,9 @@ class Counters:
     """
     What a hub counts: events from clients and to clients, volatile messages `dropped` because
     their clients were slow, clients `cut` because they were slower still, events and CONNECTs
-    beyond a rate limit, calls for many sockets that this process did not send, and lines that
-    the log has not, as one client caused so many.
+    beyond a rate limit, calls for many sockets that this process did not send, lines that the log
+    has not, as one client caused so many, and WebSockets of other processes' clients that stay on
+    polling, since they could not be taken over.
     """
 
     events_in: int = 0
@@ -21,3 +22,4 @@ class Counters:
     limited: int = 0
     unsent: int = 0
     unlogged: int = 0
+    not_upgraded: int = 0

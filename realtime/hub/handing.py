@@ -7,10 +7,10 @@ What is large goes in parts, so that no layer message is too long.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from ..cluster.envelopes import Inherit, Take
+from ..cluster.envelopes import Inherit, Take, Upgrade
 from ..exceptions import ServerGone
 from .interfaces import Hub
 
@@ -25,7 +25,7 @@ MAX_PARTIAL_BYTES = 256 * 1024 * 1024
 MAX_PARTIAL_AGE = 60.0
 
 
-async def take(hub: Hub, server: str, question: Take) -> bytes | None:
+async def take(hub: Hub, server: str, question: Take | Upgrade) -> bytes | None:
     """
     Ask another hub for a session, and return its bytes; None where it gives none.
 
@@ -49,8 +49,21 @@ async def take(hub: Hub, server: str, question: Take) -> bytes | None:
 
 async def give(hub: Hub, question: Take, tell: Callable[[Any], None]) -> int | None:
     """Answer a hub that asks for a session: with its parts, and last with how many they are."""
+    if hub.sessions is None:
+        return None
+    return await _tell_in_parts(hub.sessions.take(question), tell)
+
+
+async def give_up(hub: Hub, question: Upgrade, tell: Callable[[Any], None]) -> int | None:
+    """Answer a hub that takes a session over, in the same way."""
+    return await _tell_in_parts(hub.departures.answer(question), tell)
+
+
+async def _tell_in_parts(
+    answer: Awaitable[bytes | None], tell: Callable[[Any], None]
+) -> int | None:
     tell(None)  # the asker waits, now that it knows that this server lives
-    if hub.sessions is None or (body := await hub.sessions.take(question)) is None:
+    if (body := await answer) is None:
         return None
     parts = _split(body)
     for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
-from ..cluster.envelopes import HttpRequest, HttpResponse, Take
+from ..cluster.envelopes import HttpRequest, HttpResponse, Take, Upgrade
 from ..cluster.layers import find_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
@@ -24,6 +25,8 @@ from ..execution.tasks import Tasks
 from ..execution.workers import JobRunner
 from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
+from ..recovery.holds import Holds
+from ..recovery.lingering import Lingering
 from ..recovery.logged import LoggedRecovery
 from ..recovery.places import place_of
 from ..recovery.recovery import Recovery
@@ -31,8 +34,11 @@ from ..sockets.delivery import CONNECTED, CONNECTING, handling
 from ..sockets.messages import Format, Message, with_offset
 from ..sockets.once import Once
 from ..sockets.socket import Socket
+from ..transports.arrivals import Arrivals
 from ..transports.connection import Connection
+from ..transports.departures import Departures
 from ..transports.heartbeats import TimerWheel
+from ..transports.interfaces import Crossing
 from ..utils.limits import ConnectionLimits, parse_rate
 from ..utils.recovery import RecoveryOptions, parse_recovery
 from .actions import HubActions
@@ -111,6 +117,13 @@ class Hub:
         self.answer_http: AnswerHttp | None = None
         self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
 
+        # Sessions that move to other processes, or here, as their clients move to WebSockets; and
+        # those of them that are to know of all that is delivered.
+        self.departures = Departures(self)
+        self.arrivals = Arrivals(self)
+        self.crossings: set[Crossing] = set()
+        self._event_ids = itertools.count(1)
+
         # What is told of it: counts since its start, and what observers add to its description, by
         # its key there.
         self.counters = Counters()
@@ -125,9 +138,10 @@ class Hub:
         self.bus: Bus | None = None
         if options is not None:
             self.recovery = self._new_recovery(options)
-        rooms = self.cluster if self.recovery is None else self.recovery.holds
-        self.registry = Registry(rooms.subscribe, rooms.unsubscribe, self.is_sid)
+        self.holds = self._open_holds()
+        self.registry = Registry(self.holds.subscribe, self.holds.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
+        self.lingering = Lingering(self, self.holds)
         self.sessions: Sessions | None = None if self.recovery is None else self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
         self.observers = Observers(self)
@@ -146,6 +160,11 @@ class Hub:
         if not reaches_others(make()):
             return LocalCluster()
         return Cluster(self.server_id, make, self.services, HubActions(self), recovery_seconds)
+
+    def _open_holds(self) -> Holds:
+        if self.recovery is not None:
+            return self.recovery.holds
+        return Holds(self.cluster.subscribe, self.cluster.unsubscribe)
 
     # Running
 
@@ -182,7 +201,8 @@ class Hub:
         Wait until what this hub's sockets opened, joined and left so far is in effect; where the
         log is shared, also until what they have sent is in it.
         """
-        await self.wait_returned()
+        if self.bus is not None:
+            await self.bus.flush()
         await self.cluster.flush_local()
         if self.recovery is not None:
             await self.recovery.flush()
@@ -200,6 +220,10 @@ class Hub:
         await self.wait_returned()
         await self.observers.wait_written()
         await self.cluster.flush_cluster()
+
+    def new_event_id(self) -> str:
+        """Return the id of an event, a command or a question, which no other one has anywhere."""
+        return f"{self.server_id}.{next(self._event_ids)}"
 
     def new_sid(self) -> str:
         """Return an unguessable id that names this server in its first six characters."""
@@ -222,9 +246,11 @@ class Hub:
             self.require_own_thread("Hub.emit")
             self.bus.emit(self._put_off_own(target, message), message)
             return
-        event_id = self.deliver(target, message)
+        # Where clients come back, the offset that an event gets is its id.
+        own_id = "" if self.recovery is not None and not message.volatile else self.new_event_id()
+        event_id = self.deliver(target, message, own_id)
         if not self.is_here(target):
-            self.cluster.send(target, as_emit(target, message, event_id))
+            self.cluster.send(target, as_emit(target, message, own_id or event_id))
 
     def _put_off_own(self, target: Target, message: Message) -> Target:
         """
@@ -265,6 +291,9 @@ class Hub:
             target, message = self._aim(target, message, sockets)
         offset = "" if recovery is None else recovery.note(target, message, event_id, number)
         self.counters.events_out += len(sockets)
+        if self.crossings:
+            for crossing in self.crossings:
+                crossing.note_emit(target, message, event_id or offset)
         for socket in sockets:
             connection = socket.connection
             wire_format = connection.format
@@ -278,7 +307,7 @@ class Hub:
                 connection.send(encoded, volatile)
             elif offset:
                 place = place_of(number) if number else None
-                socket.deliver_later(encoded, message, event_id or offset, place)
+                socket.deliver_later(encoded, message, event_id or offset, target, place)
             else:
                 socket.deliver(encoded, volatile)
         return offset
@@ -300,38 +329,58 @@ class Hub:
             self.require_own_thread("Hub.command")
             self.bus.command(target, action, names)
             return
-        self.execute(target, action, names)
+        command_id = self.new_event_id()
+        self.execute(target, action, names, command_id)
         if not self.is_here(target):
-            self.cluster.send(target, as_command(target, action, names))
+            self.cluster.send(target, as_command(target, action, names, command_id))
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
+    def emit_after(self, socket: Socket, message: Message) -> None:
+        """Send an event to the client of a socket that has ended here, wherever that is now."""
+        self.emit(Target(socket.namespace, (socket.sid,)), message)
+
+    def command_after(self, socket: Socket, action: str, *names: str) -> None:
+        """Let the client of a socket that is elsewhere do `action`."""
+        self.command(Target(socket.namespace, (socket.sid,)), action, names)
+
+    def note_left(self, sid: str) -> None:
+        """Take note that a client of this hub is gone for good."""
+        if self.moves.where(sid) is None:
+            self.moves.forget(sid)
+
+    def execute(
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        command_id: str = "",
+        number: int = 0,
+    ) -> None:
         """
-        Let the local sockets of a target do `action` (see `Command`), which has a `number` in the
-        log that hubs share.
+        Let the local sockets of a target do `action` (see `Command`, whose id this may have), which
+        may have a `number` in the log that hubs share.
         """
         self.require_own_thread("Hub.execute")
-        if self.recovery is not None:
-            with self.recovery.obeying(number):
-                self._execute(target, action, names)
+        if self.recovery is not None and number:
+            with self.recovery.obeying(place_of(number)):
+                self._execute(target, action, names, command_id)
         else:
-            self._execute(target, action, names)
+            self._execute(target, action, names, command_id)
 
-    def _execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+    def _execute(
+        self, target: Target, action: str, names: tuple[str, ...], command_id: str
+    ) -> None:
         if self.recovery is not None:
             self.recovery.execute(target, action, names)
+        if self.crossings:
+            for crossing in self.crossings:
+                crossing.note_command(target, action, names, command_id)
         for socket in self.select(target):
-            if action == "close":
-                socket.close()
-            elif action == "end":
-                socket.connection.disconnect()
-            elif action in ("join", "leave"):
-                for name in names:
-                    getattr(socket, action)(name)
+            socket.execute(action, names)
 
     # Sessions that other hubs have, or are to have
 
-    async def take(self, server: str, question: Take) -> bytes | None:
-        """Ask another hub for a session; return its bytes. Raises ServerGone."""
+    async def take(self, server: str, question: Take | Upgrade) -> bytes | None:
+        """Ask another hub for a session; return its bytes, or None. Raises ServerGone."""
         return await take(self, server, question)
 
     async def hand_over(self, server: str, kind: str, body: bytes) -> bool:
@@ -345,7 +394,7 @@ class Hub:
         return {
             "connections": len(self.connections),
             "sockets": len(self.registry.sockets),
-            "away": 0 if self.sessions is None else sum(1 for _ in self.sessions.counted()),
+            "away": 0 if self.sessions is None else len(self.sessions.counted()),
             "namespaces": len(self.registry.namespaces),
             "rooms": self.registry.count_rooms(),
             "tasks": len(self.tasks),

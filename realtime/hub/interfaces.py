@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ..cluster.cluster import Cluster
@@ -11,12 +11,13 @@ from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..identity.lookups import Lookups
-from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
 from ..sockets.messages import Message
 from ..sockets.socket import Socket
 from ..transports import interfaces as transports
+from ..transports.arrivals import Arrivals
 from ..transports.connection import Connection
+from ..transports.departures import Departures
 from .files import Files
 from .moves import Moves
 from .registry import Registry
@@ -67,7 +68,7 @@ class Observers(transports.Observers, Protocol):
 class Sessions(Protocol):
     """The sessions that a hub keeps of clients that are away."""
 
-    def counted(self) -> Iterable[sockets.Observed]:
+    def counted(self) -> Sequence[sockets.Observed]:
         """Return those that still count as there."""
 
     async def take(self, question: Take) -> bytes | None:
@@ -134,8 +135,15 @@ class Hub(transports.Hub, Protocol):
         """Tell whether a target is one client of this hub."""
 
     @property
-    def recovery(self) -> Recovery | None:
-        """What lets clients come back, where the site wants that."""
+    def departures(self) -> Departures:
+        """Sessions that others take over."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Sessions that are taken over here."""
+
+    def new_event_id(self) -> str:
+        """Return the id of an event, a command or a question, which no other one has anywhere."""
 
     def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Deliver to the local sockets of a target; return the event's offset, if it has one."""
@@ -146,7 +154,14 @@ class Hub(transports.Hub, Protocol):
     async def wait_returned(self) -> None:
         """Wait until what was sent so far is done here."""
 
-    def execute(self, target: Target, action: str, names: tuple[str, ...], number: int = 0) -> None:
+    def execute(
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        command_id: str = "",
+        number: int = 0,
+    ) -> None:
         """Let the local sockets of a target do something."""
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from ..cluster.addressing import target_of
@@ -22,10 +21,9 @@ from ..cluster.sids import server_of
 from ..cluster.standalone import LocalCluster
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
+from . import deduplication
+from .deduplication import Deduplicator, past
 from .registry import Registry
-
-# For how long after a move what was sent before it may still come, in seconds.
-GRACE = 10.0
 
 # How often a message may be sent on after a client that moves again and again.
 MAX_HOPS = 8
@@ -35,10 +33,14 @@ MANY = 1_000
 
 
 class Away(NamedTuple):
-    """Where a client is now, and since when this hub has sent it there."""
+    """
+    Where a client is now, and since when this hub has sent it there. What has come here since
+    `heard` it has, or it was sent on.
+    """
 
     server: str
     since: float
+    heard: float
 
 
 class Stay(NamedTuple):
@@ -50,13 +52,6 @@ class Stay(NamedTuple):
     since: float
     here: bool = False
     expecting: int = 1
-
-
-class Had(NamedTuple):
-    """The clients that have got something by a forward, and until when that matters."""
-
-    until: float
-    sids: list[str]
 
 
 class Hub(Protocol):
@@ -92,11 +87,7 @@ class Moves:
         self._stays: dict[str, Stay] = {}
         self._homes: Counter[str] = Counter()  # other servers, and how many of their clients
         self._left: dict[str, float] = {}  # clients of other servers that moved on, and until when
-        self._recent: dict[str, float] = {}  # clients that have come lately, and until when
-        # What came lately for clients that may have got it twice: by its id, when it came, and the
-        # clients that got it by a forward.
-        self._arrived: dict[str, float] = {}
-        self._forwarded: dict[str, Had] = {}
+        self._seen = Deduplicator(hub.loop.time, self._look_later)
         self._timer: asyncio.TimerHandle | None = None
         self._limit = MANY
         hub.news["scattered"] = lambda: self.scattered
@@ -117,11 +108,9 @@ class Moves:
             return
         now = self._hub.loop.time()
         self._stays[sid] = Stay(now)
-        self._recent.pop(sid, None)
-        self._recent[sid] = now + 2 * GRACE
+        self._seen.watch(sid)
         if self._left.pop(sid, None) is None:
             self._count(sid)
-        self._look_later()
 
     def give_up(self, sid: str) -> None:
         """Take note that a client that was expected does not come: not to who expected it."""
@@ -133,7 +122,7 @@ class Moves:
             return
         del self._stays[sid]
         if sid in self._away and not self._is_own(sid):
-            self._left[sid] = self._hub.loop.time() + GRACE
+            self._left[sid] = self._hub.loop.time() + deduplication.GRACE
         else:
             self._discount(sid)
 
@@ -142,14 +131,16 @@ class Moves:
         self.expect(sid)
         self._away.pop(sid, None)
         self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0)
+        self._seen.watch(sid)
         self._tell_home(sid, here=True)
 
     def note_had(self, sid: str, ids: Iterable[str]) -> None:
         """Take note of events that a client has got where it was, and that may come once more."""
-        until = self._hub.loop.time() + 2 * GRACE
-        for id in ids:
-            self._forwarded.setdefault(id, Had(until, [])).sids.append(sid)
-        self._look_later()
+        self._seen.note_had(sid, ids)
+
+    def had(self, sid: str, id: str) -> bool:
+        """Tell whether a client has got what has this id where it was."""
+        return sid in self._seen.who_had(id)
 
     # Clients that go
 
@@ -168,16 +159,18 @@ class Moves:
 
     def note(self, sid: str, server: str) -> None:
         """Take note that a client is given to another hub."""
-        stay = self._stays.pop(sid, None)
+        stay, before = self._stays.pop(sid, None), self._away.get(sid)
         now = self._hub.loop.time()
+        # Without either it was here from its start.
+        heard = stay.since if stay is not None else before.heard if before is not None else 0.0
         if self._is_own(sid):
             self._given = True
         elif stay is not None:
             self._left.pop(sid, None)
-            self._left[sid] = now + GRACE  # what is on its way here is sent on
+            self._left[sid] = now + deduplication.GRACE  # what is on its way here is sent on
         else:
             return
-        self._away[sid] = Away(server, now)
+        self._away[sid] = Away(server, now, heard)
         if len(self._away) > self._limit:
             self._forget_dead()
         self._look_later()
@@ -214,7 +207,7 @@ class Moves:
     @property
     def active(self) -> bool:
         """Whether anything that comes is to be shown to `screen`."""
-        return bool(self._away or self._recent or self._forwarded)
+        return bool(self._away) or self._seen.active
 
     def screen(self, server: str, envelope: Emit | Command, direct: bool) -> Target | None:
         """
@@ -222,13 +215,11 @@ class Moves:
         nobody. What is for a client that was given away is sent on, unless that is sure to have it.
         """
         target = target_of(envelope)
-        if envelope.id and self._recent:
-            self._arrived.pop(envelope.id, None)
-            self._arrived[envelope.id] = self._hub.loop.time()
-        if (had := self._forwarded.get(envelope.id)) is not None:
-            if len(target.rooms) == 1 and target.rooms[0] in had.sids:
+        self._seen.note(envelope.id)
+        if had := self._seen.who_had(envelope.id):
+            if len(target.rooms) == 1 and target.rooms[0] in had:
                 return None
-            target = target._replace(excluded=(*target.excluded, *had.sids))
+            target = target._replace(excluded=(*target.excluded, *had))
         if len(target.rooms) == 1:
             away = self._away.get(target.rooms[0])
             if away is not None and away.server != server and self._misses(away, envelope, direct):
@@ -237,7 +228,9 @@ class Moves:
 
     def _misses(self, away: Away, envelope: Emit | Command, direct: bool) -> bool:
         """Tell whether a client may get something only if it is sent on."""
-        return direct or (bool(envelope.id) and self._hub.loop.time() - away.since < GRACE)
+        return direct or (
+            bool(envelope.id) and self._hub.loop.time() - away.since < deduplication.GRACE
+        )
 
     def forward(self, sid: str, envelope: Emit | Command, origin: str, hops: int = 0) -> None:
         """Send what a server has sent on to a client that was given away, and to it alone."""
@@ -248,23 +241,28 @@ class Moves:
     def take_forward(self, forward: Forward) -> Target | None:
         """Return whom to give what was sent on, or None where they have got it, or moved on."""
         sid, envelope = forward.sid, forward.envelope
-        stay = self._stays.get(sid)
-        if stay is None and sid in self._away:
-            self.forward(sid, envelope, forward.origin, forward.hops)
+        stay, away = self._stays.get(sid), self._away.get(sid)
+        if stay is None and away is not None:
+            if not self._has_had(away, forward):
+                self.forward(sid, envelope, forward.origin, forward.hops)
             return None
         if forward.origin == self._hub.server_id:
             return None  # what this hub sends itself it gives its clients, and who is expected
         if envelope.id:
             since = stay.since if stay is not None else 0.0
-            if self._arrived.get(envelope.id, -1.0) >= since:
+            if self._seen.has_come(envelope.id, since):
                 return None
-            now = self._hub.loop.time()
-            had = self._forwarded.setdefault(envelope.id, Had(now + 2 * GRACE, []))
-            if sid in had.sids:
+            if sid in self._seen.who_had(envelope.id):
                 return None
-            had.sids.append(sid)
-            self._look_later()
+            self._seen.note_had(sid, (envelope.id,))
         return Target(envelope.namespace, (sid,), (), envelope.client)
+
+    def _has_had(self, away: Away, forward: Forward) -> bool:
+        """Tell whether a client that has moved on has got something here, or it was sent on."""
+        if forward.origin == self._hub.server_id:
+            return True
+        id = forward.envelope.id
+        return self._seen.has_come(id, away.heard) or forward.sid in self._seen.who_had(id)
 
     def take_note(self, server: str, moved: Moved) -> None:
         """Take note of where another hub says that a client of this server is."""
@@ -304,23 +302,18 @@ class Moves:
 
     def _look_later(self) -> None:
         if self._timer is None:
-            self._timer = self._hub.loop.call_later(GRACE, self._look)
+            self._timer = self._hub.loop.call_later(deduplication.GRACE, self._look)
 
     def _look(self) -> None:
         """Forget what is too old to matter, and look again while there is anything."""
         self._timer = None
         now = self._hub.loop.time()
-        for sid in _past(self._left, now):
+        for sid in past(self._left, now):
             del self._left[sid]
             self._away.pop(sid, None)
             self._discount(sid)
-        for sid in _past(self._recent, now):
-            del self._recent[sid]
-        for id in _past(self._arrived, now - 2 * GRACE):
-            del self._arrived[id]
-        for id in list(takewhile(lambda id: self._forwarded[id].until <= now, self._forwarded)):
-            del self._forwarded[id]
-        if self._left or self._recent or self._arrived or self._forwarded:
+        self._seen.sweep()
+        if self._left or self._seen:
             self._look_later()
 
     def _forget_dead(self) -> None:
@@ -328,8 +321,3 @@ class Moves:
         peers = {away.server for away in self._away.values()} & self._hub.cluster.reports().keys()
         self._away = {sid: away for sid, away in self._away.items() if away.server in peers}
         self._limit = max(MANY, 2 * len(self._away))
-
-
-def _past(times: dict[str, float], now: float) -> list[str]:
-    """Return the names whose time is over, of a dict in the order of times."""
-    return list(takewhile(lambda name: times[name] <= now, times))

@@ -22,9 +22,9 @@ class Observer(Protocol):
     Told about the sockets that `connect()` accepted, on the hub's event loop, in order.
 
     A socket is `opened`, and `closed` in the end. In between it may be `away` any number of times,
-    each time until it is `back`, or `closed` after all. On another server it is `back` or `adopted`
-    there, and `moved` here, and nothing more. What is away, and what moves, may be told as
-    the session that is left of a socket (see `Observed`).
+    each time until it is `back`, or `closed` after all. Where it goes to another server it is
+    `back`, `adopted` or `arrived` there, and `moved` here, and nothing more. What is away, and
+    what moves, may be told as the session that is left of a socket (see `Observed`).
 
     Its methods return at once. What they raise is logged, and concerns nobody else.
     """
@@ -54,6 +54,9 @@ class Observer(Protocol):
         A client is let in again, and not told so yet, as the socket of this sid: from being away,
         from a connection that it has taken over, or from another server.
         """
+
+    def arrived(self, socket: Socket) -> None:
+        """A client is here from now on, still connected, which was at another server."""
 
     def moved(self, socket: Observed) -> None:
         """
@@ -121,6 +124,9 @@ class Observers:
 
     def back(self, socket: Socket) -> None:
         self._tell("back", socket)
+
+    def arrived(self, socket: Socket) -> None:
+        self._tell("arrived", socket)
 
     def moved(self, socket: Observed) -> None:
         self._tell("moved", socket)

@@ -50,6 +50,10 @@ class Notes:
             self._note(self._changes.come_back, socket)
             self._wake.set()
 
+    def arrived(self, socket: Socket) -> None:
+        """Note that a socket is here, and its row is another server's until now."""
+        self.back(socket)
+
     def adopted(self, socket: Observed) -> None:
         """Note that a socket that is away belongs to this server."""
         if not self._behind:

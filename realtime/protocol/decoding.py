@@ -111,6 +111,10 @@ class Decoder:
         self._usual, self._namespace = frame[start : match.start(2)], namespace
         return _parse_event(frame, match.end(), namespace, ack_id)
 
+    def unfinished(self) -> list[str | bytes]:
+        """Return the frames of a packet whose attachments have not all come."""
+        return [] if self._text is None else [self._text, *self._attachments]
+
     def _add_other(self, frame: str, start: int) -> Packet | None:
         match = _match_binary_list(frame, start)
         if match is not None:

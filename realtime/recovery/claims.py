@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ..cluster.envelopes import Take
+from ..cluster.targets import Target
 from ..exceptions import ServerGone
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
@@ -20,6 +21,12 @@ from .sessions import Sessions
 
 # How long the search for a session may take, in seconds.
 TIMEOUT = 10.0
+
+# How often a hub is asked for it once more to which it has gone back meanwhile, and how soon.
+ROUNDS, ROUND_PAUSE = 20, 0.05
+
+# How often it is asked for, at most, while its client joins and leaves rooms.
+ATTEMPTS = 10
 
 
 class Claim(Protocol):
@@ -47,6 +54,12 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End the session: its client is not let in."""
 
+    def log_out(self) -> None:
+        """End the session as far as it is here: its client has logged out, and all hubs know."""
+
+    async def settle(self) -> None:
+        """Wait until the session is here or elsewhere, and not on its way: its client is gone."""
+
 
 class LocalClaim:
     """A claim to a session of this hub; `missed` is what came before the new socket."""
@@ -69,8 +82,7 @@ class LocalClaim:
         """
         Tell whether the client still counts as there, as it was; from now on as it comes back.
         """
-        counted, self.session.counts = self.session.counts, False
-        return counted
+        return self._sessions.count_no_more(self.session)
 
     def release(self, socket: Socket) -> bool:
         """
@@ -84,6 +96,11 @@ class LocalClaim:
         """End the session: its client is not let in."""
         self._sessions.end(self.session)
 
+    log_out = refuse
+
+    async def settle(self) -> None:
+        """Return at once: the session has stayed here."""
+
 
 class Here(NamedTuple):
     """What a session of another hub comes to: this hub, and the new socket of its client."""
@@ -92,6 +109,14 @@ class Here(NamedTuple):
     sessions: Sessions
     log: EventLog
     socket: Socket
+
+
+class Absent(NamedTuple):
+    """A client that is not here yet, and the rooms that it is in."""
+
+    namespace: str
+    sid: str
+    rooms: set[str]
 
 
 class RemoteClaim:
@@ -104,11 +129,17 @@ class RemoteClaim:
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
-        self._since = here.log.number
-        self.session = open_session(parcel, self._form, self._since)
+        self._log, self._since = here.log, here.log.number
+        # Rooms that the client has joined since, and how far this hub had counted then.
+        self._joined: dict[str, int] = {}
+        # What its client was asked to do since, and how far this hub had counted then.
+        self._commands: list[tuple[int, str, tuple[str, ...]]] = []
+        self._sessions.coming[self] = None
+        self.session = self._open(parcel, self._form)
         self.server = server
         self._question = question
-        self._is_taking = False
+        self._is_taking = self._is_over = False
+        self._settled = asyncio.Event()
         self._hub.moves.expect(self._form.sid)
         self._sessions.hold(self._form.namespace, self._form.rooms)
 
@@ -126,34 +157,95 @@ class RemoteClaim:
         if self._socket.gone:  # and its client perhaps elsewhere
             return []
         self._is_taking = True
-        parcel = await self._take()
-        if parcel is None or not parcel.sessions:
+        try:
+            return await self._take_over()
+        finally:
+            self._sessions.coming.pop(self, None)
+            self._settled.set()
+
+    async def settle(self) -> None:
+        """Wait until the session is here, if it is on its way."""
+        if self._is_taking:
+            await self._settled.wait()
+
+    async def _take_over(self) -> list[Missed]:
+        parcel = await self._take_in_step()
+        if parcel is None or not parcel.sessions or parcel.stays:
             self._leave()
             self._socket.connection.close("transport error")
             return []
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
-        self.session = open_session(parcel, form, self._since)
-        if self._socket.gone:
-            self._sessions.adopt(self.session, counts=False)
-        else:
-            self._follow(form)
+        self.session = self._open(parcel, form)
+        if self._is_over:
+            self._hub.moves.forget(form.sid)
+        elif self._socket.gone:
+            self._keep(self.session)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
-    async def _take(self) -> Parcel | None:
-        question = msgspec.structs.replace(self._question, final=True)
+    def _open(self, parcel: Parcel, form: SessionForm) -> Session:
+        session = open_session(parcel, form, self._since, self._hub.loop.time())
+        for room, number in self._joined.items():
+            if room in session.rooms:
+                session.trail.join(room, number)
+        return session
+
+    def _keep(self, session: Session) -> None:
+        """Keep a session whose client is gone again, and let that do what it was asked to."""
+        self._sessions.adopt(session, counts=False)
+        for _, action, names in self._commands:
+            self._sessions.execute_for(session, action, names)
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """
+        Take note of what the client is asked to do: where that is, it may come too late, and here
+        the client may be gone before the session comes.
+        """
+        if self._means(target):
+            self._commands.append((self._log.number, action, names))
+
+    def _means(self, target: Target) -> bool:
+        form = self._form
+        if target.client:
+            return target.rooms == (form.sid,) and target.namespace in ("", form.namespace)
+        rooms = set(form.rooms)
+        for _, action, names in self._commands:
+            (rooms.update if action == "join" else rooms.difference_update)(names)
+        return target.means(Absent(form.namespace, form.sid, rooms))
+
+    async def _take_in_step(self) -> Parcel | None:
+        """
+        Take the session as soon as it is in the rooms for which this hub hears: its client may have
+        been made to join and leave some, there, while it came here.
+        """
+        for _ in range(ATTEMPTS):
+            parcel = await self._take(self._form.rooms)
+            if parcel is None or not parcel.stays or self._socket.gone:
+                return parcel
+            self._follow(parcel.sessions[0])
+            await self._hub.cluster.flush_local()
+            await self._hub.cluster.fence()
+        return None
+
+    async def _take(self, rooms: list[str] | None) -> Parcel | None:
+        question = msgspec.structs.replace(self._question, final=True, rooms=rooms)
         with contextlib.suppress(TimeoutError):
             return await _ask(self._hub, self.server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:
         """Join and leave what the client was made to, there, while it came here."""
-        for room in set(form.rooms) - set(self._form.rooms):
+        before, self._form = self._form, form
+        self._sessions.hold(form.namespace, form.rooms)
+        for room in set(form.rooms) - set(before.rooms):
+            self._joined[room] = self._log.number
             self._socket.join(room)
-        for room in set(self._form.rooms) - set(form.rooms):
+        for room in set(before.rooms) - set(form.rooms):
             self._socket.leave(room)
+        self._socket.drop_put_off()
+        self._sessions.unhold(before.namespace, before.rooms)
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""
@@ -166,6 +258,7 @@ class RemoteClaim:
         return False
 
     def _leave(self) -> None:
+        self._sessions.coming.pop(self, None)
         self._hub.moves.give_up(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -173,19 +266,27 @@ class RemoteClaim:
         """End the session: its client is not let in."""
         self._hub.spawn(self._end())
 
+    def log_out(self) -> None:
+        """Keep nothing of the session, if it is on its way here."""
+        self._is_over = True
+
     async def _end(self) -> None:
-        await self._take()
+        await self._take(None)
+        self._sessions.coming.pop(self, None)
         self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
 
-async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> RemoteClaim | None:
+async def claim_elsewhere(
+    here: Here, servers: list[str], question: Take, claim: type[RemoteClaim] = RemoteClaim
+) -> RemoteClaim | None:
     """
-    Claim a session of one of these hubs, or of one that they name; None where none has it.
+    Claim a session of one of these hubs, or of one that they name; None where none has it. `claim`
+    is the kind of claim.
 
     What takes too long is given up.
     """
-    hub, asked = here.hub, set[str]()
+    hub, asked, rounds = here.hub, set[str](), 0
     try:
         async with asyncio.timeout(TIMEOUT):
             while servers:
@@ -196,8 +297,12 @@ async def claim_elsewhere(here: Here, servers: list[str], question: Take) -> Rem
                 parcel = await _ask(hub, server, question)
                 if parcel is not None and parcel.elsewhere:
                     servers.insert(0, parcel.elsewhere)
+                    if parcel.elsewhere in asked and rounds < ROUNDS:  # it has come back there
+                        rounds += 1
+                        asked.discard(parcel.elsewhere)
+                        await asyncio.sleep(ROUND_PAUSE)
                 elif parcel is not None and parcel.sessions:
-                    return RemoteClaim(here, server, question, parcel)
+                    return claim(here, server, question, parcel)
     except TimeoutError:
         pass
     return None

@@ -12,7 +12,7 @@ from ..sockets.trail import Stay, Trail
 from .identities import Identity
 from .log import Packet
 from .places import number_of, place_of
-from .session import Missed, Session
+from .session import NOTHING, Missed, Session
 
 
 class TrailForm(msgspec.Struct, array_like=True):
@@ -32,8 +32,12 @@ class TrailForm(msgspec.Struct, array_like=True):
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there; times are Unix times. `trail` is for
-    hubs that share a log, and so is `seen`: up to this number it has done what others let it do.
+    list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
+    Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
+    for how many it counts: each hub's own clock begins elsewhere.
+
+    `trail` is for hubs that share a log, and so is `seen`: up to this number it has done what
+    others let it do.
     """
 
     pid: str
@@ -51,6 +55,8 @@ class SessionForm(msgspec.Struct, array_like=True):
     away_since: float
     reason: str
     counts: bool
+    lasts: float
+    counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
     trail: TrailForm | None = None
     siblings: tuple[str, ...] = ()
@@ -59,7 +65,9 @@ class SessionForm(msgspec.Struct, array_like=True):
 
 class Parcel(msgspec.Struct, array_like=True):
     """
-    Sessions of a `server`, with the packets that they share.
+    Sessions of a `server`, with the packets that they share; `gone` are the pids of those that were
+    announced and do not come. With `stays` the one session in it is where it was, since the asker
+    does not hear yet for all the rooms that it is in now, and no others.
 
     Or, where there are none, where the one that was asked for is: `elsewhere`.
     """
@@ -68,6 +76,8 @@ class Parcel(msgspec.Struct, array_like=True):
     sessions: list[SessionForm] = []
     packets: list[Packet] = []
     elsewhere: str = ""
+    gone: list[str] = []
+    stays: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -106,14 +116,26 @@ def load_trail(pid: str, form: TrailForm) -> Trail:
     return Trail.load(pid, (place_of(form.since), place_of(form.confirmed), floor, joined, past))
 
 
+def encode_trail(server: str, trail: Trail) -> bytes:
+    """Return the bytes of a trail whose client is at a `server`."""
+    return msgspec.msgpack.encode((server, dump_trail(trail)))
+
+
+def decode_trail(pid: str, body: bytes) -> tuple[str, Trail]:
+    """Return whose a trail was, and the trail. Raises msgspec.MsgspecError."""
+    server, form = msgspec.msgpack.decode(body, type=tuple[str, TrailForm])
+    return server, load_trail(pid, form)
+
+
 class Packer:
     """
-    Puts sessions into a parcel, and each packet once; with their trails where hubs share a log.
+    Puts sessions into a parcel, and each packet once; `now` is what the loop's clock says. Hubs
+    that share a log have `seen` it up to a number, and give trails along.
     """
 
-    def __init__(self, server: str, *, shared: bool = False, seen: int = 0) -> None:
+    def __init__(self, server: str, now: float, seen: int | None = None) -> None:
         self.parcel = Parcel(server)
-        self._shared = shared
+        self._now = now
         self._seen = seen
         self._places: dict[str, int] = {}
 
@@ -138,10 +160,12 @@ class Packer:
                 session.away_since.timestamp(),
                 session.reason,
                 session.counts,
+                session.until - self._now,
+                session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
-                dump_trail(session.trail) if self._shared else None,
+                None if self._seen is None else dump_trail(session.trail),
                 session.siblings,
-                self._seen,
+                self._seen or 0,
             )
         )
 
@@ -153,11 +177,12 @@ class Packer:
         return place
 
 
-def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
+def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> Session:
     """
     Return the session of a form, for whose client this hub counts from `since` on.
 
-    Raises UnknownNamespace where this server has no such namespace.
+    What has passed elsewhere of its time has passed here. Raises UnknownNamespace where this server
+    has no such namespace.
     """
     user = absent_user(form.user, form.username)
     connection, address, user_agent, transport = form.facts
@@ -176,8 +201,10 @@ def open_session(parcel: Parcel, form: SessionForm, since: int) -> Session:
         None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC),
         datetime.fromtimestamp(form.away_since, UTC),
         form.reason,
+        now + form.lasts,
+        now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
         siblings=form.siblings,
-        seen=place_of(form.seen),
+        seen=NOTHING if form.trail is None else place_of(form.seen),
         owner=parcel.server,
     )

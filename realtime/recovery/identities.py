@@ -30,6 +30,18 @@ def identify(scope: dict[str, Any]) -> Identity | None:
         return None
 
 
+def identify_exactly(scope: dict[str, Any]) -> str | None:
+    """
+    Return a text that says who a client is, and by which session: that of somebody who is nobody
+    counts as well, since views and consumers keep things in it. None where that cannot be told.
+    """
+    identity = identify(scope)
+    if identity is None:
+        return None
+    key = getattr(scope.get("session"), "session_key", None)
+    return salted_hmac("realtime.upgrade", repr((*identity, key)), algorithm="sha256").hexdigest()
+
+
 def _identify(user: Any, session: Any) -> Identity | None:
     key = getattr(user, "pk", None)
     if key is None:

@@ -18,9 +18,6 @@ class Registry(sockets.Registry, Protocol):
 
     sockets: dict[str, Socket]
 
-    def rooms_of(self, socket: Socket) -> list[str]:
-        """Return the rooms that a socket is in."""
-
 
 class Cluster(Protocol):
     """The other hubs, and the groups that this one is in."""
@@ -92,6 +89,13 @@ class Moves(Protocol):
         """Wait until no hub takes it for granted that clients of this server are here."""
 
 
+class Lingering(Protocol):
+    """Clients that were given to another hub just now."""
+
+    def add(self, namespace: str, sid: str, rooms: Iterable[str], late: Iterable[str] = ()) -> None:
+        """Hear what is for a client a little longer."""
+
+
 class Hub(sockets.Hub, Protocol):
     """The hub whose clients come back."""
 
@@ -110,8 +114,15 @@ class Hub(sockets.Hub, Protocol):
     def moves(self) -> Moves:
         """Clients that came from other servers, or went to them."""
 
+    def is_sid(self, name: str) -> bool:
+        """Tell whether a name is the sid of a client that any hub has, or had."""
+
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
+
+    @property
+    def lingering(self) -> Lingering:
+        """Clients that were given away just now."""
 
     async def take(self, server: str, question: Take) -> bytes | None:
         """Ask another hub for a session; return its bytes. Raises ServerGone."""

@@ -10,21 +10,21 @@ from typing import Any, Protocol
 
 from ..cluster.addressing import as_emit
 from ..cluster.log_layer import LogLayer
+from ..cluster.streams import stream_name
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.backlog import Backlog, Placed, Postponed
-from ..sockets.delivery import CLOSED
 from ..sockets.messages import Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .claims import Claim, LocalClaim, RemoteClaim
-from .forms import open_session
+from .forms import decode_trail, encode_trail, open_session
 from .identities import Identity
 from .interfaces import Hub
 from .log import Lost
 from .places import format_place, number_of, parse_place, place_of
-from .recalls import OrphanClaim, Recall, Recalled
+from .recalls import LoggedClaim, OrphanClaim, Recall, Recalled
 from .recovery import Recovery
 from .session import Missed, Session
 from .store import Store
@@ -55,39 +55,50 @@ class LoggedRecovery(Recovery):
     """What a hub knows of its clients beyond their connections, where others know it too."""
 
     shared = True
+    remote_claim = LoggedClaim
     log: StreamLog  # type: ignore[assignment]  # nothing here asks it for what it has not
     _bus: Bus
 
     def __init__(self, hub: Hub, options: RecoveryOptions, layer: Callable[[], LogLayer]) -> None:
         self._layer = layer
         super().__init__(hub, options)
+        # Of a hub that is killed they are to last as long as a client may be away, and so much
+        # longer as it may be that it has not renewed them.
+        seconds = options.seconds + self._sweep_every
         self.store = Store(
-            hub.server_id, self.log, hub.services, self._lifetime * 1.5, self._stolen
+            hub.server_id, self.log, hub.services, seconds, now=hub.loop.time, stolen=self._stolen
         )
         self.sessions.store = self.store
         self.sessions.noted = self._note_room
         # Rooms that were joined before this hub heard them: from when on is to be noted.
         self._fresh: list[tuple[Any, str]] = []
-        # Whether what is done now has a number, and so has what is joined.
-        self._is_obeying = False
+        # The place of what is done now, where it has one, and so of what is joined and left.
+        self._place: int | None = None
 
     def _new_log(self, hub: Hub, options: RecoveryOptions) -> Any:
         return StreamLog(hub.server_id, self._layer)
+
+    def streams(self) -> Iterator[str]:
+        """Yield the streams of all that is for clients of this hub, here or away."""
+        yield stream_name("", None)
+        for namespace, room in self.holds:
+            yield stream_name(namespace, room)
+        for sid in (*self._hub.registry.sockets, *(session.sid for session in self.sessions)):
+            yield stream_name("", sid)
 
     def use(self, bus: Bus) -> None:
         """Learn the way of all that is sent."""
         self._bus = bus
 
     @contextlib.contextmanager
-    def obeying(self, number: int) -> Iterator[None]:
+    def obeying(self, place: int) -> Iterator[None]:
         """Do in the block what others want of clients, in its place."""
-        if number:
-            self.log.advance(number)
-        self._is_obeying = number > 0
+        self.log.reach(place)
+        self._place = place
         try:
             yield
         finally:
-            self._is_obeying = False
+            self._place = None
 
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something when all that was sent so far is done."""
@@ -95,13 +106,14 @@ class LoggedRecovery(Recovery):
 
     def _sweep(self) -> None:
         super()._sweep()
-        pids = [*self.sessions.live, *(session.pid for session in self.sessions)]
+        pids = [socket.pid for socket in self.sessions.live]
+        pids += [session.pid for session in self.sessions]
         if pids:
             self._hub.services.spawn(self.store.renew(pids))
 
     # Losses
 
-    def lose(self, lane: str | None) -> None:
+    def lose(self, lane: str | None, since: float) -> None:
         """Take note that something may be lost on its way here, for anybody."""
         self.begin_gap()
         self._bus.lost()
@@ -113,7 +125,7 @@ class LoggedRecovery(Recovery):
     async def end_gap(self) -> None:
         """Take note that nothing is lost from now on, and write all sessions anew."""
         await self.log.end_gap(self._bus.echo)
-        for socket in list(self.sessions.live.values()):
+        for socket in self.sessions.live:
             self._touch(socket)
         for session in self.sessions:
             self.store.touch(session.pid, lambda session=session: session)
@@ -124,10 +136,13 @@ class LoggedRecovery(Recovery):
         """Take note that an event is delivered now; return the offset that goes with it."""
         return self.log.advance(number) if number else self.log.offset
 
-    def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
-        """Return the frames of an event that is not in the log."""
+    def to_socket(
+        self, socket: Socket, message: Message, event_id: str = "", place: int = 0
+    ) -> Frames:
+        """Return the frames of an event for one client, which came at this place, or comes now."""
         wire_format = socket.connection.format
-        return with_offset(message.frames(wire_format), wire_format, self.log.offset)
+        offset = format_place(place) if place else self.log.offset
+        return with_offset(message.frames(wire_format), wire_format, offset)
 
     def about_to_join(self, socket: Socket, room: str) -> None:
         """See to it that what is sent next reaches this hub."""
@@ -152,10 +167,18 @@ class LoggedRecovery(Recovery):
             socket.trail = socket.claim.session.trail
             if self.sessions.get(socket.pid) is not socket.claim.session:
                 # From here on the socket does itself what others want of it.
-                socket.claim.recall.registered = self.log.number  # type: ignore[attr-defined]
+                await self._hear_all(socket.claim.recall)  # type: ignore[attr-defined]
         else:
             socket.trail = Trail(socket.pid, await self._position())
         return left
+
+    async def _hear_all(self, recall: Recall) -> None:
+        """Wait until this hub hears for all rooms of a client; note what is done up to then."""
+        await self._hub.cluster.flush_local()
+        position = await self._position()
+        with contextlib.suppress(TimeoutError):
+            await self._bus.echo()
+        recall.registered = max(position, self.log.number)
 
     async def _position(self) -> int:
         try:
@@ -239,7 +262,7 @@ class LoggedRecovery(Recovery):
             raise Elsewhere(f"{owner} has let go of the session")
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
             raise Lost("its user or namespace is another one")
-        session = open_session(parcel, form, self.log.number)
+        session = open_session(parcel, form, self.log.number, self._hub.loop.time())
         recall = Recall(self.log, session, offset, owner, self._bus.echo)
         claim = OrphanClaim(self._hub, self.sessions, session)
         try:
@@ -250,6 +273,7 @@ class LoggedRecovery(Recovery):
         if socket.gone:
             claim.release(socket)
             return None
+        claim.follow()
         return Recalled(claim, recall, socket, self.sessions)
 
     async def let_in(
@@ -265,8 +289,9 @@ class LoggedRecovery(Recovery):
         claim: Any = socket.claim
         recall: Recall | None = None if claim is None else claim.recall
         since = socket.trail.since if recall is None else recall.since
+        self._arrived(socket)
         socket.claim = None
-        self.sessions.live[socket.pid] = socket
+        self.sessions.live.add(socket)
         first = [] if recall is None else recall.first
         frames = [self._frames(socket, packet, names[-1]) for names, packet in first]
         emits, place, target = [], since, Target(socket.namespace, (socket.sid,))
@@ -327,7 +352,7 @@ class LoggedRecovery(Recovery):
         assert socket.trail is not None
         if socket.claim is not None and room in socket.claim.session.rooms:
             return  # that is noted with the session
-        socket.trail.join(room, max(self.log.number, socket.trail.since))
+        socket.trail.join(room, max(self._now, socket.trail.since))
         self._note_room(socket, room)
         self._touch(socket)
 
@@ -336,7 +361,40 @@ class LoggedRecovery(Recovery):
         assert socket.trail is not None
         if socket.claim is not None and room not in socket.claim.session.rooms:
             return  # that is noted with the session
-        socket.trail.leave(room, max(self.log.number, socket.trail.since))
+        socket.trail.leave(room, max(self._now, socket.trail.since))
+        self._touch(socket)
+
+    @property
+    def _now(self) -> int:
+        """The place of what is done now, or of what was done last."""
+        return self.log.number if self._place is None else self._place
+
+    # Clients that go to another hub without a drop
+
+    def can_depart(self, socket: Socket, known: list[str]) -> bool:
+        """Tell whether a hub that hears for these rooms can have the client of a socket."""
+        return set(self._hub.registry.rooms_of(socket)) <= set(known)
+
+    def depart(self, socket: Socket) -> list[Missed] | None:
+        """Forget a socket whose client another hub is about to have: what it misses is logged."""
+        self.sessions.live.remove(socket)
+        self.store.let_go(socket.pid)
+        self.transfers.note_given(socket.pid, socket.sid)
+        return []
+
+    def pack_trail(self, socket: Socket) -> bytes:
+        """Return what another hub needs to know of a trail."""
+        trail = socket.trail
+        assert trail is not None
+        if self.log.gap:
+            trail.floor = max(trail.floor, self.log.gap_end)
+        return encode_trail(self._hub.server_id, trail)
+
+    def arrive(self, socket: Socket, missed: list[Missed] | None, trail: bytes) -> None:
+        """Let a socket that comes from another hub be in its place among all events."""
+        before, socket.trail = decode_trail(socket.pid, trail)
+        self.sessions.live.add(socket)
+        self.store.take_over(socket.pid, before)
         self._touch(socket)
 
     def data_changed(self, socket: Socket) -> None:
@@ -345,7 +403,7 @@ class LoggedRecovery(Recovery):
 
     def _note_room(self, client: Any, room: str) -> None:
         """See to it that what was sent to a room before this hub heard it is not replayed."""
-        if not self._is_obeying and self.log.since(client.namespace, room) is None:
+        if self._place is None and self.log.since(client.namespace, room) is None:
             self._fresh.append((client, room))
             if isinstance(client, Session):
                 self._hub.services.spawn(self._settle())
@@ -355,7 +413,7 @@ class LoggedRecovery(Recovery):
             self.store.touch(socket.pid, lambda: self._describe(socket))
 
     def _describe(self, socket: Socket) -> Session | None:
-        return None if socket.state is CLOSED else self.sessions.describe(socket, "transport close")
+        return None if socket.gone else self.sessions.describe(socket, "transport close")
 
     async def _settle(self) -> None:
         await self._hub.cluster.flush_local()
@@ -379,7 +437,8 @@ class LoggedRecovery(Recovery):
 
     def _stolen(self, pid: str) -> None:
         """Let go of a client that is elsewhere: it was taken for dead here."""
-        if (socket := self.sessions.live.pop(pid, None)) is not None:
+        if (socket := self.sessions.live.get(pid)) is not None:
+            self.sessions.live.remove(socket)
             socket.connection.close("transport close")
         if (session := self.sessions.get(pid)) is not None:
             self.sessions.give(session)

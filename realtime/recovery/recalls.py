@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..cluster.addressing import target_of
-from ..cluster.envelopes import Command
+from ..cluster.envelopes import LOG_OUT, Command
 from ..cluster.targets import Target
 from ..sockets.socket import Socket
 from ..sockets.trail import NOW, Trail
-from .claims import Claim
+from .claims import Claim, RemoteClaim
+from .forms import Parcel
 from .interfaces import Hub
 from .log import Lost
 from .offsets import parse_offset
 from .places import end_of, number_of, parse_place
-from .session import Missed, Session, is_meant
+from .session import Missed, Session
 from .sessions import Sessions
 from .streams import Found, StreamLog
 
@@ -67,11 +69,20 @@ class Recall:
         self.upto = self.since
         self._state = self._snapshot()
 
+    def _check_login(self) -> None:
+        """Raise Lost where the client's user has logged out since: see `envelopes.LOG_OUT`."""
+        user, login = self.session.identity
+        if user is None:
+            return
+        for _, command in self._commands:
+            if command.action == LOG_OUT and command.names in ((user,), (user, login)):
+                raise Lost("its user has logged out")
+
     def _obey(self, until: int) -> bool:
         """Do what was wanted up to a place, and not done; tell whether that was anything."""
         session, done = self.session, False
         for place, command in self._commands:
-            if not session.seen < place <= until or not is_meant(session, _aim(command, session)):
+            if not session.seen < place <= until or not _aim(command, session).means(session):
                 continue
             session.seen, done = place, True
             if command.action == "join":
@@ -141,6 +152,7 @@ class Recall:
                 self._events.reach(found.upto)
                 known = {place for place, _ in self._commands}
                 self._commands += [each for each in found.commands if each[0] not in known]
+                self._check_login()
                 if before == self._snapshot():
                     return found
         except Lost:
@@ -148,6 +160,22 @@ class Recall:
         except Exception as error:
             raise Lost(f"the log cannot be read: {error!r}") from error
         raise Lost("it joins and leaves all the time")
+
+
+class LoggedClaim(RemoteClaim):
+    """
+    A claim to a session of another hub, with which no events go: these are in the log, and so is
+    what its client is asked to do meanwhile.
+    """
+
+    async def _take_in_step(self) -> Parcel | None:
+        return await self._take(None)
+
+    def _keep(self, session: Session) -> None:
+        self._sessions.adopt(session, counts=False)
+        for place, action, names in self._commands:
+            if place > session.seen:
+                self._sessions.execute_for(session, action, names, place)
 
 
 class Recalled:
@@ -159,15 +187,32 @@ class Recalled:
         self.recall = recall
         self._claim = claim
         self._socket = socket
+        self._is_finishing = False
+        self._settled = asyncio.Event()
 
     async def finish(self) -> list[Missed]:
         """Take the session over, and return what came since the first part of what was missed."""
+        self._is_finishing = True
+        try:
+            return await self._finish()
+        finally:
+            self._settled.set()
+
+    async def settle(self) -> None:
+        """Wait until the session is here, if it is on its way."""
+        if self._is_finishing:
+            await self._settled.wait()
+
+    def log_out(self) -> None:
+        """End the session as far as it is here."""
+        self._claim.log_out()
+
+    async def _finish(self) -> list[Missed]:
         await self._claim.finish()
         if self._socket.gone:
             return []
         if self._claim.session is not self.session:  # it was changed where it was
             self.session.trail.merge(self._claim.session.trail)
-            self.session.seen = max(self.session.seen, self._claim.session.seen)
         self.session.rooms = set(self._socket.rooms)
         try:
             rest = await self.recall.go_on()
@@ -222,6 +267,12 @@ class OrphanClaim:
         hub.moves.expect(session.sid)
         sessions.hold(session.namespace, self._rooms)
 
+    def follow(self) -> None:
+        """Hear for the rooms that the client is in by now."""
+        rooms, self._rooms = self._rooms, set(self.session.rooms)
+        self._sessions.hold(self.session.namespace, self._rooms)
+        self._sessions.unhold(self.session.namespace, rooms)
+
     async def finish(self) -> list[Missed]:
         """Take the session over; return nothing, since that is in the log."""
         self._is_taken = True
@@ -248,3 +299,9 @@ class OrphanClaim:
     def refuse(self) -> None:
         """Leave the session to time: nobody else is let in by it."""
         self.release(None)  # type: ignore[arg-type]
+
+    def log_out(self) -> None:
+        """Do nothing: the log says that its client has logged out."""
+
+    async def settle(self) -> None:
+        """Return at once: nothing of the session is on its way."""

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
-from ..cluster.envelopes import Take
+from ..cluster.envelopes import LOG_OUT, Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
@@ -20,11 +20,13 @@ from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions, log_lifetime
-from .claims import Claim, Here, LocalClaim, claim_elsewhere
-from .holds import Holds
+from .claims import Claim, Here, LocalClaim, RemoteClaim, claim_elsewhere
+from .holds import NamedHolds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
+from .offsets import limit_name
+from .returns import Returns
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -50,15 +52,19 @@ class Recovery:
 
     # Whether all hubs share one log, from which an event comes back before it is delivered.
     shared = False
+    remote_claim = RemoteClaim
 
     def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
         self._hub = hub
         self._lifetime = log_lifetime(options, hub.settings)
         self._sweep_every = self._lifetime / SWEEP
         self.log = self._new_log(hub, options)
-        self.holds = Holds(hub.cluster.subscribe, hub.cluster.unsubscribe)
+        self.holds = NamedHolds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions, shared=self.shared)
+        self.returns = Returns(self.sessions.live, self._lifetime, hub.loop.time)
+        # Clients that are coming back and not let in yet, by what they come back to.
+        self._coming: dict[str, Socket] = {}
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
 
     def _new_log(self, hub: Hub, options: RecoveryOptions) -> EventLog:
@@ -69,8 +75,8 @@ class Recovery:
         call()
 
     @contextlib.contextmanager
-    def obeying(self, number: int) -> Iterator[None]:
-        """Do in the block what others want of clients; `number` is its place in a shared log."""
+    def obeying(self, place: int) -> Iterator[None]:
+        """Do in the block what others want of clients, which has a place in a shared log."""
         yield
 
     def about_to_join(self, socket: Socket, room: str) -> None:
@@ -103,12 +109,13 @@ class Recovery:
     def _sweep(self) -> None:
         self.log.sweep()
         self.transfers.sweep()
+        self.returns.sweep()
+        self._coming = {pid: socket for pid, socket in self._coming.items() if not socket.gone}
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
     def close(self) -> None:
         """Forget everything."""
         self._sweeping.cancel()
-        self.transfers.close()
         self.sessions.close()
         self.log.clear()
 
@@ -136,26 +143,42 @@ class Recovery:
                 yield namespace, room
 
     def _is_client(self, sid: str) -> bool:
-        return sid in self._hub.registry.sockets or self.sessions.of_sid(sid) is not None
+        return (
+            sid in self._hub.registry.sockets
+            or self.sessions.of_sid(sid) is not None
+            or self.transfers.announced.is_coming(sid)
+        )
 
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
         self.sessions.execute(target, action, names)
-        self.transfers.execute(target, action, names)
+        self.transfers.announced.execute(target, action, names)
+        if action == LOG_OUT:
+            self.returns.log_out(*names)
 
-    def lose(self, lane: str | None) -> None:
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub is gone."""
+        self.transfers.announced.forget_server(server)
+
+    def lose(self, lane: str | None, since: float) -> None:
         """
-        Take note that something may be lost on its way here: for a room, whose group it is, or for
-        anybody. Who is away then is told so.
+        Take note that something may be lost on its way here since then: for a room, whose group it
+        is, or for anybody. Who is away is told so, and who has come back since.
         """
         key = None if lane is None else self.holds.key_of(lane)
         if key is None or key[1] is None:
             self.log.lose_all()
         else:
             self.log.lose(key)
+        self.returns.lose(key, since)
 
-    def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
-        """Log an event for one client of this hub; return its frames."""
+    def to_socket(
+        self, socket: Socket, message: Message, event_id: str = "", place: int = 0
+    ) -> Frames:
+        """
+        Log an event for one client of this hub; return its frames. `place` is how far all was
+        counted when it came, where hubs share a log.
+        """
         if message.volatile:
             offset = self.log.offset
         else:
@@ -163,10 +186,6 @@ class Recovery:
             offset = self.log.add((key,), _packet(event_id, message))
         wire_format = socket.connection.format
         return with_offset(message.frames(wire_format), wire_format, offset)
-
-    def emit_to_left(self, socket: Socket, message: Message) -> None:
-        """Send an event to the client of a socket that has ended, wherever that is now."""
-        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
 
     # Coming and going
 
@@ -185,17 +204,38 @@ class Recovery:
         claim: Claim | None = None
         identity = identify(socket.connection.scope)
         if identity is not None and (offset is None or isinstance(offset, str)):
+            await self._replace(socket, pid, identity)
             await self.transfers.settle(pid)
             claim = await self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
+            if claim is None and self._coming.get(pid) is socket:
+                del self._coming[pid]
         if claim is None:
             socket.lost = True
         elif socket.gone:
             claim.release(socket)
         else:
             socket.resume(claim)
+            self.returns.note(socket)
         return left
+
+    async def _replace(self, socket: Socket, pid: str, identity: Identity) -> None:
+        """
+        Let a socket come back in the place of one that is at that: its client has dropped since,
+        and nobody has noticed.
+        """
+        before = self._coming.get(pid)
+        if before is not None and not before.gone:
+            if (before.namespace, identify(before.connection.scope)) != (
+                socket.namespace,
+                identity,
+            ):
+                return
+            before.connection.close("transport close")
+        self._coming[pid] = socket
+        if before is not None and before.claim is not None:
+            await before.claim.settle()  # also where that one is gone already
 
     async def _claim(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -225,9 +265,12 @@ class Recovery:
         servers += cluster.peers_with_recovery()
         asked = [server for server in servers if server]
         here = Here(self._hub, self.sessions, self.log, socket)
-        claim = await self._unless_gone(socket, claim_elsewhere(here, asked, question))
-        # It may have come here meanwhile.
-        return claim or await self._claim(socket, pid, offset, identity)
+        claim = await self._unless_gone(
+            socket, claim_elsewhere(here, asked, question, self.remote_claim)
+        )
+        if claim is not None or socket.gone:
+            return claim
+        return await self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
 
     async def _unless_gone(
         self, socket: Socket, search: Coroutine[Any, Any, Claim | None]
@@ -251,19 +294,41 @@ class Recovery:
         What another hub had is logged anew, so that it is not lost with the next drop, and its old
         names are kept: a client may have got it there all the same.
         """
-        trail = None if socket.claim is None else socket.claim.go_on()
-        socket.claim = None
-        self.sessions.live[socket.pid] = socket
-        if trail is not None:
+        self._arrived(socket)
+        claim, socket.claim = socket.claim, None
+        trail = None if claim is None else claim.go_on()
+        self.sessions.live.add(socket)
+        if claim is not None and trail is not None:
             socket.trail = trail
+            self._note_moves(socket, claim.session.rooms)
             return [self._frames(socket, packet, names[-1]) for names, packet in missed]
         socket.trail = Trail(socket.pid, self.log.number)
-        frames = []
+        offsets = self._log_anew(socket, socket.trail, missed)
+        return [
+            self._frames(socket, packet, offset)
+            for (_, packet), offset in zip(missed, offsets, strict=True)
+        ]
+
+    def _log_anew(self, socket: Socket, trail: Trail, missed: list[Missed]) -> list[str]:
+        """Log for one client what another hub had for it; return the offsets."""
+        server, offsets = self.log.server, []
         for names, packet in missed:
-            offset = self.log.add(((socket.namespace, socket.sid),), packet)
-            socket.trail.names[self.log.number] = names
-            frames.append(self._frames(socket, packet, offset))
-        return frames
+            offsets.append(self.log.add(((socket.namespace, socket.sid),), packet))
+            limited = tuple(limit_name(name, server, trail.since) for name in names)
+            trail.names[self.log.number] = limited
+        return offsets
+
+    def _note_moves(self, socket: Socket, before: set[str]) -> None:
+        """Take note of the rooms that `connect` has joined and left."""
+        rooms = set(self._hub.registry.rooms_of(socket))
+        for room in rooms - before:
+            self.joined(socket, room)
+        for room in before - rooms:
+            self.left(socket, room)
+
+    def _arrived(self, socket: Socket) -> None:
+        if self._coming.get(socket.pid) is socket:
+            del self._coming[socket.pid]
 
     def _frames(self, socket: Socket, packet: Packet, offset: str) -> Frames:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)
@@ -277,13 +342,49 @@ class Recovery:
         """
         if socket.claim is not None:
             return socket.claim.release(socket)
-        if self.sessions.live.pop(socket.pid, None) is None:
-            return False
-        if reason in DROPS and self.sessions.keep(socket, reason):
+        was_live = self.sessions.live.remove(socket)
+        if was_live and reason in DROPS and self.sessions.keep(socket, reason):
             return True
         if self.sessions.of_sid(socket.sid) is None:
             self._hub.moves.forget(socket.sid)
         return False
+
+    # Clients that go to another hub without a drop
+
+    def can_depart(self, socket: Socket, known: list[str]) -> bool:
+        """Tell whether a hub that hears for these rooms can have the client of a socket."""
+        return True
+
+    def depart(self, socket: Socket) -> list[Missed] | None:
+        """
+        Forget a socket whose client another hub is about to have; return what that client has not
+        surely got, or None where that cannot be told.
+        """
+        session = self.sessions.describe(socket, "transport close")
+        self.sessions.live.remove(socket)
+        self.transfers.note_given(socket.pid, socket.sid)
+        if session is None:
+            return None
+        try:
+            return session.missed(self.log, None)
+        except Lost:
+            return None
+
+    def pack_trail(self, socket: Socket) -> bytes:
+        """Return what another hub needs to know of a trail, where hubs share a log."""
+        return b""
+
+    def arrive(self, socket: Socket, missed: list[Missed] | None, trail: bytes) -> None:
+        """
+        Count what is sent to a socket that comes from another hub, from now on, and keep what its
+        client may have missed there; `trail` is what `pack_trail` has returned.
+        """
+        socket.trail = Trail(socket.pid, self.log.number)
+        self.sessions.live.add(socket)
+        if missed is None:
+            self.log.lose((socket.namespace, socket.sid))
+            return
+        self._log_anew(socket, socket.trail, missed)
 
     def mark(self) -> int:
         """Return how far all that was sent is counted."""

@@ -7,37 +7,33 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..cluster.targets import Target
 from ..identity.clients import ClientFacts
 from ..logs import log
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from .identities import Identity
 from .log import Entry, EventLog, Lost, Packet
-from .offsets import Offset, parse_offset
+from .offsets import Offset, is_known, parse_offset
 
 # Of one event, as many names are kept: a client that wanders has had it from several hubs.
 MAX_NAMES = 8
 
+# How far a session is in a log that hubs share, where they share none.
+NOTHING = -1
+
 
 class Missed(NamedTuple):
-    """An event that a client has not got, and the offsets by which it may have it all the same."""
+    """
+    An event that a client has not got, and the names by which it may have it all the same: its
+    offsets, each perhaps with a limit (see `offsets.limit_name`).
+    """
 
     names: tuple[str, ...]
     packet: Packet
 
     def is_known(self, place: Offset) -> bool:
         """Tell whether who is at a place has it."""
-        return _are_known(self.names, place)
-
-
-def _are_known(names: tuple[str, ...], place: Offset) -> bool:
-    """Tell whether who is at a place has the event of these names."""
-    offsets = map(parse_offset, names)
-    return any(
-        offset is not None and offset.server == place.server and offset.number <= place.number
-        for offset in offsets
-    )
+        return any(is_known(name, place) for name in self.names)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -46,10 +42,11 @@ class Session:
     A client that is away, and what it comes back to.
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
-    `interfaces.Observed`). `claimant` is its new socket, while that is not let in yet. `tail` is
-    what another hub had for it before; `siblings` are the sids that its connection had in other
-    namespaces, `owner` is the hub that had it before, and `seen` up to where that has done with it
-    what others wanted.
+    `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
+    the time. `claimant` is its new socket, while that is not let in yet. `tail` is what another hub
+    had for it before; `siblings` are the sids that its connection had in other namespaces, `owner`
+    is the hub that had it before, and `seen` up to which place of a shared log that has done with
+    it what others wanted.
     """
 
     sid: str
@@ -66,10 +63,12 @@ class Session:
     opened_at: datetime | None
     away_since: datetime
     reason: str
+    until: float
+    counts_until: float
     tail: tuple[Missed, ...] = ()
     siblings: tuple[str, ...] = ()
     owner: str = ""
-    seen: int = 0
+    seen: int = NOTHING
     counts: bool = False
     claimant: Socket | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
@@ -103,7 +102,8 @@ class Session:
             raise Lost("its offset is none of ours")
         position = self.trail.since if place is None else self._position(place, events)
         earlier = self._earlier(place) if position == self.trail.since else []
-        before = {missed.packet.id for missed in earlier}
+        # What this hub has heard too, of which that tells what the client has got.
+        before = {missed.packet.id for missed in self.tail}
         later: dict[str, Missed] = {}
         for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
             missed = self._name(events, entry)
@@ -118,7 +118,11 @@ class Session:
         since = self.trail.since
         if place.server == events.server and place.number >= since:
             return min(place.number, events.number)
-        known = (number for number, names in self.trail.names.items() if _are_known(names, place))
+        known = (
+            number
+            for number, names in self.trail.names.items()
+            if any(is_known(name, place) for name in names)
+        )
         return max(known, default=since)
 
     def _earlier(self, place: Offset | None) -> list[Missed]:
@@ -134,13 +138,3 @@ class Session:
         offset, packet = events.offset_of(entry.number), entry.packet
         names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
         return Missed(names, packet if packet.id else packet._replace(id=offset))
-
-
-def is_meant(session: Session, target: Target) -> bool:
-    """Tell whether a target means the client of a session."""
-    if session.namespace != target.namespace:
-        return False
-    names = {session.sid, *session.rooms}
-    if names & set(target.excluded):
-        return False
-    return not target.rooms or bool(names & set(target.rooms))

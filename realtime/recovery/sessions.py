@@ -8,15 +8,63 @@ from typing import Protocol
 
 from django.utils import timezone
 
+from ..cluster.envelopes import LOG_OUT
 from ..cluster.targets import Target
+from ..identity.logins import user_key
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..utils.recovery import RecoveryOptions
 from .holds import Holds
 from .identities import Identity, identify
+from .index import Groups, SessionIndex
 from .interfaces import Hub
 from .log import EventLog
-from .session import Session, is_meant
+from .session import Session
+
+
+class Live:
+    """Clients that are here and may come back, by their pids and users."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, Socket] = {}
+        self._users = Groups[str, Socket]()
+
+    def get(self, pid: str) -> Socket | None:
+        """Return the socket of a pid."""
+        return self._sockets.get(pid)
+
+    def __iter__(self) -> Iterator[Socket]:
+        return iter(list(self._sockets.values()))
+
+    def of_user(self, user: str) -> list[Socket]:
+        """Return the sockets of a user's clients."""
+        return list(self._users.of(user))
+
+    def add(self, socket: Socket) -> None:
+        """Let the client of a socket come back to it."""
+        self._sockets[socket.pid] = socket
+        if (user := _user_of(socket)) is not None:
+            self._users.add(user, socket)
+
+    def remove(self, socket: Socket) -> bool:
+        """Let nobody come back to a socket from here on; tell whether its client might."""
+        if self._sockets.pop(socket.pid, None) is None:
+            return False
+        if (user := _user_of(socket)) is not None:
+            self._users.discard(user, socket)
+        return True
+
+
+def _user_of(socket: Socket) -> str | None:
+    key = user_key(socket.connection.scope.get("user"))
+    return None if key is None else str(key)
+
+
+class Coming(Protocol):
+    """Who is to know what is asked of a client that comes from another hub."""
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Take note of what clients are to do (see `envelopes.Command`)."""
 
 
 class Store(Protocol):
@@ -33,7 +81,11 @@ class Store(Protocol):
 
 
 class Sessions:
-    """The clients of a hub that are away, by their pids and sids."""
+    """
+    The clients of a hub that are away.
+
+    All that is asked of clients is told to each of `coming`, too.
+    """
 
     def __init__(
         self,
@@ -46,23 +98,24 @@ class Sessions:
         self._log = log
         self._holds = holds
         self._options = options
-        # Clients that are here, by their pids.
-        self.live: dict[str, Socket] = {}
-        self._by_pid: dict[str, Session] = {}
-        self._by_sid: dict[str, Session] = {}
+        self.live = Live()
+        self._index = SessionIndex(hub.is_sid)
+        self.coming: dict[Coming, None] = {}
+        # Those that still count as there.
+        self._counting: dict[Session, None] = {}
         # What writes sessions where others can read them, and what is told of rooms that they join.
         self.store: Store | None = None
         self.noted: Callable[[Session, str], None] = lambda session, room: None
 
     def __len__(self) -> int:
-        return len(self._by_pid)
+        return len(self._index)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._by_pid.values()))
+        return iter(self._index)
 
     def get(self, pid: str) -> Session | None:
         """Return the session of a client that is away."""
-        return self._by_pid.get(pid)
+        return self._index.get(pid)
 
     def find(self, pid: str, namespace: str, identity: Identity) -> Session | None:
         """
@@ -76,7 +129,7 @@ class Sessions:
             if (holder.namespace, identify(holder.connection.scope)) != (namespace, identity):
                 return None
             holder.connection.close("transport close")
-        session = self._by_pid.get(pid)
+        session = self._index.get(pid)
         if session is None or (session.namespace, session.identity) != (namespace, identity):
             return None
         if session.claimant is not None:
@@ -85,7 +138,7 @@ class Sessions:
 
     def of_sid(self, sid: str) -> Session | None:
         """Return the session of the client that has, or had, this sid."""
-        return self._by_sid.get(sid)
+        return self._index.of_sid(sid)
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """
@@ -94,10 +147,7 @@ class Sessions:
         session = self.describe(socket, reason)
         if session is None:
             return False
-        trail = session.trail
-        if not socket.connection.watched:  # since when it is gone nobody knows
-            trail.floor = max(trail.floor, self._log.expired)
-        self.add(session)
+        self._add(session)
         if not (socket.observed and self._options.presence_seconds):
             return False
         self._count(session)
@@ -105,7 +155,7 @@ class Sessions:
         return True
 
     def describe(self, socket: Socket, reason: str) -> Session | None:
-        """Return what the client of a socket comes back to; None where it cannot."""
+        """Return what the client of a socket could come back to, or None where nobody can tell."""
         identity = identify(socket.connection.scope)
         if identity is None:
             return None
@@ -116,6 +166,9 @@ class Sessions:
             return None
         trail, connection = socket.trail, socket.connection
         assert trail is not None
+        if not connection.watched:  # since when it is gone nobody knows
+            trail.floor = max(trail.floor, self._log.expired)
+        now = self._hub.loop.time()
         return Session(
             socket.sid,
             socket.namespace,
@@ -131,6 +184,8 @@ class Sessions:
             socket.opened_at,
             timezone.now(),
             reason,
+            now + self._options.seconds,
+            now + self._options.presence_seconds,
             siblings=tuple(
                 other.sid for other in connection.sockets.values() if other is not socket
             ),
@@ -138,27 +193,28 @@ class Sessions:
 
     def count_again(self, session: Session, socket: Socket) -> bool:
         """Count a client, which was about to come back, as away again; tell whether that is so."""
-        if not socket.observed or session.pid not in self._by_pid:
+        if not socket.observed or self._index.get(session.pid) is not session:
             return False
         session.facts = socket.facts
+        session.counts_until = self._hub.loop.time() + self._options.presence_seconds
         self._count(session)
         self._hub.observers.away(session)
         return True
 
     def _count(self, session: Session) -> None:
         session.counts = True
-        self._later(
-            session,
-            self._options.presence_seconds,
-            lambda: self._count_out(session, session.reason),
-        )
+        self._counting[session] = None
+        self._at(session.counts_until, session, self._count_out)
 
-    def add(self, session: Session) -> None:
+    def _add(self, session: Session) -> None:
         """Keep a session, for as long as its client may be away."""
-        self._by_pid[session.pid] = self._by_sid[session.sid] = session
+        self._index.add(session)
         self.hold(session.namespace, session.rooms)
-        self._later(session, self._options.seconds, lambda: self.end(session))
+        self._at(session.until, session, self.end)
         self._store(session)
+
+    def _at(self, when: float, session: Session, call: Callable[[Session], None]) -> None:
+        session.timers.append(self._hub.loop.call_at(when, call, session))
 
     def _store(self, session: Session) -> None:
         if self.store is not None:
@@ -174,22 +230,24 @@ class Sessions:
         for room in (None, *rooms):
             self._holds.unsubscribe(namespace, room)
 
-    def _later(self, session: Session, seconds: float, call: Callable[[], None]) -> None:
-        session.timers.append(self._hub.loop.call_later(seconds, call))
-
-    def _count_out(self, session: Session, reason: str) -> None:
+    def _count_out(self, session: Session) -> None:
         """Count a client as gone, which may still come back."""
-        if session.counts:
-            session.counts = False
-            self._hub.observers.closed(session, reason)
+        if self.count_no_more(session):
+            self._hub.observers.closed(session, session.reason)
+
+    def count_no_more(self, session: Session) -> bool:
+        """Tell whether a client still counts as there, and count it no more."""
+        counted, session.counts = session.counts, False
+        self._counting.pop(session, None)
+        return counted
 
     def counted(self) -> list[Session]:
         """Return those that still count as there."""
-        return [session for session in self if session.counts]
+        return list(self._counting)
 
     def adopt(self, session: Session, *, counts: bool) -> None:
         """Keep a session that another hub had; with `counts` it is there for a while still."""
-        self.add(session)
+        self._add(session)
         if counts:
             self._count(session)
             self._hub.observers.adopted(session)
@@ -201,82 +259,85 @@ class Sessions:
     def give(self, session: Session) -> None:
         """Forget a session that another hub has now."""
         self._forget(session)
-        session.counts = False
+        self.count_no_more(session)
         self._hub.observers.moved(session)
 
-    def end(self, session: Session, reason: str = "") -> None:
+    def end(self, session: Session) -> None:
         """Forget a client: it may come back as a new one only."""
-        reason = reason or session.reason
         self._forget(session)
         if self.store is not None:
             self.store.forget(session.pid)
-        self._count_out(session, reason)
+        self._count_out(session)
         self._hub.moves.forget(session.sid)
 
     def _forget(self, session: Session) -> None:
-        if self._by_pid.pop(session.pid, None) is None:
+        if not self._index.remove(session):
             return
-        if self._by_sid.get(session.sid) is session:
-            del self._by_sid[session.sid]
         for timer in session.timers:
             timer.cancel()
         self.unhold(session.namespace, session.rooms)
 
     # What is asked of clients that are away
 
+    def find_client(self, target: Target) -> Session | None:
+        """Return the session of a target that is one client."""
+        return self._index.find_client(target)
+
     def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the clients of a target that are away do something (see `envelopes.Command`)."""
-        for session in self.select(target):
+        if action == LOG_OUT:
+            self._end_live(*names)
+        for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
+        for each in self.coming:
+            each.hear(target, action, names)
 
-    def execute_for(self, session: Session, action: str, names: tuple[str, ...]) -> None:
-        """Let one client that is away do something."""
+    def meant(self, target: Target, action: str, names: tuple[str, ...]) -> list[Session]:
+        """Return the sessions of clients that are away and are to do something."""
+        return self._of_login(*names) if action == LOG_OUT else self._index.select(target)
+
+    def execute_for(
+        self, session: Session, action: str, names: tuple[str, ...], at: int | None = None
+    ) -> None:
+        """Let one client that is away do something; `at` is its place in a log that hubs share."""
+        number = self._log.number if at is None else at
         if action == "join":
             for room in names:
-                self._join(session, room)
+                self._join(session, room, number)
         elif action == "leave":
             for room in names:
-                self._leave(session, room)
-        elif action == "close":
+                self._leave(session, room, number)
+        elif action in ("close", LOG_OUT):
             self.end(session)
         elif action == "end":
-            for other in self._of_connection(session.connection):
+            for other in self._index.of_connection(session.connection):
                 self.end(other)
 
-    def _join(self, session: Session, room: str) -> None:
-        if room not in session.rooms:
-            session.rooms.add(room)
-            session.trail.join(room, self._log.number)
+    def _of_login(self, user: str, login: str | None = None) -> list[Session]:
+        """Return the sessions of a login of a user, or of all of them."""
+        sessions = self._index.of_user(user)
+        return [each for each in sessions if login is None or each.identity.login == login]
+
+    def _end_live(self, user: str, login: str | None = None) -> None:
+        """Let nobody come back to what a user has here now, in a login or in all of them."""
+        for socket in self.live.of_user(user):
+            if login is None or identify(socket.connection.scope) == (user, login):
+                self.live.remove(socket)
+                if self.store is not None:
+                    self.store.forget(socket.pid)
+
+    def _join(self, session: Session, room: str, number: int) -> None:
+        if self._index.join(session, room):
+            session.trail.join(room, number)
             self._holds.subscribe(session.namespace, room)
             self.noted(session, room)
             self._store(session)
 
-    def _leave(self, session: Session, room: str) -> None:
-        if room in session.rooms:
-            session.rooms.remove(room)
-            session.trail.leave(room, self._log.number)
+    def _leave(self, session: Session, room: str, number: int) -> None:
+        if self._index.leave(session, room):
+            session.trail.leave(room, number)
             self._holds.unsubscribe(session.namespace, room)
             self._store(session)
-
-    def select(self, target: Target) -> list[Session]:
-        """Return the sessions of clients that are away and meant."""
-        if not self._by_pid:
-            return []
-        if target.client:
-            session = self.find_client(target)
-            return [] if session is None else [session]
-        return [session for session in self if is_meant(session, target)]
-
-    def find_client(self, target: Target) -> Session | None:
-        """Return the session of a target that is one client."""
-        session = self._by_sid.get(target.rooms[0])
-        if session is None or target.namespace in ("", session.namespace):
-            return session
-        others = self._of_connection(session.connection)
-        return next((each for each in others if each.namespace == target.namespace), None)
-
-    def _of_connection(self, connection: str) -> list[Session]:
-        return [session for session in self if session.connection == connection]
 
     def close(self) -> None:
         """Forget all clients, but for what is stored of them: others may have that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..cluster.envelopes import Emit, encode, pack
@@ -13,7 +13,6 @@ from ..cluster.log_scripts import FORGET, SAVE
 from ..cluster.streams import stream_name
 from ..execution.tasks import Tasks
 from ..logs import log
-from ..sockets.socket import Socket
 from .forms import Packer, Parcel, decode_parcel, encode_parcel
 from .places import number_of
 from .session import Session
@@ -28,21 +27,32 @@ RENEWED = 500
 
 class Store:
     """
-    Writes the sessions of the hub `server`, and reads those of hubs that are gone.
+    Writes the sessions of the hub `server`, and reads those of hubs that are gone. They are kept
+    for so many `seconds`; `now` is the loop's clock.
 
     A session has one owner at a time. Who writes one that is another's is told by `stolen(pid)`.
     """
 
     def __init__(
-        self, server: str, events: StreamLog, tasks: Tasks, seconds: float, stolen: Any
+        self,
+        server: str,
+        events: StreamLog,
+        tasks: Tasks,
+        seconds: float,
+        *,
+        now: Callable[[], float],
+        stolen: Callable[[str], object],
     ) -> None:
         self._server = server
         self._events = events
         self._tasks = tasks
         self._milliseconds = round(seconds * 1000)
+        self._now = now
         self._stolen = stolen
         # What is to be written, by pids: what makes a session, and whose it may have been.
         self._dirty: dict[str, Any] = {}
+        # Whose sessions were that have come here, until that is written.
+        self._before: dict[str, str] = {}
         self._writing: asyncio.Task[None] | None = None
 
     @property
@@ -56,6 +66,15 @@ class Store:
         self._dirty[pid] = make
         if self._writing is None:
             self._writing = self._tasks.spawn(self._write())
+
+    def take_over(self, pid: str, before: str) -> None:
+        """Take note that a session is of this server now, which was another one's."""
+        self._before[pid] = before
+
+    def let_go(self, pid: str) -> None:
+        """Write nothing more of a session: it is another server's."""
+        self._dirty.pop(pid, None)
+        self._before.pop(pid, None)
 
     async def _write(self) -> None:
         """Write what is to be written, once all that is done in this turn is done."""
@@ -75,7 +94,7 @@ class Store:
         for pid, make in dirty.items():
             session = make()
             if session is not None:
-                commands.append(self._save(session, session.owner))
+                commands.append(self._save(session, self._before.get(pid, session.owner)))
                 pids.append(pid)
         if not commands:
             return
@@ -83,12 +102,13 @@ class Store:
         for pid, answer in zip(pids, answers, strict=True):
             if isinstance(answer, Exception):
                 raise answer
+            self._before.pop(pid, None)
             if not answer:
                 self._stolen(pid)
 
     def _save(self, session: Session, before: str) -> tuple[Any, ...]:
         seen = number_of(self._events.number)
-        packer = Packer(self._server, shared=True, seen=seen)
+        packer = Packer(self._server, self._now(), seen)
         packer.add(session, [])
         key = self._layer.session(session.pid)
         body = encode_parcel(packer.parcel)
@@ -128,7 +148,7 @@ class Store:
 
     def forget(self, pid: str) -> None:
         """Remove a session of this hub."""
-        self._dirty.pop(pid, None)
+        self.let_go(pid)
         self._tasks.spawn(self._forget(pid))
 
     async def _forget(self, pid: str) -> None:
@@ -170,8 +190,3 @@ class Store:
         if owner is None or body is None:
             return None
         return owner.decode(), decode_parcel(body)
-
-
-def pids_of(sockets: Iterable[Socket]) -> list[str]:
-    """Return the pids of sockets that are let in."""
-    return [socket.trail.pid for socket in sockets if socket.trail is not None]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from ..cluster.envelopes import Command, Emit, group_name, open_parcel, unpack
+from ..cluster.log_entries import LogEntry, read_entry, why_incomplete
 from ..cluster.log_layer import LogLayer, read_number
 from ..cluster.log_scripts import PER_MILLISECOND, number_at
 from ..cluster.ordered import MESSAGE_ENVELOPES
@@ -124,6 +125,11 @@ class StreamLog:
         """Take note that something may be lost, until `end_gap`."""
         self.gap = math.inf
 
+    @property
+    def gap_end(self) -> int:
+        """A place behind the gap: none, while it goes on."""
+        return Trail.NEVER if self.gap == math.inf else place_of(number_of(int(self.gap)) + 1)
+
     async def end_gap(self, heard: Callable[[], Awaitable[None]]) -> None:
         """
         Take note that nothing is lost from now on. `heard()` waits until this hub has heard all
@@ -162,8 +168,10 @@ class StreamLog:
         commands: dict[int, Command] = {}
         upto = end_of(number_at(read_number(last), time))
         for number, reach in enumerate(reaches):
-            newest, entries, dropped = answers[3 * number : 3 * number + 3]
-            _check(reach, read_number(newest), entries, read_number(dropped))
+            newest, raw, dropped = answers[3 * number : 3 * number + 3]
+            entries, known = list(map(read_entry, raw)), number_of(reach.after)
+            if why := why_incomplete(known, read_number(newest), read_number(dropped), entries):
+                raise Lost(why)
             for place, envelope in _envelopes(reach, entries, view.namespace):
                 if place <= upto and isinstance(envelope, Command):
                     commands[place] = envelope
@@ -213,6 +221,7 @@ def _missed(view: View, stays: list[Stay], events: dict[int, Emit]) -> Iterator[
 def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
     namespace = view.namespace
     yield Reach(stream_name(namespace, None), after, NOW)
+    yield Reach(stream_name("", None), after, NOW)  # for all hubs: who has logged out
     for room, since, until in (Stay(view.sid, 0, NOW), *stays):
         begin = max(after, since)
         if begin < until:
@@ -221,29 +230,11 @@ def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
         yield Reach(stream_name(namespace, sid), after, NOW, others=True)
 
 
-def _check(reach: Reach, newest: int, entries: list[Any], dropped: int) -> None:
-    """Raise Lost where a stream has lost something that is needed."""
-    if place_of(dropped) > reach.after:
-        raise Lost("too much was sent since")
-    last = max((number + count - 1 for number, count, _, _ in map(_read, entries)), default=0)
-    if place_of(newest) > reach.after and last < newest:
-        raise Lost("the log has lost it")
-
-
-def _read(entry: Any) -> tuple[int, int, bytes, int | None]:
-    """Return an entry's number, how many events it has, its message, and what it stands behind."""
-    id, fields = entry
-    values = dict(zip(fields[::2], fields[1::2], strict=True))
-    behind = values.get(b"r")
-    number = int(id.partition(b"-")[0])
-    return number, int(values[b"c"]), values[b"m"], int(behind) if behind else None
-
-
 def _envelopes(
-    reach: Reach, entries: Iterable[Any], namespace: str
+    reach: Reach, entries: Iterable[LogEntry], namespace: str
 ) -> Iterator[tuple[int, Emit | Command]]:
     """Yield what a stream has for a client, with its places."""
-    for number, _, message, behind in map(_read, entries):
+    for number, _, message, behind in entries:
         parcel = open_parcel(msgspec.msgpack.decode(message))
         for index, envelope in enumerate(unpack(parcel)):
             place = place_of(number + index) if behind is None else place_of(behind, index + 1)

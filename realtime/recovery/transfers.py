@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 
-from ..cluster.addressing import target_of
-from ..cluster.envelopes import Emit, Inherit, Take
-from ..cluster.targets import Target
+from ..cluster.envelopes import Inherit, Take
 from ..exceptions import ServerGone
 from ..logs import log
-from .forms import Packer, Parcel, SessionForm, decode_parcel, encode_parcel, open_session
+from .announced import Announced
+from .forms import Packer, Parcel, decode_parcel, encode_parcel
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
 from .places import number_of
-from .session import Missed, Session, is_meant
+from .session import Missed, Session
 from .sessions import Sessions
 
 # Sessions in one parcel.
@@ -32,21 +28,11 @@ BATCH = 200
 TIMEOUT = 8.0
 ATTEMPTS = 3
 
+# How often, at most, an heir is told of rooms that clients were made to join meanwhile.
+ROUNDS = 5
+
 # How long a client waits for a session that is on its way.
 SETTLE_TIME = 6.0
-
-# Commands that are kept for one that is coming.
-MAX_COMMANDS = 1_000
-
-# How long what is for a session is still heard after it was given away, and for how many.
-LINGER = 1.0
-MAX_LINGERING = 1_000
-
-# How the ids of processes without clients begin, which no hub's does.
-OUTSIDE = "-"
-
-# How long a session that was announced may take to come.
-PATIENCE = 60.0
 
 # What is handed over: who is coming, and then all of them.
 COMING, SESSIONS = "coming", "sessions"
@@ -62,17 +48,15 @@ def describe(identity: Identity) -> str | None:
     return None if identity.user is None else msgspec.json.encode(identity).decode()
 
 
-class Coming(NamedTuple):
-    """
-    A session that is announced: what it is so far, since when this hub hears for it, and until when
-    it may come, after which `over` is set. `commands` are those that came before it.
-    """
+class Told:
+    """In which rooms sessions were as they were announced, by their pids."""
 
-    form: SessionForm
-    since: int
-    until: float
-    over: asyncio.Event
-    commands: list[tuple[Target, str, tuple[str, ...]]]
+    def __init__(self) -> None:
+        self.rooms: dict[str, set[str]] = {}
+
+    def knows(self, session: Session) -> bool:
+        """Tell whether an heir hears for all rooms that the client of a session is in now."""
+        return session.rooms <= self.rooms[session.pid]
 
 
 class Transfers:
@@ -86,13 +70,10 @@ class Transfers:
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
         self._given: dict[str, str] = {}
-        # Sessions that were given away just now, and when each is let go.
-        self.lingering: deque[Session] = deque()
-        self._timers: deque[asyncio.TimerHandle] = deque()
         # Sessions that are on their way to another hub, by their pids.
         self._going: dict[str, asyncio.Event] = {}
-        # Sessions that are announced, and have not come, by their pids.
-        self._coming: dict[str, Coming] = {}
+        # Sessions that are on their way here.
+        self.announced = Announced(hub, log, sessions)
 
     # Giving
 
@@ -111,20 +92,20 @@ class Transfers:
             self._sessions.end(session)
             return None
         packer = self._new_packer()
-        packer.add(session, missed if question.final else [])
-        if question.final:
+        is_given = question.final and question.rooms in (None, sorted(session.rooms))
+        packer.add(session, missed if is_given else [])
+        if is_given:
             self._give(session, question.server)
+        packer.parcel.stays = not is_given
         return encode_parcel(packer.parcel)
 
     def _new_packer(self) -> Packer:
-        seen = number_of(self._log.number) if self._shared else 0
-        return Packer(self._hub.server_id, shared=self._shared, seen=seen)
+        seen = number_of(self._log.number) if self._shared else None
+        return Packer(self._hub.server_id, self._hub.loop.time(), seen)
 
     async def settle(self, pid: str) -> None:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
-        over = self._going.get(pid)
-        if over is None and (coming := self._coming.get(pid)) is not None:
-            over = coming.over
+        over = self._going.get(pid) or self.announced.get(pid)
         if over is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_TIME):
@@ -133,46 +114,13 @@ class Transfers:
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
-        if not self._shared and len(self.lingering) < MAX_LINGERING:
-            self._linger(session)
+        if not self._shared:  # from which the other hub has all
+            self._hub.lingering.add(session.namespace, session.sid, session.rooms)
         self._sessions.give(session)
 
-    def _linger(self, session: Session) -> None:
-        """Hear what is for a session a little longer: see `send_on`."""
-        self._sessions.hold(session.namespace, session.rooms)
-        self.lingering.append(session)
-        self._timers.append(self._hub.loop.call_later(LINGER, self._let_go))
-
-    def _let_go(self) -> None:
-        self._timers.popleft()
-        session = self.lingering.popleft()
-        self._sessions.unhold(session.namespace, session.rooms)
-
-    def close(self) -> None:
-        """Forget everything."""
-        while self._timers:
-            self._timers[0].cancel()
-            self._let_go()
-
-    def execute(self, target: Target, action: str, names: tuple[str, ...]) -> None:
-        """Let clients whose sessions are on their way here do something, once these have come."""
-        for coming in self._coming.values():
-            if len(coming.commands) < MAX_COMMANDS:
-                coming.commands.append((target, action, names))
-
-    def send_on(self, server: str, envelope: Emit) -> None:
-        """
-        Send an event of a `server` on to clients that were given away just now.
-
-        Hubs that were asked for a fence have sent nothing that only reaches this hub. A process
-        that serves no clients is not asked: what it was sending may come here alone.
-        """
-        if not envelope.id.startswith(OUTSIDE):
-            return
-        target = target_of(envelope)
-        for session in self.lingering:
-            if is_meant(session, target):
-                self._hub.moves.forward(session.sid, envelope, server)
+    def note_given(self, pid: str, sid: str) -> None:
+        """Take note that a client is given to another hub, by the way of an upgrade."""
+        self._given[pid] = sid
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)
@@ -188,12 +136,7 @@ class Transfers:
     def sweep(self) -> None:
         """Forget who is gone for good, and who was announced and has not come."""
         moves = self._hub.moves
-        for pid, coming in list(self._coming.items()):
-            if coming.until < self._hub.loop.time():
-                del self._coming[pid]
-                coming.over.set()
-                moves.give_up(coming.form.sid)
-                self._sessions.unhold(coming.form.namespace, coming.form.rooms)
+        self.announced.sweep()
         self._given = {pid: sid for pid, sid in self._given.items() if moves.where(sid) is not None}
 
     def counted(self) -> list[Session]:
@@ -224,12 +167,21 @@ class Transfers:
 
     async def _hand_to(self, heir: str) -> bool:
         """Hand all to one hub; tell whether it has them."""
+        sessions = list(self._sessions)
+        batches = [sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH)]
+        count, told = 0, Told()
         try:
-            for parcel in self._parcels(complete=False):
-                if not await self._hub.hand_over(heir, COMING, encode_parcel(parcel)):
+            for batch in batches:
+                if not await self._tell(heir, batch, told):
                     return False
-            count = 0
-            for parcel in self._parcels(complete=True):
+            for batch in batches:
+                for _ in range(ROUNDS):
+                    there = (each for each in batch if self._sessions.get(each.pid) is each)
+                    moved = [each for each in there if not told.knows(each)]
+                    if moved and not await self._tell(heir, moved, told):
+                        return False
+                parcel = self._pack([each for each in batch if told.knows(each)])
+                parcel.gone += [each.pid for each in batch if not told.knows(each)]
                 if not await self._hand_parcel(heir, parcel):
                     return False
                 count += len(parcel.sessions)
@@ -237,6 +189,13 @@ class Transfers:
             return False
         log(logging.INFO, "sessions-handed-over", server=heir, sessions=count)
         return True
+
+    async def _tell(self, heir: str, sessions: list[Session], told: Told) -> bool:
+        """Announce sessions to an heir; tell whether it hears for their clients, in their rooms."""
+        parcel = self._announce(sessions)
+        for form in parcel.sessions:
+            told.rooms[form.pid] = set(form.rooms)
+        return await self._hub.hand_over(heir, COMING, encode_parcel(parcel))
 
     async def _hand_parcel(self, heir: str, parcel: Parcel) -> bool:
         """Hand some sessions to a hub; nobody else gets them meanwhile."""
@@ -254,16 +213,23 @@ class Transfers:
                 self._going.pop(form.pid, None)
             over.set()
 
-    def _parcels(self, *, complete: bool) -> Iterator[Parcel]:
-        sessions = list(self._sessions)
-        for start in range(0, len(sessions), BATCH):
-            packer = self._new_packer()
-            for session in sessions[start : start + BATCH]:
-                if complete and (missed := self._all_missed(session)) is not None:
-                    packer.add(session, missed)
-                elif not complete:
-                    packer.add(session, [])
-            yield packer.parcel
+    def _announce(self, sessions: list[Session]) -> Parcel:
+        packer = self._new_packer()
+        for session in sessions:
+            packer.add(session, [])
+        return packer.parcel
+
+    def _pack(self, sessions: list[Session]) -> Parcel:
+        """Return sessions that were announced, and which of them do not come after all."""
+        packer = self._new_packer()
+        for pid in [session.pid for session in sessions]:
+            session = self._sessions.get(pid)
+            missed = None if session is None else self._all_missed(session)
+            if session is None or missed is None:
+                packer.parcel.gone.append(pid)
+            else:
+                packer.add(session, missed)
+        return packer.parcel
 
     def _all_missed(self, session: Session) -> list[Missed] | None:
         """Return what the client has not surely got, or None where that is not kept any more."""
@@ -284,41 +250,10 @@ class Transfers:
             log(logging.WARNING, "layer-ignored", error=error)
             return False
         if question.kind == COMING:
-            await self._expect(parcel)
+            await self.announced.expect(parcel)
         elif question.kind == SESSIONS:
-            await self._keep(parcel)
+            self.announced.keep(parcel)
+            await self._hub.observers.wait_written()
+            self._hub.cluster.claim(parcel.server)
+            await self._hub.cluster.announce()
         return question.kind in (COMING, SESSIONS)
-
-    async def _expect(self, parcel: Parcel) -> None:
-        """Hear, from now on, what the clients that are coming would miss."""
-        until = self._hub.loop.time() + PATIENCE
-        for form in parcel.sessions:
-            before = self._coming.get(form.pid)
-            self._sessions.hold(form.namespace, form.rooms)
-            if before is None:
-                self._hub.moves.expect(form.sid)
-            else:  # another hub had it, and it went elsewhere first: what that had to say is old
-                self._sessions.unhold(before.form.namespace, before.form.rooms)
-            over = asyncio.Event() if before is None else before.over
-            self._coming[form.pid] = Coming(form, self._log.number, until, over, [])
-        await self._hub.cluster.flush_local()
-        await self._hub.cluster.fence()
-
-    async def _keep(self, parcel: Parcel) -> None:
-        for form in parcel.sessions:
-            coming = self._coming.pop(form.pid, None)
-            if coming is None:
-                continue
-            session = open_session(parcel, form, coming.since)
-            self._hub.moves.adopt(form.sid)
-            packets = (parcel.packets[place] for _, place in form.missed)
-            self._hub.moves.note_had(form.sid, (packet.id for packet in packets))
-            self._sessions.adopt(session, counts=form.counts)
-            self._sessions.unhold(coming.form.namespace, coming.form.rooms)
-            for target, action, names in coming.commands:
-                if is_meant(session, target):
-                    self._sessions.execute_for(session, action, names)
-            coming.over.set()
-        await self._hub.observers.wait_written()
-        self._hub.cluster.claim(parcel.server)
-        await self._hub.cluster.announce()

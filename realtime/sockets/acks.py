@@ -15,6 +15,9 @@ from .messages import Message
 # What is called once with the arguments of an acknowledgement, or with None where none will come.
 Resolve = Callable[[list[Any] | None], None]
 
+# The number of an acknowledgement, and what waits for it.
+Asked = tuple[int, asyncio.Future[list[Any] | None]]
+
 # Acknowledgements that may be awaited of one client; the oldest is given up beyond that.
 MAX_PENDING = 4096
 
@@ -81,25 +84,39 @@ class Acks:
         socket.hub.require_own_thread("acall")
         if socket.gone:
             raise ClientDisconnected(f"the client is gone, and cannot answer {message.event!r}")
-        answer: asyncio.Future[list[Any] | None] = socket.hub.loop.create_future()
-        ack_id = self._send(message, partial(_set_answer, answer))
+        return await self.finish(self.ask(message), message.event, timeout)
+
+    def ask(self, message: Message) -> Asked:
+        """Send a message, for `finish` to return the acknowledgement."""
+        answer: asyncio.Future[list[Any] | None] = self._socket.hub.loop.create_future()
+        return self._send(message, partial(_set_answer, answer)), answer
+
+    async def finish(self, asked: Asked, event: str, timeout: float | None) -> list[Any]:
+        """Return the acknowledgement of a message that was sent by `ask`, as `call` does."""
+        ack_id, answer = asked
         try:
             async with asyncio.timeout(timeout):
                 args = await answer
         except TimeoutError:
-            raise AckTimeout(
-                f"no acknowledgement of {message.event!r} within {timeout} seconds"
-            ) from None
+            raise AckTimeout(f"no acknowledgement of {event!r} within {timeout} seconds") from None
         finally:
             self._pop(ack_id)
         if args is None:
-            raise ClientDisconnected(f"the client left before it acknowledged {message.event!r}")
+            raise ClientDisconnected(f"the client left before it acknowledged {event!r}")
         return args
 
     def resolve(self, ack_id: int, args: list[Any]) -> None:
         """Give an acknowledgement to who waits for it; one that nobody asked for is ignored."""
         if resolve := self._pop(ack_id):
             resolve(args)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all acknowledgements that are waited for."""
+        return list(self._pending or ())
+
+    def expect(self, ack_id: int, resolve: Resolve) -> None:
+        """Wait for an acknowledgement of what another process has asked."""
+        self._add(ack_id, resolve)
 
     def _pop(self, ack_id: int) -> Resolve | None:
         """Wait for one no longer; return what was to be called."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..protocol.frames import Frames
 from .backlog import Backlog, Placed, Postponed
-from .interfaces import Claim, Recovery
+from .interfaces import Claim, Recovery, Target
 from .log import SocketLog
 from .messages import Message
 from .trail import Trail
@@ -30,9 +30,10 @@ class State(Enum):
     CONNECTING = "connecting"
     CONNECTED = "connected"
     CLOSED = "closed"
+    MOVED = "moved"  # its client is in another process
 
 
-CONNECTING, CONNECTED, CLOSED = State
+CONNECTING, CONNECTED, CLOSED, MOVED = State
 
 
 class Delivery(SocketLog):
@@ -58,8 +59,8 @@ class Delivery(SocketLog):
 
     @property
     def gone(self) -> bool:
-        """Whether the client left or was disconnected."""
-        return self.state is CLOSED
+        """Whether the client left, was disconnected, or is in another process."""
+        return self.state is CLOSED or self.state is MOVED
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """
@@ -74,11 +75,16 @@ class Delivery(SocketLog):
             self._put_off(frames, frames.size, own=handling.get() is self)
 
     def deliver_later(
-        self, frames: Frames, message: Message, event_id: str, place: int | None = None
+        self,
+        frames: Frames,
+        message: Message,
+        event_id: str,
+        target: Target,
+        place: int | None = None,
     ) -> None:
         """
         Send the frames of an event once the client is connected; or, where it has no place among
-        the events for this client yet, the event.
+        the events for this client yet, the event, which is for a target.
         """
         if self.state is CONNECTING:
             own = handling.get() is self
@@ -87,7 +93,7 @@ class Delivery(SocketLog):
             if place is not None:
                 item = Placed(frames, place)
             elif self.trail is None or (recovery is not None and recovery.shared):
-                item = Postponed(message, event_id)
+                item = Postponed(message, event_id, target)
             self._put_off(item, frames.size, own=own)
 
     def put_off_own(self, message: Message) -> bool:
@@ -119,9 +125,9 @@ class Delivery(SocketLog):
             return
         hub.counters.events_out += 1
         if hub.recovery is not None:
-            if self.state is CLOSED:
+            if self.state is not CONNECTED and self.gone:
                 if self.trail is not None:
-                    hub.recovery.emit_to_left(self, message)
+                    hub.emit_after(self, message)
                 return
             if self.state is CONNECTING and self.trail is None:
                 self._put_off(Postponed(message, ""), frames.size, own=True)
@@ -131,6 +137,13 @@ class Delivery(SocketLog):
             self.connection.send(frames)
         elif self.state is CONNECTING:
             self._put_off(frames, frames.size, own=True)
+        elif self.state is MOVED:
+            hub.emit_after(self, message)
+
+    def drop_put_off(self) -> None:
+        """Drop the events that were put off, and are not for the client in its rooms of now."""
+        if self._backlog is not None:
+            self._backlog.drop(self)
 
     def _put_off(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         if self._backlog is None:
@@ -191,7 +204,7 @@ class Delivery(SocketLog):
             if isinstance(item, Frames):
                 self._put_off(item, item.size, own=False)
             elif isinstance(item, Postponed) and item.id not in known:
-                frames = recovery.to_socket(self, *item)
+                frames = recovery.to_socket(self, item.message, item.id)
                 self._put_off(frames, frames.size, own=False)
         return missed, 0
 

@@ -13,7 +13,6 @@ from ..execution import calls
 from ..identity.clients import ClientFacts
 from ..protocol.frames import Frames
 from ..utils.oneshot import OneShotEvent
-from .backlog import Backlog
 from .inbox import Event, Source
 from .messages import Format, Message
 from .trail import Trail
@@ -41,6 +40,9 @@ class Registry(Protocol):
     def leave(self, socket: Any, room: str) -> bool:
         """Take a socket out of a room; tell whether it was there."""
 
+    def rooms_of(self, socket: Any) -> list[str]:
+        """Return the rooms that a socket is in."""
+
 
 class Observers(Protocol):
     """Who is told what happens to sockets."""
@@ -62,6 +64,9 @@ class Observers(Protocol):
 
     def back(self, socket: Any) -> None:
         """Tell that a client that was away, or elsewhere, is let in with the same sid."""
+
+    def arrived(self, socket: Any) -> None:
+        """Tell that a connected client has come from another server, as the same socket."""
 
     def moved(self, socket: Any) -> None:
         """Tell that another server has a socket, or its session, from now on."""
@@ -127,6 +132,13 @@ class Counters(Protocol):
     limited: int
 
 
+class Target(Protocol):
+    """Whom something is for."""
+
+    def means(self, client: Any) -> bool:
+        """Tell whether a client is meant."""
+
+
 class Claim(Protocol):
     """What a client that has come back gets again."""
 
@@ -149,6 +161,12 @@ class Claim(Protocol):
     def refuse(self) -> None:
         """End what it had before."""
 
+    def log_out(self) -> None:
+        """End it as far as it is here: other hubs are told so as well."""
+
+    async def settle(self) -> None:
+        """Wait until it is here or elsewhere, and not on its way, for a client that is gone."""
+
 
 class Recovery(Protocol):
     """What lets clients come back."""
@@ -169,7 +187,7 @@ class Recovery(Protocol):
         """Send an event to the client of a socket, in its place in the shared log."""
 
     async def let_in(
-        self, socket: Any, missed: list[Any], backlog: Backlog
+        self, socket: Any, missed: list[Any], backlog: Any
     ) -> tuple[list[Frames], int]:
         """
         Give a socket its place among all events of the shared log; return its frames, and the last
@@ -202,9 +220,6 @@ class Recovery(Protocol):
 
     def to_socket(self, socket: Any, message: Message, event_id: str = "") -> Frames:
         """Log an event for one client; return its frames."""
-
-    def emit_to_left(self, socket: Any, message: Message) -> None:
-        """Send an event to the client of a socket that has ended, wherever that is now."""
 
 
 class Hub(calls.Hub, Protocol):
@@ -253,6 +268,15 @@ class Hub(calls.Hub, Protocol):
     async def flush_local(self) -> None:
         """Wait until what this hub's sockets joined and left so far is in effect."""
 
+    def emit_after(self, socket: Any, message: Message) -> None:
+        """Send an event to the client of a socket that has ended here, wherever that is now."""
+
+    def command_after(self, socket: Any, action: str, *names: str) -> None:
+        """Let the client of a socket that is elsewhere do something (see `Command`)."""
+
+    def note_left(self, sid: str) -> None:
+        """Take note that a client is gone for good."""
+
 
 class Connection(Protocol):
     """The connection that a socket is in one namespace of."""
@@ -274,6 +298,9 @@ class Connection(Protocol):
     @property
     def watched(self) -> bool:
         """Whether there is a heartbeat."""
+
+    def take_place(self) -> None:
+        """Take the place of another connection of the user, where that has no free one."""
 
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something that this client may cause again and again."""

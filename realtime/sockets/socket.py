@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -20,24 +20,24 @@ from ..exceptions import (
     EventError,
     ServerError,
 )
-from ..execution.calls import call_apart, raise_if_stopping
+from ..execution.calls import raise_if_stopping
 from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
-from .delivery import CLOSED, CONNECTED, Delivery, handling
+from .activity import Activity
+from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
 from .overrides import path_of
 from .sharing import NOTHING
-from .spawned import Spawned, Work
 
 # How long a socket's last hook waits for the handlers that are at work when the client goes away,
 # and then for those that it has cancelled.
 DISCONNECT_GRACE = 2.0
 
 
-class Socket(Delivery):
+class Socket(Activity):
     """
     The machinery behind one consumer instance.
 
@@ -46,8 +46,8 @@ class Socket(Delivery):
     """
 
     __slots__ = (
-        *("_accepted", "_entering", "_spawned", "acks", "connection", "consumer", "context"),
-        *("dispatcher", "hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
+        *("_accepted", "_entering", "acks", "connection", "consumer", "context", "dispatcher"),
+        *("hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
     )
 
     # A session is what stays of a socket whose client is away.
@@ -64,8 +64,6 @@ class Socket(Delivery):
         # What others see of it, as JSON.
         self.shared = NOTHING
         self.context = copy_context()
-        # What the consumer has spawned: nothing, as a rule.
-        self._spawned: Spawned | None = None
         self.acks = Acks(self)
         # While `connect()` runs, and whether it let the client in.
         self._entering: OneShotEvent | None = OneShotEvent()
@@ -124,6 +122,7 @@ class Socket(Delivery):
     async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
         """Be what the client was before, if it was; return what is left of `auth`."""
         auth = await recovery.restore(self, auth)
+        self.connection.take_place()
         if self.gone:
             self._set_entered()
         else:
@@ -210,6 +209,8 @@ class Socket(Delivery):
         try:
             if self.hub.recovery is not None:
                 counts = self.hub.recovery.keep(self, reason)
+            else:
+                self.hub.note_left(self.sid)
         except Exception:  # then nobody comes back to it
             self.log_error("disconnect")
         try:
@@ -223,6 +224,8 @@ class Socket(Delivery):
 
     def close(self) -> None:
         """Tell the client that the server disconnects it from this namespace."""
+        if self.state is MOVED:
+            self.hub.command_after(self, "close")
         if self.gone:
             return
         was_connected = self.connected
@@ -275,35 +278,45 @@ class Socket(Delivery):
             self.log(logging.WARNING, "connect-outlives-client")
             await entering.wait()
 
-    def spawn(self, work: Work) -> asyncio.Task[None]:
-        """Run work in a task that is cancelled when the socket ends; at once, where it has."""
-        if self._spawned is None:
-            self._spawned = Spawned()
-        task = self._spawned.start(work, self._run_spawned, self.hub, self.context.copy())
-        if self.gone:
-            task.cancel()
-        return task
+    # Moves to other processes
 
-    async def _run_spawned(self, work: Work) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self.log_failure("spawn", error)
+    def depart(self) -> None:
+        """
+        Leave this hub without a word: another process has the client from now on.
 
-    async def call_back(self, callback: Callable[..., Any], args: list[Any]) -> None:
-        """Call what waits for the acknowledgement of an event, in a thread where that is plain."""
-        try:
-            await call_apart(callback, *args, slots=self.hub.sync_handlers)
-        except BaseException as error:
-            self.log_failure("callback", error)
+        Who waits for acknowledgements goes on to wait; what is emitted later is sent there.
+        """
+        self.state = MOVED
+        self.connection.sockets.pop(self.namespace, None)
+        self.connection.unthrottle(self)
+        self.hub.registry.remove(self)
+
+    def arrive(self, rooms: Iterable[str]) -> None:
+        """Be here, connected, in these rooms, with the sid that it has from another process."""
+        self._set_entered()
+        self._accepted = self._is_told = True
+        self.state = CONNECTED
+        self.connection.sockets[self.namespace] = self
+        self.hub.registry.add(self)
+        self.rooms = set(rooms)
+        for room in self.rooms:
+            self.hub.registry.join(self, room)
+
+    def end_elsewhere(self, reason: str) -> None:
+        """Take note that the other process has not got the client after all: it is gone."""
+        self.state = CLOSED
+        self.acks.give_up()
+        if self.observed:
+            self.hub.observers.closed(self, reason)
+        self.hub.spawn(self._finish(reason), self.context)
 
     # Rooms
 
     def join(self, room: str) -> None:
         """Join a room, in this process at once."""
         self.rooms.add(room)
+        if self.state is MOVED:
+            self.hub.command_after(self, "join", room)
         if self.hub.registry.join(self, room):
             self.unflushed = True
             if self.trail is not None and self.hub.recovery is not None:
@@ -324,6 +337,8 @@ class Socket(Delivery):
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""
         self.rooms.discard(room)
+        if self.state is MOVED:
+            self.hub.command_after(self, "leave", room)
         if self.hub.registry.leave(self, room):
             self.unflushed = True
             if self.trail is not None and self.hub.recovery is not None:
@@ -337,6 +352,16 @@ class Socket(Delivery):
         if recovery is not None and recovery.shared and not self.gone:
             self.unflushed = True
             self.hub.run(recovery.data_changed, self)
+
+    def execute(self, action: str, names: tuple[str, ...]) -> None:
+        """Do what is commanded from anywhere (see `envelopes.Command`)."""
+        if action == "close":
+            self.close()
+        elif action == "end":
+            self.connection.disconnect()
+        elif action in ("join", "leave"):
+            for name in names:
+                getattr(self, action)(name)
 
     def note_shared(self) -> None:
         """Take note that others are to see something else of this socket."""

@@ -39,6 +39,9 @@ class Spawned:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def start(self, work: Work, run: Run, hub: Hub, context: Context) -> asyncio.Task[None]:
         """Let `run` await work in a task of the hub, in a context of its own."""
         task = hub.spawn(_run(work, run, give_thread(context)), context)

@@ -25,8 +25,8 @@ class Trail:
 
     `pid` is the secret by which its client comes back. What is numbered above `since` is for it;
     what it has certainly got is numbered up to `confirmed`. What it has missed can be told from
-    `floor` on. `names` has, by its number, the offsets
-    that an event had for the client before it was logged anew.
+    `floor` on. `names` has, by its number, the names that an event had for the client before it was
+    logged anew (see `recovery.offsets`).
     """
 
     # The floor of one whose client is told of a loss, whatever it has got.

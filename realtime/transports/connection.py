@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..exceptions import ProtocolError, ServerDraining
+from ..exceptions import ProtocolError, ServerDraining, TooManyConnections
 from ..identity.logins import user_key
 from ..logs import Lines, is_logged
 from ..sockets.messages import Format
@@ -28,25 +28,28 @@ class Connection(Intake):
     What Engine.IO sessions and plain WebSockets share: their sockets, what clients are told, and
     the end.
 
-    `sid` is its secret id in the hub. Raises ServerDraining where that takes no more clients,
-    TooManyConnections where the user or the address has as many as it may.
+    `sid` is its secret id, a new one unless it comes from another hub. Raises ServerDraining where
+    the hub takes no more clients, TooManyConnections where the user or the address has as many as
+    it may.
     """
 
-    __slots__ = ("_leave", "_lines", "last_ack_id", "scope", "sid", "sockets")
+    __slots__ = ("_leave", "_lines", "_returning", "last_ack_id", "scope", "sid", "sockets")
 
     format: Format
 
-    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
         super().__init__(hub, writer)
         if hub.draining:  # which may have begun while the client was looked up
             raise ServerDraining
 
         # Who it is: the hub's name for it, and the client's first request.
-        self.sid = hub.new_sid()
+        self.sid = sid or hub.new_sid()
         self.scope = scope
 
-        # What takes it back from the hub's limits.
-        self._leave = self._enter(count_key(scope), _address(scope))
+        # What takes it back from the hub's limits; and, while it is one more than its user may
+        # have, from those that may take another one's place.
+        self._returning: Callable[[], None] | None = None
+        self._leave = self._enter(count_key(scope), address_of(scope))
         share(scope)
 
         # Its sockets, by namespace, and the last acknowledgement that any socket asked for that it
@@ -61,7 +64,60 @@ class Connection(Intake):
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
         """Count the connection; return what takes it back. Raises TooManyConnections."""
-        return self.hub.limits.admit(user, address)
+        if self.hub.recovery is None:
+            return self.hub.limits.admit(user, address)
+        leave = self.hub.limits.admit(None, address)
+        try:
+            return self._count_user(user, leave)
+        except TooManyConnections:
+            leave()
+            raise
+
+    def _count_user(self, user: str | None, leave: Callable[[], None]) -> Callable[[], None]:
+        """
+        Count the connection for its user; return what takes that back, and does `leave`.
+
+        Where clients come back it may be one more than the user may have, until `take_place`: one
+        of those may be gone, and nobody has noticed. Raises TooManyConnections.
+        """
+        limits = self.hub.limits
+        if user is None or not limits.bounds_users:
+            return leave
+        try:
+            leave_user = limits.admit(user, "")
+        except TooManyConnections:
+            if self.hub.recovery is None:
+                raise
+            self._returning = limits.admit_returning(user)
+            leave_user = self._end_returning
+        return _both(leave_user, leave)
+
+    def _end_returning(self) -> None:
+        if self._returning is not None:
+            self._returning()
+            self._returning = None
+
+    def take_place(self) -> None:
+        """
+        Count for the user now, where there was no place: the client has said what it comes back to,
+        and the connection that had that is closed. Where there is none still, this one ends.
+        """
+        if self._returning is None:
+            return
+        self._end_returning()
+        try:
+            leave_user = self.hub.limits.admit(count_key(self.scope), "")
+        except TooManyConnections as error:
+            self.log(
+                logging.INFO,
+                "refused",
+                connection=self.sid[:12],
+                transport=self.transport,
+                message=error,
+            )
+            self.close("forced server close", str(error))
+            return
+        self._leave = _both(leave_user, self._leave)
 
     @property
     def connected(self) -> bool:
@@ -178,17 +234,24 @@ class Connection(Intake):
         """
         if self.closed.happened:
             return
-        self.closed.set()
-        self.stop_reading()
-        self.hub.connections.pop(self.sid, None)
-        self._contain(self._leave)
+        self.retire()
         if not self._contain(self.close_transport, reason, close_text(detail or reason)):
             with contextlib.suppress(Exception):  # it is worth no second word
                 self.writer.abort()
         for socket in list(self.sockets.values()):
             self._contain(socket.disconnect, reason)
+        self._tell_skipped()
+
+    def _tell_skipped(self) -> None:
         if self._lines is not None:
             self._lines.tell_skipped(connection=self.sid[:12], transport=self.transport)
+
+    def retire(self) -> None:
+        """Take and send nothing more, and be none of the hub's connections."""
+        self.closed.set()
+        self.stop_reading()
+        self.hub.connections.pop(self.sid, None)
+        self._contain(self._leave)
 
     def _contain(self, step: Callable[..., object], *args: Any) -> bool:
         """Call one step of the end; log what it raises, and tell whether that was nothing."""
@@ -217,13 +280,23 @@ class Connection(Intake):
         """Release what the transport holds, and tell the client if it can be told."""
 
 
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    """Return what does both."""
+
+    def leave() -> None:
+        first()
+        second()
+
+    return leave
+
+
 def count_key(scope: dict[str, Any]) -> str | None:
     """Return the primary key of the client's user, whoever found that, or None."""
     key = user_key(scope["user"])
     return None if key is None else str(key)
 
 
-def _address(scope: dict[str, Any]) -> str:
+def address_of(scope: dict[str, Any]) -> str:
     """Return the client's address, as the server knows it, or an empty text."""
     client = scope.get("client")
     return str(client[0] or "") if client else ""

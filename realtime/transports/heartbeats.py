@@ -45,6 +45,10 @@ class TimerWheel:
         """Return the first slot that is not before so many seconds are over."""
         return ceil((self._loop.time() + seconds) / self.tick)
 
+    def until(self, slot: int) -> float:
+        """Return how many seconds are left until a slot; none where it has come."""
+        return max(0.0, slot * self.tick - self._loop.time())
+
     def add(self, watched: Watched, slot: int) -> None:
         """Call somebody in a slot."""
         members = self._slots.get(slot)

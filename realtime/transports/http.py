@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any
 
-from ..cluster.sids import server_of
 from ..exceptions import (
     HandshakeError,
     ProtocolError,
@@ -115,8 +114,11 @@ class Request:
 
     async def _server_elsewhere(self, sid: str) -> str | None:
         """Return the other server whose session this is, or None."""
-        server = server_of(sid)
-        return server if server is not None and await self.hub.cluster.find(server) else None
+        if sid in self.hub.connections:
+            return None
+        if (taker := self.hub.departures.where(sid)) is not None:
+            return taker
+        return await relay.find_server(self.hub, sid)
 
     def _session(self, sid: str, transport: str) -> Session:
         session = self.hub.connections.get(sid)

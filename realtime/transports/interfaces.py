@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from ..cluster.envelopes import Upgrade
+from ..cluster.targets import Target
+from ..execution.tasks import Tasks
+from ..recovery.holds import Holds
+from ..recovery.interfaces import Moves
+from ..recovery.lingering import Lingering
+from ..recovery.recovery import Recovery
 from ..sockets import interfaces as sockets
+from ..sockets.messages import Message
 from ..utils.limits import ConnectionLimits, Rate
 from .bodies import Body
 from .heartbeats import TimerWheel
@@ -18,6 +26,7 @@ class Counters(sockets.Counters, Protocol):
     dropped: int
     cut: int
     unlogged: int
+    not_upgraded: int
 
 
 class Observers(sockets.Observers, Protocol):
@@ -34,14 +43,56 @@ class Entrance(Protocol):
         """Open a socket for a connection, or refuse it; tell whether there is one."""
 
 
+class Crossing(Protocol):
+    """A session that moves to another hub, or comes: it is told what is done here meanwhile."""
+
+    def note_emit(self, target: Target, message: Message, id: str) -> None:
+        """Take note of an event that is delivered."""
+
+    def note_command(self, target: Target, action: str, names: tuple[str, ...], id: str) -> None:
+        """Take note of a command that is carried out."""
+
+    def note_call(self, id: str) -> None:
+        """Take note of a question that clients are asked."""
+
+
+class Arrivals(Protocol):
+    """The sessions that are about to be here."""
+
+    def begin(self, sid: str) -> Any:
+        """Keep what is for a session from now on."""
+
+    def end(self, arrival: Any) -> None:
+        """Take note that it is here, or does not come."""
+
+
+class Departures(Protocol):
+    """The sessions that other hubs have taken over."""
+
+    def where(self, sid: str) -> str | None:
+        """Return the hub that a session has gone to, or None."""
+
+
 class Cluster(Protocol):
-    """The other servers, as far as polling needs them."""
+    """The other servers, as far as polling and the moves of clients need them."""
 
     def find(self, server: str) -> Awaitable[bool]:
         """Tell whether there is a server of that id."""
 
-    def ask(self, server: str, question: Any, timeout: float | None = None) -> Awaitable[Any]:
-        """Ask a server, and return its answer. Raises ServerGone."""
+    def ask(
+        self,
+        server: str,
+        question: Any,
+        timeout: float | None = None,
+        hear: Callable[[Any], object] = ...,
+    ) -> Awaitable[Any]:
+        """Ask a server, and return its answer; `hear` gets earlier ones. Raises ServerGone."""
+
+    async def flush_local(self) -> None:
+        """Wait until what was asked for so far comes here."""
+
+    async def fence(self) -> None:
+        """Wait until the layer has what other hubs were sending before."""
 
 
 class Hub(sockets.Hub, Protocol):
@@ -50,6 +101,9 @@ class Hub(sockets.Hub, Protocol):
     limits: ConnectionLimits
     connect_rate: Rate
     timers: TimerWheel
+    server_id: str
+    services: Tasks
+    crossings: set[Crossing]
     foreign_polls: dict[asyncio.Task[Any], tuple[str, str]]
     # Whether it takes no more clients, while those that it has go on until they are told.
     draining: bool
@@ -73,6 +127,36 @@ class Hub(sockets.Hub, Protocol):
     @property
     def cluster(self) -> Cluster:
         """The other servers."""
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What lets clients come back, where the site wants that."""
+
+    @property
+    def moves(self) -> Moves:
+        """Clients that came from other servers, or went to them."""
+
+    @property
+    def holds(self) -> Holds:
+        """Who holds which rooms."""
+
+    @property
+    def lingering(self) -> Lingering:
+        """Clients that were given to another hub just now."""
+
+    @property
+    def departures(self) -> Departures:
+        """Sessions that others take over."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Sessions that are taken over here."""
+
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here."""
+
+    async def take(self, server: str, question: Upgrade) -> bytes | None:
+        """Ask another hub for a step of a takeover; return its answer. Raises ServerGone."""
 
     def keep_current_task(self) -> None:
         """Count the caller's task among those that the hub's end waits for."""

@@ -28,8 +28,9 @@ from ..webservers.readers import Reader
 from ..webservers.writers import GOING_AWAY, NORMAL, Send, Writer, close_text
 from .interfaces import Hub
 from .requests import check_origin, drop_params, parse_params
+from .takeover import Complete
 from .watched import WatchedConnection
-from .websocket import Complete, accept, reject
+from .websocket import accept, reject
 
 _CLOSE_CODES = {"server shutting down": GOING_AWAY, "parse error": plain.MALFORMED}
 

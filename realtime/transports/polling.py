@@ -11,12 +11,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from ..exceptions import UnexpectedPacket
-from ..protocol import engineio
+from ..protocol import engineio, socketio
 from ..protocol.frames import Frames
 from ..webservers.writers import GOING_AWAY, Writer
 
 CLOSE = Frames(engineio.PacketType.CLOSE)
 NOOP = Frames(engineio.PacketType.NOOP)
+
+# How the messages begin that acknowledge something.
+ACKNOWLEDGEMENTS = tuple(
+    f"{engineio.MESSAGE}{kind:d}" for kind in (socketio.ACK, socketio.BINARY_ACK)
+)
 
 
 class PollingWriter(Writer):
@@ -134,20 +139,65 @@ class PollingWriter(Writer):
 
 
 class PollingInbox:
-    """What POSTs brought, for the connection's reader."""
+    """
+    What POSTs brought, for the connection's reader.
+
+    From `hold` until `release` the reader gets nothing but acknowledgements and what is Engine.IO's
+    own; no more than `limit` bytes are held before a POST waits for its answer.
+    """
 
     def __init__(self) -> None:
         self._frames: deque[str | bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._empty = asyncio.Event()
         self._closed = False
+        # What is held, how much that may be, and whether the last text was: then its attachments
+        # are as well.
+        self._held: list[str | bytes] | None = None
+        self._limit = 0
+        self._holds_last = False
 
     def put(self, frames: list[str | bytes]) -> None:
         """Add frames that a POST brought."""
-        self._frames.extend(frames)
-        if not self._closed:
+        if self._held is None:
+            self._frames.extend(frames)
+        else:
+            self._sort(self._held, frames)
+        if not self._closed and (self._held is None or self._frames or self._is_full()):
             self._empty.clear()
         self._wake()
+
+    def _sort(self, held: list[str | bytes], frames: list[str | bytes]) -> None:
+        for frame in frames:
+            if isinstance(frame, str):
+                is_message = frame.startswith(engineio.MESSAGE)
+                self._holds_last = is_message and not frame.startswith(ACKNOWLEDGEMENTS)
+            (held if self._holds_last else self._frames).append(frame)
+
+    def _is_full(self) -> bool:
+        return self._held is not None and sum(map(len, self._held)) > self._limit
+
+    def hold(self, limit: int) -> None:
+        """Keep what comes from now on."""
+        self._held, self._limit, self._holds_last = [], limit, False
+
+    def release(self) -> None:
+        """Let the reader have what was held."""
+        held, self._held = self._held, None
+        if held:
+            self.put(held)
+
+    def take(self) -> list[str | bytes]:
+        """Return what was held, and what the reader has not read."""
+        taken = [*self._frames, *(self._held or ())]
+        self._frames.clear()
+        self._held = None
+        return taken
+
+    @property
+    def unread(self) -> bool:
+        """Whether the reader has not read all that it is to read."""
+        return bool(self._frames)
 
     def close(self) -> None:
         """Let the reader end after what is there."""
@@ -166,7 +216,8 @@ class PollingInbox:
     async def receive(self) -> str | bytes | None:
         """Return the next frame, or None after the last one."""
         while not self._frames:
-            self._empty.set()
+            if not self._is_full():
+                self._empty.set()
             if self._closed:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..cluster.envelopes import Allowance, HttpRequest, HttpResponse
 from ..cluster.requests import ANSWER_TIMEOUT
+from ..cluster.sids import server_of
 from ..exceptions import HandshakeError, ServerGone
 from ..webservers.readers import MAX_FIRST
 from .interfaces import Hub, Request
@@ -22,6 +23,12 @@ SPARE_TIME = 5.0
 
 # The request's headers that its session's server looks at. Servers of older versions look at hosts.
 HEADERS = frozenset({b"host", b"x-forwarded-host", b"origin", b"content-type"})
+
+
+async def find_server(hub: Hub, sid: str) -> str | None:
+    """Return the other server that a session's sid names, if that is there, or None."""
+    server = server_of(sid)
+    return server if server is not None and await hub.cluster.find(server) else None
 
 
 async def forward(request: Request, server: str, sid: str) -> None:

@@ -60,9 +60,9 @@ class Session(WatchedConnection):
 
     format = Format.SOCKETIO
 
-    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
         self.proven = not isinstance(writer, PollingWriter)
-        super().__init__(hub, scope, writer)
+        super().__init__(hub, scope, writer, sid)
         settings = hub.settings
         self.upgrading = False
         self.posting = False
@@ -82,30 +82,26 @@ class Session(WatchedConnection):
         self.watch()
 
     def _enter(self, user: str | None, address: str) -> Callable[[], None]:
-        limits = self.hub.limits
-        return (limits.admit if self.proven else limits.admit_unproven)(user, address)
+        if self.proven:
+            return super()._enter(user, address)
+        if self.hub.recovery is None:
+            return self.hub.limits.admit_unproven(user, address)
+        return self.hub.limits.admit(None, address)
 
     def prove(self) -> None:
         """
         Count the session for its user from now on: a request has named it.
 
-        Closes it, and raises TooManyConnections, where the user has as many as it may meanwhile.
+        Closes it, and raises TooManyConnections, where the user has as many as it may.
         """
         if self.proven:
             return
         self.proven = True
         try:
-            leave_user = self.hub.limits.admit(count_key(self.scope), "")
+            self._leave = self._count_user(count_key(self.scope), self._leave)
         except TooManyConnections:
             self.close("forced server close")
             raise
-        leave_address = self._leave
-
-        def leave() -> None:
-            leave_user()
-            leave_address()
-
-        self._leave = leave
 
     @property
     def transport(self) -> str:
@@ -160,6 +156,37 @@ class Session(WatchedConnection):
             if socket.observed:
                 self.hub.observers.transport_changed(socket)
         self.end_if_told(polling)
+
+    def hold(self) -> None:
+        """Let its sockets' handlers have nothing new, for a move to another process or none."""
+        self.require_inbox().hold(self.hub.settings.MAX_PAYLOAD)
+
+    def release(self) -> None:
+        """Go on, where it was held, as if nothing had been."""
+        if not self.closed.happened:
+            self.require_inbox().release()
+            self.set_upgrading(False)
+
+    def depart(self, polling: PollingWriter) -> tuple[list[Frames], list[str | bytes]]:
+        """
+        Be over here without a word: another process has the client from now on.
+
+        Returns what waits for the client, and what of it was not handled, both in order.
+        """
+        waiting = polling.release()
+        unread = [*self._decoder.unfinished(), *self.require_inbox().take()]
+        self.retire()
+        self.hub.timers.remove(self, self._slot)
+        self._close_inbox()
+        polling.abort()
+        self._tell_skipped()
+        return waiting, unread
+
+    def arrive(self, *, entered: bool, last_ack_id: int, pinged: bool, seconds: float) -> None:
+        """Go on as another process has begun."""
+        self._had_sockets = entered
+        self.last_ack_id = last_ack_id
+        self.watch_on(pinged, seconds)
 
     def _close_inbox(self) -> None:
         if self.inbox is not None:

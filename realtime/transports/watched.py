@@ -20,8 +20,8 @@ class WatchedConnection(Connection):
 
     __slots__ = ("_due", "_slot", "pinged")
 
-    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer) -> None:
-        super().__init__(hub, scope, writer)
+    def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
+        super().__init__(hub, scope, writer, sid)
         self.pinged = False
         # The slots of the hub's timers in which the next ping is due (or the end, where a pong
         # is), and in which this is called next.
@@ -34,6 +34,18 @@ class WatchedConnection(Connection):
     def watch(self) -> None:
         """Ping the client from now on, and close where no pong comes."""
         self._due = self.hub.timers.after(self.hub.settings.PING_INTERVAL)
+        self._set_timer()
+
+    def seconds_left(self) -> float:
+        """Return how long it is until the next ping, or the end where a pong is awaited."""
+        return self.hub.timers.until(self._due)
+
+    def watch_on(self, pinged: bool, seconds: float) -> None:
+        """Go on as another process has begun: it was pinged, or is to be in so many seconds."""
+        self.pinged = pinged
+        timeout = self.hub.settings.PING_TIMEOUT  # anew: the answer may come here, or still there
+        self._due = self.hub.timers.after(timeout if pinged else seconds)
+        self.hub.timers.remove(self, self._slot)
         self._set_timer()
 
     def _set_timer(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..exceptions import HandshakeError, ServerDraining, TooLarge
@@ -22,13 +21,10 @@ from ..webservers.detect import complete_scheme, open_reader, prepare_refusal
 from ..webservers.readers import Reader
 from ..webservers.writers import POLICY_VIOLATION, Send
 from .interfaces import Hub
+from .relay import find_server
 from .requests import check_origin, parse_query, retry_after
 from .session import Session
-
-Complete = Callable[[Any, dict[str, Any]], Awaitable[dict[str, Any]]]
-
-PROBE = engineio.PacketType.PING + "probe"
-PROBE_ANSWER = engineio.PacketType.PONG + "probe"
+from .takeover import PROBE, PROBE_ANSWER, Complete, Takeover
 
 
 async def accept(hub: Hub, receive: Receive, send: Send) -> Reader | None:
@@ -74,8 +70,9 @@ async def serve(
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        old = _session(hub, query.sid) if query.sid else None
-        if old is None:
+        owner = await _find_owner(hub, query.sid)
+        old = _session(hub, query.sid) if query.sid and owner is None else None
+        if not query.sid:
             scope = await admit(hub, scope, complete)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
@@ -83,7 +80,12 @@ async def serve(
     reader = await accept(hub, receive, send)
     if reader is None:
         return None
-    if old is None:
+    if owner is not None:
+        takeover = Takeover(hub, owner, query.sid, reader)
+        if await takeover.run(scope, complete) is None:
+            await reader.reject(POLICY_VIOLATION, "")
+            return None
+    elif old is None:
         try:
             session = Session(hub, scope, reader.writer)
         except HandshakeError as error:
@@ -128,6 +130,13 @@ async def admit(hub: Hub, scope: dict[str, Any], complete: Complete) -> dict[str
     if hub.draining:  # which may have begun meanwhile
         raise ServerDraining
     return scope
+
+
+async def _find_owner(hub: Hub, sid: str) -> str | None:
+    """Return the other server that has the session of a WebSocket, or None where that is here."""
+    if not sid or sid in hub.connections or hub.draining:
+        return None
+    return await find_server(hub, sid)
 
 
 def _session(hub: Hub, sid: str) -> Session:

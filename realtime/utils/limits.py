@@ -205,8 +205,31 @@ class ConnectionLimits:
         Returns what is to be called when it is over. Raises TooManyConnections.
         """
         keys = self._check(user, address)
-        if not keys:
-            return _nothing
+        return self._count(keys) if keys else _nothing
+
+    def admit_unproven(self, user: str | None, address: str) -> Callable[[], None]:
+        """
+        Count a connection for its address alone so far, and return what ends that, as `admit` does.
+        """
+        self._check(user, "")
+        return self.admit(None, address)
+
+    @property
+    def bounds_users(self) -> bool:
+        """Whether a user may have too many connections."""
+        return bool(self._limits["user"])
+
+    def admit_returning(self, user: str) -> Callable[[], None]:
+        """
+        Count a connection of a user who has as many as it may, and of which this one may take the
+        place of one; return what ends that, as `admit` does. There may be as many again of them.
+        """
+        key = ("returning", user)
+        if self._counts[key] >= self._limits["user"]:
+            raise TooManyConnections(f"{self._counts[key]} more of this user are coming back")
+        return self._count([key])
+
+    def _count(self, keys: list[tuple[str, str]]) -> Callable[[], None]:
         self._counts.update(keys)
 
         def leave() -> None:
@@ -216,13 +239,6 @@ class ConnectionLimits:
                     del self._counts[key]
 
         return leave
-
-    def admit_unproven(self, user: str | None, address: str) -> Callable[[], None]:
-        """
-        Count a connection for its address alone so far, and return what ends that, as `admit` does.
-        """
-        self._check(user, "")
-        return self.admit(None, address)
 
     def _check(self, user: str | None, address: str) -> list[tuple[str, str]]:
         """Return what a connection counts for. Raises TooManyConnections."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from .detect import servers_own
+
 # What Linux calls it alone. Twisted puts together by itself what daphne writes in one go.
 _CORK: int | None = getattr(socket, "TCP_CORK", None)
 
@@ -29,7 +31,7 @@ def in_one_piece(send: Any) -> Iterator[None]:
 
 def _set_cork(send: Any, value: int) -> bool:
     """Set the option on the socket behind a server's `send`; tell whether there is such a one."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    transport = getattr(getattr(servers_own(send), "__self__", None), "transport", None)
     find = getattr(transport, "get_extra_info", None)
     connection = find("socket") if find is not None else None
     if _CORK is None or connection is None:

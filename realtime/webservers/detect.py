@@ -25,7 +25,7 @@ def open_reader(hub: Hub, receive: Receive, send: Any) -> Reader:
 
     That is the server's own transport, where the server is known and ``DIRECT_IO`` allows it.
     """
-    send = _servers_own(send)
+    send = servers_own(send)
     if hub.settings.DIRECT_IO:
         for kind in ADAPTERS:
             if (reader := _attach(kind, hub, receive, send)) is not None:
@@ -62,14 +62,14 @@ def prepare_refusal(send: Any, error: HandshakeError) -> None:
     """Let a server that knows one refusal alone say when to come again: proxies look at that."""
     if error.retry_after is not None:
         reason = HTTPStatus(error.status).phrase
-        refuse_for_now(_servers_own(send), error.status, reason, error.retry_after)
+        refuse_for_now(servers_own(send), error.status, reason, error.retry_after)
 
 
 # What Channels' session middleware puts around `send`; nothing, should it do that otherwise.
 _WRAPPERS: Any = getattr(sessions, "InstanceSessionWrapper", ())
 
 
-def _servers_own(send: Any) -> Any:
+def servers_own(send: Any) -> Any:
     """Return the server's `send`: Channels' wrapper adds cookies to HTTP responses alone."""
     while isinstance(wrapper := getattr(send, "__self__", None), _WRAPPERS):
         inner = getattr(wrapper, "real_send", None)
@@ -82,4 +82,4 @@ def _servers_own(send: Any) -> Any:
 def complete_scheme(scope: dict[str, Any], send: Any) -> None:
     """Add a WebSocket's scheme to its scope where the server has left it out, as daphne does."""
     if "scheme" not in scope:
-        scope["scheme"] = find_scheme(_servers_own(send))
+        scope["scheme"] = find_scheme(servers_own(send))

@@ -43,12 +43,54 @@ def from_json(value: dict[str, Any]) -> Any:
     return base64.b64decode(value["$bytes"]) if value.keys() == {"$bytes"} else value
 
 
+Line = dict[str, Any]
+
+
+class Lines:
+    """
+    What a runner has said and nobody has taken, in order.
+
+    There may be tens of thousands: those of one kind of one socket are found without the others.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[int, Line] = {}
+        self._of_kind: dict[tuple[Any, ...], dict[int, Line]] = {}
+        self._numbers = itertools.count()
+
+    def add(self, line: Line) -> None:
+        """Keep a line."""
+        number = next(self._numbers)
+        self._all[number] = line
+        self._of_kind.setdefault(self._kind(line), {})[number] = line
+
+    def take(self, fields: Line) -> Line | None:
+        """Return the first line with these fields, and forget it; None where there is none."""
+        for number, line in self._candidates(fields).items():
+            if fields.items() <= line.items():
+                del self._all[number], self._of_kind[self._kind(line)][number]
+                return line
+        return None
+
+    def has(self, fields: Line) -> bool:
+        """Tell whether there is a line with these fields."""
+        return any(fields.items() <= line.items() for line in self._candidates(fields).values())
+
+    def _candidates(self, fields: Line) -> dict[int, Line]:
+        kind = self._kind(fields)
+        return self._all if None in kind else self._of_kind.get(kind, {})
+
+    @staticmethod
+    def _kind(line: Line) -> tuple[Any, ...]:
+        return tuple(map(line.get, ("manager", "namespace", "happened")))
+
+
 class Node:
     """The runner: a Node process, the steps it is given and the lines it says."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
-        self._lines: list[dict[str, Any]] = []
+        self._lines = Lines()
         self._ids = itertools.count()
 
     def do(self, step: str, **fields: Any) -> None:
@@ -57,25 +99,28 @@ class Node:
         line = json.dumps({"do": step, **to_json(fields)})
         self.process.stdin.write(line.encode() + b"\n")
 
-    async def said(self, **fields: Any) -> dict[str, Any]:
+    async def said(self, **fields: Any) -> Line:
         """Return the first line with these fields, as it is there or arrives; others wait."""
+        if (line := self._lines.take(fields)) is not None:
+            return line
         async with asyncio.timeout(DEADLINE * 2):
             while True:
-                for line in self._lines:
-                    if fields.items() <= line.items():
-                        self._lines.remove(line)
-                        return line
-                await self._read()
+                await asyncio.sleep(0)  # what is there already is read without a pause
+                line = await self._read()
+                if fields.items() <= line.items():
+                    return line
+                self._lines.add(line)
 
-    async def _read(self) -> None:
+    async def _read(self) -> Line:
         assert self.process.stdout is not None
-        line = await self.process.stdout.readline()
-        assert line, f"the runner ended; what it had said: {self._lines}"
-        self._lines.append(json.loads(line, object_hook=from_json))
+        text = await self.process.stdout.readline()
+        assert text, "the runner ended"
+        line: Line = json.loads(text, object_hook=from_json)
+        return line
 
     def has_said(self, **fields: Any) -> bool:
         """Tell whether a line with these fields was read and not taken."""
-        return any(fields.items() <= line.items() for line in self._lines)
+        return self._lines.has(fields)
 
     async def socket(
         self,

@@ -24,7 +24,7 @@ class LoggingServer(LiveServer):
     """A server that logs requests as it does by default."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__("uvicorn" if kind.startswith("uvicorn") else "daphne")
+        super().__init__(kind.partition(" ")[0])
         module, *options = COMMANDS[kind]
         port = str(self.port)
         where = [f"{HOST}:{port}"] if module == "django" else [port, "project.asgi:application"]

@@ -18,7 +18,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
     server = LiveServer(request.param, realtime={"NAMESPACES": "tests.site.examples.namespaces"})
     server.start()
     yield server
-    server.stop(timeout=5)
+    server.close()
 
 
 async def enter(

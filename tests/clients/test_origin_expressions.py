@@ -34,7 +34,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
     server = LiveServer(request.param, settings="tests.site.patterns")
     server.start()
     yield server
-    server.stop(timeout=5)
+    server.close()
 
 
 @pytest.mark.parametrize("path", [engine_path(), "/ws/lab/"])

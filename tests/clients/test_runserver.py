@@ -17,7 +17,7 @@ from tests.processes import CLEAN_EXITS, ROOT
 
 # What a handler is busy with: longer than a test waits.
 BUSY = 60
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 STARTED = "Starting ASGI/Daphne"
 

@@ -32,7 +32,7 @@ def server(kind: str) -> Iterator[LiveServer]:
     server = LiveServer(kind, application=APPLICATION, env={"DJANGO_OVERRIDES": json.dumps(ASGI)})
     server.launch()
     yield server
-    server.stop(timeout=5)
+    server.close()
 
 
 async def other_than(wire: Wire, frame: str) -> str:
@@ -79,7 +79,7 @@ def reloading(tmp_path: Path) -> Iterator[LiveServer]:
     server._command.remove("--noreload")
     server.launch()
     yield server
-    server.stop(timeout=5)
+    server.close()
 
 
 async def test_a_reload_stops_one_process_and_starts_another(

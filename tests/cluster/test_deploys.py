@@ -23,7 +23,8 @@ from tests.processes import CLEAN_EXITS, ROOT
 pytestmark = pytest.mark.timeout(240)
 
 KINDS = ("daphne", "uvicorn", "gunicorn-uvicorn")
-WAYS = ("websocket", "polling", "upgrade")
+# Those that move to a WebSocket may move to another process with it.
+WAYS = ("websocket", "polling")
 
 # One more than are told at once.
 CLIENTS = 36

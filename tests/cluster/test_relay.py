@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
 
 from realtime.cluster.requests import ANSWER_TIMEOUT
 from tests.clients.wire import (
@@ -20,12 +20,11 @@ from tests.clients.wire import (
     PATH,
     SEPARATOR,
     Polling,
-    engine_path,
     engine_query,
     eventually,
     http_client,
+    open_wire,
 )
-from tests.clients.wire import websocket as open_websocket
 from tests.cluster.conftest import KINDS, Connect, Member, poll_arrived
 from tests.clusters import LiveCluster
 from tests.conftest import ClusterFactory
@@ -174,16 +173,52 @@ async def test_two_polls_at_two_servers(
     assert 400 in [answer.status_code for answer in answers]
 
 
-async def test_upgrade_at_another_server_leaves_the_client_on_polling(
+async def test_upgrade_at_another_server_takes_the_client_there(
     pair: LiveCluster, join: Connect, robin: RoundRobin
 ) -> None:
+    """The poll that waits ends as Engine.IO wants it, and what comes late is led there."""
+    await settle(pair, join)
+    for here, there in ((pair[0], pair[1]), (pair[1], pair[0])):
+        async with http_client(here) as home:
+            session = await Polling.open(home)
+            sid = await session.join_namespace("/lab")
+            poll = asyncio.create_task(session.get())
+            async with open_wire(there, sid=session.sid) as wire:
+                await wire.send("2probe")
+                assert await wire.receive() == "3probe"
+                assert (await poll).text == "6"
+                await wire.send("5", '42/lab,1["whoami"]')
+                (answer,) = json.loads((await wire.receive()).removeprefix("43/lab,1"))  # type: ignore[union-attr]
+                assert (answer["sid"], answer["transport"]) == (sid, "websocket")
+                await there.logged(f"taken-over connection={session.sid[:12]}")
+                for client in robin.clients:
+                    for method in ("GET", "POST"):
+                        params = engine_query(sid=session.sid)
+                        late = await client.request(method, PATH, params=params)
+                        assert (late.status_code, late.json()["code"]) == (400, 3)
+                await wire.send('42/lab,2["echo","still here"]')
+                assert await wire.receive() == '43/lab,2["still here"]'
+            await there.logged(rf'lab left sid={sid} reason="transport close"')
+
+
+async def test_upgrade_at_another_server_that_cannot_be(
+    pair: LiveCluster, join: Connect, robin: RoundRobin
+) -> None:
+    """A client whose consumer has spawned a task stays on polling, unharmed."""
     await settle(pair, join)
     session = await Polling.open(robin.clients[0])
     await session.join_namespace("/lab")
-    with pytest.raises(InvalidStatus) as refused:
-        async with open_websocket(pair[1], engine_path(sid=session.sid)):
-            pass
-    assert refused.value.response.status_code in (400, 403)
+    await session.send('42/lab,["spawn"]')
+    assert await session.receive() == '42/lab,["spawned"]'
+    async with open_wire(pair[1]) as counter:
+        await counter.join_namespace("/lab")
+        before = (await counter.call("/lab", "report"))["not_upgraded"]
+        async with open_wire(pair[1], sid=session.sid) as wire:
+            await wire.send("2probe")
+            code, frames = await wire.closed()
+            assert (code, frames) == (1008, [])
+        await pair[1].logged("not-upgraded .*has spawned a task")
+        assert (await counter.call("/lab", "report"))["not_upgraded"] == before + 1
     await session.send('42/lab,1["echo",1]')
     assert await session.receive() == "43/lab,1[1]"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +26,11 @@ from importlib import import_module
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.http import HttpRequest
 from shop.models import Device, Order
 
+call_command("migrate", verbosity=0)
 Order.objects.create(pk=7)
 Device.objects.create(token="...")
 request = HttpRequest()
@@ -34,6 +38,16 @@ request.session = import_module(settings.SESSION_ENGINE).SessionStore()
 login(request, User.objects.create_superuser("ada"))
 request.session.save()
 print("session", request.session.session_key)
+"""
+
+# Runs code, which is a line of JSON, and says when it has.
+DONE = "the code has run\n"
+CONSOLE = f"""
+import json, sys
+
+for line in sys.stdin:
+    exec(json.loads(line), {{}})
+    print({DONE!r}, end="", flush=True)
 """
 
 
@@ -59,12 +73,42 @@ class Site(LiveProcess):
         host = {"daphne": "--bind", "uvicorn": "--host"}[kind]
         command = [sys.executable, "-m", kind, host, HOST, "--port", str(port)]
         super().__init__(kind, [*command, "mysite.asgi:application"], port, self.env, SITE)
-        self.manage("migrate", "--verbosity", "0")
+        self._console: subprocess.Popen[str] | None = None
         self.session = self.manage("shell", "--no-imports", "-c", CONTENT).split()[-1]
 
     def manage(self, *arguments: str) -> str:
         """Return what a command of manage.py printed."""
         return run(sys.executable, "manage.py", *arguments, cwd=SITE, env=self.env)
+
+    def run(self, code: str) -> str:
+        """Run code in a process that is no server, the same each time; return what it printed."""
+        if self._console is None:
+            self._console = subprocess.Popen(
+                [sys.executable, "manage.py", "shell", "--no-imports", "-c", CONSOLE],
+                cwd=SITE,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        given, printed = self._console.stdin, self._console.stdout
+        assert given is not None
+        assert printed is not None
+        given.write(f"{json.dumps(code)}\n")
+        given.flush()
+        lines: list[str] = []
+        while (line := printed.readline()) != DONE:
+            assert line, "".join(lines)
+            lines.append(line)
+        return "".join(lines)
+
+    def close(self) -> None:
+        """End it, and the process that runs code."""
+        super().close()
+        if self._console is not None:
+            self._console.kill()
+            self._console.communicate()
 
 
 @pytest.fixture(scope="session")

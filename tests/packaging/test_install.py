@@ -5,6 +5,7 @@ environment.
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -102,10 +103,9 @@ with override("ru"):
 def test_admin_is_complete(python: Path, site: Path) -> None:
     run(python, "manage.py", "migrate", "--verbosity", "0", cwd=site)
     run(python, "manage.py", "shell", "--no-imports", "-c", LOOK_AT_THE_ADMIN, cwd=site)
-    for name in ("admin.css", "live.css", "live.js"):
-        assert "site-packages" in run(
-            python, "manage.py", "findstatic", f"realtime/{name}", cwd=site
-        )
+    names = ("realtime/admin.css", "realtime/live.css", "realtime/live.js")
+    found = run(python, "manage.py", "findstatic", "--first", *names, cwd=site)
+    assert re.findall("Found '(.*)' here:\n.*site-packages", found) == list(names)
 
 
 def test_client_connects(python: Path, site: Path) -> None:

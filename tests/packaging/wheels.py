@@ -28,5 +28,6 @@ def install(folder: Path, *packages: str) -> Path:
     venv.create(folder / "env")
     python = folder / "env" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "--quiet", *packages, cwd=folder)
+    # What is imported is compiled then: that is the smaller part.
+    run(*pip, "install", "--quiet", "--no-compile", *packages, cwd=folder)
     return python

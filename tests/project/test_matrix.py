@@ -31,6 +31,7 @@ def test_the_django_of_a_pair_takes_the_place_of_the_demos() -> None:
     assert any(line.startswith("pytest~=") for line in lines)
 
 
+@pytest.mark.slow
 def test_names_choose_pairs() -> None:
     assert matrix.chosen([]) == matrix.all_pairs()
     assert matrix.chosen(["3.12-6.0"]) == [matrix.Pair("3.12", "6.0")]

@@ -113,6 +113,7 @@ def test_loads_tells_the_depth_of_what_goes_up_and_down(valley: int, opening: st
         loads(text(MAX_DEPTH + 1))
 
 
+@pytest.mark.slow
 @given(values)
 def test_brackets_in_texts_are_no_nesting(value: Any) -> None:
     brackets = ["[" * 200, '"{[' * 100, "\\[" * 150, "]}" * 100, '\\"[' * 60]

@@ -194,6 +194,17 @@ def test_a_long_binary_packet_is_parsed_once_it_is_complete() -> None:
         decoder.add(b"x")
 
 
+def test_the_frames_of_a_packet_that_is_not_whole_yet() -> None:
+    frames = ["452-/lab,1" + json.dumps(["a", placeholder(0), placeholder(1)]), b"x"]
+    decoder = make_decoder()
+    assert decoder.unfinished() == []
+    for count, frame in enumerate(frames, 1):
+        assert decoder.add(frame, 1 if isinstance(frame, str) else 0) is None
+        assert decoder.unfinished() == frames[:count]
+    assert decoder.add(b"y") is not None
+    assert decoder.unfinished() == []
+
+
 # Names
 
 

@@ -209,7 +209,7 @@ class DecoderMachine(RuleBasedStateMachine):
         assert bool(self.due) == bool(self.attachments)
 
 
-TestDecoderMachine = DecoderMachine.TestCase
+TestDecoderMachine = pytest.mark.slow(DecoderMachine.TestCase)
 TestDecoderMachine.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 

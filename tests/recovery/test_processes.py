@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.clients.wire import eventually
 from tests.cluster.outside.conftest import of_cluster, run
 from tests.clusters import LAYERS, LiveCluster
 from tests.recovery.conftest import RECOVERY
@@ -15,14 +17,25 @@ from tests.recovery.travellers import NAMESPACE, Driver, Travels, driver_at
 from tests.valkey import Valkey
 
 SCRIPT = "realtime.of('/recovery').to(sys.argv[1]).emit('n', int(sys.argv[2]))"
+LOG_OUT = """
+from django.contrib.auth import SESSION_KEY, get_user_model, logout
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+request = HttpRequest()
+request.session = SessionStore(sys.argv[2])
+request.user = get_user_model().objects.get(pk=request.session[SESSION_KEY])
+logout(request)
+"""
 KINDS = ("daphne", "uvicorn", "uvicorn")
+
+# Who is away counts as there all the time.
+REALTIME = {"RECOVERY": {**RECOVERY, "PRESENCE_SECONDS": RECOVERY["SECONDS"]}}
 
 
 @pytest.fixture(scope="module", params=LAYERS)
 def cluster(request: pytest.FixtureRequest, valkey: Valkey) -> Iterator[LiveCluster]:
     """Three servers, on each layer in turn; nobody stops them."""
-    realtime = {"RECOVERY": RECOVERY}
-    with LiveCluster(KINDS, valkey, request.param, realtime=realtime) as cluster:
+    with LiveCluster(KINDS, valkey, request.param, realtime=REALTIME) as cluster:
         yield cluster
 
 
@@ -109,6 +122,39 @@ async def test_what_is_done_to_it_from_elsewhere_while_it_is_away(
     await drivers[1].do("end", NAMESPACE, [client.sid])
     await client.come_back(cluster[0])
     client.has_lost()
+
+
+@pytest.mark.parametrize("how", ["log_out", "change_password", "outside"])
+async def test_a_logout_ends_at_once_who_is_away_anywhere(
+    cluster: LiveCluster, travel: Travels, drivers: list[Driver], room: str, how: str
+) -> None:
+    name = f"user {room}"
+    key = await drivers[2].do("log_in", name)
+    options = {"extraHeaders": {"Cookie": f"sessionid={key}"}}
+    clients = [await travel(cluster[0], room, options=options) for _ in range(2)]
+    other = await travel(cluster[0], room)
+    for client in (clients[0], other):
+        async with client.away(back_at=cluster[1]):
+            pass
+        await client.drop()
+    await clients[1].drop()
+    await eventually(lambda: counts(drivers[2], room, 3))
+    if how == "outside":
+        env = of_cluster(cluster, REALTIME_OVERRIDES=json.dumps(REALTIME))
+        await asyncio.to_thread(run, LOG_OUT, env, room, key)
+    else:
+        await drivers[2].do(how, key if how == "log_out" else name)
+    await eventually(lambda: counts(drivers[2], room, 1))
+    for place, client in enumerate(clients):
+        await client.come_back(cluster[place])
+        client.has_lost()
+    await other.come_back(cluster[2])
+    other.has_recovered()
+
+
+async def counts(driver: Driver, room: str, count: int) -> bool:
+    """Tell whether so many count as there, in a room."""
+    return bool(await driver.do("count_there", NAMESPACE, [room]) == count)
 
 
 async def test_emits_from_a_process_without_clients(

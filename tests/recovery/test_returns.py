@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.clients.javascript import OPTIONS, Node
+from tests.clients.wire import connect_packet, open_wire
 from tests.conftest import ServerFactory
 from tests.live import LiveServer
 from tests.recovery.conftest import RECOVERY
-from tests.recovery.travellers import Driver, Travels, driver_at
+from tests.recovery.travellers import NAMESPACE, Driver, Travels, driver_at
 
 
 @pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "unnoticed"])
@@ -45,6 +47,28 @@ async def test_another_transport(
         await driver.count([room], 1, 4)
     await driver.emit([room], 4)
     await client.got(*range(5))
+
+
+@pytest.mark.parametrize("way", ["websocket", "polling", "upgrade"])
+async def test_a_user_with_as_many_connections_as_it_may_have(
+    shared_server: ServerFactory, kind: str, travel: Travels, room: str, way: str
+) -> None:
+    """Whoever comes back before its drop is noticed takes its own place, and nobody else's."""
+    server = shared_server(kind, RECOVERY=RECOVERY, MAX_CONNECTIONS_PER_USER=1)
+    async with driver_at(server) as driver:
+        key = await driver.do("log_in", f"user {room}")
+        headers = {"Cookie": f"sessionid={key}"}
+        client = await travel(server, room, way=way, options={"extraHeaders": headers})
+        for number in range(2):
+            async with client.away(noticed=False):
+                await driver.emit([room], number)
+            await client.got(number)
+        async with open_wire(server, additional_headers=headers) as wire:
+            await wire.send(connect_packet(NAMESPACE))
+            with pytest.raises(ConnectionClosed):
+                await wire.receive()
+        await driver.emit([room], 2)
+        await client.got(2)
 
 
 @pytest.mark.parametrize("mark", [b"3probe", b"42/recovery,"])

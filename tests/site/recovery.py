@@ -124,8 +124,19 @@ class DriverConsumer(NamespaceConsumer):
         return dict(await choose(namespace, rooms, []).acall("question", *question, timeout=5))
 
     @event
+    async def present(self, namespace: str, rooms: list[str]) -> list[list[str]]:
+        """Answer with the sids and transports of those who are there, as presence knows them."""
+        sockets = choose(namespace, rooms, []).sockets().order_by("sid")
+        return [[socket.sid, socket.transport] async for socket in sockets]
+
+    @event
     async def end(self, namespace: str, rooms: list[str]) -> None:
         await choose(namespace, rooms, []).close()
+
+    @event
+    async def count_there(self, namespace: str, rooms: list[str]) -> int:
+        """Return how many count as there, as presence has it."""
+        return await choose(namespace, rooms, []).acount()
 
     # Users
 

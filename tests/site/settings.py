@@ -3,7 +3,8 @@ The demo's settings for tests.
 
 Environment, beside the demo's own: ``REALTIME_OVERRIDES`` and ``LAYER_OVERRIDES`` (JSON) override
 keys of ``REALTIME`` and of the channel layer's ``CONFIG``; ``FORCE_SCRIPT_NAME`` is the setting, as
-are those of ``DJANGO_OVERRIDES`` (JSON); ``LOG_LEVEL`` is what the server's log begins with.
+are those of ``DJANGO_OVERRIDES`` (JSON); ``WITHOUT_APPS`` are not installed; ``LOG_LEVEL`` is what
+the server's log begins with.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import json
 import os
 
 from project.settings import *  # noqa: F403
-from project.settings import CHANNEL_LAYERS, LOGGING, REALTIME
+from project.settings import CHANNEL_LAYERS, INSTALLED_APPS, LOGGING, REALTIME
 
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+
+_without = os.environ.get("WITHOUT_APPS", "").split()
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in _without]
 
 ROOT_URLCONF = "tests.site.urls"
 

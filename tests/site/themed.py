@@ -20,7 +20,7 @@ THEMES = {
 }
 
 _apps = THEMES[os.environ["ADMIN_THEME"]]
-INSTALLED_APPS = ["daphne", *_apps, *(app for app in INSTALLED_APPS if app != "daphne")]
+INSTALLED_APPS = [*_apps, *INSTALLED_APPS]
 
 # As the browser prefers; the others do so by themselves.
 JAZZMIN_UI_TWEAKS = {"default_theme_mode": "auto"}

@@ -169,9 +169,10 @@ def test_the_page_tells_how_to_write_to_it(open_page: Open, server: LiveServer) 
     expect_log(page, f"Message to client with id {sid_of(page)}")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_is_wider_than_the_window(open_page: Open, width: int) -> None:
+def test_nothing_is_wider_than_the_window(open_page: Open) -> None:
     page = open_page()
-    page.set_viewport_size({"width": width, "height": 800})
     expect_log(page, "I'm server")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (320, 390, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function("width => innerWidth === width", arg=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -21,8 +21,11 @@
  *   {"do": "drop", "manager": "m"}                                    the engine's end
  *   {"do": "answer", ..., "event": "question", "args": [...]}         what to acknowledge it with
  */
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { Manager } from "socket.io-client";
+
+// Its CommonJS build: hundreds of runners start, and that loads in a fifth of the time.
+const { Manager } = createRequire(import.meta.url)("socket.io-client");
 
 const managers = new Map();
 const sockets = new Map();

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests import live
 from tests.cluster.conftest import Connect, Member
 from tests.clusters import LAYERS, LiveCluster
 from tests.processes import ROOT
@@ -30,15 +30,8 @@ room = realtime.of("/cluster").to(sys.argv[1])
 
 
 def environment(env: dict[str, str], database: str) -> dict[str, str]:
-    """Return the environment of a process of the site."""
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.site.settings",
-        "DATABASE_URL": database,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-        **env,
-    }
+    """Return the environment of a process of the site, with further variables."""
+    return {**live.environment("tests.site.settings", database), **env}
 
 
 def of_cluster(cluster: LiveCluster, **env: str) -> dict[str, str]:

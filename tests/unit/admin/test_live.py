@@ -14,11 +14,13 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import AsyncClient
 from django.urls import path
+from pytest_django import Settings
 
 from realtime import ConnectionRefused, NamespaceConsumer, routing
 from realtime.admin import activity_feed as news
 from realtime.admin import live
 from realtime.hub.hub import Hub
+from realtime.outside.process import ensure_hub
 from realtime.sockets import socket as sockets
 from realtime.testing import Client
 
@@ -96,6 +98,27 @@ async def test_who_is_let_in(fields: dict[str, Any], hub: Hub) -> None:
         (server,) = (await next_state(client))["servers"]
         assert server["id"] == hub.server_id
     await client.disconnect()
+
+
+async def test_who_comes_back_has_missed_nothing(settings: Settings) -> None:
+    """No state is kept for anybody: the next one says all."""
+    settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 60}}
+    recovery = ensure_hub().recovery
+    assert recovery is not None
+    users = [await make_user("view_socket", username=name) for name in ("ann", "bob")]
+    clients = [await watch(user) for user in users]
+    for client in clients:
+        for _ in range(3):
+            await next_state(client)
+    clients[0].drop()
+    for _ in range(3):
+        await next_state(clients[1])
+    assert recovery.log.number == recovery.log.bytes == 0
+    await clients[0].connect()
+    assert clients[0].recovered
+    for client in clients:
+        await next_state(client)
+        await client.disconnect()
 
 
 async def lose_permission(user: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -53,13 +52,14 @@ class Server:
         self.layer = layer
         self.cluster = hub.cluster
         self._clients: list[Client] = []
+        self._is_dead = False
 
-    async def client(self, *rooms: str) -> Client:
-        """Return a new client of this hub in "/", which has joined rooms."""
+    async def client(self, *rooms: str, **options: Any) -> Client:
+        """Return a new client of this hub in "/", which has joined rooms; `options` are its own."""
         loop = asyncio.get_running_loop()
         process._hubs[loop] = self.hub
         try:
-            client = Client(auth={"rooms": list(rooms)})
+            client = Client(auth={"rooms": list(rooms)}, **options)
             await client.connect()
         finally:
             del process._hubs[loop]
@@ -73,14 +73,16 @@ class Server:
         try:
             await client.connect(DEADLINE)
         finally:
-            del process._hubs[loop]
+            process._hubs.pop(loop, None)  # another one may have come meanwhile
 
     async def close(self) -> None:
-        """End as a server does."""
+        """End as a server does that has little time."""
         self.layer.resume()
         for client in self._clients:
             await client.disconnect()
-        await self.hub.close(grace=0.5)
+        if self._is_dead and self.hub.recovery is not None:  # it has nobody to hand them over to
+            self.hub.recovery.sessions.close()
+        await self.hub.close(grace=0.1)
 
     def emit(self, rooms: tuple[str, ...], *args: Any, without: tuple[str, ...] = ()) -> None:
         """Send the event "said"."""
@@ -99,6 +101,7 @@ class Server:
         for task in [*self.hub.services.others(), *self.hub.tasks.others()]:
             task.cancel()
         self.layer.fail()
+        self._is_dead = True
 
     def knows(self, *others: Server) -> bool:
         """Tell whether this hub knows these, and no others."""
@@ -144,9 +147,9 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
         return server
 
     yield start
-    async with AsyncExitStack() as stack:
+    async with asyncio.TaskGroup() as group:
         for server in servers:
-            stack.push_async_callback(server.close)
+            group.create_task(server.close())
     left = [task for server in servers for task in server.hub.services.others() if not task.done()]
     if left:
         _, left = await asyncio.wait(left, timeout=DEADLINE)

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+from realtime.cluster.addressing import as_emit
+from realtime.cluster.envelopes import encode, pack
+from realtime.cluster.router import Router
+from realtime.cluster.targets import Target
+from realtime.protocol import socketio
 from realtime.recovery.session import Session
 from realtime.recovery.sessions import Sessions
+from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
 from .conftest import Server, until
+from .layer import Bus
+
+# A process that serves no clients, and what it has numbered.
+OUTSIDE, _ids = "-outside", itertools.count(1)
+
+
+class Halting(Client):
+    """A client whose network fails behind the next `at_most` events, where that is no None."""
+
+    at_most: int | None = None
+
+    def _receive_packet(self, packet: socketio.Packet) -> None:
+        if packet.type is socketio.EVENT and self.at_most is not None:
+            if not self.at_most:
+                return
+            self.at_most -= 1
+        super()._receive_packet(packet)
 
 
 async def said(client: Client) -> Any:
@@ -18,6 +42,14 @@ async def said(client: Client) -> Any:
     event, *args = await client.receive(DEADLINE)
     assert event == "said"
     return args[0] if len(args) == 1 else tuple(args)
+
+
+async def send_from_outside(bus: Bus, rooms: tuple[str, ...], *args: Any) -> None:
+    """Send the event "said" as a process does that serves no clients."""
+    target = Target("/", rooms)
+    body = encode(as_emit(target, Message("/", "said", args), f"{OUTSIDE}.{next(_ids)}"))
+    for lane in Router().lanes(target):
+        await bus.connect().group_send(lane.name, pack(OUTSIDE, lane.name, 0, 0, [body]))
 
 
 async def expect(to: Server, sid: str) -> None:

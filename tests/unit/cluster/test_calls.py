@@ -189,6 +189,7 @@ async def test_a_hub_that_dies_in_a_call(three: Three) -> None:
     there.answer("question", "yes")
     asking = asyncio.create_task(three[0].call(("a",), timeout=60))
     await dead.receive(DEADLINE)
+    await three[2].cluster.publisher.drain(0)  # it has told whom it asks
     three[2].kill()
     async with asyncio.timeout(DEADLINE):
         answers = await asking

@@ -35,6 +35,7 @@ from realtime.cluster.envelopes import (
 )
 from realtime.cluster.sids import new_server_id
 
+NAMES = st.text(max_size=200)
 TEXTS = st.tuples(st.text(), st.text())
 BYTES = st.tuples(st.binary())
 INTEGERS = st.integers(0, 2**63)
@@ -62,8 +63,8 @@ ENVELOPES: st.SearchStrategy[AnyEnvelope] = st.one_of(
     st.builds(Command, st.text(), TEXTS, TEXTS, st.text(), TEXTS),
     st.builds(
         Beat,
-        st.text(),
-        st.text(),
+        NAMES,
+        NAMES,
         st.text(),
         st.text(),
         st.booleans(),
@@ -81,7 +82,7 @@ def through_a_layer(message: dict[str, Any]) -> Any:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(message))
 
 
-@given(st.lists(ENVELOPES, max_size=3), st.text(), st.text(), INTEGERS, INTEGERS)
+@given(st.lists(ENVELOPES, max_size=3), NAMES, NAMES, INTEGERS, INTEGERS)
 def test_what_is_packed_is_unpacked(
     envelopes: list[AnyEnvelope], server: str, lane: str, number: int, place: int
 ) -> None:

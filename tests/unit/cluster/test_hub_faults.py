@@ -141,6 +141,7 @@ async def test_a_hub_that_hears_nothing(two: Two, records: list[Any]) -> None:
     assert two[1].knows(two[0])
 
 
+@pytest.mark.slow
 async def test_a_layer_object_beyond_help(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -156,6 +157,7 @@ async def test_a_layer_object_beyond_help(
     assert len(channels) == 2  # nobody sends to the old one any more
 
 
+@pytest.mark.slow
 async def test_a_layer_object_that_is_only_slow(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -172,6 +174,7 @@ async def test_a_layer_object_that_is_only_slow(
     assert two[1].cluster.link.layer is two[1].layer
 
 
+@pytest.mark.slow
 async def test_layer_objects_are_not_taken_for_ever(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -199,6 +202,7 @@ async def test_forgotten_groups(two: Two, bus: Bus, records: list[Any]) -> None:
     assert await numbers(far, 1) == ["hi"]
 
 
+@pytest.mark.slow
 async def test_old_memberships_are_renewed_while_beats_go_on(start: Start, bus: Bus) -> None:
     one = await start()
     bus.group_expiry = 0.4

@@ -57,6 +57,42 @@ async def test_a_message_that_comes_twice_is_handled_once(two: Two, bus: Bus) ->
     assert two[1].cluster.lost == 0
 
 
+async def test_what_comes_of_a_membership_that_ends_is_no_sign_of_a_loss(
+    two: Two, bus: Bus
+) -> None:
+    """The layer takes its time to let a hub leave a room, which it wants to be in again."""
+    far = await two[1].client("a")
+
+    async def send(number: int) -> None:
+        two[0].emit(("a",), number)
+        await two[0].cluster.publisher.drain(0)
+        two[0].emit((far.sid,), number)  # behind the other
+        assert await numbers(far, 1) == [number]
+
+    two[0].emit(("a",), 0)
+    assert await numbers(far, 1) == [0]
+    two[1].layer.hang("group_discard")
+    two[1].hub.registry.leave(two[1].hub.registry.sockets[far.sid], "a")
+    await until(lambda: two[1].layer.held)
+    await send(1)
+    two[1].hub.registry.join(two[1].hub.registry.sockets[far.sid], "a")
+    two[0].emit(("a",), 2)
+    assert await numbers(far, 1) == [2]
+    two[1].layer.hang("group_add")
+    await until(lambda: not bus.groups[group_name("/", "a")])
+    await send(3)
+    two[1].layer.resume()
+    await two[1].cluster.flush_local()
+    two[0].emit(("a",), 4)
+    assert await numbers(far, 1) == [4]
+    assert two[1].cluster.lost == 0
+    await two[0].cluster.beats.say()
+    two[0].emit(("a",), 5)
+    assert await numbers(far, 1) == [5]
+    assert two[1].cluster.lost == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["room", "namespace", "client", "rooms"])
 @pytest.mark.parametrize("away", [0, 3])
 async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
@@ -87,6 +123,7 @@ async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
     assert (two.cluster.lost, three.cluster.lost) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_thousands_of_clients_hear_once_what_is_sent_again(start: Start) -> None:
     one, two, three = await start(), await start(), await start()
     far = [await server.client("a") for server in (two, three) for _ in range(1_000)]

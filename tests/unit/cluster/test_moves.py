@@ -13,7 +13,7 @@ from realtime.cluster.addressing import as_command, as_emit
 from realtime.cluster.envelopes import Forward, encode, pack, server_group
 from realtime.cluster.router import Router
 from realtime.cluster.targets import Target
-from realtime.hub import asking, moves
+from realtime.hub import asking, deduplication, moves
 from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
@@ -122,7 +122,7 @@ async def test_found_after_the_end_of_its_own_server(
 
 
 async def test_round_and_round(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moves, "GRACE", 0.05)
+    monkeypatch.setattr(deduplication, "GRACE", 0.05)
     client = await three[0].client()
     sid, others = client.sid, [await server.client() for server in three]
     for before, to in [(0, 1), (1, 2), (2, 0), (0, 2), (2, 1), (1, 0)]:
@@ -144,14 +144,14 @@ async def test_round_and_round(three: Three, monkeypatch: pytest.MonkeyPatch) ->
 def is_empty(server: Server) -> bool:
     """Tell whether a hub remembers nothing of clients that have moved."""
     kept = server.hub.moves
-    left = kept._away or kept._stays or kept._left or kept._recent or kept._homes
-    return not (left or kept._arrived or kept._forwarded or kept._timer)
+    left = kept._away or kept._stays or kept._left or kept._homes
+    return not (left or kept._seen or kept._timer)
 
 
 async def test_groups_are_left_when_the_last_client_is_gone(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moves, "GRACE", 0.05)
+    monkeypatch.setattr(deduplication, "GRACE", 0.05)
     group = server_group(three[0].hub.server_id)
     assert len(bus.groups[group]) == 1
     one, two = [await move(await three[0].client(), three[0], three[1]) for _ in range(2)]
@@ -239,6 +239,30 @@ async def test_a_forward_follows_who_moves_again(three: Three) -> None:
     emit = as_emit(Target("/", (sid,)), Message("/", "said", ("far",)), "some id")
     three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit, "origin"))
     assert await said(client) == "far"
+
+
+async def test_a_late_forward_of_what_was_had_before_moving_again_ends(
+    three: Three, bus: Bus
+) -> None:
+    """As its home sends it on that has not heard yet that the client has moved again."""
+    client = await three[0].client()
+    sid, outside, target = client.sid, Outside(bus), Target("/", (client.sid,))
+    client = await move(client, three[0], three[1])
+    await outside.send(target, "from outside")
+    assert await said(client) == "from outside"
+    three[1].emit((sid,), "from there")
+    assert await said(client) == "from there"
+    client = await move(client, three[1], three[2])
+    late = Target("/", (sid,))
+    for text, id, origin in (
+        ("from outside", "-outer.1", "-outer"),
+        ("from there", "some id", three[1].hub.server_id),
+        ("from elsewhere", "other id", "origin"),
+    ):
+        emit = as_emit(late, Message("/", "said", (text,)), id)
+        three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit, origin))
+    assert await said(client) == "from elsewhere"
+    assert client.pending() == 0
 
 
 async def test_a_forward_for_somebody_who_is_nowhere_ends(

@@ -10,12 +10,16 @@ import pytest
 from pytest_django import Settings
 
 from realtime.cluster.envelopes import Inherit, Take
+from realtime.recovery import lingering
 from realtime.recovery.forms import encode_parcel
 from realtime.recovery.transfers import COMING
 from realtime.testing import Client
+from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Start, until
-from .moving import said
+from .layer import Bus
+from .moving import Halting, said, send_from_outside
+from .test_hub_faults import lost
 
 Three = tuple[Server, Server, Server]
 
@@ -131,6 +135,7 @@ async def test_all_hubs_one_by_one(three: Three, start: Start) -> None:
     assert not client.pending()
 
 
+@pytest.mark.slow
 async def test_who_was_at_a_hub_that_died_is_told(three: Three) -> None:
     client = await three[0].client("a")
     three[0].kill()
@@ -235,6 +240,56 @@ async def test_a_drop_while_the_session_is_on_its_way(
         await three[0].cluster.flush_cluster()
 
 
+@pytest.mark.parametrize("phase", ["search", "fence", "take"])
+async def test_a_client_that_comes_again_while_it_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """Nobody has noticed that it has dropped meanwhile: it takes its own place."""
+    client = await three[0].client("a")
+    client.drop()
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    hub, stuck, go_on = three[1].hub, asyncio.Event(), asyncio.Event()
+    take, fence = hub.take, three[1].cluster.fence
+
+    async def wait() -> None:
+        if not stuck.is_set():
+            stuck.set()
+            await go_on.wait()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        body = await take(server, question)
+        if question.final is (phase == "take") and phase != "fence":
+            await wait()
+        return body
+
+    async def fence_late() -> None:
+        await fence()
+        if phase == "fence":
+            await wait()
+
+    monkeypatch.setattr(hub, "take", take_late)
+    monkeypatch.setattr(three[1].cluster, "fence", fence_late)
+    first = asyncio.ensure_future(three[1].take_back(client))
+    await stuck.wait()
+    again = Client(auth={"rooms": ["a"]})
+    again._pid, again._offset = client._pid, client._offset
+    second = asyncio.ensure_future(three[1].take_back(again))
+    assert client._session is not None
+    await client._session.closed.wait()
+    go_on.set()
+    await second
+    first.cancel()
+    await asyncio.wait([first])
+    assert (again.recovered, again.sid) == (True, client.sid)
+    assert await said(again) == 1
+    for server in three:
+        server.emit((client.sid,), "still there")
+        assert await said(again) == "still there"
+    assert not again.pending()
+    await again.disconnect()
+
+
 async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> None:
     """What its heir has heard since the first announcement, the client has got elsewhere."""
     client = await three[0].client("a")
@@ -242,8 +297,8 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     heir = three[1].hub
     giver = three[0].hub.recovery
     assert giver is not None
-    for parcel in giver.transfers._parcels(complete=False):
-        assert await three[0].hub.hand_over(heir.server_id, COMING, encode_parcel(parcel))
+    announcement = encode_parcel(giver.transfers._announce(list(giver.sessions)))
+    assert await three[0].hub.hand_over(heir.server_id, COMING, announcement)
     await three[2].take_back(client)
     three[0].emit(("a",), 1)
     assert await said(client) == 1
@@ -256,6 +311,165 @@ async def test_a_session_that_went_elsewhere_before_it_came(three: Three) -> Non
     assert client.recovered
     assert await said(client) == 2
     assert not client.pending()
+
+
+@pytest.mark.parametrize("drops", [False, True], ids=["it comes", "it drops"])
+async def test_rooms_of_a_client_that_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, drops: bool
+) -> None:
+    """What it was made to join and leave where it was, before it was expected, counts there."""
+    client = await three[0].client("a", "b")
+    there = await three[1].client("a", "b", "c")
+    client._auth = {}
+    client.drop()
+    take, asked, given = three[1].hub.take, False, asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        nonlocal asked
+        if question.final and not asked:
+            asked = True
+            for rooms, place in ((("a",), "left"), (("c",), 1), (("a", "b"), 2)):
+                three[2].emit(rooms, place)
+            three[2].emit(("b",), "excluded", without=("c",))
+            await three[2].cluster.flush_cluster()
+            if drops:
+                client.drop()
+        body = await take(server, question)
+        if question.final:
+            given.set()
+        elif not asked:
+            three[2].emit(("c",), "before")
+            three[2].command((client.sid,), "leave", "a")
+            three[2].command((client.sid,), "join", "c")
+            await three[2].cluster.flush_cluster()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    back = asyncio.ensure_future(three[1].take_back(client))
+    if drops:
+        await given.wait()
+        back.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await back
+        await three[1].take_back(client)
+    else:
+        await back
+    assert client.recovered
+    three[2].emit(("c",), 3)
+    assert await all_said(client, 3) == [1, 2, 3]
+    assert not client.pending()
+    await there.disconnect()
+
+
+@pytest.mark.parametrize("what", ["an event", "commands"])
+async def test_a_connect_that_comes_to_nothing(
+    three: Three, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """
+    Its client is gone when the session comes: what it has got meanwhile, where it was, does not
+    come twice; what it was asked to do meanwhile is done, though it was too late there.
+    """
+    client = await three[0].client("a", "b")
+    again = Client()
+    again._pid, again._offset = client._pid, client._offset
+    client._auth = {}
+    client.drop()
+    take, over = three[1].hub.take, asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        if question.final and what == "an event":
+            three[2].emit(("a",), 0)
+            await three[2].cluster.flush_cluster()
+            await three[0].take_back(again)
+            assert await said(again) == 0
+            client.drop()
+        body = await take(server, question)
+        if question.final:
+            if what == "commands":
+                client.drop()
+                three[2].command((client.sid,), "join", "c")
+                three[2].command(("a",), "leave", "b")
+                await three[2].cluster.flush_cluster()
+            over.set()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    coming = asyncio.ensure_future(three[1].take_back(client))
+    await over.wait()
+    coming.cancel()
+    await asyncio.wait([coming])
+    monkeypatch.undo()
+    await three[1].take_back(again)
+    assert again.recovered
+    rooms = ("a", "b") if what == "an event" else ("c",)
+    three[2].emit(("b",), "for b")
+    three[2].emit(("c",), "for c")
+    three[2].emit(("a",), "for all")
+    expected = [f"for {room}" for room in rooms if room != "a"]
+    assert await all_said(again, len(expected) + 1) == [*expected, "for all"]
+    assert not again.pending()
+    assert not three[1].hub.recovery.sessions.coming  # type: ignore[union-attr]
+    await again.disconnect()
+
+
+async def test_a_session_that_goes_back_while_it_is_looked_for(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was asked first says where it was, and that one where it is again."""
+    client = await three[0].client("a")
+    again = Client()
+    again._pid, again._offset = client._pid, client._offset
+    client.drop()
+    await three[1].take_back(again)
+    assert again.recovered
+    take, answers = three[2].hub.take, []
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        answers.append(await take(server, question))
+        if len(answers) == 1:
+            await three[0].take_back(again)
+            again.drop()
+        return answers[-1]
+
+    monkeypatch.setattr(three[2].hub, "take", take_late)
+    await three[2].take_back(client)
+    assert client.recovered
+    three[1].emit(("a",), 1)
+    assert await said(client) == 1
+    await again.disconnect()
+
+
+async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without clients may send to a hub alone that a client has just left, and a room."""
+    client = await three[0].client("a", "b")
+    client._auth = {}
+    client.drop()
+    sent_on: list[str] = []
+    tell = three[0].cluster.tell
+
+    def tell_and_note(server: str, envelope: Any) -> None:
+        tell(server, envelope)
+        sent_on.append(server)
+
+    monkeypatch.setattr(three[0].cluster, "tell", tell_and_note)
+    monkeypatch.setattr(lingering, "LINGER", 10 * DEADLINE)
+    await three[1].take_back(client)
+    three[2].command((client.sid,), "leave", "a")
+    await three[2].cluster.flush_cluster()
+    sent_on.clear()
+    for place in (1, 2):
+        await send_from_outside(bus, ("a",), "not for it")
+        await send_from_outside(bus, ("b",), place)
+        await until(lambda: len(sent_on) == 2)
+        sent_on.clear()
+        await three[0].cluster.flush_cluster()
+        assert await said(client) == place
+        client.drop()
+        await three[1].take_back(client)
+        assert not client.pending()
+    assert client.recovered
 
 
 async def test_sessions_that_nobody_takes_are_told(
@@ -275,3 +489,74 @@ async def test_sessions_that_nobody_takes_are_told(
     ]
     await three[1].take_back(client)
     assert not client.recovered
+
+
+async def hand_all(giver: Server, heir: Server) -> None:
+    """Let a hub hand its sessions to an heir, as one that stops."""
+    assert giver.hub.recovery is not None
+    transfers = giver.hub.recovery.transfers
+    sessions = list(giver.hub.recovery.sessions)
+    coming = encode_parcel(transfers._announce(sessions))
+    assert await giver.hub.hand_over(heir.hub.server_id, COMING, coming)
+    assert await transfers._hand_parcel(heir.hub.server_id, transfers._pack(sessions))
+
+
+@pytest.mark.parametrize("inherited", [False, True], ids=["it was there", "its heir"])
+async def test_a_drop_in_the_midst_of_what_a_hub_has_numbered_twice(
+    three: Three, inherited: bool
+) -> None:
+    """A hub has numbered what a client missed before that was there for the second time."""
+    first, other, twice = three
+    client = Halting(auth={"rooms": ["a"]})
+    await (first if inherited else twice).take_back(client)
+    client.drop()
+
+    async def send(*numbers: int) -> None:
+        for number in numbers:
+            other.emit(("a",), number)
+            await other.cluster.flush_cluster()
+
+    await send(0)
+    if inherited:
+        await hand_all(first, twice)
+        await send(1, 2, 3, 4, 5)
+    else:
+        await send(1, 2, 3, 4, 5)
+        client.at_most = 0
+        await first.take_back(client)
+        client.drop()
+    client.at_most = 2
+    await twice.take_back(client)
+    assert client.recovered
+    await until(lambda: not client.at_most)
+    client.drop()
+    await hand_all(twice, other)
+    client.at_most = None
+    await other.take_back(client)
+    assert client.recovered
+    other.emit(("a",), 6)
+    assert await all_said(client, 7) == list(range(7))
+    await client.disconnect()
+
+
+@pytest.mark.slow
+async def test_a_loss_that_is_noticed_after_the_return(three: Three, bus: Bus) -> None:
+    """Nothing has come since by which it could be noticed sooner, but a beat."""
+    client, there = await three[0].client("a"), await three[0].client("a")
+    three[1].emit(("a",), 1)
+    for each in (client, there):
+        assert await said(each) == 1
+    client.drop()
+    lost(bus, 2)
+    three[1].emit(("a",), 2)
+    await three[1].cluster.publisher.drain(0)
+    await three[0].take_back(client)
+    session = client._session
+    assert session is not None
+    if client.recovered:  # before the beat
+        await session.closed.wait()
+        await three[0].take_back(client)
+    assert not client.recovered
+    three[1].emit(("a",), 3)
+    for each in (client, there):
+        assert await said(each) == 3

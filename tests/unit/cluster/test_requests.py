@@ -98,6 +98,7 @@ async def test_one_server(world: World) -> None:
     assert await world.finished(asking) == "yes"
 
 
+@pytest.mark.slow
 async def test_one_server_that_leaves_or_is_silent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tests.unit.probes import DEADLINE
 from .conftest import Server, Start, until
 from .layer import Bus
 
+pytestmark = pytest.mark.slow
+
 Two = tuple[Server, Server]
 
 ERRORS = [RuntimeError("unexpected"), asyncio.CancelledError()]

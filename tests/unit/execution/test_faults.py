@@ -20,6 +20,8 @@ from realtime.hub.hub import Hub
 from ..conftest import Connect, Serve
 from ..probes import DEADLINE, Probe, Wire
 
+pytestmark = pytest.mark.slow
+
 
 class Unspeakable(Exception):
     """Cannot be shown."""
@@ -290,6 +292,7 @@ async def test_what_a_signal_raises_goes_on(hub: Hub) -> None:
     assert raised == []
 
 
+@pytest.mark.slow
 async def test_a_hub_that_closes_cancels_its_handlers(
     serve: Serve, connect: Connect, hub: Hub, probe: Probe
 ) -> None:

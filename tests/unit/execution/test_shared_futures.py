@@ -262,6 +262,7 @@ class Beside(RuleBasedStateMachine):
             world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new_loop", LOOPS, ids=["asyncio", "uvloop"])
 def test_jobs_wait_as_tasks_do(new_loop: NewLoop) -> None:
     machine = type("Machine", (Beside,), {"new_loop": staticmethod(new_loop)})

@@ -161,6 +161,7 @@ async def test_nobody_waits_for_another_process_for_ever(
     assert await first == "done"
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_process_forgets_nothing(
     serve: Serve, connect: Connect, probe: Probe, hub: Hub
 ) -> None:

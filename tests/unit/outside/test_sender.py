@@ -188,6 +188,7 @@ def test_a_layer_that_hangs(
             with pytest.raises(LayerUnavailable, match=r"did not answer within 0\.05 seconds"):
                 future.result(DEADLINE)
     layer.gate.set()
+    monkeypatch.setattr("realtime.outside.sender.PUBLISH_TIMEOUT", DEADLINE)
     emit(outside, "hi again", "a")
     assert layer.sent == [(group_name("/", "a"), said("hi again"))]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 import realtime
 from realtime.hub.hub import Hub
 from realtime.testing import Client
@@ -19,6 +21,7 @@ from .conftest import (
 )
 
 
+@pytest.mark.slow
 async def test_a_thousand_clients_at_once_take_tens_of_transactions(
     interference: Interference, hub: Hub
 ) -> None:

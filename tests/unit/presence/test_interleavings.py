@@ -121,6 +121,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "BATCH", 3)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40,
     deadline=None,

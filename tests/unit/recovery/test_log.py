@@ -178,7 +178,7 @@ def is_for(sent: Sent, sid: str) -> bool:
     return None in sent.rooms or bool(names & set(sent.rooms))
 
 
-TestModel = Model.TestCase
+TestModel = pytest.mark.slow(Model.TestCase)
 TestModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -73,9 +74,71 @@ def _served(serve: Serve, log: str, settings: Any, request: pytest.FixtureReques
     serve(Rooms, RECOVERY=RECOVERY)
 
 
+@contextlib.asynccontextmanager
+async def coming_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """
+    Let a client come back, with `connect` at work in the block: what happens there ends its new
+    connection before it is let in.
+    """
+    entering, go_on = asyncio.Event(), asyncio.Event()
+
+    async def connect_slowly(self: Rooms, auth: Any) -> None:
+        entering.set()
+        await go_on.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rooms, "connect", connect_slowly)
+        back = asyncio.ensure_future(client.connect())
+        await entering.wait()
+        yield
+        go_on.set()
+        assert client._session is not None
+        await client._session.closed.wait()
+        back.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await back
+
+
 async def texts(client: Client, count: int) -> list[Any]:
     """Return the last arguments of the next events."""
     return [(await client.receive())[-1] for _ in range(count)]
+
+
+class Moving(Rooms):
+    """Lets who comes back join and leave rooms."""
+
+    async def connect(self, auth: dict[str, Any]) -> None:
+        await super().connect(auth)
+        self.join(*auth.get("join", ()))
+        self.leave(*auth.get("leave", ()))
+
+
+async def test_a_drop_behind_rooms_that_connect_has_joined_and_left(
+    connect: Connect, serve: Serve
+) -> None:
+    """What was missed before is for the rooms of before, and what comes behind it for the new."""
+    serve(Moving)
+    there = await connect(auth={"rooms": ["a", "b"]})
+    client = await connect(auth={"rooms": ["a"]})
+    realtime.to("a").emit("n", 1)
+    assert await texts(client, 1) == [1]
+    had = client._offset
+    client.drop()
+    realtime.to("a").emit("n", 2)
+    realtime.to("b").emit("n", "before it joined")
+    client._auth = {"join": ["b"], "leave": ["a"]}
+    for _ in range(2):
+        await client.connect()
+        assert client.recovered
+        assert await texts(client, 1) == [2]
+        client.drop()
+        client._offset = had  # as if nothing had come
+    realtime.to("b").emit("n", 3)
+    realtime.to("a").emit("n", "after it left")
+    await client.connect()
+    assert await texts(client, 2) == [2, 3]
+    assert not client.pending()
+    assert there.pending() == 5
 
 
 async def test_nothing_is_missed(connect: Connect) -> None:

@@ -109,6 +109,7 @@ def test_refused(
     assert recorder.notes == []
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("make", "call", "way"), cases(honoured=True))
 def test_honoured(

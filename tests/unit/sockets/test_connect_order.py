@@ -150,6 +150,7 @@ async def test_a_late_connect_in_a_thread(
     assert await probe.empty()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["returns", "swallows"])
 async def test_a_connect_that_outlives_the_hub_is_cancelled(
     slow: None, probe: Probe, new_wire: Any, hub: Hub, how: str
@@ -162,6 +163,7 @@ async def test_a_connect_that_outlives_the_hub_is_cancelled(
     assert await probe.empty(), "no disconnect without a connect that has returned in time"
 
 
+@pytest.mark.slow
 async def test_a_connect_that_ends_while_the_hub_closes(
     slow: None, probe: Probe, new_wire: Any, hub: Hub
 ) -> None:

@@ -296,7 +296,7 @@ class Sizes(RuleBasedStateMachine):
         assert json.loads(dump_data(self.data)) == self.model
 
 
-TestSizes = Sizes.TestCase
+TestSizes = pytest.mark.slow(Sizes.TestCase)
 TestSizes.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 
 

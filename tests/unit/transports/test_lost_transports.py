@@ -247,6 +247,7 @@ class Conversation(RuleBasedStateMachine):
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False], ids=["plain", "Socket.IO"])
 @pytest.mark.parametrize("kind", PEERS)
 def test_a_connection_ends_with_its_transport(

@@ -146,3 +146,63 @@ async def test_the_inbox_gives_frames_in_order() -> None:
     inbox.close()
     assert [await inbox.receive(), await inbox.receive()] == ["4four", None]
     await asyncio.wait_for(inbox.wait_empty(), DEADLINE)
+
+
+# What is held while a session may go to another process
+
+
+async def read_all(inbox: PollingInbox) -> list[str | bytes]:
+    """Return what the reader is given now."""
+    reading = asyncio.ensure_future(inbox.receive())
+    await asyncio.sleep(0)
+    read = []
+    while reading.done():
+        frame = reading.result()
+        if frame is None:
+            return read
+        read.append(frame)
+        reading = asyncio.ensure_future(inbox.receive())
+        await asyncio.sleep(0)
+    reading.cancel()
+    return read
+
+
+async def test_only_acknowledgements_and_control_packets_pass_while_it_is_held() -> None:
+    inbox = PollingInbox()
+    inbox.put(['451-["last",{"_placeholder":true,"num":0}]'])
+    inbox.hold(1000)
+    inbox.put([b"its own", '42["a"]', "3", '430["yes"]', "40/x,", "41/x,"])
+    inbox.put(['451-["b",{"_placeholder":true,"num":0}]', b"b", '461-1[{"num":0}]', b"ack", "1"])
+    passed = ['451-["last",{"_placeholder":true,"num":0}]', b"its own", "3", '430["yes"]']
+    assert await read_all(inbox) == [*passed, '461-1[{"num":0}]', b"ack", "1"]
+    held = ['42["a"]', "40/x,", "41/x,", '451-["b",{"_placeholder":true,"num":0}]', b"b"]
+    inbox.put(['42["c"]'])
+    inbox.release()
+    inbox.put(['42["d"]'])
+    assert await read_all(inbox) == [*held, '42["c"]', '42["d"]']
+
+
+async def test_a_post_of_more_than_may_be_held_waits() -> None:
+    inbox = PollingInbox()
+    inbox.hold(10)
+    assert await read_all(inbox) == []
+    inbox.put(['42["a"]'])
+    await asyncio.wait_for(inbox.wait_empty(), DEADLINE)
+    inbox.put(['42["more"]'])
+    waiting = asyncio.ensure_future(inbox.wait_empty())
+    await read_all(inbox)
+    assert not waiting.done()
+    inbox.release()
+    assert await read_all(inbox) == ['42["a"]', '42["more"]']
+    await asyncio.wait_for(waiting, DEADLINE)
+
+
+async def test_what_was_held_is_taken() -> None:
+    inbox = PollingInbox()
+    inbox.hold(5)
+    inbox.put(["3", '42["a"]'])
+    waiting = asyncio.ensure_future(inbox.wait_empty())
+    assert inbox.take() == ["3", '42["a"]']
+    inbox.close()
+    await asyncio.wait_for(waiting, DEADLINE)
+    assert await read_all(inbox) == []

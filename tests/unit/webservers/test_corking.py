@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from channels.sessions import InstanceSessionWrapper
 
 from realtime.webservers.corking import in_one_piece
 
@@ -34,6 +35,17 @@ def test_it_is_held_back_until_the_end_whatever_happens() -> None:
         assert connection.getsockopt(socket.IPPROTO_TCP, CORK) == 0
         with pytest.raises(KeyError), in_one_piece(Cycle(connection).send):
             raise KeyError("of the site")
+        assert connection.getsockopt(socket.IPPROTO_TCP, CORK) == 0
+
+
+@needs_linux
+def test_it_is_found_behind_the_session_middleware_of_channels() -> None:
+    assert CORK is not None
+    with socket.socket() as connection:
+        scope = {"type": "http", "cookies": {}, "session": {}}
+        wrapper = InstanceSessionWrapper(scope, Cycle(connection).send)
+        with in_one_piece(wrapper.send):
+            assert connection.getsockopt(socket.IPPROTO_TCP, CORK) == 1
         assert connection.getsockopt(socket.IPPROTO_TCP, CORK) == 0
 
 

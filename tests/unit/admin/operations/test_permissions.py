@@ -22,6 +22,7 @@ from .conftest import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("model", ["socket", "room"])
 async def test_each_needs_its_own_permission(

@@ -1,0 +1,111 @@
+"""
+Catching up: what was sent while the connection on which a hub hears was broken.
+
+Redis' channels keep nothing, but the log has it: it is read there, and taken before what has come
+since. So clients that are connected miss nothing either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from ..logs import log
+from .log_entries import LogEntry, read_entry, why_incomplete
+from .log_layer import LogLayer, read_number
+
+# Streams that are asked for in one go, and bytes of messages that are taken at all.
+STREAMS = 200
+MAX_BYTES = 64 * 1024 * 1024
+
+
+class Receiver(Protocol):
+    """What takes messages of the layer."""
+
+    @property
+    def logged_upto(self) -> int:
+        """The last number of the log that came."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether what comes is kept for later."""
+
+    def hold(self) -> None:
+        """Keep what comes, from now on."""
+
+    def release(self, missed: Iterable[Any]) -> None:
+        """Take messages that did not come, and then what was kept."""
+
+
+class CatchingUp:
+    """Reads the streams that `names()` returns, once all that comes is heard again."""
+
+    def __init__(self, layer: Callable[[], LogLayer], receiver: Receiver) -> None:
+        self.names: Callable[[], Iterable[str]] = tuple
+        self._layer = layer
+        self._receiver = receiver
+        # Which Redis it is: one that was started anew may have forgotten what it was given.
+        self._run = ""
+
+    def begin(self) -> None:
+        """Take note that something may be published now that is not heard here."""
+        self._receiver.hold()
+
+    async def finish(self) -> bool:
+        """
+        Take what was published since, once all is heard again; tell whether that is everything.
+
+        Raises redis-py's errors, and OSError.
+        """
+        before, self._run = self._run, await self._layer().run_id()
+        if not self._receiver.holding:
+            return True
+        missed: dict[int, bytes] = {}
+        if before != self._run or not before:
+            why = "Redis was started anew"
+        else:
+            why = await self._read(missed)
+        if why:
+            log(logging.WARNING, "log-not-caught-up", error=why)
+        decode = msgspec.msgpack.decode
+        self._receiver.release(decode(missed[number]) for number in sorted(missed))
+        return not why
+
+    async def _read(self, missed: dict[int, bytes]) -> str:
+        """Read what was missed; return why that is not everything, or an empty text."""
+        after, names, size = self._receiver.logged_upto, list(dict.fromkeys(self.names())), 0
+        why = ""
+        for start in range(0, len(names), STREAMS):
+            for problem, entries in await self._ask(names[start : start + STREAMS], after):
+                why = problem or why
+                for entry in entries:
+                    if entry.behind is None and entry.number not in missed:
+                        missed[entry.number] = entry.message
+                        size += len(entry.message)
+            if size > MAX_BYTES:
+                missed.clear()
+                return f"more than {MAX_BYTES} bytes were sent meanwhile"
+        return why
+
+    async def _ask(self, names: list[str], after: int) -> list[tuple[str, list[LogEntry]]]:
+        """Return for each stream what it has behind a number, and why that is not all."""
+        layer, commands = self._layer(), list[tuple[Any, ...]]()
+        for name in names:
+            stream, known = layer.stream(name), layer.known(name)
+            commands += (
+                ("HGET", known, "l"),
+                ("XRANGE", stream, after + 1, "+"),
+                ("HGET", known, "d"),
+            )
+        answers = await layer.run(*commands)
+        found = []
+        for newest, raw, dropped in zip(answers[::3], answers[1::3], answers[2::3], strict=True):
+            if isinstance(raw, Exception):
+                raise raw
+            entries = list(map(read_entry, raw))
+            why = why_incomplete(after, read_number(newest), read_number(dropped), entries)
+            found.append((why, entries))
+        return found
