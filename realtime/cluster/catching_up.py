@@ -7,15 +7,18 @@ since. So clients that are connected miss nothing either.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 
 from ..logs import log
+from .envelopes import Command, open_parcel, unpack
 from .log_entries import LogEntry, read_entry, why_incomplete
 from .log_layer import LogLayer, read_number
+from .streams import stream_name
 
 # Streams that are asked for in one go, and bytes of messages that are taken at all.
 STREAMS = 200
@@ -41,10 +44,14 @@ class Receiver(Protocol):
 
 
 class CatchingUp:
-    """Reads the streams that `names()` returns, once all that comes is heard again."""
+    """
+    Reads what is for the clients of `namespaces()` from the streams `names()`, once all that comes
+    is heard again.
+    """
 
     def __init__(self, layer: Callable[[], LogLayer], receiver: Receiver) -> None:
         self.names: Callable[[], Iterable[str]] = tuple
+        self.namespaces: Callable[[], Iterable[str]] = tuple
         self._layer = layer
         self._receiver = receiver
         # Which Redis it is: one that was started anew may have forgotten what it was given.
@@ -76,19 +83,30 @@ class CatchingUp:
 
     async def _read(self, missed: dict[int, bytes]) -> str:
         """Read what was missed; return why that is not everything, or an empty text."""
-        after, names, size = self._receiver.logged_upto, list(dict.fromkeys(self.names())), 0
+        after, names, known = self._receiver.logged_upto, set(self.names()), set[str]()
         why = ""
-        for start in range(0, len(names), STREAMS):
-            for problem, entries in await self._ask(names[start : start + STREAMS], after):
-                why = problem or why
-                for entry in entries:
-                    if entry.behind is None and entry.number not in missed:
-                        missed[entry.number] = entry.message
-                        size += len(entry.message)
-            if size > MAX_BYTES:
+        while new := names - known:
+            known |= new
+            ordered, found = list(new), dict[int, bytes]()
+            for start in range(0, len(ordered), STREAMS):
+                for problem, entries in await self._ask(ordered[start : start + STREAMS], after):
+                    why = problem or why
+                    found |= {each.number: each.message for each in entries if not each.behind}
+            missed |= found
+            if sum(map(len, missed.values())) > MAX_BYTES:
                 missed.clear()
                 return f"more than {MAX_BYTES} bytes were sent meanwhile"
+            names.update(self._joined(found.values()))
         return why
+
+    def _joined(self, messages: Iterable[bytes]) -> Iterator[str]:
+        """Yield the streams of rooms that clients of this hub may have been made to join."""
+        for message in messages:
+            for envelope in unpack(open_parcel(msgspec.msgpack.decode(message))):
+                if isinstance(envelope, Command) and envelope.action == "join":
+                    spaces = [envelope.namespace] if envelope.namespace else self.namespaces()
+                    for space, room in itertools.product(spaces, envelope.names):
+                        yield stream_name(space, room)
 
     async def _ask(self, names: list[str], after: int) -> list[tuple[str, list[LogEntry]]]:
         """Return for each stream what it has behind a number, and why that is not all."""

@@ -147,14 +147,17 @@ class Cluster(Handover):
     # Where a log is kept
 
     def take_back(
-        self, hear: Callable[[AnyEnvelope, int], None], streams: Callable[[], Iterable[str]]
+        self,
+        hear: Callable[[AnyEnvelope, int], None],
+        streams: Callable[[], Iterable[str]],
+        namespaces: Callable[[], Iterable[str]],
     ) -> None:
         """
         Give this hub's own envelopes to `hear` when they come back, with their numbers; `streams()`
-        are those of the log that it needs.
+        are those of the log that it needs, for clients in `namespaces()`.
         """
         self._receiver.hear_return = hear
-        self._catching_up.names = streams
+        self._catching_up.names, self._catching_up.namespaces = streams, namespaces
 
     def echo(self, id: int) -> None:
         """Send this hub a note, which comes behind all that was sent before, by whomever."""

@@ -80,7 +80,7 @@ class Bus:
         # In an outage that goes on, what is sent is done here before it comes back.
         self._is_alone = False
         self._giving_up: asyncio.TimerHandle | None = None
-        cluster.take_back(self.hear, recovery.streams)
+        cluster.take_back(self.hear, recovery.streams, recovery.namespaces)
         cluster.on_down, cluster.on_back = self.down, self.back
         recovery.use(self)
 

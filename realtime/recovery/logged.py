@@ -86,6 +86,10 @@ class LoggedRecovery(Recovery):
         for sid in (*self._hub.registry.sockets, *(session.sid for session in self.sessions)):
             yield stream_name("", sid)
 
+    def namespaces(self) -> set[str]:
+        """Return the namespaces of all clients of this hub, here or away."""
+        return {namespace for namespace, _ in self.holds}
+
     def use(self, bus: Bus) -> None:
         """Learn the way of all that is sent."""
         self._bus = bus

@@ -17,7 +17,7 @@ class RecoveryOptions(NamedTuple):
     events: int = 10_000
     bytes: int = 4 * 1024 * 1024
     presence_seconds: float = 15
-    log: str = "auto"
+    log: str = "memory"
 
 
 # Where events are kept for who drops: in the hubs' memory, in Redis, or there where that can be.

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--kills", type=float, default=0.3, help="of all ends of servers")
     parser.add_argument("--restart-every", type=float, default=8, help="seconds, about")
     parser.add_argument("--layer", choices=LAYERS, default="pubsub")
-    parser.add_argument("--log", choices=LOGS, default="auto", help="where events are kept")
+    parser.add_argument("--log", choices=LOGS, default="memory", help="where events are kept")
     parser.add_argument("--servers", nargs="+", default=["daphne", "uvicorn", "uvicorn"])
     parser.add_argument("--logs", type=Path, help="a folder for what the servers have said")
     options = parser.parse_args()

@@ -71,7 +71,7 @@ def _served(serve: Serve, log: str, settings: Any, request: pytest.FixtureReques
         valkey = request.getfixturevalue("valkey")
         config = {"hosts": [valkey.url], "prefix": secrets.token_hex(4)}
         settings.CHANNEL_LAYERS = {"default": {"BACKEND": PUBSUB, "CONFIG": config}}
-    serve(Rooms, RECOVERY=RECOVERY)
+    serve(Rooms, RECOVERY={**RECOVERY, "LOG": log})
 
 
 @contextlib.asynccontextmanager
