@@ -20,12 +20,21 @@ from tests.valkey import Valkey
 
 KINDS = ("daphne", "uvicorn", "uvicorn-uvloop")
 CLIENTS, EVENTS = 30, 60
-RECOVERY = {"plain": None, "recovery": {"SECONDS": 60}}
+RECOVERY = {
+    "plain": None,
+    "recovery": {"SECONDS": 60},
+    "log": {"SECONDS": 60, "LOG": "redis"},
+}
 
 
 @pytest.fixture(
     scope="module",
-    params=[(layer, recovery) for layer in LAYERS for recovery in RECOVERY],
+    params=[
+        (layer, recovery)
+        for layer in LAYERS
+        for recovery in RECOVERY
+        if layer == "pubsub" or recovery != "log"
+    ],
     ids="-".join,
 )
 def cluster(request: pytest.FixtureRequest, valkey: Valkey) -> Iterator[LiveCluster]:
