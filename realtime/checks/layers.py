@@ -10,7 +10,7 @@ from channels.layers import channel_layers
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from ..cluster.log_layer import why_not
+from ..cluster.log_support import why_not
 from ..conf import Settings
 from ..utils.recovery import parse_recovery
 from .settings import usable_settings

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..conf import get_settings
 from ..logs import log
 from ..utils.recovery import log_lifetime, parse_recovery
-from .log_layer import new_log_layer, why_not
+from .log_support import new_log_layer, why_not
 
 # For how much longer than in memory a log is kept: nobody says when a hub is killed.
 KEPT = 1.25

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..cluster.addressing import target_of
 from ..cluster.envelopes import LOG_OUT, Command
 from ..cluster.targets import Target
-from ..sockets.socket import Socket
-from ..sockets.trail import NOW, Trail
-from .claims import Claim, RemoteClaim
-from .forms import Parcel
-from .interfaces import Hub
+from ..sockets.trail import NOW
 from .log import Lost
 from .offsets import parse_offset
 from .places import end_of, number_of, parse_place
 from .session import Missed, Session
-from .sessions import Sessions
 from .streams import Found, StreamLog
 
 # How often it is read anew, where its client is made to join or leave meanwhile.
@@ -162,146 +155,8 @@ class Recall:
         raise Lost("it joins and leaves all the time")
 
 
-class LoggedClaim(RemoteClaim):
-    """
-    A claim to a session of another hub, with which no events go: these are in the log, and so is
-    what its client is asked to do meanwhile.
-    """
-
-    async def _take_in_step(self) -> Parcel | None:
-        return await self._take(None)
-
-    def _keep(self, session: Session) -> None:
-        self._sessions.adopt(session, counts=False)
-        for place, action, names in self._commands:
-            if place > session.seen:
-                self._sessions.execute_for(session, action, names, place)
-
-
-class Recalled:
-    """A claim to a session, wherever that is, whose events are in Redis."""
-
-    def __init__(self, claim: Claim, recall: Recall, socket: Socket, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self.session = claim.session
-        self.recall = recall
-        self._claim = claim
-        self._socket = socket
-        self._is_finishing = False
-        self._settled = asyncio.Event()
-
-    async def finish(self) -> list[Missed]:
-        """Take the session over, and return what came since the first part of what was missed."""
-        self._is_finishing = True
-        try:
-            return await self._finish()
-        finally:
-            self._settled.set()
-
-    async def settle(self) -> None:
-        """Wait until the session is here, if it is on its way."""
-        if self._is_finishing:
-            await self._settled.wait()
-
-    def log_out(self) -> None:
-        """End the session as far as it is here."""
-        self._claim.log_out()
-
-    async def _finish(self) -> list[Missed]:
-        await self._claim.finish()
-        if self._socket.gone:
-            return []
-        if self._claim.session is not self.session:  # it was changed where it was
-            self.session.trail.merge(self._claim.session.trail)
-        self.session.rooms = set(self._socket.rooms)
-        try:
-            rest = await self.recall.go_on()
-            for room in self.recall.joined:
-                self._socket.join(room)
-            for room in self.recall.left:
-                self._socket.leave(room)
-        except Lost as lost:  # it comes again, and is told
-            self._socket.log(logging.INFO, "not-recovered", error=lost)
-            self.session.trail.floor = Trail.NEVER
-            self._socket.connection.close("transport error")
-            return []
-        if self._socket.gone:  # meanwhile, and nobody else has the session
-            self.session.claimant = None
-            self._sessions.adopt(self.session, counts=False)
-            return []
-        return rest
-
-    def go_on(self) -> Trail | None:
-        """Return the trail, which goes on."""
-        return self.session.trail
-
-    def count(self) -> bool:
-        """Tell whether the client still counts as there, as it was."""
-        return self._claim.count()
-
-    def release(self, socket: Socket) -> bool:
-        """Leave the session as it was, since the client is gone again."""
-        return self._claim.release(socket)
-
-    def refuse(self) -> None:
-        """End the session: its client is not let in."""
-        self._claim.refuse()
-
-
 def _aim(command: Command, session: Session) -> Target:
     """Return whom a command means, as seen from a session that it reaches."""
     if command.client:
         return Target(session.namespace, (session.sid,))
     return target_of(command)
-
-
-class OrphanClaim:
-    """A claim to a session of a hub that is gone, as Redis has it."""
-
-    def __init__(self, hub: Hub, sessions: Sessions, session: Session) -> None:
-        self.session = session
-        self._hub = hub
-        self._sessions = sessions
-        self._rooms = set(session.rooms)
-        self._is_taken = False
-        hub.moves.expect(session.sid)
-        sessions.hold(session.namespace, self._rooms)
-
-    def follow(self) -> None:
-        """Hear for the rooms that the client is in by now."""
-        rooms, self._rooms = self._rooms, set(self.session.rooms)
-        self._sessions.hold(self.session.namespace, self._rooms)
-        self._sessions.unhold(self.session.namespace, rooms)
-
-    async def finish(self) -> list[Missed]:
-        """Take the session over; return nothing, since that is in the log."""
-        self._is_taken = True
-        self._hub.moves.adopt(self.session.sid)
-        self._sessions.unhold(self.session.namespace, self._rooms)
-        return []
-
-    def go_on(self) -> Trail | None:
-        """Return the trail, which goes on."""
-        return self.session.trail
-
-    def count(self) -> bool:
-        """Tell whether the client still counts as there: nobody has told that it left."""
-        return self.session.opened_at is not None
-
-    def release(self, socket: Socket) -> bool:
-        """Leave the session where it is, unless it is taken over, and its rooms with it."""
-        if self._is_taken:
-            return False
-        self._hub.moves.give_up(self.session.sid)
-        self._sessions.unhold(self.session.namespace, self._rooms)
-        return False
-
-    def refuse(self) -> None:
-        """Leave the session to time: nobody else is let in by it."""
-        self.release(None)  # type: ignore[arg-type]
-
-    def log_out(self) -> None:
-        """Do nothing: the log says that its client has logged out."""
-
-    async def settle(self) -> None:
-        """Return at once: nothing of the session is on its way."""

@@ -12,8 +12,9 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from channels_redis.utils import create_pool
 
-from realtime.cluster.log_layer import Disconnected, Job, LogLayer, why_not
+from realtime.cluster.log_layer import Disconnected, Job, LogLayer
 from realtime.cluster.log_scripts import PER_MILLISECOND
+from realtime.cluster.log_support import why_not
 from realtime.utils.recovery import RecoveryOptions
 from tests.unit.probes import DEADLINE
 from tests.valkey import Valkey
