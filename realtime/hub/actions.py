@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,7 +29,9 @@ from ..cluster.envelopes import (
     Wake,
 )
 from ..cluster.targets import Target
+from ..logs import log
 from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from ..utils.limits import LogLimiter
 from .asking import Asking, answer_for_client, call_here
 from .handing import Inheritance, give, give_up
 from .interfaces import Hub
@@ -41,6 +44,7 @@ class HubActions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._unlogged = LogLimiter()
         self._answers: dict[type[Question], Callable[[Any, Tell], Awaitable[Any]]] = {
             Call: self._answer_call,
             Deliver: self._answer_for_client,
@@ -70,7 +74,9 @@ class HubActions:
         if number or not isinstance(envelope, Emit):
             return
         if self._hub.recovery is not None and self._hub.recovery.shared and not envelope.volatile:
-            self._hub.recovery.lose(None, 0.0)  # its sender keeps no log
+            self._hub.recovery.lose(None, 0.0)
+            if self._unlogged.should_log():
+                log(logging.WARNING, "log-bypassed", server=server)
         if self._hub.lingering:
             self._hub.lingering.send_on(server, envelope)
 

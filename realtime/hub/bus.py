@@ -75,7 +75,7 @@ class Bus:
         self._ids = itertools.count(1)
         self._watching: asyncio.TimerHandle | None = None
         self._watched = 0
-        self._mending = 0
+        self._mending: asyncio.Task[None] | None = None
         self._echoes: dict[int, asyncio.Future[None]] = {}
         # In an outage that goes on, what is sent is done here before it comes back.
         self._is_alone = False
@@ -207,25 +207,30 @@ class Bus:
 
     def lost(self) -> None:
         """Take note that something may be lost, or out of order, until all is heard again."""
-        self._mending += 1
-        self._hub.services.spawn(self._mend(self._mending))
+        if self._mending is None:
+            self._mending = self._hub.services.spawn(self._mend())
 
-    async def _mend(self, turn: int) -> None:
+    async def _mend(self) -> None:
         """Find a place behind everything that may be lost: from there on nothing is."""
-        while turn == self._mending:
-            try:
-                await self._recovery.end_gap()
-            except Exception as error:
-                write_log(logging.DEBUG, "layer-error", error=repr(error))
+        try:
+            while not await self._ends_gap():
                 await asyncio.sleep(PATIENCE)
-                continue
-            if turn == self._mending:
-                self._returns.early.clear()
-            return
+        finally:
+            self._mending = None
+        self._returns.early.clear()
+
+    async def _ends_gap(self) -> bool:
+        """Tell whether nothing is lost any more."""
+        try:
+            return await self._recovery.end_gap()
+        except Exception as error:
+            write_log(logging.DEBUG, "layer-error", error=repr(error))
+            return False
 
     def close(self) -> None:
         """Do what waits."""
-        self._mending += 1
+        if self._mending is not None:
+            self._mending.cancel()
         for timer in (self._watching, self._giving_up):
             if timer is not None:
                 timer.cancel()

@@ -75,13 +75,18 @@ class LoggedRecovery(ComingBack):
         """Take note that what is sent from now on may be lost for who drops."""
         self.log.begin_gap()
 
-    async def end_gap(self) -> None:
-        """Take note that nothing is lost from now on, and write all sessions anew."""
-        await self.log.end_gap(self._bus.echo)
+    async def end_gap(self) -> bool:
+        """
+        Take note that nothing is lost from now on, and write all sessions anew; tell whether that
+        is so: something may have been lost meanwhile.
+        """
+        if not await self.log.end_gap(self._bus.echo):
+            return False
         for socket in self.sessions.live:
             self._touch(socket)
         for session in self.sessions:
             self.store.touch(session.pid, lambda session=session: session)
+        return True
 
     # Events
 

@@ -77,6 +77,7 @@ class StreamLog:
         self._layer = layer
         # Up to this place something may have been lost for clients of this hub.
         self.gap: float = 0
+        self._losses = 0
 
     @property
     def layer(self) -> LogLayer:
@@ -124,17 +125,19 @@ class StreamLog:
     def begin_gap(self) -> None:
         """Take note that something may be lost, until `end_gap`."""
         self.gap = math.inf
+        self._losses += 1
 
     @property
     def gap_end(self) -> int:
         """A place behind the gap: none, while it goes on."""
         return Trail.NEVER if self.gap == math.inf else place_of(number_of(int(self.gap)) + 1)
 
-    async def end_gap(self, heard: Callable[[], Awaitable[None]]) -> None:
+    async def end_gap(self, heard: Callable[[], Awaitable[None]]) -> bool:
         """
-        Take note that nothing is lost from now on. `heard()` waits until this hub has heard all
-        that was sent before.
+        Take note that nothing is lost from now on; tell whether that is so, and nothing was lost
+        meanwhile. `heard()` waits until this hub has heard all that was sent before.
         """
+        losses = self._losses
         number = await self.layer.reach(number_of(self.number))
         await heard()
         (answer,) = await self.layer.run(
@@ -142,8 +145,11 @@ class StreamLog:
         )
         if isinstance(answer, Exception):
             raise answer
-        self.gap = end_of(number)
         self.number = max(self.number, end_of(number) + 1)
+        if self._losses != losses:
+            return False
+        self.gap = end_of(number)
+        return True
 
     # Reading
 

@@ -66,7 +66,10 @@ class Senders:
         """Send in the block."""
         over = asyncio.Event()
         env = environment(
-            {**cluster.env, "REALTIME_OVERRIDES": json.dumps({"UNREACHABLE": "raise"})},
+            {
+                **cluster.env,
+                "REALTIME_OVERRIDES": json.dumps({**cluster.realtime, "UNREACHABLE": "raise"}),
+            },
             cluster.database,
         )
         process = await asyncio.create_subprocess_exec(
