@@ -111,7 +111,8 @@ class NamespaceConsumer:
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
         values = load_data(data)
-        values.changed = self._socket.note_data
+        if self._socket.shares_log:
+            values.changed = self._socket.note_data
         self._data = values
 
     @property
@@ -134,7 +135,9 @@ class NamespaceConsumer:
     def _new_data(self, values: dict[str, Any]) -> dict[str, Any]:
         if self._socket.hub.recovery is None:
             return values
-        return RecoverableData(values, self._socket.note_data)
+        if self._socket.shares_log:
+            return RecoverableData(values, self._socket.note_data)
+        return RecoverableData(values)
 
     @property
     def recovered(self) -> bool:

@@ -45,21 +45,26 @@ class Receiver(Protocol):
 
 class CatchingUp:
     """
-    Reads what is for the clients of `namespaces()` from the streams `names()`, once all that comes
-    is heard again.
+    Reads what is for the clients of `namespaces()`, once all that comes is heard again.
+
+    `streams()` returns the streams of that, each with the group by which it comes.
     """
 
     def __init__(self, layer: Callable[[], LogLayer], receiver: Receiver) -> None:
-        self.names: Callable[[], Iterable[str]] = tuple
+        self.streams: Callable[[], Iterable[tuple[str, str]]] = tuple
         self.namespaces: Callable[[], Iterable[str]] = tuple
         self._layer = layer
         self._receiver = receiver
         # Which Redis it is: one that was started anew may have forgotten what it was given.
         self._run = ""
+        # Since which numbers groups were heard before.
+        self._since: dict[str, int] = {}
 
     def begin(self) -> None:
         """Take note that something may be published now that is not heard here."""
-        self._receiver.hold()
+        if not self._receiver.holding:
+            self._since = dict(self._layer().since)
+            self._receiver.hold()
 
     async def finish(self) -> bool:
         """
@@ -83,20 +88,22 @@ class CatchingUp:
 
     async def _read(self, missed: dict[int, bytes]) -> str:
         """Read what was missed; return why that is not everything, or an empty text."""
-        after, names, known = self._receiver.logged_upto, set(self.names()), set[str]()
-        why = ""
-        while new := names - known:
-            known |= new
-            ordered, found = list(new), dict[int, bytes]()
-            for start in range(0, len(ordered), STREAMS):
-                for problem, entries in await self._ask(ordered[start : start + STREAMS], after):
+        after, known, why = self._receiver.logged_upto, set[str](), ""
+        # What was sent to a group before it was heard here is for nobody here.
+        since = {**self._layer().since, **self._since}
+        new = {name: max(after, since.get(group, after)) for name, group in self.streams()}
+        while new:
+            known |= new.keys()
+            asked, found = list(new.items()), dict[int, bytes]()
+            for start in range(0, len(asked), STREAMS):
+                for problem, entries in await self._ask(asked[start : start + STREAMS]):
                     why = problem or why
                     found |= {each.number: each.message for each in entries if not each.behind}
             missed |= found
             if sum(map(len, missed.values())) > MAX_BYTES:
                 missed.clear()
                 return f"more than {MAX_BYTES} bytes were sent meanwhile"
-            names.update(self._joined(found.values()))
+            new = {name: after for name in self._joined(found.values()) if name not in known}
         return why
 
     def _joined(self, messages: Iterable[bytes]) -> Iterator[str]:
@@ -108,10 +115,10 @@ class CatchingUp:
                     for space, room in itertools.product(spaces, envelope.names):
                         yield stream_name(space, room)
 
-    async def _ask(self, names: list[str], after: int) -> list[tuple[str, list[LogEntry]]]:
-        """Return for each stream what it has behind a number, and why that is not all."""
+    async def _ask(self, asked: list[tuple[str, int]]) -> list[tuple[str, list[LogEntry]]]:
+        """Return for each stream what it has behind its number, and why that is not all."""
         layer, commands = self._layer(), list[tuple[Any, ...]]()
-        for name in names:
+        for name, after in asked:
             stream, known = layer.stream(name), layer.known(name)
             commands += (
                 ("HGET", known, "l"),
@@ -119,8 +126,8 @@ class CatchingUp:
                 ("HGET", known, "d"),
             )
         answers = await layer.run(*commands)
-        found = []
-        for newest, raw, dropped in zip(answers[::3], answers[1::3], answers[2::3], strict=True):
+        found, parts = [], zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+        for (_, after), (newest, raw, dropped) in zip(asked, parts, strict=True):
             if isinstance(raw, Exception):
                 raise raw
             entries = list(map(read_entry, raw))

@@ -149,15 +149,15 @@ class Cluster(Handover):
     def take_back(
         self,
         hear: Callable[[AnyEnvelope, int], None],
-        streams: Callable[[], Iterable[str]],
+        streams: Callable[[], Iterable[tuple[str, str]]],
         namespaces: Callable[[], Iterable[str]],
     ) -> None:
         """
         Give this hub's own envelopes to `hear` when they come back, with their numbers; `streams()`
-        are those of the log that it needs, for clients in `namespaces()`.
+        are those of the log that it needs, with their groups, for clients in `namespaces()`.
         """
         self._receiver.hear_return = hear
-        self._catching_up.names, self._catching_up.namespaces = streams, namespaces
+        self._catching_up.streams, self._catching_up.namespaces = streams, namespaces
 
     def echo(self, id: int) -> None:
         """Send this hub a note, which comes behind all that was sent before, by whomever."""
@@ -408,10 +408,11 @@ class Cluster(Handover):
         if self._silences & (self._silences - 1):
             return
         log(logging.WARNING, "layer-replaced")
+        if self.logged:
+            self._catching_up.begin()
         old, self.link.layer = self.link.layer, self._new_layer()
         self._listener.stop()
         if self.logged:
-            self._catching_up.begin()
             self._ended = self.link.layer.ended
         self._memberships.move()
         if self.link.layer is not old:

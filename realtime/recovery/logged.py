@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..cluster.envelopes import HUBS, group_name, server_group
 from ..cluster.log_layer import LogLayer
+from ..cluster.sids import server_of
 from ..cluster.streams import stream_name
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
@@ -31,13 +33,16 @@ class LoggedRecovery(ComingBack):
         # The place of what is done now, where it has one, and so of what is joined and left.
         self._place: int | None = None
 
-    def streams(self) -> Iterator[str]:
-        """Yield the streams of all that is for clients of this hub, here or away."""
-        yield stream_name("", None)
+    def streams(self) -> Iterator[tuple[str, str]]:
+        """
+        Yield the streams of all that is for clients of this hub, here or away, each with the group
+        by which it comes.
+        """
+        yield stream_name("", None), HUBS
         for namespace, room in self.holds:
-            yield stream_name(namespace, room)
+            yield stream_name(namespace, room), group_name(namespace, room)
         for sid in (*self._hub.registry.sockets, *(session.sid for session in self.sessions)):
-            yield stream_name("", sid)
+            yield stream_name("", sid), server_group(server_of(sid) or "")
 
     def namespaces(self) -> set[str]:
         """Return the namespaces of all clients of this hub, here or away."""
@@ -105,10 +110,6 @@ class LoggedRecovery(ComingBack):
     def about_to_join(self, socket: Socket, room: str) -> None:
         """See to it that what is sent next reaches this hub."""
         self._bus.expect_join(socket.namespace, room)
-
-    def emit(self, socket: Socket, message: Message) -> None:
-        """Send an event to the client of a socket, wherever that is."""
-        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
 
     def keep(self, socket: Socket, reason: str) -> bool:
         """Take note that a socket ends (see `Recovery.keep`)."""

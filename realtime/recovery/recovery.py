@@ -86,10 +86,6 @@ class Recovery:
         """Tell whether a socket has its place among all events."""
         return socket.trail is not None
 
-    def emit(self, socket: Socket, message: Message) -> None:
-        """Send an event to the client of a socket, wherever that is."""
-        self._hub.emit(Target(socket.namespace, (socket.sid,)), message)
-
     async def let_in(
         self, socket: Socket, missed: list[Missed], backlog: Backlog
     ) -> tuple[list[Frames], int]:

@@ -89,10 +89,9 @@ class Delivery(SocketLog):
         if self.state is CONNECTING:
             own = handling.get() is self
             item: Frames | Postponed | Placed = frames
-            recovery = self.hub.recovery
             if place is not None:
                 item = Placed(frames, place)
-            elif self.trail is None or (recovery is not None and recovery.shared):
+            elif self.trail is None or self.shares_log:
                 item = Postponed(message, event_id, target)
             self._put_off(item, frames.size, own=own)
 
@@ -107,6 +106,12 @@ class Delivery(SocketLog):
         self._put_off(Postponed(message, ""), message.frames(self.connection.format).size, own=True)
         return True
 
+    @property
+    def shares_log(self) -> bool:
+        """Whether hubs share a log, from which what is sent comes back before it is done here."""
+        recovery = self.hub.recovery
+        return recovery is not None and recovery.shared
+
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something behind all that this process has sent before."""
         recovery = self.hub.recovery
@@ -119,9 +124,9 @@ class Delivery(SocketLog):
     def emit(self, message: Message, frames: Frames) -> None:
         """Send an event, with its frames, to this client alone, in the same way."""
         hub = self.hub
-        if hub.recovery is not None and hub.recovery.shared:
+        if self.shares_log:
             if not self.put_off_own(message) and (self.state is not CLOSED or self.trail):
-                hub.recovery.emit(self, message)
+                hub.emit_after(self, message)
             return
         hub.counters.events_out += 1
         if hub.recovery is not None:

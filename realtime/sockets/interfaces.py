@@ -183,9 +183,6 @@ class Recovery(Protocol):
     def is_let_in(self, socket: Any) -> bool:
         """Tell whether a socket has its place among all events."""
 
-    def emit(self, socket: Any, message: Message) -> None:
-        """Send an event to the client of a socket, in its place in the shared log."""
-
     async def let_in(
         self, socket: Any, missed: list[Any], backlog: Any
     ) -> tuple[list[Frames], int]:
@@ -432,6 +429,10 @@ class Socket(Protocol):
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """Send frames to the client once that is connected."""
+
+    @property
+    def shares_log(self) -> bool:
+        """Whether hubs share a log, from which what is sent comes back before it is done here."""
 
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something behind all that this process has sent before."""

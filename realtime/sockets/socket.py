@@ -326,13 +326,18 @@ class Socket(Activity):
 
     def join_in_order(self, room: str) -> None:
         """Join a room behind all that was sent before, and before what is sent next."""
-        if self.hub.recovery is not None:
+        if self.hub.recovery is None or not self.hub.recovery.shared:
+            self.join(room)
+        else:
             self.hub.recovery.about_to_join(self, room)
-        self.in_order(partial(self.join, room))
+            self.in_order(partial(self.join, room))
 
     def leave_in_order(self, room: str) -> None:
         """Leave a room in the same way."""
-        self.in_order(partial(self.leave, room))
+        if self.shares_log:
+            self.in_order(partial(self.leave, room))
+        else:
+            self.leave(room)
 
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""

@@ -78,6 +78,19 @@ async def test_what_it_sends_itself_waits_for_its_place(two: Two) -> None:
     assert gap_of(other) == 0
 
 
+async def test_what_was_sent_to_a_room_before_it_was_heard_is_for_nobody(two: Two) -> None:
+    one, other = two
+    here, there = await one.client("a"), await other.client()
+    for number in (1, 2):
+        one.emit("a", number)
+    assert await texts(here, 2) == [1, 2]
+    assert await there.call("enter", "a") == ["a"]
+    async with deaf(other):
+        one.emit("a", 3)
+        assert await texts(here, 1) == [3]
+    assert await texts(there, 1) == [3]
+
+
 async def test_what_others_want_of_clients_is_done(two: Two) -> None:
     one, other = two
     moved, closed = await other.client("a"), await other.client("c")
