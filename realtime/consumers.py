@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cache, cached_property, update_wrapper
+from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -387,8 +387,7 @@ class NamespaceConsumer:
         from all of its namespaces, and end its connection.
         """
         socket = self._socket
-        close = socket.connection.disconnect if connection else socket.close
-        socket.hub.run(socket.in_order, close)
+        socket.hub.run(partial(socket.close_in_order, connection=connection))
         return Pending(self._flush_local)
 
     # What others see

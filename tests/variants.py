@@ -79,6 +79,7 @@ EXTRA = (
     ("tests/recovery/test_layer_outages.py", "core"),
     ("tests/recovery/test_layer_outages.py", "full"),
     ("tests/recovery/test_layer_outages.py", "paused"),
+    ("tests/recovery/test_layer_outages.py", "redis"),
     ("tests/recovery/test_layer_outages.py", "within-hanging"),
     ("tests/recovery/test_processes.py", "core"),
     ("tests/recovery/test_returns.py", "daphne"),

@@ -330,14 +330,35 @@ class Socket(Activity):
             self.join(room)
         else:
             self.hub.recovery.about_to_join(self, room)
-            self.in_order(partial(self.join, room))
+            self._execute_in_order("join", room)
 
     def leave_in_order(self, room: str) -> None:
         """Leave a room in the same way."""
         if self.shares_log:
-            self.in_order(partial(self.leave, room))
+            self._execute_in_order("leave", room)
         else:
             self.leave(room)
+
+    def close_in_order(self, *, connection: bool) -> None:
+        """Disconnect the client in the same way, with `connection` from all of its namespaces."""
+        action = "end" if connection else "close"
+        if self.shares_log:
+            self._execute_in_order(action)
+        else:
+            self.execute(action, ())
+
+    def _execute_in_order(self, action: str, *names: str) -> None:
+        if self.gone:
+            self.execute(action, names)
+        else:
+            self.in_order(partial(self._execute_wherever, action, names))
+
+    def _execute_wherever(self, action: str, names: tuple[str, ...]) -> None:
+        """Do something whose turn has come: its client may have dropped since, and come back."""
+        if self.state is CLOSED and self.trail is not None:
+            self.hub.command_after(self, action, *names)
+        else:
+            self.execute(action, names)
 
     def leave(self, room: str) -> None:
         """Leave a room, in this process at once."""

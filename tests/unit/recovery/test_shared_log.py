@@ -277,3 +277,45 @@ async def test_what_a_handler_does_keeps_its_order(
     assert await texts(client, 2) == [1, 2]
     await until(lambda: socket.gone)
     assert not client.pending()
+
+
+async def test_what_a_handler_did_just_before_the_drop(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done, though the client is gone before its turn comes."""
+    one, other = two
+    client = await one.client("a")
+    socket: Any = one.hub.registry.sockets[client.sid]
+    with monkeypatch.context() as patch:
+        patch.setitem(process._hubs, asyncio.get_running_loop(), one.hub)
+        socket.consumer.everyone.to("c").emit("n", "to wait for")
+        socket.consumer.join("b")
+        socket.consumer.leave("a")
+        client.drop()
+        assert socket.gone
+    await one.hub.wait_returned()
+    await one.hub.wait_returned()  # for what the first has let it send
+    one.emit("a", "after the leave")
+    one.emit("b", 1)
+    await other.take(client)
+    assert client.recovered
+    assert await texts(client, 1) == [1]
+    assert (await client.call("state"))["rooms"] == ["b"]
+    assert not client.pending()
+
+
+async def test_who_was_closed_just_before_the_drop(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    client = await one.client("a")
+    socket: Any = one.hub.registry.sockets[client.sid]
+    with monkeypatch.context() as patch:
+        patch.setitem(process._hubs, asyncio.get_running_loop(), one.hub)
+        socket.consumer.everyone.to("c").emit("n", "to wait for")
+        socket.consumer.close()
+        client.drop()
+    await one.hub.wait_returned()
+    await one.hub.wait_returned()
+    await other.take(client)
+    assert not client.recovered
