@@ -14,7 +14,6 @@ from ..exceptions import LayerUnavailable
 from ..execution.tasks import Tasks
 from ..logs import log
 from ..utils.limits import LogLimiter
-from .catching_up import CatchingUp
 from .envelopes import (
     HUBS,
     Answer,
@@ -30,6 +29,7 @@ from .envelopes import (
 )
 from .fences import Fences
 from .handover import Handover
+from .hearing import Hearing
 from .heartbeats import Deaf, Heartbeats
 from .heirs import Heirs
 from .layer_connection import (
@@ -97,10 +97,6 @@ class Cluster(Handover):
             if self.logged
             else Publisher(server, self._transmit)
         )
-        # Where it does: what is called at the beginning of an outage, and at its end, with whether
-        # nothing of the log was missed.
-        self.on_down: Callable[[], object] = lambda: None
-        self.on_back: Callable[[bool], object] = lambda complete: None
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self.fences = Fences(tasks, self._requests.ask_all, self.reports)
         self._refused = LossLog(self._loop)
@@ -116,10 +112,7 @@ class Cluster(Handover):
             heirs=self.heirs,
             is_leaving=self._memberships.is_leaving,
         )
-        self._catching_up = CatchingUp(lambda: self.link.layer, self._receiver)
-        # How often the connection had ended when all was heard; and whether all was since.
-        self._ended = 0
-        self._is_complete = True
+        self.hearing = Hearing(self.link, self._memberships, self._receiver)
         hear = self._receiver.take if self.logged else self._receiver.handle
         self._listener = Listener(tasks, hear, self._receive_failed)
         self._reconnects = Reconnects(self._reconnected)
@@ -157,7 +150,8 @@ class Cluster(Handover):
         are those of the log that it needs, with their groups, for clients in `namespaces()`.
         """
         self._receiver.hear_return = hear
-        self._catching_up.streams, self._catching_up.namespaces = streams, namespaces
+        catching_up = self.hearing.catching_up
+        catching_up.streams, catching_up.namespaces = streams, namespaces
 
     def echo(self, id: int) -> None:
         """Send this hub a note, which comes behind all that was sent before, by whomever."""
@@ -296,7 +290,7 @@ class Cluster(Handover):
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
         if isinstance(error, Disconnected):
-            self._catching_up.begin()
+            self.hearing.broken()
             self.link.failed(error)
         else:
             self._tasks.spawn(self._examine(error))
@@ -330,7 +324,7 @@ class Cluster(Handover):
         self._memberships.release()
         self._down_since = self.peers.echoed
         if self.logged:
-            self.on_down()
+            self.hearing.on_down()
         else:
             self._actions.lose(None, self._down_since)
 
@@ -362,7 +356,7 @@ class Cluster(Handover):
             self._listener.stop()
         self._listener.listen(self.link.layer, self._memberships.channel)
         if self.logged:
-            await self._hear_again(anew)
+            await self.hearing.again(anew=anew)
         else:
             await self._memberships.restore(anew=anew)
             self._reconnects.watch(self.link.layer)
@@ -374,28 +368,9 @@ class Cluster(Handover):
             raise
         self._silences = 0
         if self.logged:
-            self._note_heard()
+            self.hearing.tell()
         elif not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
             self._actions.lose(None, self._down_since)
-
-    async def _hear_again(self, anew: bool) -> None:
-        """Hear all groups again, and take what the log has of what was sent meanwhile."""
-        layer: LogLayer = self.link.layer
-        if anew or layer.ended != self._ended:
-            self._catching_up.begin()
-        self._ended = layer.ended
-        await self._memberships.restore(anew=anew)
-        await layer.hear(self._memberships.channel)
-        if not await self._catching_up.finish():
-            self._is_complete = False
-
-    def _note_heard(self) -> None:
-        """Tell the end of an outage. Raises Disconnected where the connection has ended again."""
-        if self.link.layer.ended != self._ended:
-            raise Disconnected("the connection has ended again")
-        complete, self._is_complete = self._is_complete, True
-        if not (complete and self.link.up.is_set()):
-            self.on_back(complete)
 
     def _note_silence(self) -> None:
         """
@@ -409,11 +384,11 @@ class Cluster(Handover):
             return
         log(logging.WARNING, "layer-replaced")
         if self.logged:
-            self._catching_up.begin()
+            self.hearing.broken()
         old, self.link.layer = self.link.layer, self._new_layer()
         self._listener.stop()
         if self.logged:
-            self._ended = self.link.layer.ended
+            self.hearing.replaced()
         self._memberships.move()
         if self.link.layer is not old:
             self._tasks.spawn(close_layer(old))

@@ -81,7 +81,7 @@ class Bus:
         self._is_alone = False
         self._giving_up: asyncio.TimerHandle | None = None
         cluster.take_back(self.hear, recovery.streams, recovery.namespaces)
-        cluster.on_down, cluster.on_back = self.down, self.back
+        cluster.hearing.on_down, cluster.hearing.on_back = self.down, self.back
         recovery.use(self)
 
     # Sending
