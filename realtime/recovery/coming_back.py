@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..cluster.addressing import as_emit
+from ..cluster.envelopes import group_name, server_group
 from ..cluster.log_layer import LogLayer
+from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.backlog import Backlog, Placed, Postponed
@@ -250,13 +252,35 @@ class ComingBack(Recovery):
         rest, place = self.unfold(socket, others, place)
         before = "" if recall is None else recall.owner
         session = self._describe(socket)
+        if not self._hears_since(socket, recall):
+            socket.trail.floor = Trail.NEVER
         if session is None or not await self.store.begin(session, before, since, emits):
             socket.trail.floor = Trail.NEVER
         if emits:  # no volatile event is to have an offset before theirs
-            with contextlib.suppress(TimeoutError):
+            try:
                 await self._bus.echo()
-            self.log.reach(since)
+                self.log.reach(since)
+            except TimeoutError:
+                socket.trail.floor = Trail.NEVER
         return frames + rest, place
+
+    def _hears_since(self, socket: Socket, recall: Recall | None) -> bool:
+        """
+        Tell whether this hub hears for a client from where it has read on: a layer that is slow
+        lets it in all the same.
+        """
+        home = server_group(server_of(socket.sid) or "")
+        groups = {home, group_name(socket.namespace, None)}
+        joined = {
+            group_name(socket.namespace, room) for room in self._hub.registry.rooms_of(socket)
+        }
+        known = self.log.layer.since
+        if not (groups | joined) <= known.keys():
+            return False
+        if recall is None:
+            return True
+        groups |= {group_name(socket.namespace, room) for room in recall.session.rooms} & joined
+        return all(known[group] <= number_of(recall.upto) for group in groups)
 
     def unfold(self, socket: Socket, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
         """

@@ -14,6 +14,7 @@ from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.messages import Message, with_offset
 from ..sockets.socket import Socket
+from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions
 from .coming_back import ComingBack
 from .forms import decode_trail, encode_trail
@@ -165,6 +166,8 @@ class LoggedRecovery(ComingBack):
     def arrive(self, socket: Socket, missed: list[Missed] | None, trail: bytes) -> None:
         """Let a socket that comes from another hub be in its place among all events."""
         before, socket.trail = decode_trail(socket.pid, trail)
+        if not self._hears_since(socket, None):
+            socket.trail.floor = Trail.NEVER
         self.sessions.live.add(socket)
         self.store.take_over(socket.pid, before)
         self._touch(socket)

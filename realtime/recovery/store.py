@@ -13,6 +13,7 @@ from ..cluster.log_scripts import FORGET, SAVE
 from ..cluster.streams import stream_name
 from ..execution.tasks import Tasks
 from ..logs import log
+from ..utils.limits import LogLimiter
 from .forms import Packer, Parcel, decode_parcel, encode_parcel
 from .places import number_of
 from .session import Session
@@ -20,6 +21,9 @@ from .streams import StreamLog
 
 # How long a client's start, or an acknowledgement, waits for what is written.
 TIMEOUT = 5.0
+
+# How long until what could not be written is tried again.
+PAUSE = 0.5
 
 # Sessions whose time is renewed in one go.
 RENEWED = 500
@@ -54,6 +58,10 @@ class Store:
         # Whose sessions were that have come here, until that is written.
         self._before: dict[str, str] = {}
         self._writing: asyncio.Task[None] | None = None
+        # Whether the last attempt has failed, and what is set after each.
+        self._is_failing = False
+        self._tried = asyncio.Event()
+        self._faults = LogLimiter()
 
     @property
     def _layer(self) -> LogLayer:
@@ -80,14 +88,25 @@ class Store:
         """Write what is to be written, once all that is done in this turn is done."""
         try:
             while self._dirty:
+                if self._is_failing:
+                    await asyncio.sleep(PAUSE)
                 dirty, self._dirty = self._dirty, {}
                 try:
                     async with asyncio.timeout(TIMEOUT):
                         await self._write_all(dirty)
+                    self._is_failing = False
                 except Exception as error:
-                    log(logging.WARNING, "session-not-stored", error=repr(error))
+                    self._note_not_stored(error)
+                    self._dirty = {**dirty, **self._dirty}
+                    self._is_failing = True
+                self._tried.set()
         finally:
             self._writing = None
+            self._tried.set()
+
+    def _note_not_stored(self, error: object) -> None:
+        if self._faults.should_log():
+            log(logging.WARNING, "session-not-stored", error=repr(error))
 
     async def _write_all(self, dirty: dict[str, Any]) -> None:
         commands, pids = [], []
@@ -115,9 +134,10 @@ class Store:
         return "EVAL", SAVE, 1, key, self._server, before, body, self._milliseconds
 
     async def flush(self) -> None:
-        """Wait until what was touched so far is written, but not for ever."""
-        while self._writing is not None:
-            await asyncio.wait({self._writing})
+        """Wait until what was touched so far is written, or cannot be."""
+        while self._writing is not None and not self._is_failing:
+            self._tried.clear()
+            await self._tried.wait()
 
     async def begin(
         self, session: Session, before: str, place: int, packets: Iterable[Emit]
@@ -139,11 +159,11 @@ class Store:
                     self._layer.run(self._save(session, before)), self._layer.publish(jobs)
                 )
         except Exception as error:
-            log(logging.WARNING, "session-not-stored", error=repr(error))
+            self._note_not_stored(error)
             return False
         refused = [each for each in (*saved, *answers) if isinstance(each, Exception)]
         if refused:
-            log(logging.WARNING, "session-not-stored", error=repr(refused[0]))
+            self._note_not_stored(refused[0])
         return not refused and bool(saved[0])
 
     def forget(self, pid: str) -> None:
@@ -152,8 +172,7 @@ class Store:
         self._tasks.spawn(self._forget(pid))
 
     async def _forget(self, pid: str) -> None:
-        if self._writing is not None:
-            await asyncio.wait({self._writing})
+        await self.flush()
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self._layer.run(("EVAL", FORGET, 1, self._layer.session(pid), self._server))
@@ -173,7 +192,7 @@ class Store:
                         )
                     )
         except Exception as error:
-            log(logging.WARNING, "session-not-stored", error=repr(error))
+            self._note_not_stored(error)
 
     # Reading
 
