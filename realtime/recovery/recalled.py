@@ -41,6 +41,7 @@ class Recalled:
         self.recall = recall
         self._claim = claim
         self._socket = socket
+        self._rooms = set(claim.session.rooms)
         self._is_finishing = False
         self._settled = asyncio.Event()
 
@@ -67,9 +68,8 @@ class Recalled:
             return []
         if self._claim.session is not self.session:  # it was changed where it was
             self.session.trail.merge(self._claim.session.trail)
-        self.session.rooms = set(self._socket.rooms)
         try:
-            rest = await self.recall.go_on()
+            rest = await self.recall.go_on(self._rooms_here)
             for room in self.recall.joined:
                 self._socket.join(room)
             for room in self.recall.left:
@@ -84,6 +84,12 @@ class Recalled:
             self._sessions.adopt(self.session, counts=False)
             return []
         return rest
+
+    def _rooms_here(self) -> set[str]:
+        """Return the rooms that the client is in here, or was as it went."""
+        if not self._socket.gone:
+            self._rooms = set(self._socket.hub.registry.rooms_of(self._socket))
+        return self._rooms
 
     def go_on(self) -> Trail | None:
         """Return the trail, which goes on."""

@@ -45,7 +45,7 @@ class Recall:
         # Up to which places the first part is read, and the rest.
         self.since = self.upto = 0
         # Rooms that it was made to join or leave before this hub could see to it.
-        self.joined = self.left = set[str]()
+        self.joined, self.left = set[str](), set[str]()
         self._events = events
         self._offset = offset
         self._heard = heard
@@ -80,10 +80,14 @@ class Recall:
             session.seen, done = place, True
             if command.action == "join":
                 for room in set(command.names) - session.rooms:
+                    self.joined.add(room)
+                    self.left.discard(room)
                     session.rooms.add(room)
                     session.trail.join(room, place)
             elif command.action == "leave":
                 for room in session.rooms & set(command.names):
+                    self.left.add(room)
+                    self.joined.discard(room)
                     session.rooms.discard(room)
                     session.trail.leave(room, place)
             else:
@@ -102,33 +106,45 @@ class Recall:
         # It is the last of another session: clients keep that until the next event.
         return since
 
-    async def go_on(self) -> list[Missed]:
+    async def go_on(self, rooms: Callable[[], set[str]]) -> list[Missed]:
         """
-        Return what has come since. Raises Lost.
+        Return what has come since; `rooms()` are those that the client is in here. Raises Lost.
 
-        The first part is another one, where the client was made to join or leave before that.
+        The first part is another one, where the client was made to join or leave since that was
+        read.
         """
-        rooms = set(self.session.rooms)
-        found = await self._read_rest()
-        while self._obey(self.registered):
-            found = await self._read_rest()
-        self.joined, self.left = self.session.rooms - rooms, rooms - self.session.rooms
+        self.joined, self.left = set(), set()
+        found, is_all = await self._read_rest(rooms)
         self.upto = found.upto
         places = [(parse_place(missed.names[-1]) or 0, missed) for missed in found.missed]
-        if self._state != self._snapshot():
+        if is_all:
             self.first = [missed for place, missed in places if place <= end_of(self._number)]
         return [missed for place, missed in places if place > end_of(self._number)]
 
-    async def _read_rest(self) -> Found:
-        changed = self._state != self._snapshot()
-        return await self._read(self._place() if changed else end_of(self._number))
+    async def _read_rest(self, rooms: Callable[[], set[str]]) -> tuple[Found, bool]:
+        """Return what has come since; or, and then True, all: others may let it join meanwhile."""
+
+        def now() -> set[str]:
+            return (rooms() | self.joined) - self.left
+
+        for _ in range(ATTEMPTS):
+            self.session.rooms = now()
+            before = self._snapshot()
+            is_all = before != self._state
+            found = await self._read(self._place() if is_all else end_of(self._number))
+            if self._obey(self.registered):
+                continue
+            if before == self._snapshot() and self.session.rooms == now():
+                return found, is_all
+        raise Lost("it joins and leaves all the time")
 
     @property
     def _number(self) -> int:
         return number_of(self.since)
 
     def _snapshot(self) -> tuple[Any, set[str]]:
-        return self.session.trail.dump(), set(self.session.rooms)
+        since, confirmed, floor, joined, past = self.session.trail.dump()
+        return (since, confirmed, floor, dict(joined), list(past)), set(self.session.rooms)
 
     async def _read(self, after: int) -> Found:
         """

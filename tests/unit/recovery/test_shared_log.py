@@ -319,3 +319,38 @@ async def test_who_was_closed_just_before_the_drop(
     await one.hub.wait_returned()
     await other.take(client)
     assert not client.recovered
+
+
+async def test_who_is_made_to_join_while_it_comes_back(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missed is read anew then, and nothing of it is left out."""
+    one, other = two
+    client = await one.client("a", "b")
+    sid = client.sid
+    other.emit("a", 1)
+    assert await texts(client, 1) == [1]
+    client.drop()
+    other.emit("a", 2)
+    other.emit("b", 3)
+    recovery: Any = other.hub.recovery
+    read, reads = recovery.log.read, []
+
+    async def slowly(*args: Any) -> Any:
+        found = await read(*args)
+        reads.append(found)
+        if len(reads) == 2:  # the rest of what was missed
+            await one.command(Target("/", (sid,)), "join", "c")
+            await one.command(Target("/", (sid,)), "leave", "b")
+            one.emit("c", 4)
+            one.emit("b", "after the leave")
+            one.emit("a", 5)
+            await one.hub.wait_returned()
+        return found
+
+    monkeypatch.setattr(recovery.log, "read", slowly)
+    await other.take(client)
+    assert client.recovered
+    assert await texts(client, 4) == [2, 3, 4, 5]
+    assert (await client.call("state"))["rooms"] == ["a", "c"]
+    assert not client.pending()
