@@ -20,7 +20,8 @@ from tests.unit.probes import DEADLINE
 
 from .layer import Bus, Layer
 
-# Beats that a test need not wait for.
+# Beats that a test need not wait for. Only tests marked `expiry` take a hub for gone, or for deaf,
+# that has said nothing for EXPIRY: a machine that stands still for so long looks the same.
 BEAT, EXPIRY = 0.1, 0.4
 
 
@@ -107,6 +108,10 @@ class Server:
         """Tell whether this hub knows these, and no others."""
         return set(self.cluster.peers.names()) == {other.hub.server_id for other in others}
 
+    def has_met(self, *others: Server) -> bool:
+        """Tell whether this hub knows these, and no others, and has exchanged greetings."""
+        return self.knows(*others) and (self.cluster.heard or not others)
+
 
 Start = Callable[..., Awaitable[Server]]
 Two = tuple[Server, Server]
@@ -119,11 +124,12 @@ def bus() -> Bus:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    expiry = EXPIRY if request.node.get_closest_marker("expiry") else DEADLINE
     for module in ("peers", "heartbeats", "cluster"):
         monkeypatch.setattr(f"realtime.cluster.{module}.BEAT", BEAT)
     for module in ("peers", "heartbeats"):
-        monkeypatch.setattr(f"realtime.cluster.{module}.EXPIRY", EXPIRY)
+        monkeypatch.setattr(f"realtime.cluster.{module}.EXPIRY", expiry)
     monkeypatch.setattr("realtime.cluster.layer_connection.MAX_PAUSE", 0.2)
     monkeypatch.setattr("realtime.cluster.listener.MAX_PAUSE", BEAT)
 
@@ -143,7 +149,7 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
         server = Server(Hub(), layer)
         all_there = {*(servers if there is None else there), server}
         servers.append(server)
-        await until(lambda: all(one.knows(*(all_there - {one})) for one in all_there))
+        await until(lambda: all(one.has_met(*(all_there - {one})) for one in all_there))
         return server
 
     yield start

@@ -184,6 +184,7 @@ async def test_an_answer_that_cannot_be_sent(
     assert "layer-error" in [record.args[0] for record in records]
 
 
+@pytest.mark.expiry
 async def test_a_hub_that_dies_in_a_call(three: Three) -> None:
     there, dead = await three[1].client("a"), await three[2].client("a")
     there.answer("question", "yes")

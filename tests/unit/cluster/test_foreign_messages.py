@@ -87,6 +87,7 @@ async def test_a_forged_number_silences_nobody(three: Three, bus: Bus, number: i
     assert three[0].knows(three[1], three[2])
 
 
+@pytest.mark.expiry
 async def test_a_forged_goodbye(three: Three, bus: Bus) -> None:
     client = await three[1].client("a")
     server = three[1].hub.server_id

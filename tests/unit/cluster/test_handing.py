@@ -103,6 +103,7 @@ async def test_a_hub_that_cannot(two: Two, sessions: Sessions, records: list[Any
     assert not await hand_over(two[0].hub, two[1].hub.server_id, "sessions", b"")
 
 
+@pytest.mark.expiry
 async def test_a_hub_that_is_gone(two: Two) -> None:
     with pytest.raises(ServerGone):
         await take(two[0].hub, "nobody", question())

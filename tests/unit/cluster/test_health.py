@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from realtime.hub import health
 
 from .conftest import Start, Two, until
@@ -46,6 +48,7 @@ async def test_an_outage_takes_nobody_out(two: Two) -> None:
     await until(lambda: not any(words(server.hub) for server in two))
 
 
+@pytest.mark.expiry
 async def test_one_that_hears_nothing_is_out(two: Two, bus: Bus) -> None:
     """What it sends is taken, and arrives at the others: it is its own ear that is broken."""
     deaf, well = two

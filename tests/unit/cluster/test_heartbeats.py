@@ -105,6 +105,7 @@ async def test_a_greeting_waits_for_all_that_are_known(stations: Stations) -> No
         await greeting
 
 
+@pytest.mark.expiry
 async def test_a_greeting_does_not_wait_for_the_dead(stations: Stations) -> None:
     one, _ = stations
     one.peers.heard(Beat("dead", "nowhere"))
@@ -112,6 +113,7 @@ async def test_a_greeting_does_not_wait_for_the_dead(stations: Stations) -> None
         await one.beats.greet()
 
 
+@pytest.mark.expiry
 async def test_a_greeting_that_does_not_come_back(stations: Stations, bus: Bus) -> None:
     bus.copies = lambda channel, message: int(channel != "channel one")
     with pytest.raises(ConnectionError, match="does not come back"):

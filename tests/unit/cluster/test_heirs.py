@@ -164,6 +164,7 @@ def _recovery(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_recovery")
+@pytest.mark.expiry
 async def test_all_hubs_learn_of_it_at_once_and_later_ones_too(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

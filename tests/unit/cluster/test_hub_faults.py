@@ -13,7 +13,7 @@ from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
-from .conftest import BEAT, EXPIRY, Start, Two, until
+from .conftest import EXPIRY, Start, Two, until
 from .layer import Bus
 
 
@@ -75,6 +75,7 @@ async def test_only_volatile_messages_are_not_kept_for_later(two: Two) -> None:
     assert not far.pending()
 
 
+@pytest.mark.expiry
 async def test_nobody_is_taken_for_dead_while_the_layer_is_down(two: Two) -> None:
     for server in two:
         server.layer.fail()
@@ -114,6 +115,7 @@ async def _do_not_wait(condition: Any) -> None:
     pass
 
 
+@pytest.mark.expiry
 async def test_a_layer_that_swallows_calls(
     two: Two, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -130,6 +132,7 @@ async def test_a_layer_that_swallows_calls(
     await until(two[0].cluster.link.up.is_set)
 
 
+@pytest.mark.expiry
 async def test_a_hub_that_hears_nothing(two: Two, records: list[Any]) -> None:
     far = await two[1].client("a")
     two[1].layer.swallow("receive")
@@ -142,6 +145,7 @@ async def test_a_hub_that_hears_nothing(two: Two, records: list[Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.expiry
 async def test_a_layer_object_beyond_help(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -158,6 +162,7 @@ async def test_a_layer_object_beyond_help(
 
 
 @pytest.mark.slow
+@pytest.mark.expiry
 async def test_a_layer_object_that_is_only_slow(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -175,6 +180,7 @@ async def test_a_layer_object_that_is_only_slow(
 
 
 @pytest.mark.slow
+@pytest.mark.expiry
 async def test_layer_objects_are_not_taken_for_ever(
     two: Two, bus: Bus, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
@@ -194,6 +200,7 @@ async def test_layer_objects_are_not_taken_for_ever(
     await until(lambda: "layer-back" in words(records))
 
 
+@pytest.mark.expiry
 async def test_forgotten_groups(two: Two, bus: Bus, records: list[Any]) -> None:
     far = await two[1].client("a")
     bus.forget()  # and no call fails: the server was started again in between
@@ -215,7 +222,7 @@ async def test_old_memberships_are_renewed_while_beats_go_on(start: Start, bus: 
     asked = two.layer.calls["group_add"]
     await until(lambda: two.layer.calls["group_add"] > asked)
     beats = two.layer.calls["group_send"]
-    await until(lambda: two.layer.calls["group_send"] > beats + 2 * EXPIRY / BEAT)
+    await until(lambda: two.layer.calls["group_send"] > beats + 5)
     assert one.knows(two)
     two.layer.resume()
     one.emit(("a",), "hi")

@@ -190,6 +190,7 @@ async def test_what_is_said_last_is_sent_before_a_hub_stops(three: Three) -> Non
     assert [await said(client) for _ in range(20)] == list(range(20))
 
 
+@pytest.mark.expiry
 async def test_a_dead_hub_is_noticed(three: Three, records: list[Any]) -> None:
     three[2].kill()
     await until(lambda: three[0].knows(three[1]) and three[1].knows(three[0]))

@@ -279,6 +279,7 @@ async def test_nobody_waits_for_who_is_gone(three: Three) -> None:
     assert ("/", "b") not in of(three[1]).holds
 
 
+@pytest.mark.expiry
 async def test_nobody_waits_for_a_hub_that_is_gone(three: Three) -> None:
     client = await three[0].client("a")
     client.drop()

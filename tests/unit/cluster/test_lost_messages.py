@@ -95,6 +95,7 @@ async def test_what_comes_of_a_membership_that_ends_is_no_sign_of_a_loss(
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["room", "namespace", "client", "rooms"])
 @pytest.mark.parametrize("away", [0, 3])
+@pytest.mark.expiry
 async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
     start: Start, records: list[Any], where: str, away: int
 ) -> None:
@@ -124,6 +125,7 @@ async def test_what_is_sent_again_after_a_lost_answer_is_handled_once(
 
 
 @pytest.mark.slow
+@pytest.mark.expiry
 async def test_thousands_of_clients_hear_once_what_is_sent_again(start: Start) -> None:
     one, two, three = await start(), await start(), await start()
     far = [await server.client("a") for server in (two, three) for _ in range(1_000)]

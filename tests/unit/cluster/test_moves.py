@@ -101,6 +101,7 @@ async def test_a_close_finds_it(three: Three) -> None:
 
 
 @pytest.mark.parametrize("end", ["stops", "dies"])
+@pytest.mark.expiry
 async def test_found_after_the_end_of_its_own_server(
     three: Three, start: Start, bus: Bus, end: str
 ) -> None:

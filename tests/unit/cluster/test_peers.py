@@ -11,6 +11,8 @@ from realtime.cluster.peers import Peers
 
 from .conftest import BEAT, EXPIRY
 
+pytestmark = pytest.mark.expiry
+
 
 class World:
     """Peers with a clock that a test moves."""

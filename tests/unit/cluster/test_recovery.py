@@ -136,6 +136,7 @@ async def test_all_hubs_one_by_one(three: Three, start: Start) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.expiry
 async def test_who_was_at_a_hub_that_died_is_told(three: Three) -> None:
     client = await three[0].client("a")
     three[0].kill()
@@ -144,6 +145,7 @@ async def test_who_was_at_a_hub_that_died_is_told(three: Three) -> None:
     assert not client.recovered
 
 
+@pytest.mark.expiry
 async def test_a_client_away_from_home_is_found_when_its_home_has_died(three: Three) -> None:
     client = await three[0].client("a")
     client.drop()
