@@ -18,6 +18,8 @@ __all__ = ["_quick", "two", "valkey"]
 
 Two = tuple[Server, Server]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:

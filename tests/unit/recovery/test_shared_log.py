@@ -20,7 +20,9 @@ from tests.unit.probes import DEADLINE
 from tests.unit.recovery.test_recovery import PUBSUB, Rooms
 from tests.valkey import Valkey
 
-BEAT, EXPIRY = 0.1, 1.0
+BEAT, EXPIRY = 0.1, 3.0
+
+pytestmark = pytest.mark.slow
 
 
 class Server:
