@@ -23,7 +23,13 @@ class LoggedClaim(RemoteClaim):
     """
 
     async def _take_in_step(self) -> Parcel | None:
-        return await self._take(None)
+        parcel = await self._take(None)
+        if parcel is not None and parcel.sessions and not self._socket.gone:
+            # Its client may have been there meanwhile, and here only now.
+            self.session.rooms = set(parcel.sessions[0].rooms)
+            self._follow(parcel.sessions[0])
+            self._joined.clear()
+        return parcel
 
     def _keep(self, session: Session) -> None:
         self._sessions.adopt(session, counts=False)
@@ -68,6 +74,7 @@ class Recalled:
             return []
         if self._claim.session is not self.session:  # it was changed where it was
             self.session.trail.merge(self._claim.session.trail)
+            self.session.seen = max(self.session.seen, self._claim.session.seen)
         try:
             rest = await self.recall.go_on(self._rooms_here)
             for room in self.recall.joined:
