@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from .utils.version import VERSION
 
 if TYPE_CHECKING:
-    from .broadcast import Broadcaster, acount_clients, count_clients, emit, of, to, to_client
+    from .broadcast import (
+        Broadcaster,
+        acount_clients,
+        count_clients,
+        emit,
+        of,
+        to,
+        to_client,
+        to_user,
+    )
+    from .client_rooms import ClientRooms
     from .consumers import NamespaceConsumer, event
     from .exceptions import (
         AckTimeout,
@@ -49,7 +59,9 @@ _HOMES = {
         "of",
         "to",
         "to_client",
+        "to_user",
     ),
+    "client_rooms": ("ClientRooms",),
     "consumers": ("NamespaceConsumer", "event"),
     "exceptions": (
         "AckTimeout",
@@ -87,6 +99,7 @@ __all__ = [
     "Broadcaster",
     "ClientDisconnected",
     "ClientError",
+    "ClientRooms",
     "ConnectionRefused",
     "EventError",
     "InvalidArguments",
@@ -116,6 +129,7 @@ __all__ = [
     "of",
     "to",
     "to_client",
+    "to_user",
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import routing
 from .cluster.targets import Target
 from .hub.calls import Answers
+from .identity.user_rooms import user_rooms
 from .outside.process import get_gateway
 from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending, Sender
@@ -30,6 +31,15 @@ class Broadcaster(Sender):
     def to(self, *rooms: str) -> Broadcaster:
         """Only sockets in one of these rooms, or in one of those named before; sids do as well."""
         return self._with(self._target._replace(rooms=self._target.rooms + check_rooms(rooms)))
+
+    def to_user(self, *users: Any) -> Broadcaster:
+        """
+        Only sockets of these users, on all their devices, or those that were named before.
+
+        A user is one of the site's, or its primary key. Raises TypeError for what is neither, and
+        ValueError for somebody without a primary key, such as an AnonymousUser.
+        """
+        return self._with(self._target._replace(rooms=self._target.rooms + user_rooms(users)))
 
     def excluding(self, *names: str) -> Broadcaster:
         """Not the sockets in these rooms, nor those with these sids."""
@@ -107,6 +117,11 @@ def of(namespace: str | type[Any] = "/", **kwargs: Any) -> Broadcaster:
 def to(*rooms: str) -> Broadcaster:
     """Return the sockets in any of these rooms of the namespace "/"."""
     return of().to(*rooms)
+
+
+def to_user(*users: Any) -> Broadcaster:
+    """Return the sockets of these users, or primary keys of users, in the namespace "/"."""
+    return of().to_user(*users)
 
 
 def to_client(sid: str, namespace: str | type[Any] | None = None, **kwargs: Any) -> RemoteClient:

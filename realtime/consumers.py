@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,6 +12,7 @@ from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
 from django.http import QueryDict
 
+from .authority.declarations import permissions_of
 from .broadcast import Broadcaster
 from .cluster.targets import Target
 from .execution.calls import call_hook, call_in_thread
@@ -19,6 +20,7 @@ from .hub.calls import as_answer
 from .hub.gateway import on_loop, wait_on
 from .identity.handshake import find_headers, find_query
 from .identity.sessions import open_session
+from .identity.user_rooms import without_user_rooms
 from .protocol.names import check_rooms
 from .sending.plain_calls import DEFAULT_CALL_TIMEOUT, Pending
 from .sockets.annotations import check_annotations
@@ -36,7 +38,7 @@ Consumer = TypeVar("Consumer", bound="NamespaceConsumer")
 Given = ParamSpec("Given")
 
 
-def _hook(function: Callable[Given, Coroutine[Any, Any, Any]]) -> Callable[Given, Any]:
+def _hook(function: Callable[Given, Any]) -> Callable[Given, Any]:
     """Let type checkers know that a plain `def` may override this as well as an `async def`."""
     return function
 
@@ -54,6 +56,13 @@ class NamespaceConsumer:
     # How many events of each name one client may send: {"message": "5/s", "*": "100/m"}, where "*"
     # is for all others together.
     rate_limits: Mapping[str, str] = {}
+
+    # Who may be in the namespace: users who are logged in, and those with all of these permissions
+    # ("shop.view_order", or several); see `has_permission`. Whether `may_join` is asked about rooms
+    # that the site's own code joins, too.
+    login_required: bool = False
+    permission_required: str | Iterable[str] = ()
+    guard_rooms: bool = False
 
     # What the route captured.
     kwargs: dict[str, Any]
@@ -112,8 +121,12 @@ class NamespaceConsumer:
         """Have the data again that the client had before."""
         values = load_data(data)
         if self._socket.shares_log:
-            values.changed = self._socket.note_data
+            values.changed = self._socket.store_soon
         self._data = values
+
+    def _forget(self) -> None:
+        """Have none of the data that the client had before."""
+        self._data = None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -130,13 +143,13 @@ class NamespaceConsumer:
     @data.setter
     def data(self, values: dict[str, Any]) -> None:
         self._data = self._new_data(values)
-        self._socket.note_data()
+        self._socket.store_soon()
 
     def _new_data(self, values: dict[str, Any]) -> dict[str, Any]:
         if self._socket.hub.recovery is None:
             return values
         if self._socket.shares_log:
-            return RecoverableData(values, self._socket.note_data)
+            return RecoverableData(values, self._socket.store_soon)
         return RecoverableData(values)
 
     @property
@@ -178,6 +191,36 @@ class NamespaceConsumer:
 
         Return to accept; raise ConnectionRefused to turn it away.
         """
+
+    @_hook
+    def has_permission(self) -> Any:
+        """
+        Tell whether the user may be in this namespace: who has not got all that
+        `permission_required` names may not. Asked before `connect`.
+
+        Override it for permissions of objects, and others. It may raise ConnectionRefused with a
+        message of its own.
+        """
+        names = permissions_of(self.permission_required)
+        has_perms = getattr(self.user, "has_perms", None)
+        return not names or (has_perms is not None and has_perms(names))
+
+    def _asks_permission(self) -> bool:
+        """Tell whether `has_permission` may say no."""
+        return (
+            bool(self.permission_required)
+            or type(self).has_permission is not NamespaceConsumer.has_permission
+        )
+
+    @_hook
+    def may_join(self, room: str) -> Any:
+        """
+        Tell whether the client may be in a room. Nobody may, until a site says who.
+
+        Asked when the client wants to join (see ClientRooms), and when it comes back to a room that
+        it has joined so; with `guard_rooms` about each room.
+        """
+        return False
 
     @_hook
     async def receive(self, event: str, *args: Any) -> Any:
@@ -276,7 +319,7 @@ class NamespaceConsumer:
     @property
     def rooms(self) -> frozenset[str]:
         """The rooms that this socket is in, or was in when its client went away."""
-        return frozenset(self._socket.rooms)
+        return without_user_rooms(self._socket.rooms)
 
     @property
     def transport(self) -> str:
@@ -341,6 +384,10 @@ class NamespaceConsumer:
         """The other sockets in any of these rooms."""
         return self.broadcast.to(*rooms)
 
+    def to_user(self, *users: Any) -> Broadcaster:
+        """The other sockets of these users, or primary keys of users, in this namespace."""
+        return self.broadcast.to_user(*users)
+
     def excluding(self, *names: str) -> Broadcaster:
         """The other sockets of this namespace that are not in these rooms nor have these sids."""
         return self.broadcast.excluding(*names)
@@ -362,8 +409,12 @@ class NamespaceConsumer:
     # Rooms
 
     def join(self, *rooms: str) -> Pending:
-        """Let this socket join rooms: any texts."""
-        return self._move(self._socket.join_in_order, self._socket.rooms.add, rooms)
+        """
+        Let this socket join rooms: any texts. With `guard_rooms` it is in one once `may_join` has
+        said yes; what is returned may be awaited to wait for that.
+        """
+        note = None if self.guard_rooms else self._socket.rooms.add
+        return self._move(self._socket.join_in_order, note, rooms)
 
     def leave(self, *rooms: str) -> Pending:
         """Let this socket leave rooms."""
@@ -372,12 +423,13 @@ class NamespaceConsumer:
     def _move(
         self,
         move: Callable[[str], None],
-        note: Callable[[str], None],
+        note: Callable[[str], None] | None,
         rooms: tuple[str, ...],
     ) -> Pending:
         hub = self._socket.hub
         for room in check_rooms(rooms):
-            note(room)
+            if note is not None:
+                note(room)
             hub.run(move, room)
         return Pending(self._flush_local)
 
@@ -416,7 +468,11 @@ class NamespaceConsumer:
 
     async def _flush_local(self) -> None:
         """Wait until what this client joined and left is in effect in the cluster."""
-        await on_loop(self._socket.hub.loop, self._socket.hub.flush_local)
+        await on_loop(self._socket.hub.loop, self._settle)
+
+    async def _settle(self) -> None:
+        await self._socket.wait_asked()
+        await self._socket.hub.flush_local()
 
 
 @cache

@@ -26,6 +26,7 @@ from django.dispatch import Signal
 from .execution.calls import call_for_future, give_thread, raise_if_stopping, release_thread
 from .execution.executors import DaemonContext
 from .execution.tasks import Tasks
+from .identity.user_rooms import without_user_rooms
 from .logs import log
 from .sockets import interfaces
 from .sockets.interfaces import Observed
@@ -99,7 +100,7 @@ class SignalSender:
         """Send `socket_connected`, and `room_joined` for each room that `connect()` joined."""
         self._put(socket_connected, socket)
         if room_joined.receivers:
-            for room in self._hub.registry.rooms_of(socket):
+            for room in without_user_rooms(self._hub.registry.rooms_of(socket)):
                 self._put(room_joined, socket, room=room)
 
     def closed(self, socket: Observed, reason: str) -> None:

@@ -40,11 +40,13 @@ class LiveCluster(Service):
         self.layer = layer
         self.valkey = valkey
         self.realtime = realtime or {}
+        config = {"prefix": secrets.token_hex(4), **(config or {})}
+        self._prefix = config["prefix"]
         self.env = {
             "REDIS_URL": valkey.url,
             "CHANNEL_LAYER": layer,
             "SECRET_KEY": secrets.token_urlsafe(32),
-            "LAYER_OVERRIDES": json.dumps({"prefix": secrets.token_hex(4), **(config or {})}),
+            "LAYER_OVERRIDES": json.dumps(config),
             **(env or {}),
         }
         self.database = database or new_database(settings)
@@ -76,6 +78,12 @@ class LiveCluster(Service):
             server.launch()
         for server in self.servers:
             server.wait_ready()
+
+    def waiting(self) -> int:
+        """Return how many messages wait in the core layer for the server with the most of them."""
+        client = self.valkey.client
+        channels: Any = client.keys(f"{self._prefix}specific.*!")
+        return max((int(client.zcard(channel)) for channel in channels), default=0)
 
     def close(self) -> None:
         """End all servers for good."""

@@ -18,6 +18,7 @@ from tests.clusters import LAYERS, LiveCluster
 from tests.live import INDIRECT_KINDS, KINDS, LiveServer
 from tests.nginx import Nginx
 from tests.services import MariaDB, PostgreSQL
+from tests.shared import begin_run
 from tests.valkey import Valkey
 from tests.variants import is_extra
 
@@ -31,12 +32,27 @@ ClusterFactory = Callable[..., LiveCluster]
 NginxFactory = Callable[..., Nginx]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a folder for what all processes of the run share."""
+    begin_run(config)
+
+
 @pytest.hookimpl(tryfirst=True)  # before they are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the variants that have a command of their own."""
     for item in items:
         if is_extra(item.nodeid):
             item.add_marker(pytest.mark.extra)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is imported: it would be a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

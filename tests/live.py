@@ -14,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.forks import Fork
 from tests.ports import HOST, free_port
-from tests.processes import ROOT, LiveProcess
+from tests.processes import ROOT, LiveProcess, Process
+from tests.shared import made_once
 
 KINDS = ("daphne", "uvicorn", "uvicorn-wsproto")
 
@@ -70,14 +72,6 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="realtime-live-")
 
 
-@cache
-def _migrated_database(settings: str) -> Path:
-    """Return a migrated database to copy, made once for each session."""
-    path = Path(_folder().name) / f"template-{settings}.sqlite3"
-    migrate(sqlite_url(path), settings)
-    return path
-
-
 def migrate(database: str, settings: str = "tests.site.settings") -> None:
     """Migrate the database of a ``DATABASE_URL``."""
     subprocess.run(
@@ -101,7 +95,10 @@ def empty_database() -> str:
 def new_database(settings: str = "tests.site.settings") -> str:
     """Return the ``DATABASE_URL`` of a new migrated SQLite database."""
     path = _new_path()
-    shutil.copy(_migrated_database(settings), path)
+    template = made_once(
+        f"{settings}.sqlite3", lambda template: migrate(sqlite_url(template), settings)
+    )
+    shutil.copy(template, path)
     return sqlite_url(path)
 
 
@@ -157,6 +154,18 @@ class LiveServer(LiveProcess):
             **(env or {}),
         }
         super().__init__(kind, [*_command(kind, application, port), *options], port, variables)
+
+    def _spawn(self) -> Process:
+        """
+        Start it: those that tests start by the hundred out of a process that has imported what they
+        import. Those with modules of their own are started by their commands, and so are those of
+        tests/packaging, tests/docs and tests/cluster/demo.
+        """
+        interpreter, option, *command = self._command
+        if command[0] in ("daphne", "uvicorn") and self._env["PYTHONPATH"] == str(ROOT):
+            assert (interpreter, option) == (sys.executable, "-m")
+            return Fork(command, self._env, self._folder)
+        return super()._spawn()
 
     def close(self) -> None:
         """

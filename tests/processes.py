@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Protocol, Self
 
 import httpx
 import psutil
@@ -33,6 +33,19 @@ LOG_DEADLINE = 30.0
 # How long the last lines of a process that has ended may be on their way. What it has started may
 # live on, and write to the same pipe.
 LAST_LINES = 2.0
+
+
+class Process(Protocol):
+    """What tests do with a process: a `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 class Service(ABC):
@@ -81,7 +94,7 @@ class LiveProcess(Service):
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.ws_url = f"ws://{HOST}:{port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self._command = command
         self._env = env
         self._folder = folder
@@ -114,7 +127,12 @@ class LiveProcess(Service):
     def launch(self) -> None:
         """Start the process, and return at once."""
         assert not self.running, f"{self} runs already"
-        self.process = subprocess.Popen(
+        self.process = self._spawn()
+        self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
+        self._reader.start()
+
+    def _spawn(self) -> Process:
+        return subprocess.Popen(
             self._command,
             env=self._env,
             cwd=self._folder,
@@ -122,8 +140,6 @@ class LiveProcess(Service):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
-        self._reader.start()
 
     def wait_ready(self) -> None:
         """Return when the process accepts connections; raise with the log if it does not."""
@@ -176,12 +192,16 @@ class LiveProcess(Service):
     def _listens(self) -> bool:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            return any(
-                connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
-                for one in (process, *process.children(recursive=True))
-                for connection in one.net_connections("tcp")
+            return self._is_listener(process) or any(
+                map(self._is_listener, process.children(recursive=True))
             )
         return False
+
+    def _is_listener(self, process: psutil.Process) -> bool:
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
+            for connection in process.net_connections("tcp")
+        )
 
     # The log
 
@@ -194,7 +214,7 @@ class LiveProcess(Service):
                 self._unread.clear()
             return self._log
 
-    def _drain(self, process: subprocess.Popen[bytes]) -> None:
+    def _drain(self, process: Process) -> None:
         assert process.stdout is not None
         with process.stdout as stream:
             for chunk in iter(partial(os.read, stream.fileno(), 65_536), b""):

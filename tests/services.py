@@ -7,7 +7,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -23,6 +22,10 @@ import pytest
 from tests.live import migrate
 from tests.ports import HOST, free_port
 from tests.processes import LiveProcess, Service
+from tests.shared import made_once, new_folder
+
+# The migrated database of a PostgreSQL, from which others are made.
+TEMPLATE = "migrated"
 
 
 class Frozen(Service):
@@ -61,9 +64,8 @@ class PostgreSQL(Frozen):
         if not folders:
             missing("PostgreSQL", "apt-get install postgresql")
         self._programs = folders[-1].parent
-        self._folder = _new_folder("postgresql")
+        self._folder = new_folder("postgresql")
         self._data = self._folder / "data"
-        self._template: str | None = None
         self.port = free_port()
         # It refuses to run as root.
         self._user: dict[str, Any] = {}
@@ -71,9 +73,20 @@ class PostgreSQL(Frozen):
             account = pwd.getpwnam("postgres")
             self._user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             os.chown(self._folder, account.pw_uid, account.pw_gid)
+        # With the accounts that own the files.
+        subprocess.run(["cp", "-a", made_once("postgresql", self._make), self._data], check=True)
+
+    def _make(self, path: Path) -> None:
+        """Make the data that each one begins with: a migrated database to copy is in them."""
         self._run(
             "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "-D"
         )
+        self.start()
+        try:
+            migrate(self._create(TEMPLATE, "template1"))
+        finally:
+            self.stop("fast")
+        subprocess.run(["mv", self._data, path], check=True)
 
     def _run(self, program: str, *options: str) -> None:
         subprocess.run(
@@ -95,9 +108,9 @@ class PostgreSQL(Frozen):
         log = str(self._folder / "log")
         self._run("pg_ctl", "start", "--wait", "-s", "-l", log, "-o", " ".join(options), "-D")
 
-    def stop(self) -> None:
-        """Stop it at once: connections break."""
-        self._run("pg_ctl", "stop", "--wait", "-s", "-m", "immediate", "-D")
+    def stop(self, how: str = "immediate") -> None:
+        """Stop it, at once where nothing else is said: connections break."""
+        self._run("pg_ctl", "stop", "--wait", "-s", "-m", how, "-D")
 
     @property
     def running(self) -> bool:
@@ -116,10 +129,7 @@ class PostgreSQL(Frozen):
 
     def new_database(self) -> str:
         """Return the ``DATABASE_URL`` of a new migrated database."""
-        if self._template is None:
-            self._template = f"template_{uuid.uuid4().hex[:12]}"
-            migrate(self._create(self._template, "template1"))
-        return self._create(f"test_{uuid.uuid4().hex[:12]}", self._template)
+        return self._create(f"test_{uuid.uuid4().hex[:12]}", TEMPLATE)
 
     def new_empty_database(self) -> str:
         """Return the URL of a new database with no tables."""
@@ -146,7 +156,7 @@ class MariaDB(LiveProcess, Frozen):
             missing("MariaDB", "apt-get install mariadb-server")
         if find_spec("MySQLdb") is None:
             missing("mysqlclient", "see requirements-mariadb.txt")
-        self._data = _new_folder("mariadb")
+        self._data = new_folder("mariadb")
         port = free_port()
         # It leaves root for this account by itself.
         user = ["--user=mysql"] if os.geteuid() == 0 else []
@@ -183,13 +193,6 @@ class MariaDB(LiveProcess, Frozen):
         url = f"mysql://root@{HOST}:{self.port}/{name}"
         migrate(url)
         return url
-
-
-def _new_folder(name: str) -> Path:
-    """Return a new folder for a server's data: in memory, where the machine has room for that."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 1024**3
-    return Path(tempfile.mkdtemp(prefix=f"realtime-{name}-", dir=memory if roomy else None))
 
 
 def missing(what: str, how: str) -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     application,
+    authority,
     databases,
     functions,
     installation,
@@ -23,6 +24,7 @@ from . import (
 
 __all__ = [
     "application",
+    "authority",
     "databases",
     "functions",
     "installation",

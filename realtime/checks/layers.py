@@ -10,6 +10,7 @@ from channels.layers import channel_layers
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from ..cluster.layers import is_redis_core
 from ..cluster.log_support import why_not
 from ..conf import Settings
 from ..utils.recovery import parse_recovery
@@ -53,7 +54,7 @@ def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
         )
         return
     yield from _check_log(alias, layer, settings)
-    if _is_redis_core(layer):
+    if is_redis_core(layer):
         # Some of what tells that is channels_redis' own: another version may have it otherwise.
         with suppress(AttributeError, TypeError):
             yield from _check_redis_core(alias, layer)
@@ -71,14 +72,6 @@ def _check_log(alias: str, layer: Any, settings: Settings) -> Iterator[CheckMess
         'Or give "memory", where clients of a process that is killed are told of a loss.',
         id="realtime.E015",
     )
-
-
-def _is_redis_core(layer: Any) -> bool:
-    try:
-        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415
-    except ImportError:
-        return False
-    return isinstance(layer, RedisChannelLayer)
 
 
 def _check_redis_core(alias: str, layer: Any) -> Iterator[CheckMessage]:

@@ -12,8 +12,10 @@ from channels.exceptions import ChannelFull
 
 from ..exceptions import LayerUnavailable
 from ..execution.tasks import Tasks
+from ..identity.user_rooms import is_user_room
 from ..logs import log
 from ..utils.limits import LogLimiter
+from . import capacity
 from .envelopes import (
     HUBS,
     Answer,
@@ -45,6 +47,7 @@ from .log_layer import Disconnected, LogLayer
 from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .ordered import OrderedPublisher
+from .overflows import Overflows
 from .peers import BEAT, Peers
 from .publisher import Publisher
 from .receiver import LATE, Receiver
@@ -116,6 +119,7 @@ class Cluster(Handover):
         hear = self._receiver.take if self.logged else self._receiver.handle
         self._listener = Listener(tasks, hear, self._receive_failed)
         self._reconnects = Reconnects(self._reconnected)
+        self.overflows = Overflows(self.link, self._receiver.note_overflow)
         self._silences = 0
         # Since when messages may be lost, in an outage.
         self._down_since = self._loop.time()
@@ -136,6 +140,7 @@ class Cluster(Handover):
         self._tasks.supervise(self._memberships.run, "memberships")
         self._tasks.supervise(self.publisher.run, "publisher")
         self._tasks.supervise(self.beats.run, "beats")
+        self._tasks.supervise(self.overflows.run, "overflows")
 
     # Where a log is kept
 
@@ -164,13 +169,20 @@ class Cluster(Handover):
     # Membership
 
     def subscribe(self, namespace: str, room: str | None) -> None:
-        """Ask for a room's messages from now on; `flush_local` waits until that is in effect."""
+        """
+        Ask for a room's messages from now on; `flush_local` waits until that is in effect. Those of
+        a user's room come with the namespace's.
+        """
+        if room is not None and is_user_room(room):
+            return
         group = group_name(namespace, room)
         self._receiver.leave_lane(group)
         self._memberships.add(group)
 
     def unsubscribe(self, namespace: str, room: str | None) -> None:
         """Ask for a room's messages no more."""
+        if room is not None and is_user_room(room):
+            return
         group = group_name(namespace, room)
         self._memberships.discard(group)
         self._receiver.leave_lane(group)
@@ -214,6 +226,18 @@ class Cluster(Handover):
         until = max(self._all_heard_by, self._loop.time() + ARRIVAL)
         return await self.peers.meet(server, until)
 
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """
+        Wait for another hub to be heard of that was not so far; tell whether there is one.
+
+        One of `servers` of which nobody has heard may have started just now. And this hub may have:
+        then it has not heard of all that were there before.
+        """
+        until = self._all_heard_by
+        if not all(map(self.peers.has_met, servers)):
+            until = max(until, self._loop.time() + ARRIVAL)
+        return self._loop.time() < until and await self.peers.wait_for_more(until)
+
     def require_layer(self) -> None:
         """Raise LayerUnavailable while the layer is down."""
         if not self.link.up.is_set():
@@ -240,10 +264,8 @@ class Cluster(Handover):
         await self.publisher.drain()
 
     async def _transmit(self, lane: Lane, message: dict[str, Any]) -> None:
-        layer = self.link.layer
-        make = partial(layer.send if lane.direct else layer.group_send, lane.name, message)
         try:
-            await self.link.call(make)
+            await self.link.call(partial(capacity.send, self.link.layer, lane, message))
         except (ChannelFull, LayerRefused) as error:
             lost = len(message["bodies"])
             self.publisher.lost += lost
@@ -351,6 +373,7 @@ class Cluster(Handover):
             async with asyncio.timeout(CALL_TIMEOUT):
                 channel = await self.link.layer.new_channel()
             self._memberships.channel = self._requests.channel = self.beats.channel = channel
+            self.overflows.channel = channel
         anew, received = self.peers.deaf, self._listener.received
         if anew:
             self._listener.stop()

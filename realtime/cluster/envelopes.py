@@ -182,8 +182,8 @@ class Take(Envelope, tag="take"):
 
     `offset` is what its client has got last, `user` who it is now. Without `final` the session
     stays where it is; with it too, as long as its rooms are not `rooms`, those for which the asker
-    hears (None: whatever they are). Ask it with `handing.take`, which returns the session's bytes
-    or None.
+    hears (None: whatever they are), and where its client has come back since it had this `stay`
+    (0: any). Ask it with `handing.take`, which returns the session's bytes or None.
     """
 
     pid: str
@@ -193,6 +193,7 @@ class Take(Envelope, tag="take"):
     server: str = ""
     final: bool = True
     rooms: list[str] | None = None
+    stay: int = 0
 
 
 class Inherit(Envelope, tag="inherit"):

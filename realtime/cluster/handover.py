@@ -10,6 +10,7 @@ from .heartbeats import Heartbeats
 from .heirs import Heirs
 from .layer_connection import LayerConnection
 from .memberships import Memberships
+from .overflows import Overflows
 from .peers import Peers
 from .receiver import Receiver
 from .rpc import PeerRequests
@@ -24,6 +25,7 @@ class Handover:
     heirs: Heirs
     fences: Fences
     beats: Heartbeats
+    overflows: Overflows
     _requests: PeerRequests
     _receiver: Receiver
     _memberships: Memberships
@@ -53,6 +55,10 @@ class Handover:
         waited for long.
         """
         await self.fences.wait()
+
+    async def look_for_losses(self) -> None:
+        """Take note of what this process has had no room for so far, before clients leave it."""
+        await self.overflows.look()
 
     async def scatter(self) -> None:
         """Let all hubs know that clients of this one are about to be elsewhere, and wait for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cache
 from typing import Any
 
 from channels.layers import channel_layers, get_channel_layer
@@ -74,6 +75,21 @@ async def close_layer(layer: Any) -> None:
             await close()
     except Exception as error:
         log(logging.DEBUG, "layer-error", error=repr(error))
+
+
+def is_redis_core(layer: Any) -> bool:
+    """Tell whether this is channels_redis' core layer, which keeps messages for each process."""
+    core = _redis_core()
+    return core is not None and isinstance(layer, core)
+
+
+@cache
+def _redis_core() -> type | None:
+    try:
+        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415
+    except ImportError:
+        return None
+    return RedisChannelLayer  # type: ignore[no-any-return]
 
 
 def _is_pubsub(layer: Any) -> bool:

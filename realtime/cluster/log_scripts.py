@@ -76,9 +76,10 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 
-# KEYS: a session. ARGV: whose it has to be.
+# KEYS: a session. ARGV: whose it has to be, or may be still.
 FORGET = """
-if redis.call('HGET', KEYS[1], 'o') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local owner = redis.call('HGET', KEYS[1], 'o')
+if owner == ARGV[1] or owner == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 1
 """
 

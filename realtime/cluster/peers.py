@@ -18,6 +18,9 @@ MAX_PEERS = 1_000
 # Ids of hubs, past ones too, that are remembered.
 MAX_KNOWN = 10_000
 
+# When a hub has left of which only others have told.
+HEARSAY = float("-inf")
+
 
 class Peer:
     """
@@ -95,7 +98,11 @@ class Peers:
     def learn(self, server: str) -> None:
         """Take note that this id is, or was, a hub's."""
         if server not in self._known:
-            self._remember(server, left=None)
+            self._remember(server, left=HEARSAY)
+
+    def has_met(self, server: str) -> bool:
+        """Tell whether a hub is, or was, a peer: not only whether others have told of it."""
+        return self._known.get(server, HEARSAY) != HEARSAY
 
     def heard(self, beat: Beat) -> None:
         """
@@ -133,6 +140,15 @@ class Peers:
             async with asyncio.timeout_at(until):
                 while server not in self._peers:
                     await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def wait_for_more(self, until: float) -> bool:
+        """Tell whether any hub is heard for the first time before a time of the event loop's."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._arrived.wait()
         except TimeoutError:
             return False
         return True

@@ -79,6 +79,7 @@ class Receiver:
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
+        self._overflow = LossLog(loop)
 
     @property
     def lost(self) -> int:
@@ -101,9 +102,20 @@ class Receiver:
         if server in self._unheard:
             self._unheard.pop(server).tell()
 
+    def note_overflow(self, lanes: Iterable[str | None], unnumbered: int, since: float) -> None:
+        """
+        Take note that something of lanes (None: any) was lost since a time of the event loop's,
+        and count the messages of those that do not number them.
+        """
+        for lane in lanes:
+            self._actions.lose(lane, since - BEAT)  # it was lost before that was noted
+        if unnumbered:
+            self._incoming.lost += unnumbered
+            self._overflow.note(unnumbered, error="the channel of this process was full")
+
     def close(self) -> None:
         """Log what is lost and was not told yet."""
-        for losses in self._unheard.values():
+        for losses in (*self._unheard.values(), self._overflow):
             losses.tell()
 
     def handle(self, message: Any) -> None:

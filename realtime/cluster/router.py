@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..identity.user_rooms import is_user_room
 from .envelopes import HUBS, group_name, server_group
 from .sequences import Lane
 from .sids import server_of
@@ -57,7 +58,7 @@ class Router:
             return [EVERYBODY if target == EVERYONE else self._wide(namespace)]
         room = target.rooms[0]
         group = Lane(group_name(namespace, room), namespace=namespace)
-        if self._joined and self._joined_lately(namespace, room):
+        if is_user_room(room) or (self._joined and self._joined_lately(namespace, room)):
             return [self._wide(namespace)]
         if (server := server_of(room)) is None:
             return [group]

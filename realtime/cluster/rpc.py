@@ -18,6 +18,7 @@ from .envelopes import (
     Command,
     Emit,
     Forward,
+    Inherit,
     Moved,
     Question,
     Take,
@@ -30,6 +31,10 @@ from .publisher import Publisher
 from .requests import Requests
 from .router import EVERYBODY
 from .sequences import Lane
+
+# Questions by which clients move. What was sent before to such a client does not come behind them,
+# nor behind their answers.
+MOVES = (Take, Upgrade, Inherit)
 
 
 class Actions(Protocol):
@@ -87,8 +92,7 @@ class PeerRequests:
     def _send(self, server: str | None, envelope: Ask | Cancel) -> None:
         lane = EVERYBODY
         if server is not None:
-            # What was sent before to a client that is taken is not to come behind it.
-            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, (Take, Upgrade))
+            exclusive = isinstance(envelope, Ask) and isinstance(envelope.question, MOVES)
             lane = self._lane(server, exclusive)
         self._publisher.put(lane, encode(envelope))
 
@@ -159,4 +163,5 @@ class PeerRequests:
         # Who is no hub learns from us whom to expect answers of.
         servers = () if server in self._peers else (self._server, *self._peers.names())
         answer = Answer(ask.id, self._server, final, content, servers)
-        self._publisher.put(Lane(ask.reply_to, direct=True), encode(answer))
+        lane = Lane(ask.reply_to, direct=True, exclusive=isinstance(ask.question, MOVES))
+        self._publisher.put(lane, encode(answer))

@@ -1,4 +1,4 @@
-"""Ids of sockets and connections: unguessable, and the name of their server in front."""
+"""Ids: of sockets and connections, which nobody guesses, and of events. All name their server."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def new_sid(server: str) -> str:
 def server_of(name: str) -> str | None:
     """Return the server that a sid names; None for a name that cannot be a sid."""
     return name[:SERVER_ID_LENGTH] if _SHAPE.fullmatch(name) else None
+
+
+def sender_of(id: str) -> str:
+    """Return the server, or the process that serves no clients, that has given an event its id."""
+    name, dot, _ = id.partition(".")
+    return name if dot else id[:SERVER_ID_LENGTH]  # an offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Container
+from collections.abc import AsyncGenerator, Callable, Container, Iterable
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer
@@ -49,6 +49,9 @@ class LocalCluster:
 
     async def fence(self) -> None:
         """Return at once: no other hub sends anything."""
+
+    async def look_for_losses(self) -> None:
+        """Return at once: no layer could have lost anything."""
 
     async def scatter(self) -> None:
         """Return at once: there is no other hub that a client could be at."""
@@ -97,6 +100,10 @@ class LocalCluster:
     ) -> Any:
         """Raise ServerGone: there is nobody to ask."""
         raise ServerGone(f"there is no server {server}: this process is alone")
+
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """Return that there is no other hub."""
+        return False
 
     async def find(self, server: str) -> bool:
         """Return that no other server has this id."""

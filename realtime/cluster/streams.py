@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..identity.user_rooms import is_user_room
 from .envelopes import group_name
 from .sids import server_of
 from .targets import Target
@@ -16,6 +17,14 @@ def stream_name(namespace: str, room: str | None) -> str:
     if room is not None and server_of(room) is not None:
         namespace = ""
     return group_name(namespace, room)[3:]
+
+
+def group_of(namespace: str, room: str | None) -> str:
+    """
+    Return the layer's group by which what is for a room comes: the namespace's for a user's, whose
+    stream is its own all the same.
+    """
+    return group_name(namespace, None if room is not None and is_user_room(room) else room)
 
 
 def streams_of(target: Target) -> tuple[str, ...]:

@@ -35,21 +35,24 @@ MANY = 1_000
 class Away(NamedTuple):
     """
     Where a client is now, and since when this hub has sent it there. What has come here since
-    `heard` it has, or it was sent on.
+    `heard`, in its last stay or behind that, it has, or it was sent on. `first` is when the first
+    of its stays began.
     """
 
     server: str
     since: float
     heard: float
+    first: float
 
 
 class Stay(NamedTuple):
     """
     Since when a client of another server, or one that is back, is here, or is expected, and by how
-    many.
+    many; and since when it was for the `first` time, where it had been here before.
     """
 
     since: float
+    first: float
     here: bool = False
     expecting: int = 1
 
@@ -106,8 +109,8 @@ class Moves:
         if (stay := self._stays.get(sid)) is not None:
             self._stays[sid] = stay._replace(expecting=stay.expecting + 1)
             return
-        now = self._hub.loop.time()
-        self._stays[sid] = Stay(now)
+        now, away = self._hub.loop.time(), self._away.get(sid)
+        self._stays[sid] = Stay(now, now if away is None else away.first)
         self._seen.watch(sid)
         if self._left.pop(sid, None) is None:
             self._count(sid)
@@ -162,7 +165,11 @@ class Moves:
         stay, before = self._stays.pop(sid, None), self._away.get(sid)
         now = self._hub.loop.time()
         # Without either it was here from its start.
-        heard = stay.since if stay is not None else before.heard if before is not None else 0.0
+        heard, first = 0.0, 0.0
+        if stay is not None:
+            heard, first = stay.since, stay.first
+        elif before is not None:
+            heard, first = before.heard, before.first
         if self._is_own(sid):
             self._given = True
         elif stay is not None:
@@ -170,7 +177,7 @@ class Moves:
             self._left[sid] = now + deduplication.GRACE  # what is on its way here is sent on
         else:
             return
-        self._away[sid] = Away(server, now, heard)
+        self._away[sid] = Away(server, now, heard, first)
         if len(self._away) > self._limit:
             self._forget_dead()
         self._look_later()
@@ -243,26 +250,31 @@ class Moves:
         sid, envelope = forward.sid, forward.envelope
         stay, away = self._stays.get(sid), self._away.get(sid)
         if stay is None and away is not None:
-            if not self._has_had(away, forward):
+            if not self._has_had(forward, away.heard, away.first):
                 self.forward(sid, envelope, forward.origin, forward.hops)
             return None
-        if forward.origin == self._hub.server_id:
-            return None  # what this hub sends itself it gives its clients, and who is expected
+        since, first = (0.0, 0.0) if stay is None else (stay.since, stay.first)
+        if self._has_had(forward, since, first):
+            return None
         if envelope.id:
-            since = stay.since if stay is not None else 0.0
-            if self._seen.has_come(envelope.id, since):
-                return None
-            if sid in self._seen.who_had(envelope.id):
-                return None
             self._seen.note_had(sid, (envelope.id,))
-        return Target(envelope.namespace, (sid,), (), envelope.client)
+        return Target(envelope.namespace, (sid,), envelope.excluded, envelope.client)
 
-    def _has_had(self, away: Away, forward: Forward) -> bool:
-        """Tell whether a client that has moved on has got something here, or it was sent on."""
+    def _has_had(self, forward: Forward, heard: float, first: float) -> bool:
+        """
+        Tell whether a client has got something here, or elsewhere, or it was sent on.
+
+        What came here while the client was elsewhere, between two stays, came there too, or this
+        hub sent it on: who sends it here straight from where it came has not heard of that. But
+        what was sent on, and comes back from there, the client has not got.
+        """
         if forward.origin == self._hub.server_id:
-            return True
+            return True  # this hub gives it its clients, and who is expected
         id = forward.envelope.id
-        return self._seen.has_come(id, away.heard) or forward.sid in self._seen.who_had(id)
+        since = first if forward.hops <= 1 else heard
+        return bool(id) and (
+            self._seen.has_come(id, since) or forward.sid in self._seen.who_had(id)
+        )
 
     def take_note(self, server: str, moved: Moved) -> None:
         """Take note of where another hub says that a client of this server is."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from threading import get_ident
 
 from ..cluster.targets import Target
+from ..identity.user_rooms import is_user_room
 from ..sockets.socket import Socket
 from .ownership import require_own_thread
 
@@ -38,6 +39,7 @@ class Registry:
     ) -> None:
         self.sockets: dict[str, Socket] = {}
         self.namespaces: dict[str, Namespace] = {}
+        self._user_rooms = 0
         self._opened = opened
         self._emptied = emptied
         self._is_sid = is_sid
@@ -62,7 +64,7 @@ class Registry:
         del namespace.sockets[socket.sid]
         with ExitStack() as stack:  # what one room's end raises keeps no other's from happening
             stack.callback(self._forget_if_empty, namespace)
-            for room in tuple(socket.rooms):  # a handler's thread may be adding one
+            for room in socket.all_rooms:
                 stack.callback(self._leave, namespace, room, socket)
 
     def join(self, socket: Socket, room: str) -> bool:
@@ -74,6 +76,7 @@ class Registry:
         members = rooms.get(room)
         if members is None:
             members = rooms[room] = set()
+            self._user_rooms += is_user_room(room)
             self._opened(socket.namespace, room)
         elif socket in members:
             return False
@@ -103,6 +106,7 @@ class Registry:
         members.remove(socket)
         if not members:
             del namespace.rooms[room]
+            self._user_rooms -= is_user_room(room)
             self._emptied(namespace.name, room)
         return True
 
@@ -112,7 +116,7 @@ class Registry:
         if namespace is None:
             return []
         # What the socket has noted may be ahead: a handler's thread may be joining.
-        return [room for room in tuple(socket.rooms) if socket in namespace.rooms.get(room, ())]
+        return [room for room in socket.all_rooms if socket in namespace.rooms.get(room, ())]
 
     def select(self, target: Target) -> list[Socket]:
         """Return the sockets that a target names, each once."""
@@ -146,5 +150,6 @@ class Registry:
         return () if self._is_sid(name) else namespace.rooms.get(name, ())
 
     def count_rooms(self) -> int:
-        """Return how many rooms have members here."""
-        return sum(len(namespace.rooms) for namespace in self.namespaces.values())
+        """Return how many rooms have members here, without those of users."""
+        rooms = sum(len(namespace.rooms) for namespace in self.namespaces.values())
+        return rooms - self._user_rooms

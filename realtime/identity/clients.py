@@ -71,7 +71,9 @@ def absent_user(key: str | None, name: str) -> Any:
 
 
 class _AbsentUser(SimpleLazyObject):  # type: ignore[type-arg]
-    """A user of whom only a key and a name are known yet."""
+    """A user of whom only a key and a name are known yet: somebody, who need not be looked up."""
+
+    is_authenticated, is_anonymous = True, False
 
     def get_username(self) -> str:
         """Return the name."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..cluster import capacity
 from ..cluster.addressing import as_command, as_emit, as_question
 from ..cluster.circuit_breaker import CircuitBreaker
 from ..cluster.envelopes import (
@@ -177,11 +178,11 @@ class RemoteGateway:
     async def _hand_over(self, lane: Lane, batch: SharedSend) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
             self._seal(lane, batch)
-            message = pack(self._id, lane.name, 0, 0, batch.bodies)
+            message, count = pack(self._id, lane.name, 0, 0, batch.bodies), len(batch.bodies)
             if isinstance(self._layer, LogLayer):
-                await self._layer.send_logged(self._id, lane, message, len(batch.bodies))
+                await self._layer.send_logged(self._id, lane, message, count)
             else:
-                await self._layer.group_send(lane.name, message)
+                await capacity.send(self._layer, lane, message, unnumbered=count)
 
     async def _reach_layer(self) -> None:
         """Send nothing to nobody, to know whether the layer takes it."""

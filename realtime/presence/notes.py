@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from ..cluster.sids import server_of
+from ..identity.user_rooms import without_user_rooms
 from .changes import Changes, Room
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Notes:
         self._note_in(self._changes.come_back, socket, tuple(socket.rooms))
 
     def _note_in(self, note: Note, socket: Observed, rooms: Iterable[str]) -> None:
+        rooms = without_user_rooms(rooms)
         note(socket, [Room(socket.namespace, room) for room in rooms], timezone.now())
 
     def away(self, socket: Observed) -> None:

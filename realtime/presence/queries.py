@@ -17,6 +17,7 @@ from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..exceptions import PresenceUnavailable
 from ..fields import DatabaseNow
+from ..identity.user_rooms import is_user_room, user_keys
 from ..models import (
     Membership,
     Room,
@@ -114,10 +115,12 @@ def find_sockets(target: Target) -> SocketQuerySet:
 
 def _among(namespace: str, names: tuple[str, ...]) -> Q:
     """Return the condition to be in one of some rooms, or to have one of some sids."""
-    keys = [group_name(namespace, name) for name in names]
+    keys = [group_name(namespace, name) for name in names if not is_user_room(name)]
     among = Q(pk__in=Membership.objects.filter(key__in=keys).values("socket"))
     if sids := [name for name in names if server_of(name) is not None]:
         among |= Q(pk__in=sids)
+    if users := user_keys(names):
+        among |= Q(user__in=users)
     return among
 
 

@@ -23,6 +23,7 @@ _SESSION_KEYS = frozenset({"pid", "offset"})
 
 # Close codes of the plain WebSocket (4000 to 4999 are an application's own).
 MALFORMED = 4400
+UNAUTHENTICATED = 4401
 REFUSED = 4403
 NOT_FOUND = 4404
 TIMEOUT = 4408

@@ -19,12 +19,6 @@ from .log import EventLog
 from .session import Missed, Session
 from .sessions import Sessions
 
-# How long the search for a session may take, in seconds.
-TIMEOUT = 10.0
-
-# How often a hub is asked for it once more to which it has gone back meanwhile, and how soon.
-ROUNDS, ROUND_PAUSE = 20, 0.05
-
 # How often it is asked for, at most, while its client joins and leaves rooms.
 ATTEMPTS = 10
 
@@ -128,13 +122,14 @@ class RemoteClaim:
 
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
+        self.pid = self._form.pid
         self._hub, self._sessions, self._socket = here.hub, here.sessions, here.socket
         self._log, self._since = here.log, here.log.number
         # Rooms that the client has joined since, and how far this hub had counted then.
         self._joined: dict[str, int] = {}
         # What its client was asked to do since, and how far this hub had counted then.
         self._commands: list[tuple[int, str, tuple[str, ...]]] = []
-        self._sessions.coming[self] = None
+        self._sessions.expect(self, self._form.sid)
         self.session = self._open(parcel, self._form)
         self.server = server
         self._question = question
@@ -160,7 +155,7 @@ class RemoteClaim:
         try:
             return await self._take_over()
         finally:
-            self._sessions.coming.pop(self, None)
+            self._sessions.expect_no_more(self)
             self._settled.set()
 
     async def settle(self) -> None:
@@ -230,9 +225,11 @@ class RemoteClaim:
         return None
 
     async def _take(self, rooms: list[str] | None) -> Parcel | None:
-        question = msgspec.structs.replace(self._question, final=True, rooms=rooms)
+        question = msgspec.structs.replace(
+            self._question, final=True, rooms=rooms, stay=self._form.stay
+        )
         with contextlib.suppress(TimeoutError):
-            return await _ask(self._hub, self.server, question)
+            return await ask(self._hub, self.server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:
@@ -258,7 +255,7 @@ class RemoteClaim:
         return False
 
     def _leave(self) -> None:
-        self._sessions.coming.pop(self, None)
+        self._sessions.expect_no_more(self)
         self._hub.moves.give_up(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
@@ -271,44 +268,21 @@ class RemoteClaim:
         self._is_over = True
 
     async def _end(self) -> None:
-        await self._take(None)
-        self._sessions.coming.pop(self, None)
-        self._hub.moves.forget(self._form.sid)
+        """Take the session over, and end it here: where it was, it is only given away."""
+        parcel = await self._take(None)
+        self._sessions.expect_no_more(self)
+        if parcel is not None and parcel.sessions and not parcel.stays:
+            (form,) = parcel.sessions
+            session = self._open(parcel, form)
+            self._sessions.adopt(session, counts=form.counts)
+            self._sessions.end(session)
+        else:
+            self._hub.moves.forget(self._form.sid)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
 
 
-async def claim_elsewhere(
-    here: Here, servers: list[str], question: Take, claim: type[RemoteClaim] = RemoteClaim
-) -> RemoteClaim | None:
-    """
-    Claim a session of one of these hubs, or of one that they name; None where none has it. `claim`
-    is the kind of claim.
-
-    What takes too long is given up.
-    """
-    hub, asked, rounds = here.hub, set[str](), 0
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            while servers:
-                server = servers.pop(0)
-                if server in asked or server == hub.server_id:
-                    continue
-                asked.add(server)
-                parcel = await _ask(hub, server, question)
-                if parcel is not None and parcel.elsewhere:
-                    servers.insert(0, parcel.elsewhere)
-                    if parcel.elsewhere in asked and rounds < ROUNDS:  # it has come back there
-                        rounds += 1
-                        asked.discard(parcel.elsewhere)
-                        await asyncio.sleep(ROUND_PAUSE)
-                elif parcel is not None and parcel.sessions:
-                    return claim(here, server, question, parcel)
-    except TimeoutError:
-        pass
-    return None
-
-
-async def _ask(hub: Hub, server: str, question: Take) -> Parcel | None:
+async def ask(hub: Hub, server: str, question: Take) -> Parcel | None:
+    """Ask a hub for a session; return what it says, or None where it has none or is gone."""
     try:
         body = await hub.take(server, question)
     except ServerGone:

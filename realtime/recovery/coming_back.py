@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..cluster.addressing import as_emit
-from ..cluster.envelopes import group_name, server_group
+from ..cluster.envelopes import server_group
 from ..cluster.log_layer import LogLayer
 from ..cluster.sids import server_of
+from ..cluster.streams import group_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.backlog import Backlog, Placed, Postponed
@@ -109,8 +110,12 @@ class ComingBack(Recovery):
                 # From here on the socket does itself what others want of it.
                 await self._hear_all(socket.claim.recall)  # type: ignore[attr-defined]
         else:
-            socket.trail = Trail(socket.pid, await self._position())
+            socket.trail = await self.new_trail(socket.pid)
         return left
+
+    async def new_trail(self, pid: str) -> Trail:
+        """Return the trail of a new client, for which all is that comes from now on."""
+        return Trail(pid, await self._position())
 
     async def _hear_all(self, recall: Recall) -> None:
         """Wait until this hub hears for all rooms of a client; note what is done up to then."""
@@ -270,16 +275,14 @@ class ComingBack(Recovery):
         lets it in all the same.
         """
         home = server_group(server_of(socket.sid) or "")
-        groups = {home, group_name(socket.namespace, None)}
-        joined = {
-            group_name(socket.namespace, room) for room in self._hub.registry.rooms_of(socket)
-        }
+        groups = {home, group_of(socket.namespace, None)}
+        joined = {group_of(socket.namespace, room) for room in self._hub.registry.rooms_of(socket)}
         known = self.log.layer.since
         if not (groups | joined) <= known.keys():
             return False
         if recall is None:
             return True
-        groups |= {group_name(socket.namespace, room) for room in recall.session.rooms} & joined
+        groups |= {group_of(socket.namespace, room) for room in recall.session.rooms} & joined
         return all(known[group] <= number_of(recall.upto) for group in groups)
 
     def unfold(self, socket: Socket, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:

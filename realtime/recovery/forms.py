@@ -32,9 +32,11 @@ class TrailForm(msgspec.Struct, array_like=True):
 class SessionForm(msgspec.Struct, array_like=True):
     """
     A session. `missed` is what its client has not got: the names of each event, and its place in a
-    list of packets. `counts` tells whether it counts as there. `opened_at` and `away_since` are
-    Unix times; but `lasts` is for how many seconds more its client may be away, and `counts_for`
-    for how many it counts: each hub's own clock begins elsewhere.
+    list of packets. `asked` are rooms that it has asked for itself. `counts` tells whether it
+    counts as there. `opened_at` and `away_since` are Unix times; but `lasts` is for how many
+    seconds more its client may be away, and `counts_for` for how many it counts: each hub's own
+    clock begins elsewhere. `stay` is what the hub that has it calls this one of its client's stays
+    there.
 
     `trail` is for hubs that share a log, and so is `seen`: up to this number it has done what
     others let it do.
@@ -58,6 +60,8 @@ class SessionForm(msgspec.Struct, array_like=True):
     lasts: float
     counts_for: float
     missed: list[tuple[tuple[str, ...], int]] = []
+    stay: int = 0
+    asked: list[str] = []
     trail: TrailForm | None = None
     siblings: tuple[str, ...] = ()
     seen: int = 0
@@ -163,6 +167,8 @@ class Packer:
                 session.until - self._now,
                 session.counts_until - self._now,
                 [(names, self._place(packet)) for names, packet in missed],
+                session.stay,
+                sorted(session.asked),
                 None if self._seen is None else dump_trail(session.trail),
                 session.siblings,
                 self._seen or 0,
@@ -204,6 +210,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
         now + form.lasts,
         now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
+        asked=frozenset(form.asked),
         siblings=form.siblings,
         seen=NOTHING if form.trail is None else place_of(form.seen),
         owner=parcel.server,

@@ -36,8 +36,11 @@ class Cluster(Protocol):
     async def fence(self) -> None:
         """Wait until the layer has what other hubs were sending before."""
 
-    async def find(self, server: str) -> bool:
-        """Tell whether there is another hub of this id."""
+    async def look_for_losses(self) -> None:
+        """Take note of what the layer has had no room for so far."""
+
+    async def meet(self, servers: Iterable[str]) -> bool:
+        """Wait for a hub that was not heard of so far; tell whether there is one."""
 
     def is_peer(self, server: str) -> bool:
         """Tell whether another hub is there, as far as its beats tell."""
@@ -96,6 +99,13 @@ class Lingering(Protocol):
         """Hear what is for a client a little longer."""
 
 
+class Arrivals(Protocol):
+    """Clients that are just coming from other hubs without a drop."""
+
+    async def wait(self) -> None:
+        """Wait until nobody is on the way, but not for long."""
+
+
 class Hub(sockets.Hub, Protocol):
     """The hub whose clients come back."""
 
@@ -123,6 +133,10 @@ class Hub(sockets.Hub, Protocol):
     @property
     def lingering(self) -> Lingering:
         """Clients that were given away just now."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Clients that are just coming without a drop."""
 
     async def take(self, server: str, question: Take) -> bytes | None:
         """Ask another hub for a session; return its bytes. Raises ServerGone."""

@@ -17,6 +17,7 @@ import msgspec
 
 from ..sockets.trail import NOW, Stay, Trail
 from ..utils.recovery import RecoveryOptions
+from .heard import Heard
 from .offsets import format_offset
 
 # What the process keeps of all streams together, as a multiple of what it keeps of one.
@@ -118,6 +119,10 @@ class EventLog:
     def offset_of(self, number: int) -> str:
         """Return the offset of an event."""
         return format_offset(self.server, number)
+
+    def id_of(self, entry: Entry) -> str:
+        """Return an event's own id in the cluster: its offset, where this hub has sent it."""
+        return entry.packet.id or self.offset_of(entry.number)
 
     def add(self, keys: Iterable[Key], packet: Packet, excluded: tuple[str, ...] = ()) -> str:
         """Keep an event for each key, under the next number; return its offset."""
@@ -224,10 +229,18 @@ class EventLog:
         self.bytes = 0
 
     def missed(
-        self, namespace: str, sid: str, trail: Trail, rooms: set[str], position: int
+        self,
+        namespace: str,
+        sid: str,
+        trail: Trail,
+        rooms: set[str],
+        position: int,
+        *,
+        heard: Heard | None = None,
     ) -> list[Entry]:
         """
-        Return what is numbered above `position` and for a socket, in order.
+        Return what is numbered above `position` and for a socket, in order, and was not `heard` by
+        another hub before.
 
         `rooms` are those that it is in. Raises Lost where some of that is gone.
         """
@@ -239,15 +252,17 @@ class EventLog:
         found: dict[int, Entry] = {}
         stays = trail.stays(rooms)
         for room, after, until in (Stay(sid, trail.since, NOW), *stays):
-            self._find((namespace, room), max(position, after), until, found)
-        self._find((namespace, None), position, NOW, found)
+            self._find((namespace, room), max(position, after), until, found, heard)
+        self._find((namespace, None), position, NOW, found, heard)
         return [
             entry
             for _, entry in sorted(found.items())
             if not (entry.excluded and is_excluded(entry, sid, stays))
         ]
 
-    def _find(self, key: Key, after: int, until: int, found: dict[int, Entry]) -> None:
+    def _find(
+        self, key: Key, after: int, until: int, found: dict[int, Entry], heard: Heard | None
+    ) -> None:
         if after >= until:
             return
         stream = self._streams.get(key)
@@ -257,6 +272,8 @@ class EventLog:
         if stream is None:
             return
         for entry in _newest_first(stream, after):
+            if heard is not None and heard.has(self.id_of(entry), (key[1],)):
+                continue
             if entry.number <= until:
                 found[entry.number] = entry
 

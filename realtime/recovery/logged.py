@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..cluster.envelopes import HUBS, group_name, server_group
+from ..cluster.envelopes import HUBS, server_group
 from ..cluster.log_layer import LogLayer
 from ..cluster.sids import server_of
-from ..cluster.streams import stream_name
+from ..cluster.streams import group_of, stream_name
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
 from ..sockets.messages import Message, with_offset
@@ -41,7 +41,7 @@ class LoggedRecovery(ComingBack):
         """
         yield stream_name("", None), HUBS
         for namespace, room in self.holds:
-            yield stream_name(namespace, room), group_name(namespace, room)
+            yield stream_name(namespace, room), group_of(namespace, room)
         for sid in (*self._hub.registry.sockets, *(session.sid for session in self.sessions)):
             yield stream_name("", sid), server_group(server_of(sid) or "")
 

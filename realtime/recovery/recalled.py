@@ -77,20 +77,28 @@ class Recalled:
             self.session.seen = max(self.session.seen, self._claim.session.seen)
         try:
             rest = await self.recall.go_on(self._rooms_here)
-            for room in self.recall.joined:
-                self._socket.join(room)
-            for room in self.recall.left:
-                self._socket.leave(room)
         except Lost as lost:  # it comes again, and is told
             self._socket.log(logging.INFO, "not-recovered", error=lost)
             self.session.trail.floor = Trail.NEVER
             self._socket.connection.close("transport error")
             return []
         if self._socket.gone:  # meanwhile, and nobody else has the session
-            self.session.claimant = None
-            self._sessions.adopt(self.session, counts=False)
+            self._keep()
             return []
+        if self.recall.joined and self._socket.consumer.guard_rooms:
+            # It comes again, and `may_join` is asked about these, too.
+            self._keep()
+            self._socket.connection.close("transport error")
+            return []
+        for room in self.recall.joined:
+            self._socket.join(room)
+        for room in self.recall.left:
+            self._socket.leave(room)
         return rest
+
+    def _keep(self) -> None:
+        self.session.claimant = None
+        self._sessions.adopt(self.session, counts=False)
 
     def _rooms_here(self) -> set[str]:
         """Return the rooms that the client is in here, or was as it went."""

@@ -6,27 +6,28 @@ Specification: https://socket.io/docs/v4/connection-state-recovery
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..cluster.envelopes import LOG_OUT, Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
-from ..sockets.backlog import Backlog
+from ..sockets.backlog import Backlog, Postponed
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
 from ..utils.recovery import RecoveryOptions, log_lifetime
-from .claims import Claim, Here, LocalClaim, RemoteClaim, claim_elsewhere
+from .claims import Claim, Here, LocalClaim, RemoteClaim
+from .heard import unheard
 from .holds import NamedHolds
 from .identities import Identity, identify
 from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import limit_name
 from .returns import Returns
+from .search import search
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -78,6 +79,10 @@ class Recovery:
     def obeying(self, place: int) -> Iterator[None]:
         """Do in the block what others want of clients, which has a place in a shared log."""
         yield
+
+    async def new_trail(self, pid: str) -> Trail | None:
+        """Return None: a client gets its trail when it is let in."""
+        return None
 
     def about_to_join(self, socket: Socket, room: str) -> None:
         """Do nothing: what is sent next is for who is there."""
@@ -142,6 +147,7 @@ class Recovery:
         return (
             sid in self._hub.registry.sockets
             or self.sessions.of_sid(sid) is not None
+            or self.sessions.is_coming(sid)
             or self.transfers.announced.is_coming(sid)
         )
 
@@ -251,37 +257,13 @@ class Recovery:
     async def _find(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
     ) -> Claim | None:
-        """Claim a session of another hub: of the one that the pid names, its heir, or any."""
-        cluster = self._hub.cluster
+        """Claim a session of another hub."""
         question = Take(pid, offset, describe(identity), socket.namespace, final=False)
-        servers = [self.transfers.where(pid)]
-        home = server_of(pid)
-        if home is not None and home != self._hub.server_id:
-            servers += [home if await cluster.find(home) else None, cluster.heir(home)]
-        servers += cluster.peers_with_recovery()
-        asked = [server for server in servers if server]
         here = Here(self._hub, self.sessions, self.log, socket)
-        claim = await self._unless_gone(
-            socket, claim_elsewhere(here, asked, question, self.remote_claim)
-        )
+        claim = await search(here, self.transfers, question, self.remote_claim)
         if claim is not None or socket.gone:
             return claim
         return await self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
-
-    async def _unless_gone(
-        self, socket: Socket, search: Coroutine[Any, Any, Claim | None]
-    ) -> Claim | None:
-        """Return what is found, or None where the client is gone first: nobody waits for it."""
-        searching: asyncio.Task[Claim | None] = self._hub.spawn(search)
-        gone = socket.connection.closed.wait()
-        first: set[asyncio.Future[Any]] = {searching, gone}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        if not searching.done():
-            searching.cancel()
-        elif searching.exception() is None:  # which has been logged
-            return searching.result()
-        return None
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """
@@ -304,6 +286,12 @@ class Recovery:
             self._frames(socket, packet, offset)
             for (_, packet), offset in zip(missed, offsets, strict=True)
         ]
+
+    def unheard(
+        self, items: Iterable[Frames | Postponed], missed: list[Missed]
+    ) -> list[Frames | Postponed]:
+        """Return what was put off, without what is missed, or was decided with that."""
+        return unheard(items, {each.packet.id for each in missed})
 
     def _log_anew(self, socket: Socket, trail: Trail, missed: list[Missed]) -> list[str]:
         """Log for one client what another hub had for it; return the offsets."""

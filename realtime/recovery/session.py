@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..identity.clients import ClientFacts
 from ..logs import log
+from ..sockets.membership import NONE
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
+from .heard import Heard
 from .identities import Identity
 from .log import Entry, EventLog, Lost, Packet
 from .offsets import Offset, is_known, parse_offset
@@ -20,6 +24,7 @@ MAX_NAMES = 8
 
 # How far a session is in a log that hubs share, where they share none.
 NOTHING = -1
+_stays = itertools.count(1)
 
 
 class Missed(NamedTuple):
@@ -43,10 +48,13 @@ class Session:
 
     `counts` tells whether it still counts as there: then it is what observers see of it (see
     `interfaces.Observed`). It does until `counts_until`, and is over at `until`, as the loop tells
-    the time. `claimant` is its new socket, while that is not let in yet. `tail` is what another hub
-    had for it before; `siblings` are the sids that its connection had in other namespaces, `owner`
-    is the hub that had it before, and `seen` up to which place of a shared log that has done with
-    it what others wanted.
+    the time. `asked` are those of its rooms that the client has asked for itself. `claimant` is its
+    new socket, while that is not let in yet. `tail` is what another hub had for it before. `stay`
+    is its own number in this process: who comes back and drops again leaves another session.
+
+    `siblings` are the sids that its connection had in other namespaces, `owner` is the hub that had
+    it before, and `seen` up to which place of a shared log that has done with it what others
+    wanted.
     """
 
     sid: str
@@ -66,11 +74,13 @@ class Session:
     until: float
     counts_until: float
     tail: tuple[Missed, ...] = ()
+    asked: frozenset[str] = NONE
     siblings: tuple[str, ...] = ()
     owner: str = ""
     seen: int = NOTHING
     counts: bool = False
     claimant: Socket | None = None
+    stay: int = field(default_factory=partial(next, _stays))
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     @property
@@ -103,14 +113,14 @@ class Session:
         position = self.trail.since if place is None else self._position(place, events)
         earlier = self._earlier(place) if position == self.trail.since else []
         # What this hub has heard too, of which that tells what the client has got.
-        before = {missed.packet.id for missed in self.tail}
+        heard = Heard({missed.packet.id for missed in self.tail}) if self.tail else None
+        where = self.namespace, self.sid, self.trail, self.rooms
         later: dict[str, Missed] = {}
-        for entry in events.missed(self.namespace, self.sid, self.trail, self.rooms, position):
+        for entry in events.missed(*where, position, heard=heard):
             missed = self._name(events, entry)
             # One that was put off has two numbers, and was sent with the second.
             later.pop(missed.packet.id, None)
-            if missed.packet.id not in before:
-                later[missed.packet.id] = missed
+            later[missed.packet.id] = missed
         return [*earlier, *later.values()]
 
     def _position(self, place: Offset, events: EventLog) -> int:
@@ -135,6 +145,6 @@ class Session:
 
     def _name(self, events: EventLog, entry: Entry) -> Missed:
         """Return an entry's packet with its names, and an id."""
-        offset, packet = events.offset_of(entry.number), entry.packet
+        offset = events.offset_of(entry.number)
         names = (*self.trail.names.get(entry.number, ()), offset)[-MAX_NAMES:]
-        return Missed(names, packet if packet.id else packet._replace(id=offset))
+        return Missed(names, entry.packet._replace(id=events.id_of(entry)))

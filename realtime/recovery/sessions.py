@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -63,6 +64,14 @@ def _user_of(socket: Socket) -> str | None:
 class Coming(Protocol):
     """Who is to know what is asked of a client that comes from another hub."""
 
+    pid: str  # by which that client comes back
+
+    def __hash__(self) -> int:
+        """Return what tells it apart."""
+
+    async def settle(self) -> None:
+        """Wait until its session is here or elsewhere, and not on its way."""
+
     def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Take note of what clients are to do (see `envelopes.Command`)."""
 
@@ -73,19 +82,15 @@ class Store(Protocol):
     def touch(self, pid: str, make: Callable[[], Session | None]) -> None:
         """Write a session soon."""
 
-    def forget(self, pid: str) -> None:
-        """Remove a session."""
+    def forget(self, pid: str, before: str = "") -> None:
+        """Remove a session, which may be that of the hub `before` there."""
 
     async def flush(self) -> None:
         """Wait until what was touched so far is written."""
 
 
 class Sessions:
-    """
-    The clients of a hub that are away.
-
-    All that is asked of clients is told to each of `coming`, too.
-    """
+    """The clients of a hub that are away."""
 
     def __init__(
         self,
@@ -100,7 +105,10 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
-        self.coming: dict[Coming, None] = {}
+        # Those that are just coming, with their sids, and how many there are of each.
+        self._coming: dict[Coming, str] = {}
+        self._sids = Counter[str]()
+        self._pids = Groups[str, Coming]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
         # What writes sessions where others can read them, and what is told of rooms that they join.
@@ -116,6 +124,10 @@ class Sessions:
     def get(self, pid: str) -> Session | None:
         """Return the session of a client that is away."""
         return self._index.get(pid)
+
+    def has(self, pid: str) -> bool:
+        """Tell whether the client of a pid is here, or is away and was here."""
+        return self._index.get(pid) is not None or self.live.get(pid) is not None
 
     def find(self, pid: str, namespace: str, identity: Identity) -> Session | None:
         """
@@ -186,6 +198,7 @@ class Sessions:
             reason,
             now + self._options.seconds,
             now + self._options.presence_seconds,
+            asked=socket.asked,
             siblings=tuple(
                 other.sid for other in connection.sockets.values() if other is not socket
             ),
@@ -266,7 +279,7 @@ class Sessions:
         """Forget a client: it may come back as a new one only."""
         self._forget(session)
         if self.store is not None:
-            self.store.forget(session.pid)
+            self.store.forget(session.pid, session.owner)
         self._count_out(session)
         self._hub.moves.forget(session.sid)
 
@@ -276,6 +289,31 @@ class Sessions:
         for timer in session.timers:
             timer.cancel()
         self.unhold(session.namespace, session.rooms)
+
+    # Clients that come from other hubs
+
+    def expect(self, coming: Coming, sid: str) -> None:
+        """Keep what is sent to a client, and tell `coming` what is asked of any."""
+        self._coming[coming] = sid
+        self._sids[sid] += 1
+        self._pids.add(coming.pid, coming)
+
+    def expect_no_more(self, coming: Coming) -> None:
+        """Take note that its client is here, or does not come."""
+        if (sid := self._coming.pop(coming, None)) is not None:
+            self._pids.discard(coming.pid, coming)
+            self._sids[sid] -= 1
+            if not self._sids[sid]:
+                del self._sids[sid]
+
+    async def settle(self, pid: str) -> None:
+        """Wait while the session of a pid is on its way here to a client of its own."""
+        for coming in list(self._pids.of(pid)):
+            await coming.settle()
+
+    def is_coming(self, sid: str) -> bool:
+        """Tell whether the client of a sid is just coming from another hub."""
+        return sid in self._sids
 
     # What is asked of clients that are away
 
@@ -289,7 +327,7 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
-        for each in self.coming:
+        for each in self._coming:
             each.hear(target, action, names)
 
     def meant(self, target: Target, action: str, names: tuple[str, ...]) -> list[Session]:

@@ -166,16 +166,17 @@ class Store:
             self._note_not_stored(refused[0])
         return not refused and bool(saved[0])
 
-    def forget(self, pid: str) -> None:
-        """Remove a session of this hub."""
+    def forget(self, pid: str, before: str = "") -> None:
+        """Remove a session of this hub; that may not be written yet, and it `before`'s there."""
         self.let_go(pid)
-        self._tasks.spawn(self._forget(pid))
+        self._tasks.spawn(self._forget(pid, before))
 
-    async def _forget(self, pid: str) -> None:
+    async def _forget(self, pid: str, before: str) -> None:
         await self.flush()
+        key = self._layer.session(pid)
         try:
             async with asyncio.timeout(TIMEOUT):
-                await self._layer.run(("EVAL", FORGET, 1, self._layer.session(pid), self._server))
+                await self._layer.run(("EVAL", FORGET, 1, key, self._server, before))
         except Exception as error:
             log(logging.DEBUG, "layer-error", error=repr(error))
 

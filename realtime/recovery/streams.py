@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from ..cluster.envelopes import Command, Emit, group_name, open_parcel, unpack
+from ..cluster.envelopes import Command, Emit, open_parcel, unpack
 from ..cluster.log_entries import LogEntry, read_entry, why_incomplete
 from ..cluster.log_layer import LogLayer, read_number
 from ..cluster.log_scripts import PER_MILLISECOND, number_at
 from ..cluster.ordered import MESSAGE_ENVELOPES
-from ..cluster.streams import stream_name
+from ..cluster.streams import group_of, stream_name
 from ..sockets.messages import ForeignMessage, Format
 from ..sockets.trail import NOW, Stay, Trail
 from .log import Entry, Lost, Packet, is_excluded
@@ -105,7 +105,7 @@ class StreamLog:
 
     def since(self, namespace: str, room: str) -> int | None:
         """Return the place from which on this hub hears a room, if it does."""
-        number = self.layer.since.get(group_name(namespace, room))
+        number = self.layer.since.get(group_of(namespace, room))
         return None if number is None else place_of(number)
 
     @property

@@ -80,8 +80,14 @@ class Transfers:
     async def take(self, question: Take) -> bytes | None:
         """Give a session away, or with `final` false tell of it; return its parcel, or None."""
         await self.settle(question.pid)
+        if not self._sessions.has(question.pid):
+            await self._hub.arrivals.wait()
+        if question.final:
+            await self._hub.cluster.look_for_losses()  # which nobody tells where it is then
         if self._sessions.store is not None:
             await self._sessions.store.flush()  # who asks looks there, too
+        if self._is_old(question):
+            return self._tell_where(question.pid)
         identity = read_identity(question.user)
         session = self._sessions.find(question.pid, question.namespace, identity)
         if session is None:
@@ -99,16 +105,25 @@ class Transfers:
         packer.parcel.stays = not is_given
         return encode_parcel(packer.parcel)
 
+    def _is_old(self, question: Take) -> bool:
+        """
+        Tell whether a client has come back since its session was asked for: it has got something
+        since, of which who asks knows nothing.
+        """
+        session = self._sessions.get(question.pid)
+        return question.stay > 0 and (session is None or session.stay != question.stay)
+
     def _new_packer(self) -> Packer:
         seen = number_of(self._log.number) if self._shared else None
         return Packer(self._hub.server_id, self._hub.loop.time(), seen)
 
     async def settle(self, pid: str) -> None:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
-        over = self._going.get(pid) or self.announced.get(pid)
-        if over is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_TIME):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIME):
+                await self._sessions.settle(pid)
+                over = self._going.get(pid) or self.announced.get(pid)
+                if over is not None:
                     await over.wait()
 
     def _give(self, session: Session, server: str) -> None:
@@ -149,6 +164,7 @@ class Transfers:
         """Let another hub have all sessions, within some seconds: this one stops."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT):
+                await self._hub.cluster.look_for_losses()
                 if await self._hand_to_any():
                     return
         log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from ..authority.declarations import DECLARATIONS
 from ..exceptions import InvalidConsumer
 from ..utils.limits import ANY, check_rates
 from .handlers import CLAIMS, Method, find_methods, mark_of
@@ -19,6 +20,7 @@ from .overrides import (
     HOOKS,
     MISSING,
     POSITIONAL,
+    check_declaration,
     check_declared,
     check_no_generator,
     check_override,
@@ -32,7 +34,7 @@ from .overrides import (
 )
 
 # Attributes that a class, or as_asgi(), sets to values of its own.
-OPTIONS = ("channel_layer_alias", "rate_limits")
+OPTIONS = ("channel_layer_alias", "rate_limits", *DECLARATIONS)
 
 
 def check_class(consumer_class: type, root: type) -> None:
@@ -192,6 +194,9 @@ def check_initkwargs(consumer_class: type, initkwargs: dict[str, Any], root: typ
             f"as_asgi() cannot set {name!r}: {problem}.",
             f"It sets attributes of the class, like page_size = 20 in {consumer_class.__name__}.",
         )
+    for name in DECLARATIONS:
+        if name in initkwargs:
+            check_declaration(f"as_asgi(): {name}", name, initkwargs[name])
     rates = initkwargs.get("rate_limits", getattr(consumer_class, "rate_limits", None))
     try:
         check_rates(rates)

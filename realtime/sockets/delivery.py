@@ -100,11 +100,16 @@ class Delivery(SocketLog):
         Send an event once the client is connected, behind what it has missed; tell whether that is
         still to come.
         """
-        recovery = self.hub.recovery
-        if self.state is not CONNECTING or recovery is None or recovery.is_let_in(self):
+        if self.state is not CONNECTING or self.hub.recovery is None or self._is_let_in:
             return False
         self._put_off(Postponed(message, ""), message.frames(self.connection.format).size, own=True)
         return True
+
+    @property
+    def _is_let_in(self) -> bool:
+        """Whether it has its place among all events, which go on from there."""
+        recovery = self.hub.recovery
+        return recovery is not None and recovery.is_let_in(self)
 
     @property
     def shares_log(self) -> bool:
@@ -153,7 +158,8 @@ class Delivery(SocketLog):
     def _put_off(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         if self._backlog is None:
             self._backlog = Backlog()
-        self._backlog.add(item, size, own=own)
+        # What has a number goes by that: the client is to get no higher one first.
+        self._backlog.add(item, size, own=own and not self._is_let_in)
         if self._backlog.bytes > self.hub.settings.OUTBOX_BYTES:
             self.connection.overflow()
 
@@ -203,14 +209,13 @@ class Delivery(SocketLog):
             backlog, self._backlog = self._backlog, None
             return await recovery.let_in(self, packets, backlog or Backlog())
         missed = recovery.begin(self, packets)
-        known = {each.packet.id for each in packets}
         backlog, self._backlog = self._backlog, None
-        for item in backlog or ():
-            if isinstance(item, Frames):
-                self._put_off(item, item.size, own=False)
-            elif isinstance(item, Postponed) and item.id not in known:
+        items: list[Any] = list(backlog or ())
+        for item in recovery.unheard(items, packets):
+            frames = item
+            if isinstance(item, Postponed):
                 frames = recovery.to_socket(self, item.message, item.id)
-                self._put_off(frames, frames.size, own=False)
+            self._put_off(frames, frames.size, own=False)
         return missed, 0
 
     async def _send_all(self, frames: list[Frames]) -> bool:

@@ -234,6 +234,7 @@ class Dispatcher:
         """Let an answer wait until what the handler changed is in effect."""
         if self._strands is None:  # or handlers that run beside each other wait for the same
             self._socket.unflushed = False
+        await self._socket.wait_asked()
         await self._socket.hub.flush_local()
 
     async def _answer_error(self, event: Event, error: EventError) -> None:

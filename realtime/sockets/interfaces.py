@@ -177,6 +177,9 @@ class Recovery(Protocol):
     def in_order(self, call: Callable[[], object]) -> None:
         """Do something when all that was sent so far is done."""
 
+    async def new_trail(self, pid: str) -> Any:
+        """Return the trail of a new client, or None where it gets one when it is let in."""
+
     def about_to_join(self, socket: Any, room: str) -> None:
         """Take note that a socket is about to join a room, in the order of what is sent."""
 
@@ -202,6 +205,9 @@ class Recovery(Protocol):
 
     def begin(self, socket: Any, missed: list[Any]) -> list[Frames]:
         """Count what is sent to a socket from now on; return the frames of what it has missed."""
+
+    def unheard(self, items: Iterable[Any], missed: list[Any]) -> list[Any]:
+        """Return what was put off, without what is missed, or was decided with that."""
 
     def keep(self, socket: Any, reason: str) -> bool:
         """Keep what a client comes back to; tell whether that still counts as there."""
@@ -346,11 +352,21 @@ class Consumer(Protocol):
     """What a site has written, and a socket calls."""
 
     rate_limits: Any
+    login_required: bool
+    guard_rooms: bool
     _session: Any
 
     @property
     def user(self) -> Any:
         """The client's user."""
+
+    @property
+    def has_permission(self) -> Callable[..., Any]:
+        """Tells whether the user may be in the namespace."""
+
+    @property
+    def may_join(self) -> Callable[..., Any]:
+        """Tells whether the client may be in a room."""
 
     @property
     def connect(self) -> Callable[..., Any]:
@@ -371,6 +387,12 @@ class Consumer(Protocol):
 
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
+
+    def _forget(self) -> None:
+        """Have none of the data that the client had before."""
+
+    def _asks_permission(self) -> bool:
+        """Tell whether `has_permission` may say no."""
 
     def _attach(self, socket: Any, kwargs: dict[str, Any], query: str) -> None:
         """Learn which socket it is for."""
@@ -423,6 +445,9 @@ class Socket(Protocol):
     @property
     def acks(self) -> Acks:
         """What its client is asked."""
+
+    async def wait_asked(self) -> None:
+        """Wait until it is in all rooms that it was to join, or may not be in them."""
 
     def log(self, level: int, what: str, **fields: Any) -> bool:
         """Log something about this socket."""

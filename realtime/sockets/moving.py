@@ -14,6 +14,7 @@ from . import exact
 from .data import RecoverableData, dump_data
 from .exact import Inexact
 from .interfaces import Route
+from .membership import NONE
 from .overrides import path_of
 from .socket import Socket
 
@@ -37,8 +38,9 @@ class SocketForm(msgspec.Struct, array_like=True):
     and the numbers of the acknowledgements that its client still owes (`unanswered`).
 
     `missed` is what the client may not have got yet, where it can come back after a drop: each with
-    its offsets, id and packet; None where that is not known. Where hubs share a log, `trail` says
-    what of that is for it. Times are Unix times.
+    its offsets, id and packet; None where that is not known. `asked` are rooms that the client has
+    asked for itself. Where hubs share a log, `trail` says what of that is for it. Times are Unix
+    times.
     """
 
     namespace: str
@@ -55,6 +57,7 @@ class SocketForm(msgspec.Struct, array_like=True):
     last_ack_id: int
     unanswered: list[int]
     missed: list[tuple[tuple[str, ...], str, str, tuple[bytes, ...]]] | None = None
+    asked: list[str] = []
     trail: bytes = b""
 
 
@@ -80,6 +83,7 @@ def pack(socket: Socket, route: Route) -> SocketForm:
         socket.lost,
         socket.acks.last_id,
         socket.acks.numbers(),
+        asked=sorted(socket.asked),
     )
 
 
@@ -132,5 +136,5 @@ def unpack(socket: Socket, form: SocketForm) -> None:
     socket.sid, socket.pid = form.sid, form.pid
     socket.shared, socket.opened_at = form.shared, opened
     socket.recovered, socket.lost = form.recovered, form.lost
-    socket.acks.last_id = form.last_ack_id
+    socket.asked, socket.acks.last_id = frozenset(form.asked) or NONE, form.last_ack_id
     socket.arrive(form.rooms)

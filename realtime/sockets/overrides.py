@@ -7,12 +7,16 @@ import sys
 from functools import cache, cached_property, partial
 from typing import Any
 
+from ..authority.declarations import DECLARATIONS, find_fault
 from ..exceptions import InvalidConsumer
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 # Methods that the server calls with what a client has sent.
 HOOKS = ("connect", "receive", "disconnect", "handle")
+
+# And those that a consumer has, too, and a site may write in either way.
+EITHER = (*HOOKS, "has_permission", "may_join")
 
 MISSING = object()
 
@@ -85,10 +89,18 @@ def check_override(base: type, name: str, value: Any, root: type) -> None:
             raise InvalidConsumer(f"{place} is {value!r}.", "Give the alias of a channel layer.")
     elif name == "rate_limits":
         pass  # as_asgi() may give others
+    elif name in DECLARATIONS:
+        check_declaration(place, name, value)
     elif own is MISSING or isinstance(own, property | cached_property):
         _check_attribute(place, name, value, own, root)
     else:
         _check_method(place, name, value, own, root)
+
+
+def check_declaration(place: str, name: str, value: Any) -> None:
+    """Raise InvalidConsumer for a value that says nothing of who may be in a namespace."""
+    if (fault := find_fault(name, value)) is not None:
+        raise InvalidConsumer(f"{place} {fault[0]}.", fault[1])
 
 
 def _check_attribute(place: str, name: str, value: Any, own: Any, root: type) -> None:
@@ -139,7 +151,7 @@ def _check_method(place: str, name: str, value: Any, own: Any, root: type) -> No
             f"{place} is a plain `def`, and would hold up all other clients.",
             "Write async def handle(self, event, args), and return await super().handle(...).",
         )
-    if name not in HOOKS and is_async and not inspect.iscoroutinefunction(own):
+    if name not in EITHER and is_async and not inspect.iscoroutinefunction(own):
         raise InvalidConsumer(
             f"{place} has to be awaited, and {root.__name__}.{name}() is a plain call.",
             f"Write def {name}({_list(parameters)}), or give it another name if it is something "

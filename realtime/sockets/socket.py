@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..authority.decisions import decide
 from ..error_answers import connect_data
 from ..exceptions import (
     ClientDisconnected,
@@ -25,10 +26,10 @@ from ..identity import outages
 from ..identity.clients import ClientFacts
 from ..utils.oneshot import OneShotEvent
 from .acks import Acks
-from .activity import Activity
 from .delivery import CLOSED, CONNECTED, MOVED, handling
 from .dispatch import Dispatcher
 from .interfaces import Claim, Connection, Consumer, Hub, Recovery, Route
+from .membership import NONE, Membership
 from .overrides import path_of
 from .sharing import NOTHING
 
@@ -37,7 +38,7 @@ from .sharing import NOTHING
 DISCONNECT_GRACE = 2.0
 
 
-class Socket(Activity):
+class Socket(Membership):
     """
     The machinery behind one consumer instance.
 
@@ -47,7 +48,7 @@ class Socket(Activity):
 
     __slots__ = (
         *("_accepted", "_entering", "acks", "connection", "consumer", "context", "dispatcher"),
-        *("hub", "namespace", "opened_at", "rooms", "shared", "sid", "unflushed"),
+        *("hub", "namespace", "shared", "sid"),
     )
 
     # A session is what stays of a socket whose client is away.
@@ -60,7 +61,6 @@ class Socket(Activity):
         self.connection = connection
         self.namespace = namespace
         self.sid = hub.new_sid()
-        self.rooms: set[str] = set()
         # What others see of it, as JSON.
         self.shared = NOTHING
         self.context = copy_context()
@@ -68,10 +68,6 @@ class Socket(Activity):
         # While `connect()` runs, and whether it let the client in.
         self._entering: OneShotEvent | None = OneShotEvent()
         self._accepted = False
-        # When the hub's observers came to know this socket.
-        self.opened_at: datetime | None = None
-        # Whether it may have joined or left since an answer waited for that to be in effect.
-        self.unflushed = False
         super().__init__()
         self.context.run(handling.set, self)
         self.consumer: Consumer = route.consumer_class(**route.initkwargs)
@@ -82,11 +78,6 @@ class Socket(Activity):
     def connected(self) -> bool:
         """Whether the client was told that it is connected, and still is."""
         return self.state is CONNECTED
-
-    @property
-    def observed(self) -> bool:
-        """Whether the hub's observers know this socket."""
-        return self.opened_at is not None
 
     @property
     def facts(self) -> ClientFacts:
@@ -108,7 +99,7 @@ class Socket(Activity):
     def open(self, auth: dict[str, Any]) -> None:
         """Run `connect()` and answer the client."""
         if self.hub.recovery is None:
-            self.hub.registry.add(self)
+            self.register()
         self.hub.runner.run(self.dispatcher.run_first(self._connect(auth)), self.context)
 
     async def _connect(self, auth: dict[str, Any]) -> None:
@@ -117,6 +108,7 @@ class Socket(Activity):
         if not self.gone:
             await self._enter(auth)
         if self._accepted:
+            await self.wait_asked()
             await self._accept()
 
     async def _come_back(self, recovery: Recovery, auth: dict[str, Any]) -> dict[str, Any]:
@@ -126,9 +118,7 @@ class Socket(Activity):
         if self.gone:
             self._set_entered()
         else:
-            self.hub.registry.add(self)
-            for room in self.rooms:
-                self.hub.registry.join(self, room)
+            self.register()
         return auth
 
     def resume(self, claim: Claim) -> None:
@@ -137,11 +127,18 @@ class Socket(Activity):
         self.claim, self.recovered = claim, True
         self.sid, self.pid = session.sid, session.trail.pid
         self.rooms, self.shared = set(session.rooms), session.shared
+        self.asked = session.asked
         self.consumer._restore(session.data)
 
     async def _enter(self, auth: dict[str, Any]) -> None:
-        """Run the first hook, and refuse the client where it does."""
+        """
+        Ask whether the client may be here, run the first hook, and refuse it where one of these
+        does.
+        """
         try:
+            await self._decide()
+            if self.gone:
+                return
             await self.dispatcher.call(self.consumer.connect, auth)
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal)
@@ -159,6 +156,38 @@ class Socket(Activity):
             self._accepted = True
         finally:
             self._set_entered()
+
+    async def _decide(self) -> None:
+        """
+        Raise ConnectionRefused where the client may not be here; let it begin anew where there is a
+        room that it comes back to, and may be in no more: it is sent nothing of that.
+        """
+        rooms = self.guarded_rooms()
+        decision = await decide(self.consumer, rooms, self.dispatcher.call)
+        if decision.refusal is not None:
+            raise decision.refusal
+        if decision.lost:
+            self.log(logging.INFO, "rooms-lost", rooms=len(decision.lost))
+            await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """Be a new client, with nothing of what it would come back to."""
+        recovery = self.hub.recovery
+        if self.claim is None or recovery is None:
+            return
+        pid = self.hub.new_sid()
+        trail = await recovery.new_trail(pid)
+        if self.gone:
+            return
+        claim, self.claim = self.claim, None
+        claim.refuse()
+        self.hub.registry.remove(self)
+        self._backlog = None
+        self.sid, self.pid, self.trail = self.hub.new_sid(), pid, trail
+        self.rooms, self.asked, self.shared = set(), NONE, NOTHING
+        self.recovered, self.lost = False, True
+        self.consumer._forget()
+        self.register()
 
     def _set_entered(self) -> None:
         if self._entering is not None:
@@ -297,10 +326,8 @@ class Socket(Activity):
         self._accepted = self._is_told = True
         self.state = CONNECTED
         self.connection.sockets[self.namespace] = self
-        self.hub.registry.add(self)
         self.rooms = set(rooms)
-        for room in self.rooms:
-            self.hub.registry.join(self, room)
+        self.register()
 
     def end_elsewhere(self, reason: str) -> None:
         """Take note that the other process has not got the client after all: it is gone."""
@@ -310,74 +337,15 @@ class Socket(Activity):
             self.hub.observers.closed(self, reason)
         self.hub.spawn(self._finish(reason), self.context)
 
-    # Rooms
-
-    def join(self, room: str) -> None:
-        """Join a room, in this process at once."""
-        self.rooms.add(room)
-        if self.state is MOVED:
-            self.hub.command_after(self, "join", room)
-        if self.hub.registry.join(self, room):
-            self.unflushed = True
-            if self.trail is not None and self.hub.recovery is not None:
-                self.hub.recovery.joined(self, room)
-            if self.observed:
-                self.hub.observers.joined(self, room)
-
-    def join_in_order(self, room: str) -> None:
-        """Join a room behind all that was sent before, and before what is sent next."""
-        if self.hub.recovery is None or not self.hub.recovery.shared:
-            self.join(room)
-        else:
-            self.hub.recovery.about_to_join(self, room)
-            self._execute_in_order("join", room)
-
-    def leave_in_order(self, room: str) -> None:
-        """Leave a room in the same way."""
-        if self.shares_log:
-            self._execute_in_order("leave", room)
-        else:
-            self.leave(room)
+    # What others ask for
 
     def close_in_order(self, *, connection: bool) -> None:
-        """Disconnect the client in the same way, with `connection` from all of its namespaces."""
+        """
+        Disconnect the client behind all that was sent before; with `connection` from all of its
+        namespaces.
+        """
         action = "end" if connection else "close"
-        if self.shares_log:
-            self._execute_in_order(action)
-        else:
-            self.execute(action, ())
-
-    def _execute_in_order(self, action: str, *names: str) -> None:
-        if self.gone:
-            self.execute(action, names)
-        else:
-            self.in_order(partial(self._execute_wherever, action, names))
-
-    def _execute_wherever(self, action: str, names: tuple[str, ...]) -> None:
-        """Do something whose turn has come: its client may have dropped since, and come back."""
-        if self.state is CLOSED and self.trail is not None:
-            self.hub.command_after(self, action, *names)
-        else:
-            self.execute(action, names)
-
-    def leave(self, room: str) -> None:
-        """Leave a room, in this process at once."""
-        self.rooms.discard(room)
-        if self.state is MOVED:
-            self.hub.command_after(self, "leave", room)
-        if self.hub.registry.leave(self, room):
-            self.unflushed = True
-            if self.trail is not None and self.hub.recovery is not None:
-                self.hub.recovery.left(self, room)
-            if self.observed:
-                self.hub.observers.left(self, room)
-
-    def note_data(self) -> None:
-        """Take note, in any thread, that what the site keeps of the client is another."""
-        recovery = self.hub.recovery
-        if recovery is not None and recovery.shared and not self.gone:
-            self.unflushed = True
-            self.hub.run(recovery.data_changed, self)
+        self._do_in_order(partial(self.execute, action, ()), action)
 
     def execute(self, action: str, names: tuple[str, ...]) -> None:
         """Do what is commanded from anywhere (see `envelopes.Command`)."""

@@ -85,8 +85,13 @@ class Cluster(Protocol):
         question: Any,
         timeout: float | None = None,
         hear: Callable[[Any], object] = ...,
+        *,
+        patience: float = ...,
     ) -> Awaitable[Any]:
-        """Ask a server, and return its answer; `hear` gets earlier ones. Raises ServerGone."""
+        """
+        Ask a server, and return its answer; `hear` gets earlier ones. Raises ServerGone where
+        nothing comes for as long as `patience`.
+        """
 
     async def flush_local(self) -> None:
         """Wait until what was asked for so far comes here."""

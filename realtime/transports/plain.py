@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+from ..authority.decisions import LOG_IN
 from ..cluster.sids import server_of
 from ..conf import get_settings
 from ..exceptions import (
@@ -125,7 +126,8 @@ class PlainConnection(WatchedConnection):
         self.send(Frames(plain.encode_connected(socket.sid, socket.pid)))
 
     def send_connect_error(self, namespace: str, message: str, data: Any) -> None:
-        self._end(plain.REFUSED, message)
+        code = data.get("code") if isinstance(data, dict) else None
+        self._end(plain.UNAUTHENTICATED if code == LOG_IN else plain.REFUSED, message)
 
     def send_disconnect(self, namespace: str) -> None:
         self._end(NORMAL, "server namespace disconnect")

@@ -21,6 +21,9 @@ from .session import Session
 # Seconds that a poll may take beyond its session's next ping.
 SPARE_TIME = 5.0
 
+# How long its session's server may be busy. One that is gone is noticed sooner.
+PATIENCE = 15.0
+
 # The request's headers that its session's server looks at. Servers of older versions look at hosts.
 HEADERS = frozenset({b"host", b"x-forwarded-host", b"origin", b"content-type"})
 
@@ -67,7 +70,7 @@ async def _ask(hub: Hub, server: str, question: HttpRequest) -> Any:
     """Return the answer, or None where the server is gone."""
     timeout = hub.settings.PING_INTERVAL + hub.settings.PING_TIMEOUT + SPARE_TIME
     try:
-        return await hub.cluster.ask(server, question, timeout)
+        return await hub.cluster.ask(server, question, timeout, patience=PATIENCE)
     except ServerGone:
         return None
 

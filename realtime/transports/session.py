@@ -309,7 +309,7 @@ class Session(WatchedConnection):
             self._had_sockets = True
 
     def send_connect(self, socket: Socket) -> None:
-        self._mark = 0  # the answer to a ping says nothing of what this client is sent from now on
+        self._mark = 0  # the answer to a ping says nothing of what goes out behind that
         told = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
         self._send_packet(socketio.CONNECT, socket.namespace, told)
 

@@ -267,7 +267,7 @@ async def test_unknown_namespaces_and_refusals(server: LiveServer) -> None:
         assert (await Plain(connection).closed())[0] == 4404
     async with websocket(server, "/ws/refused/?recover") as connection:
         await connection.send('{"recover":{}}')
-        assert (await Plain(connection).closed())[0] == 4403
+        assert (await Plain(connection).closed())[0] == 4401
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -156,7 +156,7 @@ async def test_server_closes(server: LiveServer) -> None:
 async def test_refused_with_the_reason(server: LiveServer) -> None:
     async with websocket(server, "/ws/refused/") as connection:
         code, reason = await Plain(connection).closed()
-    assert code == 4403
+    assert code == 4401
     if server.known or server.kind != "daphne":  # whose own close frames give no reason
         assert "log in first" in reason
 

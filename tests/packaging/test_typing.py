@@ -31,6 +31,7 @@ from realtime import (
     Answers,
     Broadcaster,
     ClientError,
+    ClientRooms,
     ConnectionRefused,
     EventError,
     NamespaceConsumer,
@@ -122,6 +123,33 @@ async def from_async_code(sid: str) -> int:
     await realtime.of(Sending, pk=5).join("a")
     print(await realtime.to_client(sid).acall("question"))
     return await realtime.acount_clients()
+
+
+class Members(ClientRooms, NamespaceConsumer):
+    login_required = True
+    permission_required = ["shop.view_order"]
+
+    def has_permission(self) -> bool:
+        return bool(super().has_permission())
+
+    async def may_join(self, room: str) -> bool:
+        others: Broadcaster = self.to_user(self.user, 7)
+        await others.emit("joining", room)
+        return True
+
+    async def on_join(self, room: str) -> Any:
+        return await super().on_join(room)
+
+
+class Viewers(NamespaceConsumer):
+    permission_required = "shop.view_order"
+    guard_rooms = True
+
+    async def has_permission(self) -> bool:
+        return True
+
+    def may_join(self, room: str) -> bool:
+        return realtime.to_user(*[1, 2]).count() > 0
 
 
 class Quiet(NamespaceConsumer):

@@ -13,6 +13,8 @@ from tests.processes import ROOT
 # The database need not be dropped: it goes with its server, and PostgreSQL waits five seconds where
 # a thread has not left it yet.
 OPTIONS = ["-q", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
+# What holds for all inputs is shown with SQLite.
+OPTIONS += ["--hypothesis-profile", "quick"]
 
 
 @pytest.mark.timeout(300)

@@ -121,7 +121,7 @@ class DriverConsumer(NamespaceConsumer):
 
     @event
     async def ask(self, namespace: str, rooms: list[str], *question: Any) -> dict[str, Any]:
-        return dict(await choose(namespace, rooms, []).acall("question", *question, timeout=5))
+        return dict(await choose(namespace, rooms, []).acall("question", *question, timeout=15))
 
     @event
     async def present(self, namespace: str, rooms: list[str]) -> list[list[str]]:

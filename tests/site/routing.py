@@ -6,6 +6,7 @@ from django.urls import path
 
 from project.routing import namespaces as demo
 
+from .authority import GuardedConsumer, MembersConsumer, RightsConsumer, ViewersConsumer
 from .cluster import ClusterConsumer
 from .consumers import ConformanceConsumer, LabConsumer, RefusedConsumer, TypedConsumer
 from .faults import BrokenConsumer, FaultsConsumer
@@ -24,6 +25,10 @@ namespaces = [
     path("recovery/", RecoveryConsumer.as_asgi()),
     path("recovery/<slug:name>/", RecoveryConsumer.as_asgi()),
     path("recovery-driver/", DriverConsumer.as_asgi()),
+    path("members/", MembersConsumer.as_asgi()),
+    path("guarded/", GuardedConsumer.as_asgi()),
+    path("viewers/", ViewersConsumer.as_asgi()),
+    path("rights/", RightsConsumer.as_asgi()),
 ]
 
 # A site of its own, with what the official protocol test suites expect of a server.

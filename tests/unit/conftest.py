@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.commands import flush
 from django.core.management.sql import emit_post_migrate_signal
+from django.db import connection
 from django.urls import path
 from pytest_django import Settings
 
@@ -62,10 +63,18 @@ class Refill:
             kind.objects.using(db).bulk_create(rows)
 
 
+def delete_all(operations: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
+    """Return what PostgreSQL does with few rows in a tenth of the time of TRUNCATE."""
+    deletes = [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
+    return ["; ".join(["SET LOCAL session_replication_role = replica", *deletes])]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", Refill())
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", delete_all)
         yield
 
 

@@ -23,6 +23,7 @@ ORDER = """
     protocol
     execution
     identity
+    authority
     sockets
     routing
     signals
@@ -39,6 +40,7 @@ ORDER = """
     once
     broadcast
     consumers
+    client_rooms
     realtime
     permissions
     mounting

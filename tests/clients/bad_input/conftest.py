@@ -43,7 +43,7 @@ async def witnessed(server: LiveServer) -> AsyncIterator[LiveServer]:
                 assert await wire.call("/lab", "echo", number) == number
             number += 1
             with suppress(TimeoutError):
-                await asyncio.wait_for(done.wait(), 0.01)
+                await asyncio.wait_for(done.wait(), 0.05)
         return number
 
     async with open_socket(server) as (wire, _):

@@ -19,23 +19,28 @@ from tests.processes import ROOT
 from .conftest import DEADLINE
 
 SETTINGS = "tests.site.themed"
-PASSWORD = "a long password"
 ROOM = "Room №1"
 CREATE = """
-import django, sys
+import django
 django.setup()
 from django.contrib.auth.models import User
-User.objects.create_superuser("root", password=sys.argv[1])
+from django.test import Client
+client = Client()
+client.force_login(User.objects.create_superuser("root"))
+print(client.cookies["sessionid"].value)
 """
 
 THEMES = ("stock", "jazzmin", "unfold", "grappelli")
 
 
 class Site(NamedTuple):
-    """A site with a theme, and two clients of it: one is in a room, the other in none."""
+    """
+    A site with a theme, a superuser's session, and two clients: one in a room, the other in none.
+    """
 
     theme: str
     server: LiveServer
+    session: str
     inside: Any
     outside: Any
 
@@ -51,16 +56,19 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module", params=THEMES)
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """Each theme in turn."""
-    env = {"ADMIN_THEME": request.param}
+    env = {"ADMIN_THEME": request.param, "SECRET_KEY": "s" * 50}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADMIN_THEME", request.param)
+        for name, value in env.items():
+            patch.setenv(name, value)
         database = empty_database()
         migrate(database, SETTINGS)
-        subprocess.run(
-            [sys.executable, "-c", CREATE, PASSWORD],
+        created = subprocess.run(
+            [sys.executable, "-c", CREATE],
             env={**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS, "DATABASE_URL": database},
             cwd=ROOT,
             check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
     with LiveServer("uvicorn", settings=SETTINGS, env=env, database=database) as server:
         clients = [socketio.SimpleClient(reconnection=False) for _ in range(2)]
@@ -68,7 +76,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
             client.connect(server.url, transports=["websocket"], wait_timeout=20)
         inside, outside = clients
         outside.call("leave", ROOM)
-        yield Site(request.param, server, inside, outside)
+        yield Site(request.param, server, created.stdout.strip(), inside, outside)
         for client in clients:
             client.disconnect()
 
@@ -84,16 +92,13 @@ def page(browser: Browser, site: Site, scheme: str) -> Iterator[Page]:
     """A tab of a superuser. No script of a page may have failed in it."""
     errors: list[str] = []
     with closing(browser.new_context(color_scheme=scheme)) as context:  # type: ignore[arg-type]
+        cookie = {"name": "sessionid", "value": site.session, "url": site.server.url}
+        context.add_cookies([cookie])  # type: ignore[list-item]
         page = context.new_page()
         page.set_default_timeout(DEADLINE)
         # A theme's own fonts may be elsewhere.
         page.route(lambda url: not url.startswith(site.server.url), lambda route: route.abort())
         page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
-        page.goto(f"{site.server.url}/admin/login/?next=/admin/")
-        page.locator("[name=username]").fill("root")
-        page.locator("[name=password]").fill(PASSWORD)
-        page.locator("[name=password]").press("Enter")
-        page.wait_for_url("**/admin/")
         yield page
     assert errors == []
 

@@ -5,7 +5,8 @@
  * each "question" with "me". What happens is said in lines of JSON on stdout:
  *
  *   {"connected": 30}                          all are connected
- *   {"upgraded": [123, ...]}                   all are on WebSockets, after so many milliseconds each
+ *   {"upgraded": [123, ...]}                   all are on WebSockets, or stay on polling (`left` says
+ *                                              why), after so many milliseconds each
  *   {"emitted": 30}                            all have got all answers
  *   {"clients": [{sids, transport, ...}]}      what each has seen, for each line on stdin: of each
  *                                              "n", by its first argument, all second ones
@@ -51,7 +52,10 @@ function open() {
   };
   manager.once("open", () => {
     manager.engine.once("upgrade", note);
-    manager.engine.on("upgradeError", (error) => client.left.push(`upgrade: ${error.message}`));
+    manager.engine.once("upgradeError", (error) => {
+      client.left.push(`upgrade: ${error.message}`);
+      note();
+    });
   });
   manager.on("close", (reason) => client.left.push(reason));
   socket.on("connect", () => {

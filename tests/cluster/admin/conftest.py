@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 import socketio
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.chromium import DEADLINE, running_chromium
 from tests.cluster.conftest import KINDS
@@ -22,31 +22,40 @@ from tests.live import LiveServer
 from tests.processes import ROOT
 from tests.valkey import Valkey
 
-PASSWORD = "a long password"
-
 Join = Callable[..., socketio.SimpleClient]
 Open = Callable[..., Page]
 
 CREATE = """
-import django, sys
+import django
 django.setup()
 from django.contrib.auth.models import Permission, User
-root = User.objects.create_superuser("root", password=sys.argv[1])
-staff = User(username="staff", is_staff=True, password=root.password)
-staff.save()
+from django.test import Client
+root = User.objects.create_superuser("root")
+staff = User.objects.create_user("staff", is_staff=True)
 staff.user_permissions.add(Permission.objects.get(codename="view_socket"))
+for user in (root, staff):
+    client = Client()
+    client.force_login(user)
+    print(user.username, client.cookies["sessionid"].value)
 """
 
 
 @pytest.fixture(scope="module")
 def cluster(valkey: Valkey) -> Iterator[LiveCluster]:
-    """A daphne and a uvicorn, with a superuser "root", and "staff" who may view sockets."""
+    """A daphne and a uvicorn."""
     with LiveCluster(KINDS, valkey) as cluster:
-        env = {**os.environ, **cluster.env, "DATABASE_URL": cluster.database}
-        env |= {"DJANGO_SETTINGS_MODULE": "tests.site.settings", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", CREATE, PASSWORD]
-        subprocess.run(command, env=env, cwd=ROOT, check=True)
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def sessions(cluster: LiveCluster) -> dict[str, str]:
+    """The keys of sessions of a superuser, "root", and of "staff" who may view sockets."""
+    env = {**os.environ, **cluster.env, "DATABASE_URL": cluster.database}
+    env |= {"DJANGO_SETTINGS_MODULE": "tests.site.settings", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CREATE]
+    done = subprocess.run(command, env=env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    name, key, other, others = done.stdout.split()
+    return {name: key, other: others}
 
 
 @contextmanager
@@ -88,7 +97,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def log_in(browser: Browser) -> Iterator[Open]:
+def log_in(browser: Browser, sessions: dict[str, str]) -> Iterator[Open]:
     """A function that returns a tab of a user who has logged in to a server's admin."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
@@ -96,16 +105,13 @@ def log_in(browser: Browser) -> Iterator[Open]:
     def log_in(server: LiveServer, user: str = "root", script: str = "") -> Page:
         context = browser.new_context()
         contexts.append(context)
+        cookie = {"name": "sessionid", "value": sessions[user], "url": server.url}
+        context.add_cookies([cookie])  # type: ignore[list-item]
         page = context.new_page()
         page.set_default_timeout(DEADLINE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         if script:
             page.add_init_script(script)
-        page.goto(f"{server.url}/admin/login/?next=/admin/")
-        page.get_by_label("Username").fill(user)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        expect(page.get_by_role("heading", name="Site administration")).to_be_visible()
         return page
 
     yield log_in

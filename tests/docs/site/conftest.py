@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -37,12 +36,18 @@ async def _hub_closes() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _receivers_go() -> Iterator[None]:
+def _receivers_go(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Disconnect what a block connected to signals."""
-    signals = [each for each in gc.get_objects() if issubclass(type(each), Signal)]
-    before = [list(signal.receivers) for signal in signals]
+    before: dict[int, tuple[Signal, list[Any]]] = {}
+    connect = Signal.connect
+
+    def noting(signal: Signal, *args: Any, **options: Any) -> None:
+        before.setdefault(id(signal), (signal, list(signal.receivers)))
+        connect(signal, *args, **options)
+
+    monkeypatch.setattr(Signal, "connect", noting)
     yield
-    for signal, receivers in zip(signals, before, strict=True):
+    for signal, receivers in before.values():
         signal.receivers[:] = receivers
         signal.sender_receivers_cache.clear()
 

@@ -19,6 +19,9 @@ WAYS_TO_DROP = ("abort", "abort", "close", "silent", "silent", "during the repla
 WAYS = ("websocket", "websocket", "websocket", "polling", "upgrade")
 STORY = 40_000
 
+# For how long a CONNECT may lead to something whose client has dropped before it was answered.
+LATE = 20.0
+
 
 class Member:
     """A client, which is in some rooms from its start and in others from time to time."""
@@ -39,6 +42,8 @@ class Member:
         self.server: Server | None = None
         # The processes that may have its session.
         self.holders: set[object] = set()
+        # When it has asked which.
+        self._visits: list[tuple[float, object]] = []
         self.moving: set[str] = set()
         # Whether it is told of a loss when a process is killed that has its session.
         self.excuses_kills = True
@@ -67,6 +72,7 @@ class Member:
             self.way = self._choose.choice(WAYS)
             self.holders.add(self.server.life)
             self._asked = time.monotonic()
+            self._visits.append((self._asked, self.server.life))
             self.tell(f"connects to {self.server} by {self.way}")
             try:
                 await self._socket.open(self.way, self.server.port, self._auth())
@@ -136,7 +142,9 @@ class Member:
             self._model.sessions[self.name].append(self.session)
         self.tell(f"is let in as {answer['sid']}: {'recovered' if recovered else 'new'}")
         self.entries += 1
-        self.holders = {self.server.life}
+        # One that it asked before may take its session when it comes to that.
+        self._visits = [visit for visit in self._visits if visit[0] > now - LATE]
+        self.holders = {self.server.life, *(life for _, life in self._visits)}
         if not self.server.open:  # it is about to stop, and hands it to some other
             self.holders |= {server.life for server in self._servers.all}
 

@@ -213,6 +213,28 @@ async def test_rooms_joined_behind_an_announcement(
     assert ("/", "b") not in of(three[1]).holds
 
 
+async def test_a_join_that_the_heir_hears_of_first(three: Three) -> None:
+    """What was not for its client where that was does not come behind what was."""
+    client, there = await three[0].client("a"), await three[1].client("b")
+    client.drop()
+    (session,) = await announce(three[0], three[1])
+    three[0].layer.hang("receive")
+    three[2].command((client.sid,), "join", "b")
+    await until(lambda: of(three[1]).transfers.announced._commands)
+    three[0].emit(("b",), "not for it yet")
+    assert await said(there) == "not for it yet"
+    three[0].layer.resume()
+    await until(lambda: "b" in session.rooms)
+    three[0].emit(("b",), "for it")
+    assert await said(there) == "for it"
+    await hand(three[0], three[1], of(three[0]).transfers._pack([session]))
+    of(three[0]).sessions.close()
+    assert not await is_lost(three[1], client)
+    three[0].emit(("b",), "last")
+    assert [await said(client) for _ in range(2)] == ["for it", "last"]
+    assert not client.pending()
+
+
 async def test_what_is_asked_before_an_announcement_is_old(three: Three) -> None:
     """Of two batches the second has not heard what was for the first alone."""
     first, second = await three[0].client("a"), await three[0].client("a")

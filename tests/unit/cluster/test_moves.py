@@ -266,6 +266,64 @@ async def test_a_late_forward_of_what_was_had_before_moving_again_ends(
     assert client.pending() == 0
 
 
+async def test_a_late_forward_of_what_was_had_elsewhere_between_two_stays_ends(
+    three: Three, bus: Bus
+) -> None:
+    """As one sends it on, more slowly than the client moves, who had the client before both."""
+    client = await three[0].client()
+    sid, outside, target = client.sid, Outside(bus), Target("/", (client.sid,))
+    client = await move(client, three[0], three[1])
+    client = await move(client, three[1], three[2])
+    await outside.send(target, "from outside")
+    assert await said(client) == "from outside"
+    await three[1].cluster.flush_cluster()  # which has heard it too
+    client = await move(client, three[2], three[1])
+    emit = as_emit(target, Message("/", "said", ("from outside",)), "-outer.1")
+    three[0].cluster.tell(three[1].hub.server_id, Forward(sid, emit, "-outer", 1))
+    three[0].emit((sid,), "last")
+    assert await said(client) == "last"
+    assert client.pending() == 0
+
+
+async def test_what_is_sent_on_to_where_a_client_was_between_two_stays_reaches_it(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await three[0].client()
+    sid, outside, target = client.sid, Outside(bus), Target("/", (client.sid,))
+    client = await move(client, three[0], three[1])
+    client = await move(client, three[1], three[2])
+    await known_at(three[0], sid, three[2])
+    group, channel = server_group(three[0].hub.server_id), three[2].cluster.beats.channel
+    sent_on: list[Any] = []
+    for server in three[:2]:
+        told = noting(sent_on, lambda *args: None)
+        monkeypatch.setattr(server.cluster, "tell", told)
+    bus.groups[group].discard(channel)  # as who has read the members long ago sees it
+    await outside.send(target, "late")
+    await until(lambda: len(sent_on) == 2)
+    bus.groups[group].add(channel)
+    monkeypatch.undo()
+    client = await move(client, three[2], three[1])
+    for server, forward in sent_on:
+        three[0].cluster.tell(server, forward)
+    assert await said(client) == "late"
+    three[0].emit((sid,), "last")
+    assert await said(client) == "last"
+    assert client.pending() == 0
+
+
+async def test_who_was_excluded_gets_nothing_sent_on(three: Three) -> None:
+    client = await three[0].client("a")
+    sid = client.sid
+    client = await move(client, three[0], three[1], "a")
+    for excluded, text in (("a", "not for it"), ("b", "for it")):
+        target = Target("/", (sid,), (excluded,))
+        emit = as_emit(target, Message("/", "said", (text,)), text)
+        three[0].hub.moves.forward(sid, emit, "origin")
+    assert await said(client) == "for it"
+    assert client.pending() == 0
+
+
 async def test_a_forward_for_somebody_who_is_nowhere_ends(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:

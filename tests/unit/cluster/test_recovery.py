@@ -363,7 +363,44 @@ async def test_rooms_of_a_client_that_is_just_coming(
     await there.disconnect()
 
 
-@pytest.mark.parametrize("what", ["an event", "commands"])
+async def test_a_join_that_two_hubs_hear_of_one_after_the_other(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not for it where it was does not come behind what was, for its new hub knew more."""
+    client = await three[0].client("a")
+    there = [await server.client("b") for server in three[:2]]
+    client._auth = {}
+    client.drop()
+    sid, take, asked = client.sid, three[1].hub.take, False
+    sessions = three[0].hub.recovery.sessions  # type: ignore[union-attr]
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        nonlocal asked
+        if question.final and not asked:
+            asked = True
+            coming = three[1].hub.registry.sockets[sid]
+            three[0].layer.hang("receive")
+            three[2].command((sid,), "join", "b")
+            await until(lambda: "b" in coming.rooms)
+            three[0].emit(("b",), "not for it yet")
+            assert await said(there[1]) == "not for it yet"
+            three[0].layer.resume()
+            await until(lambda: "b" in sessions.of_sid(sid).rooms)  # type: ignore[union-attr]
+            three[0].emit(("b",), "for it")
+            assert await said(there[1]) == "for it"
+        return await take(server, question)
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    await three[1].take_back(client)
+    assert client.recovered
+    three[0].emit(("b",), "last")
+    assert await all_said(client, 2) == ["for it", "last"]
+    assert not client.pending()
+
+
+@pytest.mark.parametrize(
+    "what", ["an event", "a confirmed event", "an event to it alone", "commands"]
+)
 async def test_a_connect_that_comes_to_nothing(
     three: Three, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -379,11 +416,15 @@ async def test_a_connect_that_comes_to_nothing(
     take, over = three[1].hub.take, asyncio.Event()
 
     async def take_late(server: str, question: Take) -> bytes | None:
-        if question.final and what == "an event":
+        if question.final and "event" in what and "alone" not in what:
             three[2].emit(("a",), 0)
             await three[2].cluster.flush_cluster()
             await three[0].take_back(again)
             assert await said(again) == 0
+            if what == "a confirmed event":
+                assert again._session is not None
+                again._session.ping()
+                await again.call("echo", timeout=DEADLINE)
             client.drop()
         body = await take(server, question)
         if question.final:
@@ -392,6 +433,9 @@ async def test_a_connect_that_comes_to_nothing(
                 three[2].command((client.sid,), "join", "c")
                 three[2].command(("a",), "leave", "b")
                 await three[2].cluster.flush_cluster()
+            if what == "an event to it alone":
+                client.drop()
+                three[1].emit((client.sid,), "for it")
             over.set()
         return body
 
@@ -403,41 +447,16 @@ async def test_a_connect_that_comes_to_nothing(
     monkeypatch.undo()
     await three[1].take_back(again)
     assert again.recovered
-    rooms = ("a", "b") if what == "an event" else ("c",)
+    if what == "an event to it alone":
+        assert await said(again) == "for it"
+    rooms = ("c",) if what == "commands" else ("a", "b")
     three[2].emit(("b",), "for b")
     three[2].emit(("c",), "for c")
     three[2].emit(("a",), "for all")
     expected = [f"for {room}" for room in rooms if room != "a"]
     assert await all_said(again, len(expected) + 1) == [*expected, "for all"]
     assert not again.pending()
-    assert not three[1].hub.recovery.sessions.coming  # type: ignore[union-attr]
-    await again.disconnect()
-
-
-async def test_a_session_that_goes_back_while_it_is_looked_for(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who was asked first says where it was, and that one where it is again."""
-    client = await three[0].client("a")
-    again = Client()
-    again._pid, again._offset = client._pid, client._offset
-    client.drop()
-    await three[1].take_back(again)
-    assert again.recovered
-    take, answers = three[2].hub.take, []
-
-    async def take_late(server: str, question: Take) -> bytes | None:
-        answers.append(await take(server, question))
-        if len(answers) == 1:
-            await three[0].take_back(again)
-            again.drop()
-        return answers[-1]
-
-    monkeypatch.setattr(three[2].hub, "take", take_late)
-    await three[2].take_back(client)
-    assert client.recovered
-    three[1].emit(("a",), 1)
-    assert await said(client) == 1
+    assert not three[1].hub.recovery.sessions.is_coming(again.sid)  # type: ignore[union-attr]
     await again.disconnect()
 
 

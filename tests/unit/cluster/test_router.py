@@ -10,6 +10,7 @@ from realtime.cluster.envelopes import group_name, server_group
 from realtime.cluster.router import JOIN_TIME, Router
 from realtime.cluster.sequences import Lane
 from realtime.cluster.targets import Target
+from realtime.identity.user_rooms import user_rooms
 
 SID = "serverAAAAAAAAAAAAAAAAAAAA"
 WIDE = Lane(group_name("/a"), namespace="/a", wide=True)
@@ -44,6 +45,11 @@ def test_lanes(router: Router) -> None:
     assert router.lanes(Target("/a", ("b",))) == [room("b")]
     assert router.lanes(Target("/a", ("b",), ("c",))) == [room("b")]
     assert router.lanes(Target("/a", ("b", "c"))) == [WIDE]
+
+
+def test_users_are_reached_by_the_namespace(router: Router) -> None:
+    assert router.lanes(Target("/a", user_rooms([7]))) == [WIDE]
+    assert router.lanes(Target("/a", (*user_rooms([7]), "b"))) == [WIDE]
 
 
 def test_one_client(router: Router) -> None:

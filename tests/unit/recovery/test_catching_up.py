@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from realtime.cluster import catching_up
 from realtime.cluster.targets import Target
+from realtime.identity.user_rooms import user_rooms
 from realtime.sockets.messages import Message
+from realtime.testing import Client
 from tests.unit.recovery.test_shared_log import Server, _dead, _quick, texts, two, until, valkey
 
 __all__ = ["_quick", "two", "valkey"]
@@ -66,6 +69,24 @@ async def test_who_is_connected_misses_nothing(two: Two) -> None:
     assert await texts(there, 1) == [7]
     assert not there.pending()
     assert gap_of(other) == gap_of(one) == 0
+
+
+async def test_what_is_for_a_user_is_caught_up_with(two: Two) -> None:
+    """It comes with what is for the namespace, and stands in a stream of its own."""
+    one, other = two
+    ada = User(pk=7, username="ada", password="a")
+    here, there = await one.take(Client(user=ada)), await other.take(Client(user=ada))
+    bob = await other.take(Client(user=User(pk=8, username="bob", password="a")))
+    target = Target("/", user_rooms((ada,)))
+    async with deaf(other):
+        one.hub.emit(target, Message("/", "n", (1,)))
+        assert await texts(here, 1) == [1]
+    one.hub.emit(target, Message("/", "n", (2,)))
+    one.emit(bob.sid, 3)
+    assert await texts(there, 2) == [1, 2]
+    assert await texts(bob, 1) == [3]
+    assert not bob.pending()
+    assert gap_of(other) == 0
 
 
 async def test_what_it_sends_itself_waits_for_its_place(two: Two) -> None:

@@ -14,6 +14,7 @@ import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
 from realtime.hub.hub import Hub
 from realtime.testing import Client, TestSession
+from realtime.webservers.writers import HIGH_WATER
 from tests.unit.conftest import Connect, Serve
 from tests.unit.probes import Probe
 
@@ -443,6 +444,36 @@ async def test_events_while_connect_runs_come_once(
     assert await texts(client, 4) == [1, "own", 2, 3]
     client._offset = ""
     assert not client.pending()
+
+
+async def test_what_is_emitted_during_the_replay_keeps_its_place(
+    connect: Connect, serve: Serve
+) -> None:
+    """One number says what a client has got, so none comes before a lower one."""
+    emit, emitted = asyncio.Event(), asyncio.Event()
+
+    class Greeting(Rooms):
+        async def connect(self, auth: dict[str, Any]) -> None:
+            await super().connect(auth)
+            if self.recovered:
+                self.spawn(self.greet())
+
+        async def greet(self) -> None:
+            await emit.wait()
+            self.emit("n", "its own")
+            emitted.set()
+
+    serve(Greeting, RECOVERY=RECOVERY, OUTBOX_BYTES=HIGH_WATER * 3 // 2)
+    client = await connect(auth={"rooms": ["a"]}, slow=True)
+    client.catch_up()
+    client.drop()
+    realtime.to("a").emit("n", "missed")
+    await client.connect()
+    realtime.to("a").emit("n", "others'")
+    emit.set()
+    await emitted.wait()
+    client.catch_up()
+    assert await texts(client, 3) == ["missed", "others'", "its own"]
 
 
 async def test_a_drop_while_connect_runs_keeps_the_session(

@@ -306,6 +306,30 @@ async def test_what_a_handler_did_just_before_the_drop(
     assert not client.pending()
 
 
+async def test_what_came_before_a_leave_just_before_the_drop(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the room until its turn comes, whatever the handler sees."""
+    one, other = two
+    client = await one.client("a")
+    socket: Any = one.hub.registry.sockets[client.sid]
+    with monkeypatch.context() as patch:
+        patch.setitem(process._hubs, asyncio.get_running_loop(), one.hub)
+        socket.consumer.everyone.to("a").emit("n", 1)
+        socket.consumer.leave("a")
+        assert not socket.consumer.rooms
+        client.drop()
+    await one.hub.wait_returned()
+    await one.hub.wait_returned()
+    one.emit("a", "after the leave")
+    assert not one.hub.registry.namespaces
+    await other.take(client)
+    assert client.recovered
+    assert await texts(client, 1) == [1]
+    assert (await client.call("state"))["rooms"] == []
+    assert not client.pending()
+
+
 async def test_who_was_closed_just_before_the_drop(
     two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ SID = "server" + "A" * 20
 WHO: dict[str, tuple[type, Callable[[], Any]]] = {
     "all": (Broadcaster, realtime.of),
     "rooms": (Broadcaster, lambda: realtime.to("a", "b").excluding("c")),
+    "user": (Broadcaster, lambda: realtime.to_user(7)),
     "client": (RemoteClient, lambda: realtime.to_client(SID)),
     "client elsewhere": (RemoteClient, lambda: realtime.to_client(SID, "/users")),
 }
@@ -96,7 +97,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_the_matrix_has_all_calls() -> None:
     for kind, questions in QUESTIONS.items():
         names = {name for name in dir(kind) if not name.startswith("_")}
-        narrowing = {"to", "excluding"} if kind is Broadcaster else set()
+        narrowing = {"to", "to_user", "excluding"} if kind is Broadcaster else set()
         assert names == {*PLAIN, *questions, "volatile", "on_commit"} | narrowing
 
 

@@ -109,6 +109,53 @@ async def check_every_socket_of_a_user_is_closed_at_logout(mount: Mount, async_c
             await other.closed(timeout=0.05)
 
 
+@pytest.mark.django_db(transaction=True)
+async def check_every_room_of_an_order_is_its_owners() -> None:
+    ada = await User.objects.acreate(username="ada")
+    bob = await User.objects.acreate(username="bob")
+    order = await Order.objects.acreate(owner=ada)
+    with pytest.raises(realtime.ConnectionRefused, match="log in first"):
+        await Client("/orders").connect()
+    async with Client("/orders", user=ada) as owner, Client("/orders", user=bob) as other:
+        assert await owner.call("join", f"order {order.pk}") == {"ok": True}
+        for room in (
+            f"order {order.pk}",
+            "order 1000",
+            "order x",
+            "orders",
+            "order \N{SUPERSCRIPT TWO}",
+        ):
+            assert (await other.call("join", room))["error"]["code"] == "forbidden"
+
+
+@pytest.mark.django_db(transaction=True)
+async def check_every_order_is_for_those_who_may_see_it(mount: Mount) -> None:
+    consumer = (await define("say-who-may-come-in.md", "order.owner == self.user"))["OrderConsumer"]
+    mount("seen/<int:pk>/", consumer)
+    ada = await User.objects.acreate(username="ada")
+    order = await Order.objects.acreate(owner=ada)
+    async with Client(f"/seen/{order.pk}", user=ada):
+        pass
+    for user, pk, code in (
+        (AnonymousUser(), order.pk, 401),
+        (await User.objects.acreate(username="bob"), order.pk, 403),
+        (ada, order.pk + 1, 403),
+    ):
+        with pytest.raises(realtime.ConnectionRefused) as caught:
+            await Client(f"/seen/{pk}", user=user).connect()
+        assert caught.value.code == code
+
+
+async def check_every_guarded_room(mount: Mount) -> None:
+    consumer = (await define("say-who-may-come-in.md", "guard_rooms"))["TeamConsumer"]
+    mount("team/", consumer)
+    async with Client("/team") as guest, Client("/team", user=User(pk=1, is_staff=True)) as staff:
+        realtime.of("/team").to("staff").emit("news", 1)
+        realtime.of("/team").to("everybody").emit("news", 2)
+        assert await staff.receive() == ("news", 1)
+        assert await staff.receive() == await guest.receive() == ("news", 2)
+
+
 async def check_every_board_is_for_some_only(mount: Mount) -> None:
     consumer = (await define("refuse-clients.md", "class BoardConsumer"))["BoardConsumer"]
     mount("board/", consumer)

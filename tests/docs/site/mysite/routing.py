@@ -5,6 +5,7 @@ from shop.consumers import OrderConsumer
 from .consumers import AccountConsumer, ChatConsumer, DeviceConsumer, MainConsumer
 from .desk import DeskConsumer
 from .meters import MeterConsumer
+from .orders import OrdersConsumer
 from .till import TillConsumer
 
 namespaces = [
@@ -14,6 +15,7 @@ namespaces = [
     path("desk/", DeskConsumer.as_asgi()),
     path("devices/", DeviceConsumer.as_asgi()),
     path("meters/", MeterConsumer.as_asgi()),
+    path("orders/", OrdersConsumer.as_asgi()),
     path("orders/<int:pk>/", OrderConsumer.as_asgi()),
     path("till/", TillConsumer.as_asgi()),
 ]
