@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -18,17 +19,20 @@ VARIABLE = "REALTIME_TESTS_FOLDER"
 
 def begin_run(config: pytest.Config) -> None:
     """Make the folder of a run, in its first process; it goes when the run ends."""
-    if VARIABLE in os.environ:
-        return
+    if VARIABLE not in os.environ:
+        _make_folder(config.add_cleanup)
+
+
+def _make_folder(at_end: Callable[[Callable[[], None]], object]) -> None:
     folder = new_folder("tests")
     folder.chmod(0o755)  # some of what is in it is other accounts'
     os.environ[VARIABLE] = str(folder)
 
-    def end_run() -> None:
+    def remove() -> None:
         del os.environ[VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)
 
-    config.add_cleanup(end_run)
+    at_end(remove)
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:
@@ -37,6 +41,8 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
 
     Whoever asks while it is being made waits for it. It is to be copied, and stays as it is.
     """
+    if VARIABLE not in os.environ:  # in a command that is no test run, such as that of pictures
+        _make_folder(atexit.register)
     path = Path(os.environ[VARIABLE]) / name
     with path.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -98,10 +98,12 @@ class Departure:
                 await self._hub.moves.scatter()
                 await self._hub.wait_returned()
         except TimeoutError:
-            raise Immovable(
-                f"a handler, or a callback that waits for its client, is at work for more than "
-                f"{SETTLE_TIME:g} seconds"
-            ) from None
+            slow = (
+                "other servers, or the channel layer, have been at it"
+                if self._is_at_rest()
+                else "a handler, or a callback that waits for its client, is at work"
+            )
+            raise Immovable(f"{slow} for more than {SETTLE_TIME:g} seconds") from None
         self._pack()
         self.state = HELD
         self._hub.crossings.add(self)

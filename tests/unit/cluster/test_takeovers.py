@@ -391,6 +391,13 @@ async def stays(mover: Mover, to: Server, because: str, records: list[Any], **sc
     await goes_on(mover, mover.home)
 
 
+@pytest.mark.usefixtures("_quick")
+async def test_a_server_that_does_not_answer(three: Three, records: list[Any]) -> None:
+    mover = await Mover.come(three[0])
+    three[2].layer.hang("send")
+    await stays(mover, three[1], "other servers, or the channel layer", records)
+
+
 async def test_a_task_that_was_spawned(two: tuple[Server, Server], records: list[Any]) -> None:
     mover = await Mover.come(two[0])
     await mover.post('42["work"]')

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from realtime.hub.hub import Hub
 from realtime.testing import Client, TestSession
 from realtime.webservers.writers import HIGH_WATER
 from tests.unit.conftest import Connect, Serve
-from tests.unit.probes import Probe
+from tests.unit.probes import Probe, Wire
 
 RECOVERY = {"SECONDS": 60}
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -213,6 +214,27 @@ async def test_a_drop_in_the_midst_of_what_is_replayed(connect: Connect) -> None
     await client.connect()
     assert client.recovered
     assert await texts(client, 4) == [2, 3, 4, 5]
+
+
+async def test_a_pong_says_nothing_of_what_is_replayed_behind_its_ping(
+    new_wire: Callable[[], Wire],
+) -> None:
+    """Its client has asked to come back before the ping was there."""
+    away, back, again = new_wire(), new_wire(), new_wire()
+    answer = await away.connect(auth=json.dumps({"rooms": ["a"]}))
+    pid = json.loads(answer.removeprefix("40"))["pid"]
+    away.close()
+    realtime.to("a").emit("n", 1)
+    back.session.ping()
+    assert await back.next() == "2"
+    assert await back.connect(auth=json.dumps({"pid": pid})) == answer
+    replayed = await back.next()
+    assert str(replayed).startswith('42["n",1,')
+    back.feed("3", '420["state"]')
+    assert str(await back.next()).startswith("430"), "the pong is taken in before that"
+    back.close()  # what is replayed was still on its way, and never came
+    assert await again.connect(auth=json.dumps({"pid": pid})) == answer
+    assert await again.next() == replayed
 
 
 async def test_a_volatile_event_that_ends_in_a_text_harms_nothing(connect: Connect) -> None:
