@@ -149,7 +149,7 @@ async def test_a_room_that_is_asked_for_is_joined_in_its_place(
 ) -> None:
     serve(Guarded)
     one, _ = two
-    client = await one.client("a")
+    client, other = await one.client("a"), await one.client("b")
     socket: Any = one.hub.registry.sockets[client.sid]
     consumer = socket.consumer
     monkeypatch.setitem(process._hubs, asyncio.get_running_loop(), one.hub)
@@ -167,6 +167,7 @@ async def test_a_room_that_is_asked_for_is_joined_in_its_place(
     assert await texts(client, 2) == [1, 2]
     assert await rooms_of(client) == ["a"]
     assert not client.pending()
+    assert other.pending() == 4
 
 
 @pytest.mark.parametrize("room", ["b", "secret"])
