@@ -13,22 +13,18 @@ from ..authority.declarations import permissions_of
 from ..client_rooms import ClientRooms
 from ..consumers import NamespaceConsumer
 from ..identity.logins import find_anonymity
-from ..routing import check_routes, consumers
 from ..sockets.overrides import path_of
+from .namespaces import usable_consumers
 from .settings import usable_settings
 
 
 @register(Tags.compatibility)
 def check_authority(**kwargs: Any) -> Iterator[CheckMessage]:
     """W017: users, where there are none; W018: an unknown permission; W019: rooms for nobody."""
-    try:
-        check_routes()
-    except Exception:  # E002 and E006 say what is wrong with them
-        return
     if usable_settings() is None:
         return
     found: dict[str, CheckMessage] = {}
-    for consumer_class, initkwargs in consumers():
+    for consumer_class, initkwargs in usable_consumers():
         for message in _check_class(consumer_class, initkwargs):
             found[message.msg] = message
     yield from found.values()
@@ -92,12 +88,11 @@ def _find_fault(name: str) -> str | None:
         codename
         for model in models
         for codename in (
-            *(get_permission_codename(each, model._meta) for each in _defaults(model)),
+            *(
+                get_permission_codename(each, model._meta)
+                for each in model._meta.default_permissions
+            ),
             *(codename for codename, _ in model._meta.permissions),
         )
     }
     return None if codename in known else f"no model of the app {app!r} has it"
-
-
-def _defaults(model: Any) -> tuple[str, ...]:
-    return tuple(model._meta.default_permissions)

@@ -16,6 +16,15 @@ from ..sockets.handlers import NAME_HINT
 from .settings import usable_settings
 
 
+def usable_consumers() -> Iterator[tuple[type[Any], dict[str, Any]]]:
+    """Yield what `routing.consumers` does; nothing where E002 or E006 says what is wrong there."""
+    try:
+        check_routes()
+    except Exception:  # whatever the site's modules do
+        return
+    yield from consumers()
+
+
 @register(Tags.compatibility)
 def check_namespaces(**kwargs: Any) -> Iterator[CheckMessage]:
     """E002: namespaces that cannot be loaded; E006: a consumer that cannot work."""

@@ -10,10 +10,10 @@ from django.db import connections, router
 
 from ..identity.logins import has_user_model
 from ..models import HandledEvent
-from ..routing import check_routes, consumers
 from ..sockets.handlers import find_methods
 from ..sockets.overrides import place_of
 from .databases import find_unshared
+from .namespaces import usable_consumers
 from .settings import usable_settings
 
 
@@ -27,11 +27,7 @@ def check_once(**kwargs: Any) -> Iterator[CheckMessage]:
     # Django's tests have one in memory that all threads share, which is enough for them.
     if problem is None or "mode=memory" in str(connections[alias].settings_dict["NAME"]):
         return
-    try:
-        check_routes()
-    except Exception:  # E002 and E006 say what is wrong with them
-        return
-    for consumer_class in dict.fromkeys(each for each, _ in consumers()):
+    for consumer_class in dict.fromkeys(each for each, _ in usable_consumers()):
         for method in find_methods(consumer_class):
             if method.mark.once is not None:
                 yield Error(

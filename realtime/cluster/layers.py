@@ -9,6 +9,7 @@ from typing import Any
 
 from channels.layers import channel_layers, get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from ..conf import get_settings
 from ..logs import log
@@ -79,22 +80,17 @@ async def close_layer(layer: Any) -> None:
 
 def is_redis_core(layer: Any) -> bool:
     """Tell whether this is channels_redis' core layer, which keeps messages for each process."""
-    core = _redis_core()
-    return core is not None and isinstance(layer, core)
-
-
-@cache
-def _redis_core() -> type | None:
-    try:
-        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415
-    except ImportError:
-        return None
-    return RedisChannelLayer  # type: ignore[no-any-return]
+    return isinstance(layer, _find_classes("channels_redis.core.RedisChannelLayer"))
 
 
 def _is_pubsub(layer: Any) -> bool:
+    return isinstance(layer, _find_classes("channels_redis.pubsub.RedisPubSubChannelLayer"))
+
+
+@cache
+def _find_classes(path: str) -> tuple[type, ...]:
+    """Return the class of this path, or none where its package is not installed."""
     try:
-        from channels_redis.pubsub import RedisPubSubChannelLayer  # noqa: PLC0415
+        return (import_string(path),)
     except ImportError:
-        return False
-    return isinstance(layer, RedisPubSubChannelLayer)
+        return ()

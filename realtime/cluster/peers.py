@@ -136,12 +136,9 @@ class Peers:
 
     async def meet(self, server: str, until: float) -> bool:
         """Tell whether a hub is there, or is heard of before a time of the event loop's."""
-        try:
-            async with asyncio.timeout_at(until):
-                while server not in self._peers:
-                    await self._arrived.wait()
-        except TimeoutError:
-            return False
+        while server not in self._peers:
+            if not await self.wait_for_more(until):
+                return False
         return True
 
     async def wait_for_more(self, until: float) -> bool:

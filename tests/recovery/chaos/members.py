@@ -17,7 +17,7 @@ from tests.recovery.chaos.sockets import ClientSocket
 NAMESPACE = "/recovery"
 WAYS_TO_DROP = ("abort", "abort", "close", "silent", "silent", "during the replay")
 WAYS = ("websocket", "websocket", "websocket", "polling", "upgrade")
-STORY = 40_000
+STORY = 20_000
 
 # For how long a CONNECT may lead to something whose client has dropped before it was answered.
 LATE = 20.0
@@ -112,7 +112,7 @@ class Member:
         self.tell(f"drops: {how}, connected={self.connected}, offset={self._socket.offset}")
         link = self._socket.give_up()
         if self.session is not None:
-            self.session.dropped = time.monotonic()
+            self.session.away = True
         if link is None:
             return
         if how == "silent":
@@ -128,7 +128,7 @@ class Member:
         now = time.monotonic()
         assert self.server is not None
         if recovered and self.session is not None and answer["sid"] == self.session.sid:
-            self.session.dropped = None
+            self.session.away = False
             self.counts["recovered"] += 1
         else:
             if self.session is not None:

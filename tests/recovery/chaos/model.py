@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 # An event that was emitted may still be on its way to a client that leaves its room later.
 SLACK = 5.0
 
-# What a client has not got, so long before it was told of a loss, it was not told of.
+# What a client has not got, though it has got what was sent so much later, is none of what it is
+# told of behind that.
 TOLD_OF = 15.0
 
 
@@ -42,7 +43,11 @@ class Move:
 
 @dataclass
 class Session:
-    """A client's time as one sid, from its CONNECT to the moment when it was told of a loss."""
+    """
+    A client's time as one sid, from its CONNECT to the moment when it was told of a loss.
+
+    `away` is set while it has dropped, and for good where it does not come back to this.
+    """
 
     sid: str
     began: float
@@ -50,7 +55,7 @@ class Session:
     rooms: frozenset[str]
     moves: dict[str, list[Move]] = field(default_factory=lambda: defaultdict(list))
     arrivals: list[tuple[float, int]] = field(default_factory=list)
-    dropped: float | None = None
+    away: bool = False
 
     def move(self, room: str, inside: bool, now: float) -> Move:
         """Note that a join or leave has begun."""
@@ -76,8 +81,12 @@ class Session:
             state = move.inside if move.done is not None and move.done <= since else None
         return state
 
-    def was_sent(self, emit: Emit) -> bool | None:
-        """Tell whether it must have got an event; None where it may have."""
+    def was_sent(self, emit: Emit, reached: float) -> bool | None:
+        """
+        Tell whether it must have got an event; None where it may have. `reached` is when the latest
+        of those that it has got was emitted: what came behind that, and what it is told of in its
+        place, it may have dropped before.
+        """
         if emit.ended is None:
             return None
         since, until = emit.began, emit.ended + SLACK
@@ -87,7 +96,7 @@ class Session:
             return False
         if since < self.ready or None in outside:
             return None
-        if self.dropped is not None and until + TOLD_OF > self.dropped:
+        if self.away and until + TOLD_OF > reached:
             return None
         if emit.volatile:
             return None
@@ -150,8 +159,9 @@ class Model:
     def _check(self, client: str, session: Session) -> list[Fault]:
         faults = []
         arrived = Counter(number for _, number in session.arrivals)
+        reached = max((self.emits[number].began for number in arrived), default=session.ready)
         for emit in self.emits.values():
-            must, times = session.was_sent(emit), arrived[emit.number]
+            must, times = session.was_sent(emit, reached), arrived[emit.number]
             self.counts[{True: "must come", False: "must not come", None: "may come"}[must]] += 1
             if times > 1:
                 faults.append(Fault("doubled", client, session, emit))

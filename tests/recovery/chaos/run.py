@@ -413,6 +413,8 @@ def tell_fault(fault: Fault, member: Member) -> list[str]:
     heard = [at for at, number in fault.session.arrivals if number == emit.number]
     until = max([emit.ended or emit.began, *heard]) + 5
     title = f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}"
+    if fault.session.away:
+        title += ", and did not come back to that session"
     return [title, *tell_story(member, emit.began, until, f"hears {emit.number} ")]
 
 

@@ -13,7 +13,7 @@ from realtime import ConnectionRefused, NamespaceConsumer
 from realtime.models import Socket
 from realtime.signals import socket_disconnected
 from tests.unit.conftest import Serve
-from tests.unit.presence.conftest import ask
+from tests.unit.presence.conftest import ask, writer_of
 from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Start, until
@@ -57,6 +57,7 @@ async def test_who_is_refused_is_gone(
 ) -> None:
     serve(Closing, RECOVERY=RECOVERY)
     servers: list[Server] = [await start(), await start()]
+    await until(lambda: all(writer_of(server.hub).server_id for server in servers))
     client = await servers[0].client()
     sid = client.sid
     client.drop()

@@ -24,6 +24,15 @@ def _recovery(settings: Settings) -> None:
     settings.REALTIME = {**settings.REALTIME, "RECOVERY": {"SECONDS": 60}}
 
 
+async def drop_away(home: Server, to: Server) -> Client:
+    """Return a client that has left its home for another hub, and has dropped there, too."""
+    client = await home.client("a")
+    client.drop()
+    await to.take_back(client)
+    client.drop()
+    return client
+
+
 async def test_a_client_that_comes_to_a_third_hub_while_its_session_is_on_its_way(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,10 +122,7 @@ async def test_a_hub_that_hands_over_to_one_that_was_asked_before(
     three: Three, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = await start()
-    client = await home.client("a")
-    client.drop()
-    await three[1].take_back(client)
-    client.drop()
+    client = await drop_away(home, three[1])
     await home.hub.close(grace=0.5)
     heir, take = three[0].hub.server_id, three[2].hub.take
     three[1].cluster.choose_heir = lambda excluding=(): heir  # type: ignore[method-assign]
@@ -139,10 +145,7 @@ async def test_a_hub_that_was_not_heard_of_yet(
     three: Three, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has just started, and some have heard of it before the rest."""
-    client = await three[0].client("a")
-    client.drop()
-    await three[1].take_back(client)
-    client.drop()
+    client = await drop_away(three[0], three[1])
     forget(three[2], three[1], monkeypatch)
     three[2].cluster._all_heard_by = 0.0
     if told:
@@ -155,10 +158,7 @@ async def test_a_hub_of_which_nobody_tells_one_that_has_just_started(
     three: Three, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = await start()
-    client = await home.client("a")
-    client.drop()
-    await three[1].take_back(client)
-    client.drop()
+    client = await drop_away(home, three[1])
     await home.hub.close(grace=0.5)
     await until(lambda: three[2].knows(*three[:2]))
     forget(three[2], three[1], monkeypatch)

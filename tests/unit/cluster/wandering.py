@@ -154,7 +154,7 @@ class Member:
         if self.session is None or not connection.recovered:
             if self.session is not None:
                 self.losses.append(now)
-                self.session.dropped = now
+                self.session.away = True
             self.session = Session(sid, self.asked, now, frozenset(self.rooms))
             self.run.model.sessions[self.name].append(self.session)
         self.tell(f"is let in, {'recovered' if connection.recovered else 'new'}")

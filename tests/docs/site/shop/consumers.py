@@ -1,12 +1,12 @@
-from realtime import ConnectionRefused, EventError, NamespaceConsumer, event
+from realtime import EventError, NamespaceConsumer, event
 
 from .models import Message
 
 
 class OrderConsumer(NamespaceConsumer):  # one instance is one client in one namespace
+    login_required = True  # or permission_required, or has_permission()
+
     async def connect(self, auth):
-        if not self.user.is_authenticated:
-            raise ConnectionRefused("log in first", code=401)
         self.join("watchers")
         self.emit("message", "I'm server")  # a plain call: nothing to await
 

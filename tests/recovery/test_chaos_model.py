@@ -1,0 +1,69 @@
+"""What the random run demands: all that a client has not got, and that it was not told of."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.recovery.chaos.model import SLACK, TOLD_OF, Model, Session
+
+CLIENT, SID = "a client", "its sid"
+
+
+class Past:
+    """An event for each second, a client that was there all the time, and what it has heard."""
+
+    def __init__(self) -> None:
+        self.model = Model()
+        self.session = Session(SID, 0.0, 0.0, frozenset())
+        self.model.sessions[CLIENT].append(self.session)
+        for second in range(1, 101):
+            emit = self.model.emit("a sender", (), float(second))
+            emit.ended = second + 0.1
+
+    def hear(self, *numbers: int) -> None:
+        """Let the client hear events, as late as may be."""
+        self.session.arrivals += [(200.0, number) for number in numbers]
+
+    def faults(self) -> list[tuple[str, int]]:
+        """Return what each fault is, and which event it is about."""
+        return [(fault.kind, fault.emit.number) for fault in self.model.check()]
+
+
+@pytest.fixture
+def past() -> Past:
+    return Past()
+
+
+def test_who_is_there_must_have_heard_everything(past: Past) -> None:
+    past.hear(*range(1, 50), *range(51, 100))
+    assert past.faults() == [("missing", 50), ("missing", 100)]
+
+
+def test_what_nothing_has_come_behind_is_what_a_client_is_told_of(past: Past) -> None:
+    """It has dropped in the midst of what it had missed, and was away for long."""
+    past.hear(*range(1, 50))
+    past.session.away = True
+    assert past.faults() == []
+
+
+def test_a_hole_in_what_a_client_has_heard_is_not_what_it_is_told_of_later(past: Past) -> None:
+    past.hear(*range(1, 50), *range(51, 100))
+    past.session.away = True
+    assert past.faults() == [("missing", 50)]
+
+
+def test_a_hole_just_before_the_last_that_a_client_has_heard(past: Past) -> None:
+    """A loss is noticed some time after it: who is told of it has heard later events."""
+    last = 50 + int(SLACK + TOLD_OF)
+    past.hear(*range(1, 50), *range(51, last + 1))
+    past.session.away = True
+    assert past.faults() == []
+    past.hear(last + 1)
+    assert past.faults() == [("missing", 50)]
+
+
+def test_who_has_heard_nothing_at_all(past: Past) -> None:
+    past.session.away = True
+    assert past.faults() == []
+    past.session.away = False
+    assert past.faults() == [("missing", number) for number in range(1, 101)]
