@@ -147,12 +147,13 @@ class Receiver:
                 return
             if not self._accept(parcel, position):
                 return
+        number = parcel.log if self.hear_return is not None else 0  # of a log that this hub has
         for place, envelope in enumerate(unpack(parcel)):
             if isinstance(envelope, Exception):
                 log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
                 continue
             try:
-                self._dispatch(parcel, envelope, parcel.log and parcel.log + place)
+                self._dispatch(parcel, envelope, number and number + place)
             except Exception:  # the others in this message are as good as without it
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 

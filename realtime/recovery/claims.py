@@ -120,6 +120,9 @@ class RemoteClaim:
     What is for the session is heard here from now on.
     """
 
+    # Whether it is to one whose log is that which hubs share (see `forms.is_logged`).
+    logged = False
+
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
         self.pid = self._form.pid

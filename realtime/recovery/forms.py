@@ -67,6 +67,14 @@ class SessionForm(msgspec.Struct, array_like=True):
     seen: int = 0
 
 
+def is_logged(form: SessionForm) -> bool:
+    """
+    Tell whether the log of a session is that which hubs share: one whose log is elsewhere can make
+    nothing of it, as when a site changes ``REALTIME["RECOVERY"]["LOG"]`` in a rolling restart.
+    """
+    return form.trail is not None
+
+
 class Parcel(msgspec.Struct, array_like=True):
     """
     Sessions of a `server`, with the packets that they share; `gone` are the pids of those that were

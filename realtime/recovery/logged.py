@@ -165,8 +165,11 @@ class LoggedRecovery(ComingBack):
 
     def arrive(self, socket: Socket, missed: list[Missed] | None, trail: bytes) -> None:
         """Let a socket that comes from another hub be in its place among all events."""
-        before, socket.trail = decode_trail(socket.pid, trail)
-        if not self._hears_since(socket, None):
+        if trail:
+            before, socket.trail = decode_trail(socket.pid, trail)
+        else:  # that hub's log is another one
+            before, socket.trail = "", Trail(socket.pid, self.log.number)
+        if not trail or not self._hears_since(socket, None):
             socket.trail.floor = Trail.NEVER
         self.sessions.live.add(socket)
         self.store.take_over(socket.pid, before)

@@ -22,6 +22,8 @@ class LoggedClaim(RemoteClaim):
     what its client is asked to do meanwhile.
     """
 
+    logged = True
+
     async def _take_in_step(self) -> Parcel | None:
         parcel = await self._take(None)
         if parcel is not None and parcel.sessions and not self._socket.gone:

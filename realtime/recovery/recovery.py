@@ -365,7 +365,7 @@ class Recovery:
         """
         socket.trail = Trail(socket.pid, self.log.number)
         self.sessions.live.add(socket)
-        if missed is None:
+        if missed is None or trail:  # that hub's log is another one
             self.log.lose((socket.namespace, socket.sid))
             return
         self._log_anew(socket, socket.trail, missed)

@@ -8,6 +8,7 @@ from typing import Any
 from ..cluster.envelopes import Take
 from ..cluster.sids import server_of
 from .claims import Here, RemoteClaim, ask
+from .forms import is_logged
 from .transfers import Transfers
 
 # How long it may take, in seconds.
@@ -70,6 +71,8 @@ class Search:
             self._places[server] = None
             parcel = await ask(self._hub, server, self._question)
             if parcel is not None and parcel.sessions:
+                if is_logged(parcel.sessions[0]) is not self._kind.logged:
+                    return None
                 return self._kind(self._here, server, self._question, parcel)
             told = "" if parcel is None else parcel.elsewhere
             if not told and is_new:  # it may have handed over, to one that was asked before

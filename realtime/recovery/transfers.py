@@ -73,7 +73,7 @@ class Transfers:
         # Sessions that are on their way to another hub, by their pids.
         self._going: dict[str, asyncio.Event] = {}
         # Sessions that are on their way here.
-        self.announced = Announced(hub, log, sessions)
+        self.announced = Announced(hub, log, sessions, shared=shared)
 
     # Giving
 
