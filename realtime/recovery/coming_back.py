@@ -106,9 +106,6 @@ class ComingBack(Recovery):
             return left
         if socket.claim is not None:
             socket.trail = socket.claim.session.trail
-            if self.sessions.get(socket.pid) is not socket.claim.session:
-                # From here on the socket does itself what others want of it.
-                await self._hear_all(socket.claim.recall)  # type: ignore[attr-defined]
         else:
             socket.trail = await self.new_trail(socket.pid)
         return left
@@ -117,13 +114,21 @@ class ComingBack(Recovery):
         """Return the trail of a new client, for which all is that comes from now on."""
         return Trail(pid, await self._position())
 
-    async def _hear_all(self, recall: Recall) -> None:
-        """Wait until this hub hears for all rooms of a client; note what is done up to then."""
-        await self._hub.cluster.flush_local()
-        position = await self._position()
-        with contextlib.suppress(TimeoutError):
-            await self._bus.echo()
-        recall.registered = max(position, self.log.number)
+    async def _catch_up(self, claim: Recalled) -> Recalled:
+        """
+        Let the session of a claim do what others wanted of it up to now; return the claim. From now
+        on the new socket does that itself. Raises Lost.
+        """
+        try:
+            await self._hub.cluster.flush_local()
+            position = await self._position()
+            with contextlib.suppress(TimeoutError):
+                await self._bus.echo()
+            await claim.catch_up(max(position, self.log.number))
+        except Lost:
+            claim.refuse()
+            raise
+        return claim
 
     async def _position(self) -> int:
         try:
@@ -151,7 +156,7 @@ class ComingBack(Recovery):
         if self.sessions.get(pid) is not session or session.claimant is not socket:
             return None
         claim = LocalClaim(self.sessions, session, [])
-        return Recalled(claim, recall, socket, self.sessions)
+        return Recalled(self._hub, claim, recall, socket, self.sessions)
 
     async def _find(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -192,7 +197,7 @@ class ComingBack(Recovery):
         except Lost:
             claim.refuse()
             raise
-        return Recalled(claim, recall, socket, self.sessions)
+        return await self._catch_up(Recalled(self._hub, claim, recall, socket, self.sessions))
 
     async def _find_orphan(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
@@ -219,7 +224,7 @@ class ComingBack(Recovery):
             claim.release(socket)
             return None
         claim.follow()
-        return Recalled(claim, recall, socket, self.sessions)
+        return await self._catch_up(Recalled(self._hub, claim, recall, socket, self.sessions))
 
     async def let_in(
         self, socket: Socket, missed: list[Missed], backlog: Backlog

@@ -123,8 +123,8 @@ class LoggedRecovery(ComingBack):
     def joined(self, socket: Socket, room: str) -> None:
         """Take note that a socket is in a room now."""
         assert socket.trail is not None
-        if socket.claim is not None and room in socket.claim.session.rooms:
-            return  # that is noted with the session
+        if self._is_noted(socket, room, inside=True):
+            return
         socket.trail.join(room, max(self._now, socket.trail.since))
         self._note_room(socket, room)
         self._touch(socket)
@@ -132,10 +132,20 @@ class LoggedRecovery(ComingBack):
     def left(self, socket: Socket, room: str) -> None:
         """Take note that a socket is in a room no more."""
         assert socket.trail is not None
-        if socket.claim is not None and room not in socket.claim.session.rooms:
-            return  # that is noted with the session
+        if self._is_noted(socket, room, inside=False):
+            return
         socket.trail.leave(room, max(self._now, socket.trail.since))
         self._touch(socket)
+
+    def _is_noted(self, socket: Socket, room: str, *, inside: bool) -> bool:
+        """Tell whether that a socket is in a room, or not, is noted with what it comes back to."""
+        claim: Any = socket.claim
+        if claim is None:
+            return False
+        if room not in claim.moved and (room in claim.session.rooms) is inside:
+            return True
+        claim.moved.add(room)
+        return False
 
     @property
     def _now(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ..cluster.targets import Target
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
-from .claims import Claim, RemoteClaim
+from .claims import Claim, LocalClaim, RemoteClaim
 from .forms import Parcel
 from .interfaces import Hub
 from .log import Lost
-from .recalls import Recall
+from .recalls import Recall, Wanted
 from .session import Missed, Session
 from .sessions import Sessions
 
@@ -25,13 +26,7 @@ class LoggedClaim(RemoteClaim):
     logged = True
 
     async def _take_in_step(self) -> Parcel | None:
-        parcel = await self._take(None)
-        if parcel is not None and parcel.sessions and not self._socket.gone:
-            # Its client may have been there meanwhile, and here only now.
-            self.session.rooms = set(parcel.sessions[0].rooms)
-            self._follow(parcel.sessions[0])
-            self._joined.clear()
-        return parcel
+        return await self._take(None)
 
     def _keep(self, session: Session) -> None:
         self._sessions.adopt(session, counts=False)
@@ -41,17 +36,45 @@ class LoggedClaim(RemoteClaim):
 
 
 class Recalled:
-    """A claim to a session, wherever that is, whose events are in Redis."""
+    """
+    A claim to a session, wherever that is, whose events are in Redis.
 
-    def __init__(self, claim: Claim, recall: Recall, socket: Socket, sessions: Sessions) -> None:
-        self._sessions = sessions
+    It hears what others want of the client while no session or socket does that here: before the
+    new socket has its rooms, and where that is gone before it is let in.
+    """
+
+    def __init__(
+        self, hub: Hub, claim: Claim, recall: Recall, socket: Socket, sessions: Sessions
+    ) -> None:
         self.session = claim.session
+        self.pid = claim.session.pid
         self.recall = recall
+        # Rooms that the new socket has joined or left itself.
+        self.moved = set[str]()
+        self._hub = hub
+        self._sessions = sessions
         self._claim = claim
         self._socket = socket
         self._rooms = set(claim.session.rooms)
+        self._heard: list[Wanted] = []
+        self._is_caught_up = isinstance(claim, LocalClaim)
         self._is_finishing = False
         self._settled = asyncio.Event()
+        sessions.expect(self, claim.session.sid)
+
+    def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
+        """Take note of what clients are to do, where nobody does it for this one."""
+        if not self._is_caught_up or self._socket.gone:
+            self._heard.append(Wanted(self.recall.place, target, action, names))
+
+    async def catch_up(self, registered: int) -> None:
+        """
+        Let the session do what others wanted of it, up to now: this hub hears that since the place
+        `registered`. Raises Lost.
+        """
+        await self.recall.catch_up(registered, self._heard)
+        self._heard.clear()
+        self._is_caught_up = True
 
     async def finish(self) -> list[Missed]:
         """Take the session over, and return what came since the first part of what was missed."""
@@ -59,6 +82,7 @@ class Recalled:
         try:
             return await self._finish()
         finally:
+            self._sessions.expect_no_more(self)
             self._settled.set()
 
     async def settle(self) -> None:
@@ -74,9 +98,9 @@ class Recalled:
         await self._claim.finish()
         if self._socket.gone:
             return []
-        if self._claim.session is not self.session:  # it was changed where it was
+        if self._claim.session is not self.session:  # something may have been lost where it was
             self.session.trail.merge(self._claim.session.trail)
-            self.session.seen = max(self.session.seen, self._claim.session.seen)
+        await self._hub.cluster.flush_local()  # to hear of all its rooms, before the log is read
         try:
             rest = await self.recall.go_on(self._rooms_here)
         except Lost as lost:  # it comes again, and is told
@@ -87,20 +111,14 @@ class Recalled:
         if self._socket.gone:  # meanwhile, and nobody else has the session
             self._keep()
             return []
-        if self.recall.joined and self._socket.consumer.guard_rooms:
-            # It comes again, and `may_join` is asked about these, too.
-            self._keep()
-            self._socket.connection.close("transport error")
-            return []
-        for room in self.recall.joined:
-            self._socket.join(room)
-        for room in self.recall.left:
-            self._socket.leave(room)
         return rest
 
     def _keep(self) -> None:
         self.session.claimant = None
         self._sessions.adopt(self.session, counts=False)
+        for place, target, action, names in self._heard:
+            if self.session in self._sessions.meant(target, action, names):
+                self._sessions.execute_for(self.session, action, names, place)
 
     def _rooms_here(self) -> set[str]:
         """Return the rooms that the client is in here, or was as it went."""
@@ -118,11 +136,17 @@ class Recalled:
 
     def release(self, socket: Socket) -> bool:
         """Leave the session as it was, since the client is gone again."""
+        self._hear_no_more()
         return self._claim.release(socket)
 
     def refuse(self) -> None:
         """End the session: its client is not let in."""
+        self._hear_no_more()
         self._claim.refuse()
+
+    def _hear_no_more(self) -> None:
+        if not self._is_finishing:
+            self._sessions.expect_no_more(self)
 
 
 class OrphanClaim:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ..cluster.addressing import target_of
-from ..cluster.envelopes import LOG_OUT, Command
+from ..cluster.envelopes import LOG_OUT
 from ..cluster.targets import Target
-from ..sockets.trail import NOW
 from .log import Lost
 from .offsets import parse_offset
 from .places import end_of, number_of, parse_place
@@ -17,6 +16,15 @@ from .streams import Found, StreamLog
 
 # How often it is read anew, where its client is made to join or leave meanwhile.
 ATTEMPTS = 20
+
+
+class Wanted(NamedTuple):
+    """What others want a client to do (see `envelopes.Command`), and its place in the log."""
+
+    place: int
+    target: Target
+    action: str
+    names: tuple[str, ...]
 
 
 class Recall:
@@ -37,15 +45,11 @@ class Recall:
         self.session = session
         self.owner = owner
         self.first: list[Missed] = []
-        # Up to where this hub has done what others want of its clients, when the new one was there.
-        self.registered = 0
-        self._commands: list[tuple[int, Command]] = []
+        self._wanted: dict[int, Wanted] = {}
         # What it was in when the first part was read.
         self._state: Any = None
         # Up to which places the first part is read, and the rest.
         self.since = self.upto = 0
-        # Rooms that it was made to join or leave before this hub could see to it.
-        self.joined, self.left = set[str](), set[str]()
         self._events = events
         self._offset = offset
         self._heard = heard
@@ -56,38 +60,51 @@ class Recall:
         its session. Raises Lost.
         """
         place = self._place()
-        self.first, _, self.since = await self._read(place)
-        while alone and self._obey(NOW):
-            self.first, _, self.since = await self._read(place)
+        self.first, self.since = await self._read(place)
+        while alone and self._obey(self._known()):
+            self.first, self.since = await self._read(place)
         self.upto = self.since
         self._state = self._snapshot()
+
+    async def catch_up(self, registered: int, heard: Sequence[Wanted]) -> None:
+        """
+        Do what others wanted of the client until now. What this hub has `heard` of that is what
+        came behind the place `registered`; it grows in here. Raises Lost.
+        """
+        await self._read(end_of(self._number))
+        self._obey([each for each in self._known() if each.place <= registered])
+        self._obey([each for each in heard if each.place > registered])
+
+    @property
+    def place(self) -> int:
+        """The place of what this hub does now."""
+        return self._events.number
+
+    def _known(self) -> list[Wanted]:
+        return [wanted for _, wanted in sorted(self._wanted.items())]
 
     def _check_login(self) -> None:
         """Raise Lost where the client's user has logged out since: see `envelopes.LOG_OUT`."""
         user, login = self.session.identity
         if user is None:
             return
-        for _, command in self._commands:
-            if command.action == LOG_OUT and command.names in ((user,), (user, login)):
+        for wanted in self._wanted.values():
+            if wanted.action == LOG_OUT and wanted.names in ((user,), (user, login)):
                 raise Lost("its user has logged out")
 
-    def _obey(self, until: int) -> bool:
-        """Do what was wanted up to a place, and not done; tell whether that was anything."""
+    def _obey(self, all_wanted: Iterable[Wanted]) -> bool:
+        """Do what was wanted, and not done; tell whether that was anything. Raises Lost."""
         session, done = self.session, False
-        for place, command in self._commands:
-            if not session.seen < place <= until or not _aim(command, session).means(session):
+        for place, target, action, names in all_wanted:
+            if place <= session.seen or action == LOG_OUT or not _means(target, session):
                 continue
             session.seen, done = place, True
-            if command.action == "join":
-                for room in set(command.names) - session.rooms:
-                    self.joined.add(room)
-                    self.left.discard(room)
+            if action == "join":
+                for room in set(names) - session.rooms:
                     session.rooms.add(room)
                     session.trail.join(room, place)
-            elif command.action == "leave":
-                for room in session.rooms & set(command.names):
-                    self.left.add(room)
-                    self.joined.discard(room)
+            elif action == "leave":
+                for room in session.rooms & set(names):
                     session.rooms.discard(room)
                     session.trail.leave(room, place)
             else:
@@ -110,10 +127,8 @@ class Recall:
         """
         Return what has come since; `rooms()` are those that the client is in here. Raises Lost.
 
-        The first part is another one, where the client was made to join or leave since that was
-        read.
+        The first part is another one, where the client has joined or left since that was read.
         """
-        self.joined, self.left = set(), set()
         found, is_all = await self._read_rest(rooms)
         self.upto = found.upto
         places = [(parse_place(missed.names[-1]) or 0, missed) for missed in found.missed]
@@ -122,19 +137,13 @@ class Recall:
         return [missed for place, missed in places if place > end_of(self._number)]
 
     async def _read_rest(self, rooms: Callable[[], set[str]]) -> tuple[Found, bool]:
-        """Return what has come since; or, and then True, all: others may let it join meanwhile."""
-
-        def now() -> set[str]:
-            return (rooms() | self.joined) - self.left
-
+        """Return what has come since; or, and then True, all: it may have joined others."""
         for _ in range(ATTEMPTS):
-            self.session.rooms = now()
+            self.session.rooms = rooms()
             before = self._snapshot()
             is_all = before != self._state
-            found = await self._read(self._place() if is_all else end_of(self._number))
-            if self._obey(self.registered):
-                continue
-            if before == self._snapshot() and self.session.rooms == now():
+            found = await self._find(self._place() if is_all else end_of(self._number))
+            if before == self._snapshot() and self.session.rooms == rooms():
                 return found, is_all
         raise Lost("it joins and leaves all the time")
 
@@ -146,7 +155,12 @@ class Recall:
         since, confirmed, floor, joined, past = self.session.trail.dump()
         return (since, confirmed, floor, dict(joined), list(past)), set(self.session.rooms)
 
-    async def _read(self, after: int) -> Found:
+    async def _read(self, after: int) -> tuple[list[Missed], int]:
+        """Return the events behind a place, and up to where."""
+        found = await self._find(after)
+        return found.missed, found.upto
+
+    async def _find(self, after: int) -> Found:
         """
         Return what is behind a place, for the rooms that the client was in by what was sent: others
         may let it join and leave meanwhile.
@@ -159,8 +173,10 @@ class Recall:
                 found = await self._events.read(session, after, self.owner, session.pid)
                 await self._heard()
                 self._events.reach(found.upto)
-                known = {place for place, _ in self._commands}
-                self._commands += [each for each in found.commands if each[0] not in known]
+                for place, command in found.commands:
+                    self._wanted[place] = Wanted(
+                        place, target_of(command), command.action, command.names
+                    )
                 self._check_login()
                 if before == self._snapshot():
                     return found
@@ -171,8 +187,11 @@ class Recall:
         raise Lost("it joins and leaves all the time")
 
 
-def _aim(command: Command, session: Session) -> Target:
-    """Return whom a command means, as seen from a session that it reaches."""
-    if command.client:
-        return Target(session.namespace, (session.sid,))
-    return target_of(command)
+def _means(target: Target, session: Session) -> bool:
+    """Tell whether a session is meant, which a client has by its own sid and by its others."""
+    if not target.client:
+        return target.means(session)
+    (sid,) = target.rooms
+    if sid == session.sid:
+        return target.namespace in ("", session.namespace)
+    return sid in session.siblings and target.namespace == session.namespace

@@ -23,10 +23,14 @@ from ..sockets.messages import ForeignMessage, Format
 from ..sockets.trail import NOW, Stay, Trail
 from .log import Entry, Lost, Packet, is_excluded
 from .places import NAME, end_of, format_place, number_of, place_of
-from .session import Missed
+from .session import NOTHING, Missed
 
 # By how many milliseconds this machine's clock may be behind that of Redis.
 CLOCKS = 10_000
+
+# For how many milliseconds, at most, it may not have been written yet what a hub has let a client
+# do, though that has got later events.
+UNWRITTEN = 10_000
 
 
 class Elsewhere(Lost):
@@ -41,6 +45,7 @@ class View(Protocol):
     trail: Trail
     rooms: set[str]
     siblings: tuple[str, ...]
+    seen: int
 
 
 class Found(NamedTuple):
@@ -55,10 +60,11 @@ class Found(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """A stream, and which of its events are for a client."""
+    """A stream, and which of its events and commands are for a client: both `until` a place."""
 
     name: str
     after: int
+    commands_after: int
     until: int
     # Whether only what names the client's connection, and this namespace, is for it.
     others: bool = False
@@ -202,7 +208,8 @@ class StreamLog:
         ]
         for reach in reaches:
             stream, known = layer.stream(reach.name), layer.known(reach.name)
-            first = max(0, number_of(reach.after) - MESSAGE_ENVELOPES)
+            after = min(reach.after, reach.commands_after)
+            first = max(0, number_of(after) - MESSAGE_ENVELOPES)
             commands += ("HGET", known, "l"), ("XRANGE", stream, first, "+"), ("HGET", known, "d")
         answers = await layer.run(*commands)
         for answer in answers:
@@ -226,14 +233,16 @@ def _missed(view: View, stays: list[Stay], events: dict[int, Emit]) -> Iterator[
 
 def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
     namespace = view.namespace
-    yield Reach(stream_name(namespace, None), after, NOW)
-    yield Reach(stream_name("", None), after, NOW)  # for all hubs: who has logged out
+    done = after
+    if view.seen != NOTHING:  # what it has not done is not written; or it is, and that is not
+        done = min(after, max(view.seen, after - place_of(UNWRITTEN * PER_MILLISECOND)))
+    yield Reach(stream_name(namespace, None), after, done, NOW)
+    yield Reach(stream_name("", None), after, done, NOW)  # for all hubs: who has logged out
     for room, since, until in (Stay(view.sid, 0, NOW), *stays):
-        begin = max(after, since)
-        if begin < until:
-            yield Reach(stream_name(namespace, room), begin, until)
+        if max(done, since) < until:
+            yield Reach(stream_name(namespace, room), max(after, since), max(done, since), until)
     for sid in view.siblings:
-        yield Reach(stream_name(namespace, sid), after, NOW, others=True)
+        yield Reach(stream_name(namespace, sid), after, done, NOW, others=True)
 
 
 def _envelopes(
@@ -244,7 +253,10 @@ def _envelopes(
         parcel = open_parcel(msgspec.msgpack.decode(message))
         for index, envelope in enumerate(unpack(parcel)):
             place = place_of(number + index) if behind is None else place_of(behind, index + 1)
-            if not isinstance(envelope, (Emit, Command)) or not reach.after < place <= reach.until:
+            if not isinstance(envelope, (Emit, Command)):
+                continue
+            after = reach.after if isinstance(envelope, Emit) else reach.commands_after
+            if not after < place <= reach.until:
                 continue
             if reach.others and not (envelope.client and envelope.namespace == namespace):
                 continue

@@ -94,8 +94,8 @@ class Trail:
         return True
 
     def merge(self, other: Trail) -> None:
-        """Take note of what was noted of the same client elsewhere."""
+        """Take note of what another hub has noted that had the same client: what it has lost."""
         self.confirmed = max(self.confirmed, other.confirmed)
         self.floor = max(self.floor, other.floor)
-        self._joined = {**(self._joined or {}), **(other._joined or {})} or None
-        self._past = [*dict.fromkeys([*(self._past or ()), *(other._past or ())])] or None
+        for room, number in (other._joined or {}).items():
+            self.rejoin(room, number)

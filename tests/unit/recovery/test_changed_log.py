@@ -13,7 +13,7 @@ from tests.unit.conftest import Serve
 from tests.unit.probes import DEADLINE
 from tests.unit.recovery.test_recovery import Rooms
 from tests.unit.recovery.test_shared_log import Server, _quick, texts, until, valkey
-from tests.unit.recovery.test_shared_takeovers import coming_back, come
+from tests.unit.recovery.test_shared_takeovers import come, coming_back
 
 __all__ = ["_quick", "valkey"]
 

@@ -12,7 +12,7 @@ from realtime import ClientRooms, event
 from realtime.cluster.targets import Target
 from realtime.identity.user_rooms import user_rooms
 from realtime.outside import process
-from realtime.recovery.recalls import Recall
+from realtime.recovery.recalled import Recalled
 from realtime.sockets.messages import Message
 from realtime.testing import Client
 from tests.unit.conftest import Serve
@@ -171,10 +171,10 @@ async def test_a_room_that_is_asked_for_is_joined_in_its_place(
 
 
 @pytest.mark.parametrize("room", ["b", "secret"])
-async def test_who_is_made_to_join_before_it_is_heard_for_comes_again(
+async def test_who_is_made_to_join_before_it_is_heard_for(
     two: Two, serve: Serve, monkeypatch: pytest.MonkeyPatch, room: str
 ) -> None:
-    """Then `may_join` is asked about that room, before anything of it is sent."""
+    """`may_join` is asked about that room, too, before anything of it is sent."""
     serve(Guarded)
     one, other = two
     client = await one.client("a")
@@ -182,21 +182,14 @@ async def test_who_is_made_to_join_before_it_is_heard_for_comes_again(
     await one.kill()
     client.drop()
     recovery: Any = other.hub.recovery
-    hear_all, begun = recovery._hear_all, asyncio.Event()
+    catch_up = recovery._catch_up
 
-    async def late(recall: Recall) -> None:
-        begun.set()
+    async def late(claim: Recalled) -> Recalled:
         await other.command(Target("/", (sid,)), "join", room)
         other.emit(room, 1)
-        await hear_all(recall)
+        return await catch_up(claim)  # type: ignore[no-any-return]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(recovery, "_hear_all", late)
-        coming = asyncio.ensure_future(other.take(client))
-        await begun.wait()
-        await client.closed()
-        coming.cancel()
-        await asyncio.wait([coming])
+    monkeypatch.setattr(recovery, "_catch_up", late)
     Chat.asked.clear()
     await other.take(client)
     assert set(Chat.asked) == {"a", room}
