@@ -16,6 +16,9 @@ from ..hub.gateway import Gateway, HubGateway
 from ..hub.hub import Hub
 from .sender import RemoteGateway
 
+# Who sends, for a layer that keeps a log: nobody whose messages are counted.
+OUTSIDE = "-"
+
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 
@@ -87,10 +90,6 @@ def get_outside() -> RemoteGateway:
             if outside is None:
                 outside = _outside[alias] = _open_outside(alias)
     return outside
-
-
-# Who sends, for a layer that keeps a log: nobody whose messages are counted.
-OUTSIDE = "-"
 
 
 def _open_outside(alias: str) -> RemoteGateway:

@@ -18,6 +18,10 @@ GROWTH = 2
 _NOTHING = "{}"
 
 
+def _tell_nobody() -> None:
+    pass
+
+
 class RecoverableData(dict[str, Any]):
     """
     A dict whose values have a JSON form, since a client that comes back has them again.
@@ -32,11 +36,11 @@ class RecoverableData(dict[str, Any]):
     def __init__(
         self,
         values: Mapping[str, Any] | None = None,
-        changed: Callable[[], object] = lambda: None,
+        changed: Callable[[], object] = _tell_nobody,
     ) -> None:
         super().__init__()
         self._sizes: dict[str, int] = {}
-        self.changed: Callable[[], object] = lambda: None
+        self.changed: Callable[[], object] = _tell_nobody
         self.update(values or {})
         self.changed = changed
 

@@ -129,7 +129,7 @@ class Delivery(SocketLog):
     def emit(self, message: Message, frames: Frames) -> None:
         """Send an event, with its frames, to this client alone, in the same way."""
         hub = self.hub
-        if self.shares_log:
+        if hub.recovery is not None and hub.recovery.shared:
             if not self.put_off_own(message) and (self.state is not CLOSED or self.trail):
                 hub.emit_after(self, message)
             return
