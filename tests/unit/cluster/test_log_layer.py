@@ -19,6 +19,8 @@ from realtime.utils.recovery import RecoveryOptions
 from tests.unit.probes import DEADLINE
 from tests.valkey import Valkey
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., LogLayer]
 
 

@@ -61,7 +61,7 @@ class Rooms(NamespaceConsumer):
         self.to(room).emit("said", text)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
 def log(request: pytest.FixtureRequest) -> str:
     """Where the log is: in the hub's memory, and in a real Valkey."""
     return str(request.param)
