@@ -69,7 +69,9 @@ class Membership(Activity):
 
     def join_in_order(self, room: str) -> None:
         """Do the same, behind all that was sent before and before what is sent next."""
-        if self._asks_for(room):
+        if not self.shares_log:
+            self.join(room)
+        elif self._asks_for(room):
             self._ask_first(room)
         else:
             self._join_in_order(room, self._join)
@@ -107,8 +109,11 @@ class Membership(Activity):
 
     def leave_in_order(self, room: str) -> None:
         """Do the same, behind all that was sent before and before what is sent next."""
+        if not self.shares_log:
+            self.leave(room)
+            return
         self._want_no_more(room)
-        if self.shares_log and not self.gone:
+        if not self.gone:
             self.leaving |= {room}
         self._do_in_order(partial(self._leave, room), "leave", room)
 
