@@ -7,8 +7,9 @@ import contextlib
 import logging
 from typing import Any
 
+from ..cluster.envelopes import Take
 from ..sockets.socket import Socket
-from .claims import Claim, LocalClaim, RemoteClaim
+from .claims import Claim, LocalClaim, RemoteClaim, ask
 from .forms import open_session
 from .identities import Identity
 from .letting_in import LettingIn
@@ -16,6 +17,7 @@ from .log import Lost
 from .recalled import LoggedClaim, OrphanClaim, Recalled
 from .recalls import Recall
 from .streams import Elsewhere
+from .transfers import describe
 
 # How often a session that is on its way is looked for, and how many seconds there are between.
 ATTEMPTS = 4
@@ -125,7 +127,8 @@ class ComingBack(LettingIn):
             raise Lost("no server has the session")
         owner, parcel = found
         (form,) = parcel.sessions
-        if owner == self._hub.server_id or self._hub.cluster.is_peer(owner):
+        question = Take(pid, None, describe(identity), socket.namespace, final=False)
+        if not await self._is_orphan(owner, question):
             raise Elsewhere(f"{owner} has let go of the session")
         if (form.namespace, Identity(form.user, form.login)) != (socket.namespace, identity):
             raise Lost("its user or namespace is another one")
@@ -142,3 +145,19 @@ class ComingBack(LettingIn):
             return None
         claim.follow()
         return await self._catch_up(Recalled(self._hub, claim, recall, socket, self.sessions))
+
+    async def _is_orphan(self, owner: str, question: Take) -> bool:
+        """
+        Tell whether nobody that lives has a session, which Redis has as that of `owner`: that is
+        gone, or has given it to a hub that was killed before it had let the client in.
+        """
+        where: str | None = owner
+        if owner == self._hub.server_id:
+            where = self.transfers.where(question.pid)
+        elif self._hub.cluster.is_peer(owner):
+            parcel = await ask(self._hub, owner, question)
+            if parcel is not None and not parcel.sessions:
+                where = parcel.elsewhere
+        if not where or where == self._hub.server_id:
+            return False
+        return not self._hub.cluster.is_peer(where)

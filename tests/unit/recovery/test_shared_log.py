@@ -380,3 +380,41 @@ async def test_who_is_made_to_join_while_it_comes_back(
     assert await texts(client, 4) == [2, 3, 4, 5]
     assert (await client.call("state"))["rooms"] == ["a", "c"]
     assert not client.pending()
+
+
+@pytest.mark.parametrize("place", ["where it was", "elsewhere"])
+async def test_the_process_is_killed_that_is_about_to_let_it_in(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It has the session from another one, which lives: and is the one whose it is in Redis."""
+    one, other = two
+    third = Server()
+    client = await one.client("a", "b")
+    client.drop()
+    one.emit("a", 1)
+    taken, never = asyncio.Event(), asyncio.Event()
+
+    async def begin(*args: Any) -> bool:
+        taken.set()
+        await never.wait()
+        return False
+
+    monkeypatch.setattr(other.hub.recovery.store, "begin", begin)  # type: ignore[union-attr]
+    coming = asyncio.ensure_future(other.take(client))
+    await taken.wait()
+    await one.command(Target("/", (client.sid,)), "leave", "b")
+    await other.kill()
+    coming.cancel()
+    await asyncio.wait([coming])
+    client.drop()
+    one.emit("b", "after the leave")
+    one.emit("a", 2)
+    try:
+        back = one if place == "where it was" else third
+        await back.take(client)
+        assert client.recovered
+        assert await texts(client, 2) == [1, 2]
+        assert (await client.call("state"))["rooms"] == ["a"]
+        assert not client.pending()
+    finally:
+        await third.hub.close(grace=0.5)
