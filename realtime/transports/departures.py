@@ -97,6 +97,8 @@ class Departure:
                     await asyncio.sleep(LOOK_INTERVAL)
                 await self._hub.moves.scatter()
                 await self._hub.wait_returned()
+                if self._hub.recovery is not None:
+                    await self._hub.recovery.flush()
         except TimeoutError:
             slow = (
                 "other servers, or the channel layer, have been at it"

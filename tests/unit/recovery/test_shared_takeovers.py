@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -83,6 +84,31 @@ async def test_the_new_process_is_killed(two: Two) -> None:
     assert await texts(client, 2) == [3, 4]
     state = await client.call("state")
     assert (state["recovered"], state["rooms"]) == (True, ["a", "b"])
+    assert not client.pending()
+
+
+async def test_the_new_process_is_killed_before_it_has_written_the_session(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in Redis as the old one's still, which has given it away."""
+    one, other = two
+    mover = await come(one, "a")
+    one.emit("a", 1)
+    assert await mover.next() == [1]
+    never = asyncio.Event()
+
+    async def write_nothing(dirty: Any) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(other.hub.recovery.store, "_write_all", write_nothing)  # type: ignore[union-attr]
+    await mover.move(other)  # type: ignore[arg-type]
+    other.emit("a", 2)
+    assert await mover.next() == [2]
+    await other.kill()
+    one.emit("a", 3)
+    client = await one.take(coming_back(mover))
+    assert client.sid == mover.sid
+    assert await texts(client, 1) == [3]
     assert not client.pending()
 
 
