@@ -133,14 +133,8 @@ class Announced:
             for session in self._sessions.meant(target, action, names):
                 if session not in arrived or arrived[session].kept > place:
                     continue
-                if session.seen != NOTHING:  # every command has its place in the log
-                    if number > session.seen:
-                        self._sessions.execute_for(session, action, names, number)
-                    continue
-                new = set(names) - session.rooms if action == "join" else ()
-                self._sessions.execute_for(session, action, names)
-                for room in new:  # for which this hub has heard since then
-                    session.trail.join(room, number)
+                if session.seen == NOTHING or number > session.seen:  # or it has done that there
+                    self._sessions.execute_for(session, action, names, number)
 
     def _give_up(self, pid: str) -> None:
         coming = self._coming.pop(pid)

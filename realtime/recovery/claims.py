@@ -193,8 +193,8 @@ class RemoteClaim:
     def _keep(self, session: Session) -> None:
         """Keep a session whose client is gone again, and let that do what it was asked to."""
         self._sessions.adopt(session, counts=False)
-        for _, action, names in self._commands:
-            self._sessions.execute_for(session, action, names)
+        for number, action, names in self._commands:
+            self._sessions.execute_for(session, action, names, number)
 
     def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """
@@ -240,12 +240,21 @@ class RemoteClaim:
         before, self._form = self._form, form
         self._sessions.hold(form.namespace, form.rooms)
         for room in set(form.rooms) - set(before.rooms):
-            self._joined[room] = self._log.number
+            self._joined[room] = self._joined_at(room)
             self._socket.join(room)
         for room in set(before.rooms) - set(form.rooms):
             self._socket.leave(room)
         self._socket.drop_put_off()
         self._sessions.unhold(before.namespace, before.rooms)
+
+    def _joined_at(self, room: str) -> int:
+        """Return how far this hub had counted when its client was made to join a room."""
+        asked = (
+            number
+            for number, action, names in reversed(self._commands)
+            if action == "join" and room in names
+        )
+        return next(asked, self._log.number)
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""

@@ -108,7 +108,7 @@ class LettingIn(Recovery):
         recall: Recall | None = None if claim is None else claim.recall
         since = socket.trail.since if recall is None else recall.since
         upto = since if recall is None else recall.upto
-        self._arrived(socket)
+        self._forget_coming(socket, socket.pid)
         socket.claim = None
         self.sessions.live.add(socket)
         own, emits = self._own(socket, backlog, since)

@@ -335,10 +335,14 @@ class Sessions:
         return self._of_login(*names) if action == LOG_OUT else self._index.select(target)
 
     def execute_for(
-        self, session: Session, action: str, names: tuple[str, ...], at: int | None = None
+        self, session: Session, action: str, names: tuple[str, ...], number: int | None = None
     ) -> None:
-        """Let one client that is away do something; `at` is its place in a log that hubs share."""
-        number = self._log.number if at is None else at
+        """
+        Let one client that is away do something; `number` is the place of that in a log that hubs
+        share, or how far this hub had counted when it was asked, where its session has come here
+        since.
+        """
+        number = self._log.number if number is None else number
         if action == "join":
             for room in names:
                 self._join(session, room, number)

@@ -183,7 +183,8 @@ class Socket(Membership):
         claim.refuse()
         self.hub.registry.remove(self)
         self._backlog = None
-        self.sid, self.pid, self.trail = self.hub.new_sid(), pid, trail
+        self.sid, self.trail = self.hub.new_sid(), trail
+        recovery.begin_anew(self, pid)
         self.rooms, self.asked, self.shared = set(), NONE, NOTHING
         self.recovered, self.lost = False, True
         self.consumer._forget()
