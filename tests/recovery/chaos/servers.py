@@ -1,10 +1,13 @@
-"""The servers: they are stopped, killed, and started again."""
+"""The servers: they are stopped, killed, made to stand still, and started again."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
-from typing import Any
+import signal
+import subprocess
 
 from tests.clusters import LiveCluster
 from tests.live import LiveServer
@@ -15,9 +18,14 @@ PATIENCE = 40
 
 
 class Life:
-    """One process of a server, from its start to its end."""
+    """
+    One process of a server, from its start to its end.
+
+    It is `ending` when it was told to stop, and `killed` where what it had is lost.
+    """
 
     def __init__(self) -> None:
+        self.ending = False
         self.killed = False
 
 
@@ -34,19 +42,40 @@ class Server:
     def __repr__(self) -> str:
         return self.name
 
-    async def stop(self) -> bool:
-        """End it by SIGTERM, as a deploy does; tell whether it went."""
+    def terminate(self) -> None:
+        """Tell it to stop, by SIGTERM, as a deploy does."""
         self.open = False
-        code = await asyncio.to_thread(self.live.stop, PATIENCE)
+        self.life.ending = True
+        self.live.terminate()
+
+    async def wait_stopped(self) -> bool:
+        """Wait until it has stopped; tell whether it has done so in time."""
+        code = await asyncio.to_thread(self._wait)
         if code not in CLEAN_EXITS:
             self.life.killed = True
         return code in CLEAN_EXITS
+
+    def _wait(self) -> int | None:
+        assert self.live.process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.live.process.wait(PATIENCE)
+        return self.live.kill()
 
     def kill(self) -> None:
         """End it by SIGKILL."""
         self.open = False
         self.life.killed = True
         self.live.kill()
+
+    async def stall(self, seconds: float) -> None:
+        """Let it stand still for a time."""
+        life, pid = self.life, self.live.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if self.life is life and self.live.running:
+                os.kill(pid, signal.SIGCONT)
 
     async def start(self) -> None:
         """Start it again."""
@@ -63,13 +92,12 @@ class Servers:
             Server(live, f"{live.kind} {number}") for number, live in enumerate(cluster.servers)
         ]
 
-    def choose(self, choose: random.Random) -> Server:
-        """Return one that clients may connect to."""
-        return choose.choice([server for server in self.all if server.open])
+    @property
+    def lives(self) -> set[Life]:
+        """All processes."""
+        return {server.life for server in self.all}
 
-    def find(self, text: str) -> dict[str, Any]:
-        """Return the lines of all logs that have a text in them."""
-        return {
-            server.name: [line for line in server.live.log.splitlines() if text in line]
-            for server in self.all
-        }
+    def choose(self, choose: random.Random, but: Server | None = None) -> Server:
+        """Return one that clients may connect to, another one than `but` if there is any."""
+        there = [server for server in self.all if server.open] or self.all
+        return choose.choice([server for server in there if server is not but] or there)
