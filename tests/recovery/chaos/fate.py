@@ -111,11 +111,13 @@ class Fate:
                     await asyncio.sleep(choose.uniform(*PAUSES))
                 finally:
                     self._valkey.resume()
+                self._servers.note_stall()
                 self._tell("Valkey goes on")
             elif server.open:
                 self._counts["servers stood still"] += 1
                 self._tell(f"{server} stands still")
                 await server.stall(choose.uniform(*STALLS))
+                self._servers.note_stall()
                 self._tell(f"{server} goes on")
 
     def _tell(self, what: str) -> None:

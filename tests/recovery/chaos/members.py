@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any
 
 from tests.recovery.chaos.links import Broken, Link, WebSocketLink
 from tests.recovery.chaos.model import Model
-from tests.recovery.chaos.places import NAMESPACES, Place
+from tests.recovery.chaos.places import LATE, NAMESPACES, Place
 from tests.recovery.chaos.polling import STAGES, PollingLink
 from tests.recovery.chaos.servers import Life, Server, Servers
 from tests.recovery.chaos.sockets import Connection
@@ -25,9 +24,6 @@ WAYS = (
     *("wandering polling", "upgrade elsewhere", "wandering upgrade elsewhere"),
 )
 PAUSES = (0, 0, 0.05, 0.5, 2, 5)
-
-# For how long a CONNECT may lead to something whose client has dropped before it was answered.
-LATE = 20.0
 
 # How long a client waits until it is let in, where it waits for that.
 PATIENCE = 60.0
@@ -174,8 +170,9 @@ class Member:
             was_cut, was_ended = cutting.done(), listening.done()
             listening.cancel()
             cutting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listening
+        await asyncio.wait({listening})
+        if not listening.cancelled():
+            listening.result()
         if was_cut:
             self.counts[f"dropped when it {self._cut_at}"] += 1
         self._drop("ended by the server" if was_ended and not amid_replay else how)

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 NAMESPACES = ("/recovery", "/recovery/two")
 ROOMS = tuple(f"room {number}" for number in range(8))
 
+# What clients are told, of whose session's process was killed; who have waited where something, or
+# the whole machine, stood still, for longer than servers let them wait; and others.
+TOLD = "told of a loss"
+TOLD_AFTER_STALL = "told of a loss after a stall"
+TOLD_FOR_NOTHING = "told of a loss for nothing"
+
+# For how long a CONNECT may lead to something whose client has dropped before it was answered, and
+# a stall to something.
+LATE = 20.0
+
 # How long nothing more is done with a room after something of which nobody knows whether it was.
 OPERATION_PAUSE = 6.0
 
@@ -86,9 +96,12 @@ class Place:
             self.holders |= self._servers.lives
 
     def _note_loss(self, now: float, sid: str) -> None:
-        excused = any(life.killed for life in self.holders)
-        self.member.counts["told of a loss" if excused else "told of a loss for nothing"] += 1
-        if not excused:
+        if any(life.killed for life in self.holders):
+            self.member.counts[TOLD] += 1
+        elif self._servers.stood_still > now - LATE:
+            self.member.counts[TOLD_AFTER_STALL] += 1
+        else:
+            self.member.counts[TOLD_FOR_NOTHING] += 1
             self.losses.append((now, sid))
 
     def _hear(self, args: list[Any]) -> None:

@@ -13,12 +13,19 @@ from tests.clusters import LiveCluster
 from tests.recovery.chaos.fate import Ends, Fate
 from tests.recovery.chaos.members import Member
 from tests.recovery.chaos.model import Model
-from tests.recovery.chaos.places import ROOMS, Place
+from tests.recovery.chaos.places import ROOMS, TOLD_AFTER_STALL, TOLD_FOR_NOTHING, Place
 from tests.recovery.chaos.senders import Senders
 from tests.recovery.chaos.servers import Servers
 from tests.recovery.chaos.stories import tell_fault
 
 SETTLE = 60.0
+
+# The machine stands still where this process does, for so many seconds.
+MACHINE_STALL = 1.5
+
+# How many of those who come back may be told of a loss, since something stood still.
+MOST_AFTER_STALLS = 0.1
+
 STORIES = 8
 
 
@@ -108,8 +115,11 @@ class Run:
     ) -> None:
         """Wait, for so long or until that is done; raise what has broken off any of the tasks."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline or (until and not until.done()):
+        while (now := time.monotonic()) < deadline or (until and not until.done()):
             await asyncio.sleep(0.1)
+            if time.monotonic() > now + MACHINE_STALL:
+                self.counts["the machine stood still"] += 1
+                self.servers.note_stall()
             for task in tasks:
                 if task.done() and not task.cancelled() and task.exception():
                     task.result()
@@ -148,9 +158,11 @@ class Run:
         failures = [f"{what}: {count}" for what, count in Counter(f.kind for f in faults).items()]
         failures += [
             f"{what}: {self.counts[what]}"
-            for what in ("told of a loss for nothing", "never let in", "did not stop")
+            for what in (TOLD_FOR_NOTHING, "never let in", "did not stop")
             if self.counts[what]
         ]
+        if self.counts[TOLD_AFTER_STALL] > MOST_AFTER_STALLS * self.counts["recovered"]:
+            failures.append(f"{TOLD_AFTER_STALL}: {self.counts[TOLD_AFTER_STALL]}")
         if self._unsettled:
             failures.append(f"never settled: {len(self._unsettled)}")
         plan = self.plan

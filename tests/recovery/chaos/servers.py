@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import signal
 import subprocess
+import time
 
 from tests.clusters import LiveCluster
 from tests.live import LiveServer
@@ -88,6 +90,8 @@ class Servers:
     """All servers of a cluster."""
 
     def __init__(self, cluster: LiveCluster) -> None:
+        # When one of them, Valkey or this machine has stood still last.
+        self.stood_still = -math.inf
         self.all = [
             Server(live, f"{live.kind} {number}") for number, live in enumerate(cluster.servers)
         ]
@@ -96,6 +100,10 @@ class Servers:
     def lives(self) -> set[Life]:
         """All processes."""
         return {server.life for server in self.all}
+
+    def note_stall(self) -> None:
+        """Take note that something has just stood still."""
+        self.stood_still = time.monotonic()
 
     def choose(self, choose: random.Random, but: Server | None = None) -> Server:
         """Return one that clients may connect to, another one than `but` if there is any."""
