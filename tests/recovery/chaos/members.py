@@ -54,6 +54,8 @@ class Member:
         self.story = Story()
         self.counts: Counter[str] = Counter()
         self.places = [Place(self, namespace, rooms, model, servers) for namespace in NAMESPACES]
+        # When it had waited in vain for so long that this is a fault.
+        self.left_out: list[float] = []
         self.resting = False
         self.server: Server | None = None
         # Where its upgrade goes to.
@@ -193,7 +195,7 @@ class Member:
         while not (self.connected or _any_done(ends)):
             if time.monotonic() > deadline:
                 self.counts["never let in"] += 1
-                self.tell("is not let in")
+                self.left_out.append(time.monotonic())
                 return
             await asyncio.wait(ends, timeout=0.05, return_when="FIRST_COMPLETED")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.clusters import LiveCluster
 from tests.recovery.chaos.fate import Ends, Fate
-from tests.recovery.chaos.members import Member
+from tests.recovery.chaos.members import PATIENCE, Member
 from tests.recovery.chaos.model import Model
 from tests.recovery.chaos.places import ROOMS, TOLD_AFTER_STALL, TOLD_FOR_NOTHING, Place
 from tests.recovery.chaos.senders import Senders
@@ -192,4 +192,8 @@ class Run:
         for place, at, sid in losses[:STORIES]:
             lines.append(f"{place.name} as {sid} was told of a loss for nothing")
             lines += place.member.story.around(at, at + 1)
+        for member in self.members:
+            for at in member.left_out[:1]:
+                lines.append(f"{member.name} was not let in")
+                lines += member.story.around(at, at + 1, PATIENCE + 15)
         return lines
