@@ -177,7 +177,7 @@ class Run:
         for place in self._unsettled[:STORIES]:
             connected, marks = place.socket.connected, self._senders.marks[place.namespace]
             lines.append(f"{place.name} has never settled: {connected=}, {marks=}")
-            lines += place.member.story.around(now, now, SETTLE + 15)
+            lines += place.member.story.around(now, now, SETTLE + PATIENCE + 15)
         lines += [f"FAILED: {failure}" for failure in failures] or ["passed"]
         return Outcome(failures, self.counts, lines)
 
