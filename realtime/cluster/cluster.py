@@ -43,7 +43,7 @@ from .listener import Listener
 from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
 from .overflows import Overflows
-from .peers import BEAT, Peers
+from .peers import ARRIVAL, BEAT, Peers
 from .publisher import Publisher
 from .receiver import LATE, Receiver
 from .reconnects import Reconnects
@@ -53,9 +53,6 @@ from .rpc import Actions, PeerRequests
 from .sequences import Lane
 from .sids import server_of
 from .targets import Target
-
-# How long after its first client's handshake a hub may be unheard of, in seconds.
-ARRIVAL = 1.0
 
 
 class Cluster(Handover):
@@ -172,14 +169,14 @@ class Cluster(Handover):
         """
         Tell whether there is another hub of this id.
 
-        That takes a while only for one that was never heard of: it has started just now, or this
-        hub has, or there is none.
+        That takes a while only for one that was never heard of, but perhaps by others: it has
+        started just now, or this hub has, or there is none.
         """
         if server in self.peers:
             return True
-        if server == self.server or self.peers.knew(server):
+        if server == self.server or self.peers.has_met(server):
             return False
-        until = max(self._all_heard_by, self._loop.time() + ARRIVAL)
+        until = max(self._all_heard_by, self.peers.expected_until(server))
         return await self.peers.meet(server, until)
 
     async def meet(self, servers: Iterable[str]) -> bool:
@@ -189,9 +186,7 @@ class Cluster(Handover):
         One of `servers` of which nobody has heard may have started just now. And this hub may have:
         then it has not heard of all that were there before.
         """
-        until = self._all_heard_by
-        if not all(map(self.peers.has_met, servers)):
-            until = max(until, self._loop.time() + ARRIVAL)
+        until = max([self._all_heard_by, *map(self.peers.expected_until, servers)])
         return self._loop.time() < until and await self.peers.wait_for_more(until)
 
     def require_layer(self) -> None:

@@ -21,6 +21,9 @@ MAX_KNOWN = 10_000
 # When a hub has left of which only others have told.
 HEARSAY = float("-inf")
 
+# How long a hub that is there may be unheard of here, since others have told of it.
+ARRIVAL = 1.0
+
 
 class Peer:
     """
@@ -52,6 +55,7 @@ class Peers:
         self._gone = gone
         self._peers: dict[str, Peer] = {}
         self._known: dict[str, float | None] = {}  # and when it has left
+        self._told: dict[str, float] = {}  # of whom only others have told, and when
         self._arrived = asyncio.Event()
         self.heard_self = now()
         # When it truly did: others may get their time anew without that.
@@ -99,10 +103,20 @@ class Peers:
         """Take note that this id is, or was, a hub's."""
         if server not in self._known:
             self._remember(server, left=HEARSAY)
+            self._told[server] = self._now()
 
     def has_met(self, server: str) -> bool:
         """Tell whether a hub is, or was, a peer: not only whether others have told of it."""
-        return self._known.get(server, HEARSAY) != HEARSAY
+        return server in self._known and server not in self._told
+
+    def expected_until(self, server: str) -> float:
+        """
+        Return until when a hub may be heard for the first time, by what is known of it alone: one
+        that is, or was, a peer may not. One of which others have told for long would have been.
+        """
+        if server in self._told:
+            return self._told[server] + BEAT + ARRIVAL
+        return HEARSAY if server in self._known else self._now() + ARRIVAL
 
     def heard(self, beat: Beat) -> None:
         """
@@ -152,9 +166,11 @@ class Peers:
 
     def _remember(self, server: str, left: float | None) -> None:
         self._known[server] = left
+        self._told.pop(server, None)
         while len(self._known) > MAX_KNOWN:
             oldest = next(iter(self._known))
             del self._known[oldest]
+            self._told.pop(oldest, None)
             if oldest in self._peers and len(self._peers) < MAX_KNOWN:
                 self._known[oldest] = None  # who is there is not forgotten
 

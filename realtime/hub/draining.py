@@ -34,9 +34,10 @@ class Drain:
         self._waiting: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
-        """Take no more clients from now on."""
+        """Take no more clients from now on, nor sessions: all hubs are told."""
         if not self._hub.draining:
             self._hub.draining = True
+            self._hub.services.spawn(self._hub.cluster.announce())
             log(logging.INFO, "draining", connections=len(self._hub.connections))
 
     async def finish(self) -> None:

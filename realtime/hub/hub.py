@@ -137,6 +137,7 @@ class Hub:
         self.lingering = Lingering(self, self.holds)
         self.sessions: Sessions | None = None if self.recovery is None else self.recovery.transfers
         self.news["recovery"] = lambda: self.recovery is not None
+        self.news["draining"] = lambda: self.draining
         self.observers = Observers(self)
         self.serving = Serving(self)
 

@@ -48,13 +48,15 @@ class Away(NamedTuple):
 class Stay(NamedTuple):
     """
     Since when a client of another server, or one that is back, is here, or is expected, and by how
-    many; and since when it was for the `first` time, where it had been here before.
+    many; and since when it was for the `first` time, where it had been here before. One that is
+    `wanted` is here, but another hub is about to have it.
     """
 
     since: float
     first: float
     here: bool = False
     expecting: int = 1
+    wanted: bool = False
 
 
 class Hub(Protocol):
@@ -85,7 +87,7 @@ class Moves:
         self.scattered = scattered
         self._scattering: asyncio.Task[Any] | None = None
         self._hub = hub
-        self._given = False  # whether any client of this server has moved
+        self._given = False  # whether any client of this server has moved, or is about to
         self._away: dict[str, Away] = {}
         self._stays: dict[str, Stay] = {}
         self._homes: Counter[str] = Counter()  # other servers, and how many of their clients
@@ -133,7 +135,7 @@ class Moves:
         """Take note that a client is here now, and tell its home."""
         self.expect(sid)
         self._away.pop(sid, None)
-        self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0)
+        self._stays[sid] = self._stays[sid]._replace(here=True, expecting=0, wanted=False)
         self._seen.watch(sid)
         self._tell_home(sid, here=True)
 
@@ -159,6 +161,16 @@ class Moves:
             self.scattered = True
             self._scattering = self._hub.services.spawn(self._hub.cluster.scatter())
         await asyncio.shield(self._scattering)
+
+    def want(self, sid: str) -> None:
+        """
+        Take note that another hub is about to have a client: what is for it, or asked of it, here
+        is to be heard there too from now on.
+        """
+        if (stay := self._stays.get(sid)) is not None:
+            self._stays[sid] = stay._replace(wanted=True)
+        elif self._is_own(sid):
+            self._given = True
 
     def note(self, sid: str, server: str) -> None:
         """Take note that a client is given to another hub."""
@@ -197,9 +209,9 @@ class Moves:
         return None if away is None else away.server
 
     def is_here(self, sid: str) -> bool:
-        """Tell whether a client, if there is one, can only be at this hub."""
+        """Tell whether a client, if there is one, can only be at this hub, and stays there."""
         if self._stays and (stay := self._stays.get(sid)) is not None:
-            return stay.here
+            return stay.here and not stay.wanted
         if not sid.startswith(self._hub.server_id):  # most are no sids, but rooms
             return False
         if sid in self._hub.registry.sockets:

@@ -33,6 +33,8 @@ class Notes:
         self._recovers = bool(hub.settings.RECOVERY)
         self._changes = Changes()
         self._in_flight: Changes | None = None
+        # Sockets that have moved, and when: other servers are to take their rows over.
+        self._departed: dict[str, float] = {}
         self._behind = True
         self._wake = asyncio.Event()
 
@@ -68,6 +70,7 @@ class Notes:
         self._note_in(self._changes.come_back, socket, tuple(socket.rooms))
 
     def _note_in(self, note: Note, socket: Observed, rooms: Iterable[str]) -> None:
+        self._departed.pop(socket.sid, None)
         rooms = without_user_rooms(rooms)
         note(socket, [Room(socket.namespace, room) for room in rooms], timezone.now())
 
@@ -82,6 +85,20 @@ class Notes:
         self._changes.forget(socket.sid)
         if self._in_flight is not None and self._in_flight.is_bound(socket.sid):
             self._in_flight.withdrawn.add(socket.sid)
+        if not self._behind:
+            self._departed.pop(socket.sid, None)
+            self._departed[socket.sid] = self._hub.loop.time()
+
+    def _remove_departed(self, until: float) -> None:
+        """
+        Note that rows of sockets go that have moved before then, as far as they are this server's
+        still: the other one could not write, and its socket, too, may be gone by now.
+        """
+        for sid, moved in list(self._departed.items()):
+            if moved > until:
+                return
+            del self._departed[sid]
+            self._changes.closed.add(sid)
 
     def closed(self, socket: Observed, reason: str) -> None:
         """Note that a socket is gone."""

@@ -140,6 +140,7 @@ class PresenceWriter(Notes):
     async def _write(self) -> None:
         """Write what is noted, and the heartbeat where it is due."""
         self._wake.clear()
+        self._remove_departed(self._hub.loop.time() - self._lifetime)
         idle = tuple(self._idle)
         batch = self._in_flight = self._changes.pop(BATCH)
         started = self._hub.loop.time()
@@ -232,6 +233,7 @@ class PresenceWriter(Notes):
     async def _fail(self, error: Exception) -> None:
         """Start anew, soon; unless that might help at once, nobody waits for it."""
         self._changes = self._forget()
+        self._departed.clear()
         self._in_flight = None
         self._behind = True
         self._failures += 1

@@ -129,10 +129,7 @@ class Announced:
             for session in self._sessions.meant(target, action, names):
                 if session not in arrived or arrived[session].kept > place:
                     continue
-                new = set(names) - session.rooms if action == "join" else ()
-                self._sessions.execute_for(session, action, names)
-                for room in new:  # for which this hub has heard since then
-                    session.trail.join(room, number)
+                self._sessions.execute_for(session, action, names, number)
 
     def _give_up(self, pid: str) -> None:
         coming = self._coming.pop(pid)

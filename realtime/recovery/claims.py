@@ -127,8 +127,8 @@ class RemoteClaim:
         self._log, self._since = here.log, here.log.number
         # Rooms that the client has joined since, and how far this hub had counted then.
         self._joined: dict[str, int] = {}
-        # What its client was asked to do since.
-        self._commands: list[tuple[str, tuple[str, ...]]] = []
+        # What its client was asked to do since, and how far this hub had counted then.
+        self._commands: list[tuple[int, str, tuple[str, ...]]] = []
         self._sessions.expect(self, self._form.sid)
         self.session = self._open(parcel, self._form)
         self._server = server
@@ -189,8 +189,8 @@ class RemoteClaim:
     def _keep(self, session: Session) -> None:
         """Keep a session whose client is gone again, and let that do what it was asked to."""
         self._sessions.adopt(session, counts=False)
-        for action, names in self._commands:
-            self._sessions.execute_for(session, action, names)
+        for number, action, names in self._commands:
+            self._sessions.execute_for(session, action, names, number)
 
     def hear(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """
@@ -198,14 +198,14 @@ class RemoteClaim:
         the client may be gone before the session comes.
         """
         if self._means(target):
-            self._commands.append((action, names))
+            self._commands.append((self._log.number, action, names))
 
     def _means(self, target: Target) -> bool:
         form = self._form
         if target.client:
             return target.rooms == (form.sid,) and target.namespace in ("", form.namespace)
         rooms = set(form.rooms)
-        for action, names in self._commands:
+        for _, action, names in self._commands:
             (rooms.update if action == "join" else rooms.difference_update)(names)
         return target.means(Absent(form.namespace, form.sid, rooms))
 
@@ -236,12 +236,21 @@ class RemoteClaim:
         before, self._form = self._form, form
         self._sessions.hold(form.namespace, form.rooms)
         for room in set(form.rooms) - set(before.rooms):
-            self._joined[room] = self._log.number
+            self._joined[room] = self._joined_at(room)
             self._socket.join(room)
         for room in set(before.rooms) - set(form.rooms):
             self._socket.leave(room)
         self._socket.drop_put_off()
         self._sessions.unhold(before.namespace, before.rooms)
+
+    def _joined_at(self, room: str) -> int:
+        """Return how far this hub had counted when its client was made to join a room."""
+        asked = (
+            number
+            for number, action, names in reversed(self._commands)
+            if action == "join" and room in names
+        )
+        return next(asked, self._log.number)
 
     def count(self) -> bool:
         """Tell whether the client still counts as there, as it was."""

@@ -73,6 +73,9 @@ class Moves(Protocol):
     def note_had(self, sid: str, ids: Iterable[str]) -> None:
         """Take note of events that a client has got where it was."""
 
+    def want(self, sid: str) -> None:
+        """Take note that another hub is about to have a client."""
+
     def note(self, sid: str, server: str) -> None:
         """Take note that a client is given to another hub."""
 
@@ -108,6 +111,7 @@ class Hub(sockets.Hub, Protocol):
 
     server_id: str
     services: Tasks
+    draining: bool
 
     @property
     def registry(self) -> Registry:

@@ -26,7 +26,7 @@ from .interfaces import Hub
 from .log import EventLog, Key, Lost, Packet
 from .offsets import limit_name
 from .returns import Returns
-from .search import search
+from .search import Searches
 from .session import Missed
 from .sessions import Sessions
 from .transfers import Transfers, describe
@@ -59,6 +59,7 @@ class Recovery:
         self.holds = NamedHolds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
         self.transfers = Transfers(hub, self.log, self.sessions)
+        self._searches = Searches(self.transfers, hub.loop.time)
         self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)
         # Clients that are coming back and not let in yet, by what they come back to.
         self._coming: dict[str, Socket] = {}
@@ -68,6 +69,7 @@ class Recovery:
         self.log.sweep()
         self.transfers.sweep()
         self.returns.sweep()
+        self._searches.sweep()
         self._coming = {pid: socket for pid, socket in self._coming.items() if not socket.gone}
         self._sweeping = self._hub.loop.call_later(self._sweep_every, self._sweep)
 
@@ -163,8 +165,8 @@ class Recovery:
             claim = self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
-            if claim is None and self._coming.get(pid) is socket:
-                del self._coming[pid]
+            if claim is None:
+                self._forget_coming(socket, pid)
         if claim is None:
             socket.lost = True
         elif socket.gone:
@@ -212,7 +214,7 @@ class Recovery:
         """Claim a session of another hub."""
         question = Take(pid, offset, describe(identity), socket.namespace, final=False)
         here = Here(self._hub, self.sessions, self.log, socket)
-        claim = await search(here, self.transfers, question)
+        claim = await self._searches.run(here, question)
         if claim is not None or socket.gone:
             return claim
         return self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
@@ -224,7 +226,7 @@ class Recovery:
         What another hub had is logged anew, so that it is not lost with the next drop, and its old
         names are kept: a client may have got it there all the same.
         """
-        self._arrived(socket)
+        self._forget_coming(socket, socket.pid)
         claim, socket.claim = socket.claim, None
         trail = None if claim is None else claim.go_on()
         self.sessions.live.add(socket)
@@ -262,9 +264,14 @@ class Recovery:
         for room in before - rooms:
             self.left(socket, room)
 
-    def _arrived(self, socket: Socket) -> None:
-        if self._coming.get(socket.pid) is socket:
-            del self._coming[socket.pid]
+    def begin_anew(self, socket: Socket) -> None:
+        """Let a socket that is coming back be a new client; nobody takes its old one's place."""
+        self._forget_coming(socket, socket.pid)
+        socket.pid = self._hub.new_sid()
+
+    def _forget_coming(self, socket: Socket, pid: str) -> None:
+        if self._coming.get(pid) is socket:
+            del self._coming[pid]
 
     def _frames(self, socket: Socket, packet: Packet, offset: str) -> Frames:
         message = ForeignMessage(socket.namespace, packet.text, packet.attachments)

@@ -3,26 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
 
 from ..cluster.envelopes import Take
 from ..cluster.sids import server_of
 from .claims import Here, RemoteClaim, ask
+from .forms import Parcel
 from .transfers import Transfers
 
-# How long it may take, in seconds.
+# How long a client is kept waiting, in seconds from when it has come for the first time; and how
+# long at least, where it has dropped and come again since.
 TIMEOUT = 10.0
+GLANCE = 2.0
+
+# How long a hub may take to answer before the next one is asked as well.
+HEAD_START = 1.0
 
 # How soon a hub is asked once more that was asked before, and to which the session has gone since.
 PAUSE = 0.05
 
 
-async def search(here: Here, transfers: Transfers, question: Take) -> RemoteClaim | None:
+class Begun(NamedTuple):
+    """Since when a client looks for its session, and until when that counts if it is gone."""
+
+    since: float
+    until: float
+
+
+class Searches:
     """
-    Claim a session of another hub: of the one that the pid names, its heir, or any. Return None
-    where none has it, or where the client is gone first: nobody waits for that one.
+    The searches of a hub's clients. Who drops meanwhile and comes again goes on where it was: it is
+    told in time, however often it drops.
     """
-    search = Search(here, transfers, question).run()
+
+    def __init__(self, transfers: Transfers, now: Callable[[], float]) -> None:
+        self._transfers = transfers
+        self._now = now
+        # By the client's pid, and who it is.
+        self._begun: dict[tuple[str, str | None], Begun] = {}
+
+    async def run(self, here: Here, question: Take) -> RemoteClaim | None:
+        """
+        Claim a session of another hub: of the one that the pid names, its heir, or any. Return None
+        where none has it, or where the client is gone first: nobody waits for that one.
+        """
+        key, now = (question.pid, question.user), self._now()
+        before = self._begun.get(key)
+        again = before is not None and before.until > now
+        since = before.since if before is not None and again else now
+        self._begun[key] = Begun(since, inf)
+        timeout = max(GLANCE, since + TIMEOUT - now)
+        search = Search(here, self._transfers, question, hurried=again)
+        try:
+            return await _unless_gone(here, search.run(timeout))
+        finally:
+            if here.socket.gone:
+                self._begun[key] = Begun(since, self._now() + TIMEOUT)
+            else:  # it is told, or back
+                self._begun.pop(key, None)
+
+    def sweep(self) -> None:
+        """Forget who has not come again."""
+        now = self._now()
+        self._begun = {key: begun for key, begun in self._begun.items() if begun.until > now}
+
+
+async def _unless_gone(here: Here, search: Any) -> RemoteClaim | None:
     searching: asyncio.Task[RemoteClaim | None] = here.hub.spawn(search)
     gone = here.socket.connection.closed.wait()
     first: set[asyncio.Future[Any]] = {searching, gone}
@@ -35,58 +83,96 @@ async def search(here: Here, transfers: Transfers, question: Take) -> RemoteClai
     return None
 
 
-class Search:
-    """The search for one session, while hubs come and go, and it may go from one to another."""
+class Found(NamedTuple):
+    """Who has a session, and what that hub tells of it: nothing where it is this one by now."""
 
-    def __init__(self, here: Here, transfers: Transfers, question: Take) -> None:
+    server: str
+    parcel: Parcel | None
+
+
+class Search:
+    """
+    The search for one session, while hubs come and go, and it may go from one to another.
+
+    Those that do not answer at once do not keep others from being asked; a `hurried` search asks
+    all of them side by side.
+    """
+
+    def __init__(self, here: Here, transfers: Transfers, question: Take, *, hurried: bool) -> None:
         self._here = here
         self._hub = here.hub
         self._transfers = transfers
         self._question = question
+        self._head_start = 0.0 if hurried else HEAD_START
         # All hubs that may have it, those too that were there and are gone; and who was asked.
         self._places: dict[str, None] = {}
         self._asked: set[str] = set()
 
-    async def run(self) -> RemoteClaim | None:
+    async def run(self, timeout: float) -> RemoteClaim | None:
         """Claim the session; return None where none has it, or where that takes too long."""
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await self._ask_all()
+            async with asyncio.timeout(timeout):
+                found = await self._ask_all()
         except TimeoutError:
             return None
+        if found is None or found.parcel is None:
+            return None
+        return RemoteClaim(self._here, found.server, self._question, found.parcel)
 
-    async def _ask_all(self) -> RemoteClaim | None:
+    async def _ask_all(self) -> Found | None:
         """Ask all hubs that may have it, and first those of whom others say so."""
-        told = ""
-        while server := told or await self._next():
-            is_new = server not in self._asked
-            self._asked.add(server)
-            self._places[server] = None
+        asking: set[asyncio.Task[Found | None]] = set()
+        try:
+            while (server := self._next()) or asking or await self._meet():
+                if server:
+                    self._asked.add(server)
+                    asking.add(self._hub.spawn(self._pursue(server)))
+                if not asking:
+                    continue
+                timeout = self._head_start if self._next() else HEAD_START
+                done, asking = await asyncio.wait(
+                    asking, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+                for found in filter(None, (task.result() for task in done)):
+                    return found
+            return None
+        finally:
+            for task in asking:
+                task.cancel()
+
+    async def _pursue(self, server: str) -> Found | None:
+        """Ask a hub, and those to which the session has gone from there; return who has it."""
+        is_new = True
+        while True:
             parcel = await ask(self._hub, server, self._question)
             if parcel is not None and parcel.sessions:
-                return RemoteClaim(self._here, server, self._question, parcel)
+                return Found(server, parcel)
             told = "" if parcel is None else parcel.elsewhere
             if not told and is_new:  # it may have handed over, to one that was asked before
                 told = self._hub.cluster.heir(server) or ""
             if told == self._hub.server_id:
                 await self._hub.arrivals.wait()
                 if self._here.sessions.has(self._question.pid):  # it has come here
-                    return None
+                    return Found(told, None)
                 told = self._transfers.where(self._question.pid) or ""
-            if told in self._asked:
+            if not told:
+                return None
+            is_new = told not in self._asked
+            if not is_new:
                 await asyncio.sleep(PAUSE)
-        return None
+            self._asked.add(told)
+            self._places[told] = None
+            server = told
 
-    async def _next(self) -> str:
+    async def _meet(self) -> bool:
+        """Wait for a hub that was not there when others were asked, and may be so soon."""
+        if not await self._hub.cluster.meet(self._places):
+            return False
+        self._asked.clear()
+        return True
+
+    def _next(self) -> str:
         """Return a hub that was not asked yet; an empty text where there is none."""
-        while not (server := self._first()):
-            # One that was not there when it was asked may be so soon.
-            if not await self._hub.cluster.meet(self._places):
-                return ""
-            self._asked.clear()
-        return server
-
-    def _first(self) -> str:
         cluster, pid = self._hub.cluster, self._question.pid
         home = server_of(pid) or ""
         likely = (self._transfers.where(pid), home, cluster.heir(home))

@@ -305,14 +305,20 @@ class Sessions:
         """Return the sessions of clients that are away and are to do something."""
         return self._of_login(*names) if action == LOG_OUT else self._index.select(target)
 
-    def execute_for(self, session: Session, action: str, names: tuple[str, ...]) -> None:
-        """Let one client that is away do something."""
+    def execute_for(
+        self, session: Session, action: str, names: tuple[str, ...], number: int | None = None
+    ) -> None:
+        """
+        Let one client that is away do something; `number` is how far this hub had counted when that
+        was asked, where its session has come here since.
+        """
+        number = self._log.number if number is None else number
         if action == "join":
             for room in names:
-                self._join(session, room)
+                self._join(session, room, number)
         elif action == "leave":
             for room in names:
-                self._leave(session, room)
+                self._leave(session, room, number)
         elif action in ("close", LOG_OUT):
             self.end(session)
         elif action == "end":
@@ -330,14 +336,14 @@ class Sessions:
             if login is None or identify(socket.connection.scope) == (user, login):
                 self.live.remove(socket)
 
-    def _join(self, session: Session, room: str) -> None:
+    def _join(self, session: Session, room: str, number: int) -> None:
         if self._index.join(session, room):
-            session.trail.join(room, self._log.number)
+            session.trail.join(room, number)
             self._holds.subscribe(session.namespace, room)
 
-    def _leave(self, session: Session, room: str) -> None:
+    def _leave(self, session: Session, room: str, number: int) -> None:
         if self._index.leave(session, room):
-            session.trail.leave(room, self._log.number)
+            session.trail.leave(room, number)
             self._holds.unsubscribe(session.namespace, room)
 
     def close(self) -> None:

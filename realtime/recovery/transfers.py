@@ -92,6 +92,7 @@ class Transfers:
         except Lost:
             self._sessions.end(session)
             return None
+        self._hub.moves.want(session.sid)
         packer = self._new_packer()
         is_given = question.final and question.rooms in (None, sorted(session.rooms))
         packer.add(session, missed if is_given else [])
@@ -158,15 +159,17 @@ class Transfers:
         log(logging.WARNING, "sessions-not-handed-over", sessions=len(self._sessions))
 
     async def _hand_to_any(self) -> bool:
-        """Hand all to one hub or another; tell whether that is done, or there is none to ask."""
+        """
+        Hand all to one hub or another, those too that are left here meanwhile; tell whether that is
+        done, or there is none to ask.
+        """
         tried: set[str] = set()
         while len(self._sessions):
             heir = self._hub.cluster.choose_heir(tried)
             if heir is None or len(tried) == ATTEMPTS:
                 return not tried
-            if await self._hand_to(heir):
-                return True
-            tried.add(heir)
+            if not await self._hand_to(heir):
+                tried.add(heir)
         return True
 
     async def _hand_to(self, heir: str) -> bool:
@@ -223,6 +226,7 @@ class Transfers:
     def _announce(self, sessions: list[Session]) -> Parcel:
         packer = self._new_packer()
         for session in sessions:
+            self._hub.moves.want(session.sid)
             packer.add(session, [])
         return packer.parcel
 
@@ -232,10 +236,12 @@ class Transfers:
         for pid in [session.pid for session in sessions]:
             session = self._sessions.get(pid)
             missed = None if session is None else self._all_missed(session)
-            if session is None or missed is None:
-                packer.parcel.gone.append(pid)
-            else:
+            if session is not None and missed is not None:
                 packer.add(session, missed)
+                continue
+            packer.parcel.gone.append(pid)
+            if session is not None:
+                self._sessions.end(session)
         return packer.parcel
 
     def _all_missed(self, session: Session) -> list[Missed] | None:
@@ -248,7 +254,12 @@ class Transfers:
     # Keeping what is handed over
 
     async def inherit(self, question: Inherit) -> bool:
-        """Keep what a hub that stops hands over; tell whether that is done."""
+        """
+        Keep what a hub that stops hands over; tell whether that is done. One that is about to stop
+        itself keeps nothing: it may have handed over already what it had.
+        """
+        if self._hub.draining:
+            return False
         try:
             parcel = decode_parcel(question.body)
         except msgspec.MsgspecError as error:

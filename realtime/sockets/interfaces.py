@@ -174,6 +174,9 @@ class Recovery(Protocol):
     async def restore(self, socket: Any, auth: dict[str, Any]) -> dict[str, Any]:
         """Let a new socket be what its client had before; return what is left of `auth`."""
 
+    def begin_anew(self, socket: Any) -> None:
+        """Let a socket that is coming back be a new client."""
+
     def begin(self, socket: Any, missed: list[Any]) -> list[Frames]:
         """Count what is sent to a socket from now on; return the frames of what it has missed."""
 

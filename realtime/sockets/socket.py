@@ -172,12 +172,13 @@ class Socket(Membership):
     def _begin_anew(self) -> None:
         """Be a new client, with nothing of what it would come back to."""
         claim, self.claim = self.claim, None
-        if self.gone or claim is None:
+        if self.gone or claim is None or self.hub.recovery is None:
             return
         claim.refuse()
         self.hub.registry.remove(self)
         self._backlog = None
-        self.sid, self.pid = self.hub.new_sid(), self.hub.new_sid()
+        self.sid = self.hub.new_sid()
+        self.hub.recovery.begin_anew(self)
         self.rooms, self.asked, self.shared = set(), NONE, NOTHING
         self.recovered, self.lost = False, True
         self.consumer._forget()

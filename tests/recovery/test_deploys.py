@@ -56,6 +56,34 @@ async def test_sigterm(
         await polling.got(1, 2, 4)
 
 
+@pytest.mark.parametrize("kinds", [("daphne", "uvicorn"), ("uvicorn", "daphne")])
+async def test_two_that_are_told_to_stop_at_once(
+    new_cluster: ClusterFactory, layer: str, kinds: tuple[str, str], travel: Travels, room: str
+) -> None:
+    """Neither gives the other what that would lose: the third has all, of who is away as well."""
+    cluster = new_cluster((*kinds, "uvicorn"), layer=layer, **OPTIONS)
+    async with driver_at(cluster[2]) as driver:
+        clients = [await travel(cluster[number % 2], room) for number in range(6)]
+        await driver.emit([room], 0)
+        for client in clients:
+            await client.got(0)
+        away, here = clients[:4], clients[4:]
+        for client in away:
+            await client.drop()
+        for client in here:
+            client.line.lead_to(cluster[2])
+        await asyncio.gather(stop(cluster, 0), stop(cluster, 1))
+        for client in here:
+            await client.lose_connection()
+            await client.be_back()
+        await driver.emit([room], 1)
+        for client in away:
+            await client.come_back(cluster[2])
+        for client in clients:
+            client.has_recovered()
+            await client.got(1)
+
+
 async def send_until(over: asyncio.Event, driver: Driver, room: str, name: str) -> int:
     """Send numbers to a room; return how many."""
     count = 0

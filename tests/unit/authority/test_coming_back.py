@@ -11,6 +11,7 @@ import realtime
 from realtime import ClientRooms, ConnectionRefused
 from realtime.hub.hub import Hub
 from realtime.models import Socket
+from realtime.testing import Client
 from tests.unit.conftest import Connect, Serve
 from tests.unit.presence.conftest import ask
 from tests.unit.probes import Probe
@@ -121,6 +122,24 @@ async def test_what_was_sent_to_a_room_that_is_lost_is_not_told(
     await client.connect()
     assert client.recovered
     assert await client.receive() == ("said", 3)
+
+
+async def test_who_has_begun_anew_is_left_alone_by_what_it_was(
+    connect: Connect, allowed: set[str]
+) -> None:
+    """A CONNECT of before it has begun anew may come late, and takes nobody's place."""
+    client, late = await connect(), Client("/")
+    await client.call("join", "a")
+    late._pid, late._offset = client._pid, client._offset
+    client.drop()
+    allowed.clear()
+    await client.connect()
+    assert not client.recovered
+    await late.connect()
+    assert not late.recovered
+    realtime.emit("said", 1)
+    assert await client.receive() == ("said", 1)
+    await late.disconnect()
 
 
 async def test_data_of_a_client_that_begins_anew(

@@ -44,9 +44,11 @@ async def said(client: Client) -> Any:
     return args[0] if len(args) == 1 else tuple(args)
 
 
-async def send_from_outside(bus: Bus, rooms: tuple[str, ...], *args: Any) -> None:
+async def send_from_outside(
+    bus: Bus, rooms: tuple[str, ...], *args: Any, without: tuple[str, ...] = ()
+) -> None:
     """Send the event "said" as a process does that serves no clients."""
-    target = Target("/", rooms)
+    target = Target("/", rooms, without)
     body = encode(as_emit(target, Message("/", "said", args), f"{OUTSIDE}.{next(_ids)}"))
     for lane in Router().lanes(target):
         await bus.connect().group_send(lane.name, pack(OUTSIDE, lane.name, 0, 0, [body]))

@@ -25,6 +25,7 @@ from realtime.cluster.targets import Target
 from realtime.hub.asking import call, send_to_client
 from realtime.sockets.messages import Message
 from realtime.testing import Client
+from realtime.transports.relay import find_server
 from tests.unit.cluster.test_hubs import Three, said
 from tests.unit.probes import DEADLINE
 
@@ -218,6 +219,22 @@ async def test_one_client_of_any_server(three: Three) -> None:
     await until(lambda: client.sid not in three[1].hub.registry.sockets)
     assert not await send_to_client(three[0].hub, client.sid, None, "said", ())
     assert not await send_to_client(three[0].hub, "nobodyAAAAAAAAAAAAAAAAAAAA", None, "said", ())
+
+
+async def test_a_server_of_which_others_alone_have_told(three: Three) -> None:
+    """It has started just now, and its beat is on its way: neither is its client gone, nor it."""
+    client = await three[1].client()
+    peers, server = three[0].cluster.peers, three[1].hub.server_id
+    three[1].layer.hang("group_send", name=HUBS)
+    del peers._peers[server], peers._known[server]
+    peers.learn(server)
+    asking = asyncio.create_task(send_to_client(three[0].hub, client.sid, None, "said", ("hi",)))
+    polling = asyncio.create_task(find_server(three[0].hub, client.sid))
+    await three[2].cluster.flush_cluster()
+    three[1].layer.resume()
+    assert await polling == server
+    assert await asking
+    assert await said(client) == "hi"
 
 
 async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:

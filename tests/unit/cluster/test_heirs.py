@@ -198,8 +198,7 @@ async def test_a_hub_chooses_among_those_that_say_they_can(start: Start) -> None
     two.hub.news["recovery"] = lambda: True
     await two.cluster.announce()
     await until(lambda: one.cluster.choose_heir() == two.hub.server_id)
-    two.hub.news["draining"] = lambda: True
-    await two.cluster.announce()
+    two.hub.drain.begin()
     await until(lambda: one.cluster.choose_heir() is None)
 
 

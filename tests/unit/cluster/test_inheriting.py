@@ -345,6 +345,66 @@ async def test_what_is_sent_to_it_alone_behind_the_packing(three: Three) -> None
     assert client.pending() == 0
 
 
+# Hubs that stop together
+
+
+async def test_hubs_that_stop_together(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None keeps what another one hands over that does not know of that yet: the third has all."""
+    clients = [await server.client("a") for server in three[:2]]
+    for client in clients:
+        client.drop()
+    last = three[2].hub.server_id
+    for server, other in (three[:2], three[1::-1]):
+        id = other.hub.server_id
+        choose = lambda excluding=(), id=id: last if id in excluding else id  # noqa: E731
+        monkeypatch.setattr(server.cluster, "choose_heir", choose)
+    await asyncio.gather(*(server.hub.close(grace=0.5) for server in three[:2]))
+    three[2].emit(("a",), 1)
+    for client in clients:
+        assert not await is_lost(three[2], client)
+        assert await said(client) == 1
+
+
+async def test_who_is_left_behind_while_a_hub_hands_over(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rooms change again and again, or it drops meanwhile: it goes in another round."""
+    clients = [await three[0].client("a") for _ in range(2)]
+    for client in clients:
+        client._auth = {}
+    clients[0].drop()
+    hand_over, calls = three[0].hub.hand_over, 0
+
+    async def hand_over_late(server: str, kind: str, body: bytes) -> bool:
+        nonlocal calls
+        calls += 1
+        done = await hand_over(server, kind, body)
+        if calls == 1:
+            clients[1].drop()
+        if calls <= transfers.ROUNDS + 1:
+            three[0].command((clients[0].sid,), "join", f"room {calls}")
+        return done
+
+    monkeypatch.setattr(three[0].hub, "hand_over", hand_over_late)
+    monkeypatch.setattr(
+        three[0].cluster, "choose_heir", lambda excluding=(): three[1].hub.server_id
+    )
+    await of(three[0]).transfers.hand_over()
+    assert not len(of(three[0]).sessions)
+    for client in clients:
+        assert not await is_lost(three[1], client)
+
+
+async def test_a_session_of_which_something_is_lost_is_not_handed_over(three: Three) -> None:
+    client, other = await three[0].client("a"), await three[0].client("b")
+    for each in (client, other):
+        each.drop()
+    of(three[0]).log.lose(("/", "a"))
+    await inherit(three[0], three[1])
+    assert await is_lost(three[1], client)
+    assert not await is_lost(three[1], other)
+
+
 # How long they last
 
 

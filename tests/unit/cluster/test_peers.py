@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.cluster.envelopes import Beat
-from realtime.cluster.peers import Peers
+from realtime.cluster.peers import ARRIVAL, Peers
 
 from .conftest import BEAT, EXPIRY
 
@@ -130,3 +130,19 @@ def test_as_many_as_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("realtime.cluster.peers.MAX_KNOWN", 2)
     world.beat("one", "two", "three")
     assert [world.peers.knew(server) for server in ("one", "two", "three")] == [False, True, True]
+
+
+def test_until_when_a_hub_is_expected(world: World) -> None:
+    """For a while where nobody has told of it, or others just have; not when it was here."""
+    now, later = world.now, world.now + BEAT + ARRIVAL
+    assert world.peers.expected_until("unknown") == now + ARRIVAL
+    world.peers.learn("told of")
+    assert not world.peers.has_met("told of")
+    assert world.peers.expected_until("told of") == later
+    world.beat("here", report={"adopted": ["told of"]})
+    assert world.peers.expected_until("told of") == later
+    assert world.peers.expected_until("here") < world.now
+    world.beat("told of")
+    world.beat("told of", leaving=True)
+    assert world.peers.has_met("told of")
+    assert world.peers.expected_until("told of") < world.now

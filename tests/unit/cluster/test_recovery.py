@@ -460,6 +460,97 @@ async def test_a_connect_that_comes_to_nothing(
     await again.disconnect()
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["before it is given", "behind it"])
+@pytest.mark.parametrize("action", ["join", "leave"])
+async def test_since_when_a_client_that_drops_as_it_comes_is_in_a_room(
+    three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch, action: str, given: bool
+) -> None:
+    """Since it was asked for, and not since its session is there: what is sent meanwhile counts."""
+    client = await three[0].client("a", *["b"] * (action == "leave"))
+    await three[1].client("a", "b")
+    client._auth = {}
+    client.drop()
+    take, finals = three[1].hub.take, 0
+
+    async def move() -> None:
+        three[2].command((client.sid,), action, "b")
+        await three[2].cluster.flush_cluster()
+        if action == "join":
+            await send_from_outside(bus, ("a",), "not for it", without=("b",))
+        else:
+            await send_from_outside(bus, ("b",), "not for it")
+        for server in three:  # behind that
+            await server.cluster.flush_cluster()
+
+    async def take_and_drop(server: str, question: Take) -> bytes | None:
+        nonlocal finals
+        finals += question.final
+        if finals == 1 and not given:
+            await move()
+        body = await take(server, question)
+        if finals == 2 - given:
+            client.drop()
+            if given:
+                await move()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_and_drop)
+    coming = asyncio.ensure_future(three[1].take_back(client))
+    await until(lambda: len(three[1].hub.recovery.sessions))  # type: ignore[union-attr]
+    coming.cancel()
+    await asyncio.wait([coming])
+    await three[1].take_back(client)
+    assert client.recovered
+    three[2].emit(("a",), "for it")
+    assert await said(client) == "for it"
+    assert not client.pending()
+
+
+@pytest.mark.parametrize("drops", [False, True], ids=["it comes", "it drops"])
+@pytest.mark.parametrize("before", [0, 1], ids=["at home", "elsewhere"])
+async def test_what_the_hub_that_has_it_asks_of_a_client_that_is_just_coming(
+    three: Three, monkeypatch: pytest.MonkeyPatch, before: int, drops: bool
+) -> None:
+    """It goes where the client comes to as well, or what others have asked before would last."""
+    client = await three[0].client("a")
+    client._auth = {}
+    client.drop()
+    if before:
+        await three[before].take_back(client)
+        client.drop()
+    take, given = three[2].hub.take, asyncio.Event()
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        if question.final:
+            three[2].command((client.sid,), "join", "b")
+            await three[2].cluster.flush_cluster()
+            three[before].command((client.sid,), "leave", "b")
+            await three[before].cluster.flush_cluster()
+        body = await take(server, question)
+        if question.final:
+            given.set()
+            if drops:
+                client.drop()
+        return body
+
+    monkeypatch.setattr(three[2].hub, "take", take_late)
+    coming = asyncio.ensure_future(three[2].take_back(client))
+    await given.wait()
+    if drops:
+        await until(lambda: len(three[2].hub.recovery.sessions))  # type: ignore[union-attr]
+        coming.cancel()
+        await asyncio.wait([coming])
+        monkeypatch.undo()
+        await three[2].take_back(client)
+    else:
+        await coming
+    assert client.recovered
+    three[0].emit(("b",), "not for it")
+    three[0].emit(("a",), "for it")
+    assert await said(client) == "for it"
+    assert not client.pending()
+
+
 async def test_what_is_sent_on_is_for_who_is_in_the_room_still(
     three: Three, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

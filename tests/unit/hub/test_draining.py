@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from realtime import NamespaceConsumer, event
+from realtime.cluster.standalone import LocalCluster
 from realtime.exceptions import ServerDraining
 from realtime.execution.tasks import Tasks
 from realtime.hub import draining
@@ -70,6 +71,7 @@ class FakeHub:
         self.settings = SimpleNamespace(DRAIN_SECONDS=seconds)
         self.loop = asyncio.get_running_loop()
         self.services = Tasks(self.loop)
+        self.cluster = LocalCluster()
         self.spawn = Tasks(self.loop).spawn
         self.connections: dict[int, FakeConnection] = {}
         self.draining = False

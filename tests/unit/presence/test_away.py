@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
@@ -564,6 +565,50 @@ async def test_a_row_that_was_never_taken_over(
     await there.written()
     assert await rows() == {comes.sid: ("/", {"a"})}
     assert (await row(comes.sid)).server_id == there.hub.server_id
+
+
+@pytest.mark.parametrize("end", ["it counts no more", "its server dies"])
+async def test_a_row_that_is_never_taken_over(
+    sites: list[Site], monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Where the new server has no database the old one removes it, but not before its time."""
+    here, there = sites
+    goes, comes, again = here.open("a"), here.open("b"), here.open("c")
+    here.drop(goes)
+    await here.written()
+    await there.written()
+    failing, original = [True], Store.write
+
+    def write(self: Store, changes: Changes, *, beat: Beat | None) -> None:
+        if failing and self._id == there.hub.server_id and changes:
+            raise OperationalError("away")
+        original(self, changes, beat=beat)
+
+    monkeypatch.setattr(Store, "write", write)
+    for socket in (goes, comes, again):
+        here.give_away(socket)
+    there.adopt(goes)
+    await until(lambda: writer_of(there.hub).is_down)
+    there.close(goes)
+    if end == "its server dies":
+        await die(there)
+    else:
+        failing.clear()
+        await writer_of(there.hub).idle()
+        there.come_back(comes)
+        await there.written()
+    here.come_back(again)
+    await writer_of(here.hub).idle()
+    assert goes.sid in await rows()
+    departed = writer_of(here.hub)._departed
+    departed.update(dict.fromkeys(departed, -math.inf))
+    await writer_of(here.hub).idle()
+    left = {again.sid: ("/", {"c"})}
+    if end == "it counts no more":
+        left[comes.sid] = ("/", {"b"})
+        assert (await row(comes.sid)).server_id == there.hub.server_id
+    assert await rows() == left
+    assert not departed
 
 
 async def test_one_that_comes_and_goes_between_two_writes(sites: list[Site], gates: Gates) -> None:
