@@ -164,6 +164,7 @@ class PollingLink:
             try:
                 packets = (await self._polls.send("GET", self._path)).split(SEPARATOR)
             except Broken:
+                self._over = True
                 break
             self._is_polling = False
             if self._pausing:
