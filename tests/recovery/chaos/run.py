@@ -69,7 +69,8 @@ class Run:
         self._fate.members = self.members
         self._ending = asyncio.Event()
         self._senders = Senders(
-            self.model, self.members, self.counts, self._choose, plan.pause, self._ending.is_set
+            *(self.model, self.servers, self.members, self.counts),
+            *(self._choose, plan.pause, self._ending.is_set),
         )
         self._cluster = cluster
         self._unsettled: list[Place] = []

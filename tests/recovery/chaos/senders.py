@@ -19,11 +19,14 @@ from tests.recovery.chaos.model import Model
 from tests.recovery.chaos.outside import outside_process
 from tests.recovery.chaos.payloads import payload_of
 from tests.recovery.chaos.places import NAMESPACES, ROOMS, Place
-from tests.recovery.chaos.servers import Life, Server
+from tests.recovery.chaos.servers import Life, Server, Servers
 from tests.recovery.chaos.sockets import ClientSocket, Connection
 
 DRIVER = "/recovery-driver"
 MOST_AT_ONCE = 20
+
+# A server that takes so many seconds to answer stands still: the machine has no time for it.
+SLOW = 2.0
 
 
 class To(NamedTuple):
@@ -41,6 +44,7 @@ class Senders:
     def __init__(
         self,
         model: Model,
+        servers: Servers,
         members: Sequence[Member],
         counts: Counter[str],
         choose: Callable[[str], random.Random],
@@ -50,6 +54,7 @@ class Senders:
         # The last of each server and namespace, which all there are to hear.
         self.marks: dict[str, list[int]] = {namespace: [] for namespace in NAMESPACES}
         self._model = model
+        self._servers = servers
         self._members = members
         self._counts = counts
         self._choose = choose
@@ -151,7 +156,11 @@ class Senders:
             action = "emit_at_commit"
         self._counts[f"emitted: {action}"] += 1
         await driver.socket.call(action, *where, *event)
-        emit.end(time.monotonic())
+        now = time.monotonic()
+        emit.end(now)
+        if now - emit.began > SLOW:
+            self._counts["slow answers"] += 1
+            self._servers.note_stall()
         return emit.number
 
     async def _move_somebody(self, driver: Driver) -> None:
