@@ -277,6 +277,8 @@ class Cluster(Handover):
         ]
         if not self.link.up.is_set():
             found.append({"problem": self.link.fault})
+        elif self.beats.late:
+            found.append({"problem": LAYER_DEAF})
         return found
 
     @property

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..logs import log
 from ..utils.limits import LogLimiter
@@ -20,6 +21,12 @@ from .sequences import Outgoing
 # How often it is looked whether all have answered.
 LOOK = 0.005
 
+# Beats of this hub's own on their way, at most.
+MAX_SENT = 1_000
+
+# How late a beat may come back, in seconds: what waits for longer the layer may forget some time.
+MAX_LATE = 30.0
+
 
 class Deaf(ConnectionError):
     """What this process sends to its own group does not come back."""
@@ -28,11 +35,21 @@ class Deaf(ConnectionError):
         super().__init__("what this process sends to its own group does not come back")
 
 
+class Sent(NamedTuple):
+    """A beat that is to come back: when it was sent, by the clock and by the loop."""
+
+    at: float
+    time: float
+
+
 class Heartbeats:
     """
     Beats on the group of all hubs, past the publisher's queue.
 
-    `channel` is this process's, `report()` what it lets the others know.
+    `channel` is this process's, `report()` what it lets the others know. It is `late` while its own
+    beats take longer than a hub lives that is not heard, and those of others come late as well: the
+    layer is slow then, or this process, with what it reads. As its own come back in the order in
+    which they were sent, and none is missing, nothing is lost that was sent before them.
     """
 
     def __init__(
@@ -44,6 +61,10 @@ class Heartbeats:
         report: Callable[[], dict[str, Any]],
     ) -> None:
         self.channel = ""
+        self.late = False
+        # When a beat of another one has come, for all hubs, that was late.
+        self._late_heard = float("-inf")
+        self._sent = deque[Sent](maxlen=MAX_SENT)
         self._faults = LogLimiter()
         self._server = server
         self._link = link
@@ -74,8 +95,18 @@ class Heartbeats:
             if self._loop.time() - started > 2 * BEAT:
                 self._peers.grant_time()  # this process, or the layer, stood still
             self._peers.expire()
-            if self._peers.deaf:
-                self._link.failed(None, LAYER_DEAF)
+            self._look_for_own()
+
+    def _look_for_own(self) -> None:
+        """Find out whether this hub's own beats come back, and are only late, or do not."""
+        if not self._peers.deaf:
+            self.late = False
+            return
+        now = self._loop.time()
+        waiting = now - self._sent[0].time if self._sent else MAX_LATE
+        self.late = waiting < MAX_LATE and now - self._late_heard <= EXPIRY
+        if not self.late:
+            self._link.failed(None, LAYER_DEAF)
 
     async def say(self, channel: str | None = None, **fields: Any) -> None:
         """Send a beat with these fields to all hubs, or to one; raises what the layer raises."""
@@ -83,6 +114,7 @@ class Heartbeats:
         message = pack(self._server, HUBS, 0, 0, [encode(beat)])
         async with asyncio.timeout(CALL_TIMEOUT):
             if channel is None:
+                self._sent.append(Sent(beat.at, self._loop.time()))
                 await self._link.layer.group_send(HUBS, message)
             else:
                 await self._link.layer.send(channel, message)
@@ -121,12 +153,24 @@ class Heartbeats:
             raise Deaf from None
 
     def heard_own(self, beat: Beat) -> None:
-        """Take note of this hub's own beat, which came back."""
-        self._peers.heard_own()
+        """
+        Take note of this hub's own beat, which came back. Where they are late, and some are missing
+        before it, so may be other messages.
+        """
+        missing, sent = 0, None
+        if any(each.at == beat.at for each in self._sent):
+            while (sent := self._sent.popleft()).at != beat.at:
+                missing += 1
+        if self.late and missing:
+            self._link.failed(None, LAYER_DEAF)
+        self.late = False
+        self._peers.heard_own(None if sent is None else sent.time)
         self.clocks.heard(self._server, beat.at)
 
     def heard(self, beat: Beat) -> None:
         """Take note of another hub's beat, and answer one that asks for it."""
+        if not beat.echo and self._clock() - beat.at > BEAT:
+            self._late_heard = self._loop.time()
         self._peers.heard(beat)
         if beat.leaving:
             self.clocks.forget(beat.server)

@@ -58,7 +58,7 @@ class Peers:
         self._told: dict[str, float] = {}  # of whom only others have told, and when
         self._arrived = asyncio.Event()
         self.heard_self = now()
-        # When it truly did: others may get their time anew without that.
+        # When the last one that truly did was sent: others may get their time anew without that.
         self.echoed = self.heard_self
 
     def __contains__(self, server: str) -> bool:
@@ -174,15 +174,16 @@ class Peers:
             if oldest in self._peers and len(self._peers) < MAX_KNOWN:
                 self._known[oldest] = None  # who is there is not forgotten
 
-    def heard_own(self) -> None:
+    def heard_own(self, sent: float | None = None) -> None:
         """
-        Take note of this hub's own beat, which came back through the layer.
+        Take note of this hub's own beat, which came back through the layer, and when it was sent.
 
         After a silence of the layer all others get their time anew.
         """
         if self.deaf:
             self.grant_time()
-        self.heard_self = self.echoed = self._now()
+        self.heard_self = self._now()
+        self.echoed = max(self.echoed, self.heard_self if sent is None else sent)
 
     def grant_time(self) -> None:
         """Give everybody their time anew, after what was not their fault."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from realtime.cluster.peers import Peers
 from realtime.cluster.sequences import Outgoing
 from tests.unit.probes import DEADLINE
 
-from .conftest import KeptTasks, until
+from .conftest import BEAT, EXPIRY, KeptTasks, until
 from .layer import Bus
 
 
@@ -35,6 +36,9 @@ class Station:
             server, self.link, self.peers, self.outgoing, lambda: {"sockets": 1}
         )
         self.beats.channel = self.channel
+        # Its own beats, while they are late.
+        self.holds = False
+        self.held: list[Beat] = []
         self.heard: list[Beat] = []
         bus.groups.setdefault(HUBS, set()).add(self.channel)
         self.spawn(self._listen(server))
@@ -54,7 +58,9 @@ class Station:
                 continue
             for beat in unpack(open_parcel(message)):
                 assert isinstance(beat, Beat)
-                if beat.server == server:
+                if beat.server == server and self.holds:
+                    self.held.append(beat)
+                elif beat.server == server:
                     self.beats.heard_own(beat)
                 else:
                     self.heard.append(beat)
@@ -134,3 +140,48 @@ async def test_a_beat_that_fails_is_an_outage(stations: Stations, records: list[
     await until(lambda: not one.link.up.is_set())
     one.layer.resume()
     await until(lambda: one.link.up.is_set() and two.heard)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["in order", "one is missing"])
+@pytest.mark.expiry
+async def test_beats_that_come_back_late(
+    stations: Stations, records: list[Any], missing: bool
+) -> None:
+    """A slow layer is no deaf one: only where one of them is missing may others' messages be."""
+    one, two = stations
+    one.beats._clock = lambda: time.time() + 2 * BEAT  # so others' are late, too
+    two.spawn(two.beats.run())
+    one.spawn(one.beats.run())
+    await until(lambda: one.heard)
+    echoed = one.peers.echoed
+    one.holds = True
+    await until(lambda: one.beats.late and len(one.held) > 3)
+    assert one.link.up.is_set()
+    one.holds = False
+    held = one.held[missing:]
+    while held:
+        one.beats.heard_own(held.pop(0))
+        if missing:
+            assert not one.link.up.is_set()
+    assert echoed < one.peers.echoed < asyncio.get_running_loop().time()
+    assert not one.beats.late
+    assert one.link.up.is_set() is not missing
+    assert ("layer-deaf" in [record.args[0] for record in records]) is missing
+
+
+@pytest.mark.parametrize("others", ["late", "in time", "missing"])
+@pytest.mark.expiry
+async def test_beats_that_do_not_come_back(
+    stations: Stations, records: list[Any], monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    """They are waited for where others' are late, too, but not for ever."""
+    one, two = stations
+    monkeypatch.setattr("realtime.cluster.heartbeats.MAX_LATE", 5 * EXPIRY)
+    if others == "late":
+        one.beats._clock = lambda: time.time() + 2 * BEAT
+    if others != "missing":
+        two.spawn(two.beats.run())
+    one.holds = True
+    one.spawn(one.beats.run())
+    await until(lambda: not one.link.up.is_set())
+    assert "layer-deaf" in [record.args[0] for record in records]
