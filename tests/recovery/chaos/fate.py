@@ -7,8 +7,9 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.recovery.chaos.members import Member
 from tests.recovery.chaos.model import Model
@@ -104,21 +105,24 @@ class Fate:
         while not await _is_over(ending, self._ends.stalls_every * choose.uniform(0.5, 1.5)):
             server = choose.choice(self._servers.all)
             if choose.random() < 0.3:
-                self._counts["Valkey stood still"] += 1
-                self._tell("Valkey stands still")
-                self._valkey.pause()
-                try:
-                    await asyncio.sleep(choose.uniform(*PAUSES))
-                finally:
-                    self._valkey.resume()
-                self._servers.note_stall()
-                self._tell("Valkey goes on")
+                await self._pause("Valkey", self._stall_valkey(choose.uniform(*PAUSES)))
             elif server.open:
-                self._counts["servers stood still"] += 1
-                self._tell(f"{server} stands still")
-                await server.stall(choose.uniform(*STALLS))
-                self._servers.note_stall()
-                self._tell(f"{server} goes on")
+                await self._pause(str(server), server.stall(choose.uniform(*STALLS)))
+
+    async def _pause(self, what: str, stall: Coroutine[Any, Any, None]) -> None:
+        self._counts[f"{what} stood still"] += 1
+        self._tell(f"{what} stands still")
+        self._servers.note_stall()
+        await stall
+        self._servers.note_stall()
+        self._tell(f"{what} goes on")
+
+    async def _stall_valkey(self, seconds: float) -> None:
+        self._valkey.pause()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._valkey.resume()
 
     def _tell(self, what: str) -> None:
         for member in self.members:
@@ -150,8 +154,7 @@ class Fate:
 
     async def _start_again(self, server: Server) -> None:
         """Start a server that was told to stop, or killed, when it has ended."""
-        was_killed = not server.life.ending
-        if not await server.wait_stopped() and not was_killed:
+        if not await server.wait_stopped() and server.life.ending:
             self._counts["did not stop"] += 1
         await server.start()
         self._tell(f"{server} is there again")

@@ -51,11 +51,11 @@ class Server:
         self.live.terminate()
 
     async def wait_stopped(self) -> bool:
-        """Wait until it has stopped; tell whether it has done so in time."""
-        code = await asyncio.to_thread(self._wait)
-        if code not in CLEAN_EXITS:
+        """Wait until it has ended; tell whether it has, in time, as it was told to."""
+        is_clean = await asyncio.to_thread(self._wait) in CLEAN_EXITS
+        if self.life.ending and not is_clean:
             self.life.killed = True
-        return code in CLEAN_EXITS
+        return is_clean
 
     def _wait(self) -> int | None:
         assert self.live.process is not None
