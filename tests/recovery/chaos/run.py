@@ -168,9 +168,10 @@ class Run:
         lines = [f"seed {plan.seed}, {plan.seconds} s, {plan.clients} clients"]
         lines += [f"{count:>10} {what}" for what, count in sorted(self.counts.items())]
         by_name = {place.name: member for member in self.members for place in member.places}
+        stories = [member.story for member in self.members]
         firsts = {fault.client: fault for fault in reversed(faults)}
         for fault in list(firsts.values())[:STORIES]:
-            lines += tell_fault(fault, by_name[fault.client].story)
+            lines += tell_fault(fault, by_name[fault.client].story, stories)
         lines += self._tell_losses()
         now = time.monotonic()
         self._unsettled.sort(key=lambda place: place.socket.connected)
