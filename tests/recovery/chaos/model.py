@@ -10,8 +10,12 @@ from typing import Any
 from tests.recovery.chaos.payloads import payload_of
 from tests.recovery.chaos.servers import Life
 
-# An event that was emitted may still be on its way to a client that leaves its room later.
-SLACK = 5.0
+# An event that was emitted may still be on its way to a client that joins or leaves its room later:
+# for long, where something stands still or the machine has much to do.
+SLACK = 20.0
+
+# How long an event may take from its acknowledgement until it has left its process for good.
+LEAVING = 5.0
 
 # What a client has not got, though it has got what was sent so much later, is none of what it is
 # told of behind that.
@@ -160,7 +164,7 @@ class Model:
     def killed(self, life: Life, now: float) -> None:
         """Note that a process was killed: what it has just been asked for may not have left it."""
         for emit in self.emits.values():
-            if life in emit.lives and (emit.ended is None or emit.ended > now - SLACK):
+            if life in emit.lives and (emit.ended is None or emit.ended > now - LEAVING):
                 emit.ended = None
 
     def check(self) -> list[Fault]:

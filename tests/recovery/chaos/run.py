@@ -125,6 +125,7 @@ class Run:
             if time.monotonic() > now + MACHINE_STALL:
                 self.counts["the machine stood still"] += 1
                 self.servers.note_stall()
+            self.counts["the layer was slow"] += self.servers.look()
             for task in tasks:
                 if task.done() and not task.cancelled() and task.exception():
                     task.result()

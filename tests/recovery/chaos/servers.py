@@ -40,9 +40,17 @@ class Server:
         self.port = live.port
         self.open = True
         self.life = Life()
+        # How much of the log was looked at.
+        self._looked = 0
 
     def __repr__(self) -> str:
         return self.name
+
+    def is_slow(self) -> bool:
+        """Tell whether it has said since the last look that others, or Valkey, take long."""
+        before, log = self._looked, self.live.log
+        self._looked = len(log)
+        return " layer-slow " in log[before:]
 
     def terminate(self) -> None:
         """Tell it to stop, by SIGTERM, as a deploy does."""
@@ -100,6 +108,13 @@ class Servers:
     def lives(self) -> set[Life]:
         """All processes."""
         return {server.life for server in self.all}
+
+    def look(self) -> int:
+        """Take note of those that say that something is slow; return how many they are."""
+        slow = sum(server.is_slow() for server in self.all)
+        if slow:
+            self.note_stall()
+        return slow
 
     def note_stall(self) -> None:
         """Take note that something has just stood still."""
