@@ -69,7 +69,7 @@ class Run:
         self._fate.members = self.members
         self._ending = asyncio.Event()
         self._senders = Senders(
-            *(self.model, self.servers, self.members, self.counts),
+            *(self.model, self.members, self.counts),
             *(self._choose, plan.pause, self._ending.is_set),
         )
         self._cluster = cluster
@@ -90,6 +90,7 @@ class Run:
         senders = self._senders
         works = [
             *(asyncio.create_task(senders.drive(server)) for server in self.servers.all),
+            *(asyncio.create_task(senders.drive_moves(server)) for server in self.servers.all),
             asyncio.create_task(senders.send_from_outside(self._cluster)),
             asyncio.create_task(senders.let_members_talk()),
             asyncio.create_task(senders.let_members_move()),

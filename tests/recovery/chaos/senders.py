@@ -19,14 +19,11 @@ from tests.recovery.chaos.model import Model
 from tests.recovery.chaos.outside import outside_process
 from tests.recovery.chaos.payloads import payload_of
 from tests.recovery.chaos.places import NAMESPACES, ROOMS, Place
-from tests.recovery.chaos.servers import Life, Server, Servers
+from tests.recovery.chaos.servers import Life, Server
 from tests.recovery.chaos.sockets import ClientSocket, Connection
 
 DRIVER = "/recovery-driver"
-MOST_AT_ONCE = 20
-
-# A server that takes so many seconds to answer stands still: the machine has no time for it.
-SLOW = 2.0
+MOST_AT_ONCE, MOST_MOVES = 20, 3
 
 
 class To(NamedTuple):
@@ -38,13 +35,29 @@ class To(NamedTuple):
     volatile: bool = False
 
 
+class Driver:
+    """Who lets a process of a server send."""
+
+    def __init__(self, name: str, life: Life, socket: ClientSocket, choose: random.Random) -> None:
+        self.name = name
+        self.life = life
+        self.socket = socket
+        self.choose = choose
+        self.marked = False
+
+
+Asks = set[asyncio.Task[None]]
+
+# What is done next with a driver: it may begin one of the tasks that are asked for.
+Work = Callable[[Driver, Asks], Coroutine[Any, Any, None]]
+
+
 class Senders:
     """All who send, about every `pause` seconds each, until `over` says that it is over."""
 
     def __init__(
         self,
         model: Model,
-        servers: Servers,
         members: Sequence[Member],
         counts: Counter[str],
         choose: Callable[[str], random.Random],
@@ -54,7 +67,6 @@ class Senders:
         # The last of each server and namespace, which all there are to hear.
         self.marks: dict[str, list[int]] = {namespace: [] for namespace in NAMESPACES}
         self._model = model
-        self._servers = servers
         self._members = members
         self._counts = counts
         self._choose = choose
@@ -81,7 +93,7 @@ class Senders:
 
     def _choose_sid(self, choose: random.Random, namespace: str) -> str | None:
         session = self._choose_place(choose, namespace).session
-        return session and session.sid
+        return None if session is None else session.sid
 
     def _choose_place(self, choose: random.Random, namespace: str) -> Place:
         member = choose.choice(self._members)
@@ -90,46 +102,65 @@ class Senders:
     # Servers
 
     async def drive(self, server: Server) -> None:
-        """Send from a server, with one driver after the other as it comes and goes."""
-        choose = self._choose(f"driver of {server}")
+        """Send from a server, as it comes and goes."""
+        await self._drive(server, f"driver of {server}", self._send_next, MOST_AT_ONCE)
+
+    async def drive_moves(self, server: Server) -> None:
+        """
+        Let clients join and leave rooms from a server, as it comes and goes, by a socket of its own:
+        its events wait until that is in effect.
+        """
+        await self._drive(server, f"mover of {server}", self._move_next, MOST_MOVES)
+
+    async def _drive(self, server: Server, name: str, do: Work, most: int) -> None:
+        """Do things at a server, so many at a time, with one driver after the other."""
+        choose = self._choose(name)
         while True:
             if not server.open:
                 await asyncio.sleep(0.05)
                 continue
-            name = f"driver {next(self._incarnations)} of {server}"
             socket = ClientSocket(DRIVER, {}, lambda args: None, lambda answer, recovered: None)
             connection = Connection([socket])
-            driver = Driver(name, server.life, socket, choose)
+            number = next(self._incarnations)
+            driver = Driver(f"{name}, the {number}th", server.life, socket, choose)
             try:
                 connection.link = await WebSocketLink.open(server.port)
-                await self._drive_with(driver, connection)
+                await self._drive_with(driver, connection, do, most)
             except Broken:
                 await asyncio.sleep(0.1)
 
-    async def _drive_with(self, driver: Driver, connection: Connection) -> None:
-        choose = driver.choose
+    async def _drive_with(
+        self, driver: Driver, connection: Connection, do: Work, most: int
+    ) -> None:
         listening = asyncio.create_task(connection.listen())
-        asks: set[asyncio.Task[None]] = set()
+        asks: Asks = set()
         try:
             while not listening.done():
-                if not driver.socket.connected or len(asks) > MOST_AT_ONCE:
+                if driver.socket.connected and len(asks) < most:
+                    await do(driver, asks)
+                else:
                     await asyncio.sleep(0.02)
-                    continue
-                if self._over():
-                    await self._mark(driver)
-                    await asyncio.sleep(0.1)
-                    continue
-                _start(asks, self._emit(driver, self._choose_target(choose)))
-                if choose.random() < 0.08:
-                    _start(asks, self._move_somebody(driver))
-                # Several at once, now and then.
-                if choose.random() < 0.7:
-                    await asyncio.sleep(choose.expovariate(1 / self._pause))
         finally:
             if link := connection.give_up():
                 link.abort()
             listening.cancel()
             await asyncio.gather(*asks, listening, return_exceptions=True)
+
+    async def _send_next(self, driver: Driver, asks: Asks) -> None:
+        choose = driver.choose
+        if self._over():
+            await self._mark(driver)
+            await asyncio.sleep(0.1)
+            return
+        _start(asks, self._emit(driver, self._choose_target(choose)))
+        # Several at once, now and then.
+        if choose.random() < 0.7:
+            await asyncio.sleep(choose.expovariate(1 / self._pause))
+
+    async def _move_next(self, driver: Driver, asks: Asks) -> None:
+        if not self._over():
+            _start(asks, self._move_somebody(driver))
+        await asyncio.sleep(driver.choose.expovariate(1 / (self._pause * 10)))
 
     async def _mark(self, driver: Driver) -> None:
         """Send what comes last, once all are there for good."""
@@ -156,11 +187,7 @@ class Senders:
             action = "emit_at_commit"
         self._counts[f"emitted: {action}"] += 1
         await driver.socket.call(action, *where, *event)
-        now = time.monotonic()
-        emit.end(now)
-        if now - emit.began > SLOW:
-            self._counts["slow answers"] += 1
-            self._servers.note_stall()
+        emit.end(time.monotonic())
         return emit.number
 
     async def _move_somebody(self, driver: Driver) -> None:
@@ -203,7 +230,7 @@ class Senders:
     async def let_members_talk(self) -> None:
         """Let clients say something to rooms."""
         choose = self._choose("talk")
-        asks: set[asyncio.Task[None]] = set()
+        asks: Asks = set()
         while True:
             place = self._choose_place(choose, choose.choice(NAMESPACES))
             if place.socket.connected and not self._over():
@@ -223,7 +250,7 @@ class Senders:
     async def let_members_move(self) -> None:
         """Let clients join and leave rooms."""
         choose = self._choose("moves")
-        asks: set[asyncio.Task[None]] = set()
+        asks: Asks = set()
         while True:
             place = self._choose_place(choose, choose.choice(NAMESPACES))
             if place.socket.connected and not self._over():
@@ -231,18 +258,7 @@ class Senders:
             await asyncio.sleep(choose.expovariate(1 / (self._pause * 5)))
 
 
-class Driver:
-    """Who lets a process of a server send."""
-
-    def __init__(self, name: str, life: Life, socket: ClientSocket, choose: random.Random) -> None:
-        self.name = name
-        self.life = life
-        self.socket = socket
-        self.choose = choose
-        self.marked = False
-
-
-def _start(asks: set[asyncio.Task[None]], ask: Coroutine[Any, Any, Any]) -> None:
+def _start(asks: Asks, ask: Coroutine[Any, Any, Any]) -> None:
     task = asyncio.create_task(_try(ask))
     asks.add(task)
     task.add_done_callback(asks.discard)
