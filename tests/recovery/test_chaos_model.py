@@ -94,3 +94,14 @@ def test_what_a_process_was_asked_for_that_is_killed_may_have_been_lost(past: Pa
     past.model.killed(life, 111.0)
     past.model.emit("a driver", NAMESPACE, (), 111.0, lives=(life,)).end(112.0)
     assert past.faults() == [("missing", 101)]
+
+
+def test_who_joins_while_an_event_is_on_its_way_may_get_it(past: Past) -> None:
+    """That may take long where something has stood still, and else it may not."""
+    past.model.emit("a driver", NAMESPACE, ("a room",), 101.0).end(101.1)
+    move = past.session.move("a room", True, 101.0 + SLACK + 2)
+    past.session.finish("a room", move, 101.0 + SLACK + 3)
+    past.hear(*range(1, 102))
+    assert past.faults() == [("intruding", 101)]
+    past.model.stalls.append(105.0)
+    assert past.faults() == []

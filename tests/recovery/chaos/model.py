@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from tests.recovery.chaos.payloads import payload_of
 from tests.recovery.chaos.servers import Life
 
 # An event that was emitted may still be on its way to a client that joins or leaves its room later:
-# for long, where something stands still or the machine has much to do.
-SLACK = 20.0
+# for longer where something stands still, or the machine has too much to do.
+SLACK, LONG_SLACK = 10.0, 60.0
 
 # How long an event may take from its acknowledgement until it has left its process for good.
 LEAVING = 5.0
@@ -40,6 +41,7 @@ class Emit:
     began: float
     ended: float | None = None
     lives: tuple[Life, ...] = ()
+    slack: float = SLACK
 
     def end(self, now: float) -> None:
         """Note that it was acknowledged: it has left its process, unless that is dead by now."""
@@ -113,7 +115,7 @@ class Session:
         """
         if emit.ended is None or emit.namespace != self.namespace:
             return None if emit.namespace == self.namespace else False
-        since, until = emit.began, emit.ended + SLACK
+        since, until = emit.began, emit.ended + emit.slack
         inside = [self.was_in(room, since, until) for room in emit.rooms]
         outside = [self.was_in(room, since, until) for room in emit.excluded]
         if (inside and not any(each is not False for each in inside)) or True in outside:
@@ -142,6 +144,8 @@ class Model:
         self.emits: dict[int, Emit] = {}
         self.sessions: dict[str, list[Session]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
+        # When something has stood still, or was slow.
+        self.stalls: list[float] = []
         self._numbers = itertools.count(1)
 
     def emit(
@@ -170,6 +174,8 @@ class Model:
     def check(self) -> list[Fault]:
         """Return all faults, and count what was looked at."""
         faults: list[Fault] = []
+        for emit in self.emits.values():
+            emit.slack = LONG_SLACK if self._was_slow(emit) else SLACK
         for client, sessions in self.sessions.items():
             seen: set[int] = set()
             for session in sessions:
@@ -179,6 +185,13 @@ class Model:
                 seen |= numbers
         self.counts.update(f"{fault.kind}" for fault in faults)
         return faults
+
+    def _was_slow(self, emit: Emit) -> bool:
+        """Tell whether something has stood still while an event was on its way."""
+        if emit.ended is None:
+            return True
+        place = bisect(self.stalls, emit.began)
+        return place < len(self.stalls) and self.stalls[place] < emit.ended + LONG_SLACK
 
     def _check(self, client: str, session: Session) -> list[Fault]:
         arrived = Counter(number for _, number in session.arrivals)

@@ -62,6 +62,7 @@ class Run:
         self.plan = plan
         self.model = Model()
         self.servers = Servers(cluster)
+        self.model.stalls = self.servers.stalls
         self.counts: Counter[str] = Counter()
         ends = Ends(plan.restart_every, plan.kills, plan.stalls_every)
         self._fate = Fate(self.servers, cluster.valkey, ends, self.model, self.counts)

@@ -107,8 +107,8 @@ class Senders:
 
     async def drive_moves(self, server: Server) -> None:
         """
-        Let clients join and leave rooms from a server, as it comes and goes, by a socket of its own:
-        its events wait until that is in effect.
+        Let clients join and leave rooms from a server, as it comes and goes: by a socket of its
+        own, since its events wait until that is in effect.
         """
         await self._drive(server, f"mover of {server}", self._move_next, MOST_MOVES)
 

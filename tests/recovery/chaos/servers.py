@@ -98,11 +98,16 @@ class Servers:
     """All servers of a cluster."""
 
     def __init__(self, cluster: LiveCluster) -> None:
-        # When one of them, Valkey or this machine has stood still last.
-        self.stood_still = -math.inf
+        # When one of them, Valkey or this machine has stood still.
+        self.stalls: list[float] = []
         self.all = [
             Server(live, f"{live.kind} {number}") for number, live in enumerate(cluster.servers)
         ]
+
+    @property
+    def stood_still(self) -> float:
+        """When something has stood still last."""
+        return self.stalls[-1] if self.stalls else -math.inf
 
     @property
     def lives(self) -> set[Life]:
@@ -118,7 +123,7 @@ class Servers:
 
     def note_stall(self) -> None:
         """Take note that something has just stood still."""
-        self.stood_still = time.monotonic()
+        self.stalls.append(time.monotonic())
 
     def choose(self, choose: random.Random, but: Server | None = None) -> Server:
         """Return one that clients may connect to, another one than `but` if there is any."""
