@@ -31,8 +31,8 @@ ATTEMPTS = 3
 # How often, at most, an heir is told of rooms that clients were made to join meanwhile.
 ROUNDS = 5
 
-# How long a client waits for a session that is on its way.
-SETTLE_TIME = 6.0
+# How long a client waits for a session that is on its way: longer than that takes at most.
+SETTLE_TIME = TIMEOUT + 4.0
 
 # What is handed over: who is coming, and then all of them.
 COMING, SESSIONS = "coming", "sessions"

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..cluster.targets import Target
+from ..exceptions import ServerDraining
 from ..protocol.frames import Frames
 from ..recovery.log import Packet
 from ..recovery.session import Missed
@@ -100,6 +101,8 @@ class Arrival:
         Raises what a session or a consumer raises that cannot be made: HandshakeError, or anything.
         """
         hub = self._hub
+        if hub.arrivals.finished:
+            raise ServerDraining
         session = Session(hub, scope, writer, self.sid)
         try:
             sockets = [self._open(session, form) for form in luggage.sockets]
@@ -180,6 +183,7 @@ class Arrivals:
         self._coming: dict[str, Arrival] = {}
         # Those with acknowledgements that their old owner waits for, and will ask for.
         self._owing: dict[str, Arrival] = {}
+        self.finished = False
 
     def begin(self, sid: str) -> Arrival:
         """Keep what is for a session from now on, until it is here or does not come."""
@@ -197,6 +201,11 @@ class Arrivals:
 
     def __bool__(self) -> bool:
         return bool(self._coming)
+
+    async def finish(self) -> None:
+        """Wait until nobody is on the way, but not for long; nobody arrives after that."""
+        await self.wait()
+        self.finished = True
 
     async def wait(self) -> None:
         """Wait until nobody is on the way, but not for long."""

@@ -57,7 +57,9 @@ class Crossing(Protocol):
 
 
 class Arrivals(Protocol):
-    """The sessions that are about to be here."""
+    """The sessions that are about to be here, until that is `finished`."""
+
+    finished: bool
 
     def begin(self, sid: str) -> Any:
         """Keep what is for a session from now on."""

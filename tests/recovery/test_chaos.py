@@ -15,7 +15,7 @@ async def test_clients_get_what_they_were_promised(new_cluster: ClusterFactory, 
     kinds = ("daphne", "uvicorn", "uvicorn")
     realtime = {"RECOVERY": {**RECOVERY, "LOG": log}}
     cluster = new_cluster(kinds, layer="pubsub", realtime=realtime)
-    plan = Plan(seconds=15, clients=12, restart_every=4, survives=log == "redis")
+    plan = Plan(seconds=15, clients=12, restart_every=4, stalls_every=0, survives=log == "redis")
     outcome = await Run(cluster, plan).go()
     assert not outcome.faults, "\n".join(outcome.lines)
     counts = outcome.counts

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from tests.conftest import ClusterFactory
-from tests.recovery.chaos.run import outside_process
+from tests.recovery.chaos.outside import outside_process
+from tests.recovery.chaos.payloads import payload_of
 from tests.recovery.conftest import RECOVERY
 from tests.recovery.travellers import NAMESPACE, Driver, Traveller, Travels, driver_at
 
@@ -23,7 +24,7 @@ class Outside:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def emit(self, room: str, number: object) -> None:
+    async def emit(self, room: str, number: int) -> None:
         """Emit, and wait until that is done."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -46,10 +47,10 @@ class Load:
             self.sent[name] += 1
             await asyncio.sleep(PAUSE)
 
-    async def from_outside(self, name: str, outside: Outside, room: str) -> None:
+    async def from_outside(self, outside: Outside, room: str, name: str = "outside") -> None:
         """Send by a process without."""
         while not self.over.is_set():
-            await outside.emit(room, [name, self.sent.setdefault(name, 0)])
+            await outside.emit(room, self.sent.setdefault(name, 0))
             self.sent[name] += 1
             await asyncio.sleep(PAUSE)
 
@@ -65,8 +66,13 @@ async def has_all(client: Traveller, expected: dict[str, int]) -> None:
     """See that a client gets each sender's numbers, in order and once."""
     arrived: dict[str, list[int]] = {name: [] for name in expected}
     while any(len(arrived[name]) < count for name, count in expected.items()):
-        (name, count), *_ = await client.socket.got("n")
-        arrived[name].append(count)
+        first, *rest = await client.socket.got("n")
+        if isinstance(first, int):
+            assert rest[: len(payload_of(first))] == payload_of(first)
+            arrived["outside"].append(first)
+        else:
+            name, count = first
+            arrived[name].append(count)
     assert arrived == {name: list(range(count)) for name, count in expected.items()}
     await client.state()
     assert not client.node.has_said(**client.socket.names, happened="event", event="n")
@@ -86,7 +92,7 @@ async def test_nothing_is_lost_with_a_process(
         load = Load()
         async with asyncio.TaskGroup() as group:
             group.create_task(load.by_driver("other", driver, room))
-            group.create_task(load.from_outside("outside", outside, room))
+            group.create_task(load.from_outside(outside, room))
             await asyncio.sleep(0)
             while len(load.sent) < 2:
                 await asyncio.sleep(0.01)
