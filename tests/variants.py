@@ -63,7 +63,6 @@ EXTRA = (
     ("tests/packaging/", "wsproto"),
     ("tests/packaging/test_deployment.py", "granian"),
     ("tests/packaging/test_deployment.py", "hypercorn"),
-    ("tests/packaging/test_deployment.py", "websocket"),
     ("tests/packaging/test_pages.py", "runserver-page"),
     ("tests/packaging/test_pages.py", "runserver-strict"),
     ("tests/packaging/test_pages.py", "uvicorn"),

@@ -15,11 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.docs.blocks import Block, all_blocks
+from tests.docs.blocks import block_with, defined_by
 from tests.docs.conftest import Site
 from tests.ports import HOST, free_port
 from tests.valkey import Valkey
 
+PAGE = "let-clients-come-back.md"
 DEADLINE = 60
 
 # A binary event, so that its offset is not there before its bytes are.
@@ -41,23 +42,6 @@ def site(
     """The documentation's site with recovery."""
     with Site(request.param, tmp_path_factory.mktemp("mysite"), valkey, RECOVERY="120") as site:
         yield site
-
-
-def block_with(text: str) -> Block:
-    """Return the block of the page that has this text."""
-    (block,) = (
-        each
-        for each in all_blocks("python")
-        if each.page.name == "let-clients-come-back.md" and text in each.code
-    )
-    return block
-
-
-def defined_by(block: Block) -> dict[str, Any]:
-    """Run a block, and return what it defines."""
-    names: dict[str, Any] = {}
-    exec(compile(block.code, block.id, "exec"), names)
-    return names
 
 
 async def run(site: Site, code: str) -> str:
@@ -95,7 +79,7 @@ async def drop(client: socketio.AsyncClient) -> None:
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_python_client(site: Site, transport: str) -> None:
     """Each of its namespaces comes back, and its handlers get what was sent, and no more."""
-    recovering = defined_by(block_with("def recovering"))["recovering"]
+    recovering = defined_by(block_with(PAGE, "def recovering"))["recovering"]
     client = socketio.AsyncClient(reconnection=False, serializer=recovering())
     said: list[Any] = []
     greetings: list[Any] = []
@@ -133,7 +117,7 @@ async def test_python_client(site: Site, transport: str) -> None:
 
 
 async def test_python_client_comes_back_by_itself(site: Site) -> None:
-    recovering = defined_by(block_with("def recovering"))["recovering"]
+    recovering = defined_by(block_with(PAGE, "def recovering"))["recovering"]
     client = socketio.AsyncClient(reconnection_delay=0.1, serializer=recovering())
     heard: list[Any] = []
     sids: list[Any] = []
@@ -182,7 +166,7 @@ async def closing(code: int) -> AsyncIterator[int]:
 
 def listener() -> dict[str, Any]:
     """Return what the page's program defines, with a pause that is shorter."""
-    names = defined_by(block_with("async def listen"))
+    names = defined_by(block_with(PAGE, "async def listen"))
     names["asyncio"] = SimpleNamespace(sleep=lambda _: asyncio.sleep(0.01))
     return names
 
