@@ -16,6 +16,7 @@ import pytest
 from tests.clients.javascript import Node
 from tests.clients.python import TRANSPORTS, connected
 from tests.clients.wire import eventually
+from tests.docs.stops import manifest
 from tests.live import PLAIN_ASGI_KINDS
 from tests.nginx import Nginx
 from tests.packaging.guides import ENV, GUIDES, fenced, run, write_blocks
@@ -277,6 +278,42 @@ async def test_restart_one_after_the_other(site: Site, node: Node) -> None:
         assert sum(returns) >= len(site.processes), returns
     logs = "".join(process.log for process in site.processes)
     assert "Traceback" not in logs, logs[logs.index("Traceback") - 300 :][:4000]
+
+
+# Kubernetes
+
+
+async def test_a_pod_as_the_manifest_has_it(site: Site) -> None:
+    """
+    Its command serves, its probe is asked, and it is stopped as Kubernetes does: nobody notices
+    before `preStop` is over, and it ends within what is left of the time.
+    """
+    pod = manifest()
+    port = free_port()
+    line = shlex.join(pod.command).replace(
+        f"tcp:{pod.port}:interface=0.0.0.0", f"tcp:{port}:interface={HOST}"
+    )
+    program, seconds = pod.pre_stop
+    async with AsyncExitStack() as stack:
+        process = LiveProcess(pod.command[0], command(line), port, site.env, site.folder)
+        await asyncio.to_thread(stack.enter_context, process)
+        headers = pod.headers | {"Host": HOST}  # which is what this site calls example.com
+
+        async def is_ready() -> bool:
+            answer = await asyncio.to_thread(process.get, pod.ready, headers=headers)
+            return answer.status_code == 200
+
+        await eventually(is_ready, timeout=60, interval=0.1)
+        client = await stack.enter_async_context(connected(process, "websocket"))
+        before_stop = await asyncio.create_subprocess_exec(program, str(float(seconds) / 10))
+        while before_stop.returncode is None:
+            assert await client.call("greet", "Ada") == "Hello, Ada"
+            await asyncio.sleep(0.1)
+        assert await is_ready()
+        code = await asyncio.to_thread(process.stop, pod.grace - float(seconds))
+        assert code in CLEAN_EXITS, process.log
+        assert (await asyncio.wait_for(client.left.get(), 60))[0] == "/"
+    assert "Traceback" not in process.log
 
 
 # Pages on WSGI
