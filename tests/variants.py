@@ -56,8 +56,6 @@ EXTRA = (
     ("tests/cluster/test_faults.py", "pubsub"),
     ("tests/cluster/test_moves.py", "core"),
     ("tests/cluster/test_round_robin.py", "pubsub"),
-    ("tests/cluster/test_takeovers.py", "core-recovery"),
-    ("tests/cluster/test_takeovers.py", "pubsub-plain"),
     ("tests/cluster/test_takeovers.py", ""),
     ("tests/cluster/test_users.py", "core"),
     ("tests/packaging/", "wsproto"),
@@ -86,6 +84,7 @@ EXTRA = (
     ("tests/recovery/test_overflows.py", "elsewhere-daphne"),
     ("tests/recovery/test_overflows.py", "here-uvicorn"),
     ("tests/recovery/test_processes.py", "core"),
+    ("tests/recovery/test_processes.py", "shortly"),
     ("tests/recovery/test_returns.py", "daphne"),
     ("tests/recovery/test_secrets.py", "daphne"),
 )
