@@ -41,7 +41,9 @@ class Footprint:
             self._count(missed.packet, 1)
 
     def update(self, session: Session) -> None:
-        """Take note that a session that is counted is in other rooms now."""
+        """Take note that a session may be in other rooms now, if it is counted."""
+        if session not in self._sizes:
+            return
         lasting, before = self._sizes[session]
         now = _measure_rooms(session)
         self._sizes[session] = lasting, now

@@ -91,13 +91,13 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
+        self._footprint = Footprint()
         # Those that are just coming, with their sids, and how many there are of each.
         self._coming: dict[Coming, str] = {}
         self._sids = Counter[str]()
         self._pids = Groups[str, Coming]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
-        self._footprint = Footprint()
 
     def __len__(self) -> int:
         return len(self._index)
@@ -205,8 +205,8 @@ class Sessions:
         self._index.add(session)
         self._footprint.add(session)
         self.hold(session.namespace, session.rooms)
-        self._at(session.until, session, self.end)
         self._make_room(session)
+        self._at(session.until, session, self.end)
 
     @property
     def bytes(self) -> int:
@@ -342,6 +342,7 @@ class Sessions:
         elif action == "end":
             for other in self._index.of_connection(session.connection):
                 self.end(other)
+        self._footprint.update(session)
 
     def _of_login(self, user: str, login: str | None = None) -> list[Session]:
         """Return the sessions of a login of a user, or of all of them."""
@@ -357,13 +358,11 @@ class Sessions:
     def _join(self, session: Session, room: str) -> None:
         if self._index.join(session, room):
             session.trail.join(room, self._log.number)
-            self._footprint.update(session)
             self._holds.subscribe(session.namespace, room)
 
     def _leave(self, session: Session, room: str) -> None:
         if self._index.leave(session, room):
             session.trail.leave(room, self._log.number)
-            self._footprint.update(session)
             self._holds.unsubscribe(session.namespace, room)
 
     def close(self) -> None:
