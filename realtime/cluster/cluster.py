@@ -59,6 +59,9 @@ from .sequences import Lane
 from .sids import server_of
 from .targets import Target
 
+# How long the layer may take for what is said last.
+CLOSE_TIMEOUT = 1.0
+
 
 class Cluster(Handover):
     """
@@ -418,7 +421,7 @@ class Cluster(Handover):
         Send what waits, say goodbye and leave all groups, as far as the layer answers at once.
         """
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 if self.link.up.is_set():
                     await self.publisher.drain(0)
                 if self._memberships.channel:

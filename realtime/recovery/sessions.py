@@ -12,9 +12,11 @@ from django.utils import timezone
 from ..cluster.envelopes import LOG_OUT
 from ..cluster.targets import Target
 from ..identity.logins import user_key
+from ..logs import log as log_line
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..utils.recovery import RecoveryOptions
+from .footprint import ROOM_BYTES, Footprint
 from .holds import Holds
 from .identities import Identity, identify
 from .index import Groups, SessionIndex
@@ -105,6 +107,7 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
+        self._footprint = Footprint()
         # Those that are just coming, with their sids, and how many there are of each.
         self._coming: dict[Coming, str] = {}
         self._sids = Counter[str]()
@@ -222,9 +225,28 @@ class Sessions:
     def _add(self, session: Session) -> None:
         """Keep a session, for as long as its client may be away."""
         self._index.add(session)
+        self._footprint.add(session)
         self.hold(session.namespace, session.rooms)
+        self._make_room(session)
         self._at(session.until, session, self.end)
         self._store(session)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory they take."""
+        return self._footprint.bytes + self._index.rooms * ROOM_BYTES
+
+    def _make_room(self, newest: Session | None = None) -> None:
+        """End the oldest sessions but for the `newest`, until all are within their bound."""
+        count = 0
+        while self.bytes > self._options.away_bytes:
+            oldest = self._index.oldest()
+            if oldest is None or oldest is newest:
+                break
+            self.end(oldest)
+            count += 1
+        if count:
+            log_line(logging.WARNING, "sessions-full", sessions=count)
 
     def _at(self, when: float, session: Session, call: Callable[[Session], None]) -> None:
         session.timers.append(self._hub.loop.call_at(when, call, session))
@@ -284,6 +306,7 @@ class Sessions:
         self._hub.moves.forget(session.sid)
 
     def _forget(self, session: Session) -> None:
+        self._footprint.remove(session)
         if not self._index.remove(session):
             return
         for timer in session.timers:
@@ -327,6 +350,7 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
+        self._make_room()
         for each in self._coming:
             each.hear(target, action, names)
 
@@ -354,6 +378,7 @@ class Sessions:
         elif action == "end":
             for other in self._index.of_connection(session.connection):
                 self.end(other)
+        self._footprint.update(session)
 
     def _of_login(self, user: str, login: str | None = None) -> list[Session]:
         """Return the sessions of a login of a user, or of all of them."""

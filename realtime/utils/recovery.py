@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+# The least that bounds in bytes may be.
+LEAST = {"BYTES": 10_000, "AWAY_BYTES": 100_000}
+
 
 class RecoveryOptions(NamedTuple):
     """
     `seconds` is how long a client may be away; `events` and `bytes` bound what each room keeps for
     those who are, and the process 16 times that. `presence_seconds` is how long a client that is
-    away still counts as there. `log` is one of LOGS.
+    away still counts as there. `log` is one of LOGS. `away_bytes` bounds what the process keeps of
+    who they are.
     """
 
     seconds: float
@@ -18,6 +22,7 @@ class RecoveryOptions(NamedTuple):
     bytes: int = 4 * 1024 * 1024
     presence_seconds: float = 15
     log: str = "memory"
+    away_bytes: int = 128 * 1024 * 1024
 
 
 # Where events are kept for who drops: in the hubs' memory, in Redis, or there where that can be.
@@ -59,7 +64,7 @@ def _explain_part(name: str, part: Any) -> str:
         if type(part) in (int, float) and lowest <= part <= 86_400:
             return ""
         return f"Give {name!r} a number of seconds from {lowest} to 86400 (a day)."
-    least = 10_000 if name == "BYTES" else 1
+    least = LEAST.get(name, 1)
     if type(part) is int and part >= least:
         return ""
     return f"Give {name!r} a whole number of {least} or more."
