@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -134,10 +135,14 @@ class Store:
         return "EVAL", SAVE, 1, key, self._server, before, body, self._milliseconds
 
     async def flush(self) -> None:
-        """Wait until what was touched so far is written, or cannot be."""
-        while self._writing is not None and not self._is_failing:
-            self._tried.clear()
-            await self._tried.wait()
+        """Wait until what was touched so far is written, or cannot be, but not for long."""
+        if self._writing is None or self._is_failing:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TIMEOUT):
+                while self._writing is not None and not self._is_failing:
+                    self._tried.clear()
+                    await self._tried.wait()
 
     async def begin(
         self, session: Session, before: str, place: int, packets: Iterable[Emit]

@@ -14,7 +14,8 @@ from realtime.hub import draining, lifespan
 from realtime.hub.hub import Hub
 from realtime.identity import lookups
 from realtime.presence import writer
-from realtime.recovery import transfers
+from realtime.recovery import store, transfers
+from realtime.transports import arrivals
 from tests.docs.blocks import blocks_of
 from tests.packaging.guides import GUIDES
 
@@ -26,10 +27,12 @@ def step_bounds() -> list[float]:
     return [
         lifespan.STOP_TIMEOUT,
         conf.OPTIONS["DRAIN_SECONDS"].default,
+        arrivals.PATIENCE,
         draining.HANDLERS_TIME,
         inspect.signature(Hub.close).parameters["grace"].default,
         lookups.CLOSE_TIMEOUT,
         transfers.TIMEOUT,
+        store.TIMEOUT,
         signals.CLOSE_TIMEOUT,
         writer.PATIENCE,
         cluster.CLOSE_TIMEOUT,
