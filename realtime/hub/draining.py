@@ -36,6 +36,7 @@ class Drain:
         """Take no more clients from now on."""
         if not self._hub.draining:
             self._hub.draining = True
+            self._hub.departures.keep()
             log(logging.INFO, "draining", connections=len(self._hub.connections))
 
     async def finish(self) -> None:
@@ -57,6 +58,7 @@ class Drain:
         """Tell all clients to go: in waves, so that they do not all come back at the same time."""
         loop = self._hub.loop
         deadline = loop.time() + self._hub.settings.DRAIN_SECONDS
+        await self._hub.arrivals.wait()
         left = deque(self._hub.connections.values())
         while left:
             for _ in range(_wave_size(len(left), deadline - loop.time())):

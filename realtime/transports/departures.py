@@ -1,4 +1,4 @@
-"""Sessions that another process takes over: what their owner does (see `takeover`)."""
+"""Sessions that another process takes over: what their owner does (see `claims`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from enum import Enum
 from typing import Any
 
-from ..cluster.envelopes import AwaitAcks, Upgrade
+from ..cluster.envelopes import AwaitAcks, HttpRequest, Upgrade
 from ..cluster.targets import Target
 from ..exceptions import HandshakeError, ServerGone, UnknownNamespace
 from ..recovery.identities import identify_exactly
@@ -15,28 +15,33 @@ from ..routing import Route, resolve
 from ..sockets.messages import Message, decode_args
 from ..sockets.moving import Immovable, SocketForm, pack
 from ..sockets.socket import Socket
+from ..utils.oneshot import OneShotEvent
 from . import crossing_forms as forms
+from .courses import Course
 from .crossing_forms import Luggage, Place, Plan
 from .interfaces import Hub
 from .session import Session
 
-# The steps that a process asks for: get ready, give, and how that has ended. `KEEP` and `DROP` are
-# for a client that is not taken: it goes on with polling, or is known to be gone.
-PREPARE, TAKE, DONE, KEEP, DROP = "prepare", "take", "done", "keep", "drop"
+# The steps that a process asks for: get ready, for a WebSocket or for polling; give; and how that
+# has ended. `KEEP` and `DROP` are for a client that is not taken: it goes on with polling, or is
+# known to be gone.
+PREPARE, PREPARE_POLLING = "prepare", "prepare polling"
+TAKE, DONE, KEEP, DROP = "take", "done", "keep", "drop"
 
 # How long handlers that are at work may take until their client could move, and how long after a
 # client was ready, or was given away, the next step may take beyond the upgrade.
 SETTLE_TIME = 4.0
 SPARE_TIME = 10.0
 
+# The same for a client that stays on polling, which waits for nothing but its handlers: they are
+# not kept from what it sends for long. So long may a POST take, too, that is under way.
+POLLING_SETTLE_TIME = 1.0
+
 # How often it is looked whether what runs for a client has ended.
 LOOK_INTERVAL = 0.01
 
 # Events and commands that are remembered as done, of a client that is about to go.
 MAX_HAD = 10_000
-
-# How long requests of polling that come late are led to where a session has gone.
-RELAY_TIME = 60.0
 
 
 class State(Enum):
@@ -51,12 +56,17 @@ SETTLING, HELD, GIVEN = State
 
 
 class Departure:
-    """A session of this hub that the hub `server` is about to have."""
+    """
+    A session of this hub that the hub `server` is about to have; `stays_polling` tells whether its
+    client goes on with polling there. `over` is set when it is given, or is not.
+    """
 
-    def __init__(self, hub: Hub, session: Session, server: str) -> None:
+    def __init__(self, hub: Hub, session: Session, server: str, stays_polling: bool) -> None:
         self.session = session
         self.server = server
+        self.stays_polling = stays_polling
         self.state = SETTLING
+        self.over = OneShotEvent()
         self.sockets: list[Socket] = []
         self.places: list[Place] = []
         self.timer: asyncio.TimerHandle | None = None
@@ -91,8 +101,9 @@ class Departure:
         self.session.hold()
         self.session.upgrading = True
         self._pack()
+        seconds = POLLING_SETTLE_TIME if self.stays_polling else SETTLE_TIME
         try:
-            async with asyncio.timeout(SETTLE_TIME):
+            async with asyncio.timeout(seconds):
                 while not self._is_at_rest():
                     await asyncio.sleep(LOOK_INTERVAL)
                 await self._hub.moves.scatter()
@@ -102,11 +113,12 @@ class Departure:
                 if self._is_at_rest()
                 else "a handler, or a callback that waits for its client, is at work"
             )
-            raise Immovable(f"{slow} for more than {SETTLE_TIME:g} seconds") from None
+            raise Immovable(f"{slow} for more than {seconds:g} seconds") from None
         self._pack()
         self.state = HELD
         self._hub.crossings.add(self)
-        self.session.set_upgrading(True)
+        if not self.stays_polling:
+            self.session.set_upgrading(True)
 
     def _pack(self) -> list[SocketForm]:
         """Return the sockets as they would move now. Raises Immovable where they could not."""
@@ -137,6 +149,16 @@ class Departure:
 
     # Giving
 
+    async def wait_posted(self) -> bool:
+        """Wait until no POST is being taken in, whose answer says that all of it is; tell if so."""
+        try:
+            async with asyncio.timeout(POLLING_SETTLE_TIME):
+                while self.session.posting:
+                    await asyncio.sleep(LOOK_INTERVAL)
+        except TimeoutError:
+            return False
+        return True
+
     def give(self) -> Luggage:
         """Give the client away, in one go. Raises Immovable where that cannot be done any more."""
         session, hub = self.session, self._hub
@@ -148,8 +170,10 @@ class Departure:
             self._give(socket, form, known.get(socket.sid, []))
         pinged, seconds = session.pinged, session.seconds_left()
         last_ack_id, entered = session.last_ack_id, session.entered
+        hub.moves.note(session.sid, self.server)
         waiting, unread = session.depart(polling)
         self.state = GIVEN
+        self.over.set()
         hub.crossings.discard(self)
         return Luggage(
             packed,
@@ -200,9 +224,11 @@ class Departure:
         """Go on here, as if nobody had asked."""
         self._hub.crossings.discard(self)
         self.session.release()
+        self.over.set()
 
     def fail(self) -> None:
         """Take note that the client was given away, and is nowhere."""
+        self._hub.moves.forget(self.session.sid)
         for socket in self.sockets:
             self._hub.moves.forget(socket.sid)
             socket.end_elsewhere("transport error")
@@ -214,38 +240,65 @@ class Departures:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._open: dict[str, Departure] = {}
-        # Where sessions have gone, for what their clients still send here.
-        self._gone: dict[str, str] = {}
 
-    def where(self, sid: str) -> str | None:
-        """Return the hub that a session of this one has gone to, or None."""
-        return self._gone.get(sid)
+    def invites(self, question: HttpRequest) -> bool:
+        """
+        Take note of a request that has come through another hub; tell whether that had better have
+        the session.
+        """
+        session = self._hub.connections.get(question.sid)
+        if not isinstance(session, Session) or session.polling is None:
+            return False
+        if session.course is None:
+            session.course = Course()
+        if not session.course.note(question.server, self._hub.loop.time()):
+            return False
+        is_busy = session.upgrading or self._hub.wanderers.approached(session.sid)
+        return not is_busy and not self._hub.draining
+
+    async def settled(self, sid: str) -> None:
+        """Wait until a client that stays on polling is not about to go, but not for long."""
+        departure = self._open.get(sid)
+        if departure is not None and departure.stays_polling:
+            timeout = self._hub.settings.UPGRADE_TIMEOUT
+            await asyncio.wait([departure.over.wait()], timeout=timeout)
 
     async def answer(self, question: Upgrade) -> bytes | None:
         """Do the step that another hub asks for; return what that hub is told."""
         sid = question.sid
-        if question.step == PREPARE:
-            return forms.encode(await self._prepare(sid, question.server))
+        if question.step in (PREPARE, PREPARE_POLLING):
+            return forms.encode(await self._prepare(question))
         departure = self._open.get(sid)
         if departure is None or departure.server != question.server:
             return None
         if question.step == TAKE:
-            return self._give(departure)
+            return await self._give(departure)
         self._end(departure, question.step)
         return b""
 
-    async def _prepare(self, sid: str, server: str) -> Plan:
-        session = self._hub.connections.get(sid)
+    async def _prepare(self, question: Upgrade) -> Plan:
+        await self._hub.arrivals.wait_for(question.sid)
+        stays_polling = question.step == PREPARE_POLLING
+        if not stays_polling:
+            await self.settled(question.sid)
+        session = self._hub.connections.get(question.sid)
+        if session is None and (server := self._hub.moves.where(question.sid)) is not None:
+            return Plan("it is at another process", elsewhere=server)
+        if not isinstance(session, Session) or session.polling is None or session.upgrading:
+            return Plan("there is no such session on polling")
+        return await self._prepare_session(session, question.server, stays_polling)
+
+    async def _prepare_session(self, session: Session, server: str, stays_polling: bool) -> Plan:
+        if self._hub.draining:
+            return Plan("its process is about to stop")
+        if stays_polling and self._hub.wanderers.approached(session.sid):
+            return Plan("its WebSocket is here")
         try:
-            if not isinstance(session, Session) or session.polling is None or session.upgrading:
-                return Plan("there is no such session on polling")
-            if self._hub.draining:
-                return Plan("its process is about to stop")
             session.prove()
         except HandshakeError as error:
             return Plan(error.message)
-        departure = Departure(self._hub, session, server)
-        self._open[sid] = departure
+        departure = Departure(self._hub, session, server, stays_polling)
+        self._open[session.sid] = departure
         try:
             await departure.settle()
             plan = departure.plan()
@@ -265,21 +318,21 @@ class Departures:
         seconds = self._hub.settings.UPGRADE_TIMEOUT + SPARE_TIME
         departure.timer = self._hub.loop.call_later(seconds, self._end, departure, step)
 
-    def _give(self, departure: Departure) -> bytes | None:
-        if departure.state is not HELD:
+    async def _give(self, departure: Departure) -> bytes | None:
+        if departure.stays_polling and not await departure.wait_posted():
+            return None
+        if departure.state is not HELD or self._open.get(departure.session.sid) is not departure:
             return None
         session = departure.session
         try:
             luggage = departure.give()
         except Immovable:
-            self._end(departure, DROP)
+            self._end(departure, KEEP if departure.stays_polling else DROP)
             return None
         except Exception:
             session.fail()
             self._end(departure, DROP)
             return None
-        self._gone[session.sid] = departure.server
-        self._hub.loop.call_later(RELAY_TIME, self._gone.pop, session.sid, None)
         self._end_later(departure, DROP)
         self._hub.services.spawn(departure.relay_acks())
         return forms.encode(luggage)
@@ -296,8 +349,22 @@ class Departures:
             departure.fail()
             return
         departure.keep()
+        if departure.stays_polling and departure.session.course is not None:
+            departure.session.course.stay()
         if step == DROP:  # it has left polling for good
             departure.session.close("transport close")
+
+    def keep(self) -> None:
+        """Keep all clients that would stay on polling elsewhere: this hub is about to stop."""
+        for departure in list(self._open.values()):
+            if departure.stays_polling and departure.state is not GIVEN:
+                self._end(departure, KEEP)
+
+    def forget_server(self, server: str) -> None:
+        """Take note that another hub is gone: clients that it has not got yet stay here."""
+        for departure in list(self._open.values()):
+            if departure.server == server and departure.state is not GIVEN:
+                self._end(departure, KEEP)
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -49,6 +49,10 @@ class FakeConnection:
             assert reason == "server shutting down"
 
 
+async def nothing() -> None:
+    """Wait for nobody."""
+
+
 class FakeHub:
     """What a drain needs of a hub."""
 
@@ -60,6 +64,8 @@ class FakeHub:
         self.connections: dict[int, FakeConnection] = {}
         self.draining = False
         self.told: list[FakeConnection] = []
+        self.departures = SimpleNamespace(keep=lambda: None)
+        self.arrivals = SimpleNamespace(wait=nothing)
         self.drain = Drain(cast(Hub, self))
 
     def add(self, count: int = 1, **options: Any) -> list[FakeConnection]:
