@@ -39,7 +39,7 @@ from ..webservers.writers import Writer
 from . import crossing_forms as forms
 from .connection import address_of, count_key
 from .crossing_forms import Plan
-from .departures import DONE, KEEP, TAKE
+from .departure import DONE, KEEP, TAKE
 from .interfaces import Hub
 from .session import Session
 
@@ -76,15 +76,9 @@ class Claim:
         self._scope: dict[str, Any] = {}
         self._expected = self._is_over = False
 
-    def note_failed(self, what: str, reason: object) -> None:
-        """Log why the client stays where it is."""
-        log(
-            logging.WARNING,
-            what,
-            connection=self._sid[:12],
-            server=self.owner,
-            message=str(reason),
-        )
+    def fields(self, reason: object) -> dict[str, Any]:
+        """Return what a log line says of a client that stays where it is."""
+        return {"connection": self._sid[:12], "server": self.owner, "message": str(reason)}
 
     def end(self) -> None:
         """Let go of what is not needed any more, and tell the owner where this has failed."""

@@ -14,15 +14,17 @@ UPGRADE it is closed, and comes back by itself (DROP).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Any
 
 from ..exceptions import TooLarge
+from ..logs import log
 from ..protocol import engineio
 from ..protocol.frames import Frames
 from ..webservers.readers import Reader
 from .claims import FAILURES, Claim, Complete, Refused
-from .departures import DROP, PREPARE
+from .departure import DROP, PREPARE
 from .interfaces import Hub
 from .session import Session
 
@@ -50,7 +52,7 @@ class Takeover:
             pass
         except FAILURES as reason:
             self._hub.counters.not_upgraded += 1
-            self._claim.note_failed("not-upgraded", reason)
+            log(logging.WARNING, "not-upgraded", **self._claim.fields(reason))
         finally:
             self._claim.end()
         return None

@@ -15,14 +15,16 @@ any step a failure leaves the client where it is (KEEP).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from ..identity.scopes import identify
+from ..logs import log
 from .claims import FAILURES, Claim, Refused
-from .departures import PREPARE_POLLING
+from .departure import PREPARE_POLLING
 from .interfaces import Hub
 from .polling import PollingWriter
 
@@ -61,7 +63,7 @@ class Wanderers:
             session, unread = await claim.take(PollingWriter())
         except FAILURES as reason:
             self._hub.counters.not_moved += 1
-            claim.note_failed("not-moved", reason)
+            log(logging.WARNING, "not-moved", **claim.fields(reason))
             return
         finally:
             claim.end()

@@ -16,7 +16,7 @@ from realtime import event
 from realtime.cluster.envelopes import HttpRequest
 from realtime.hub import asking
 from realtime.identity.scopes import identify
-from realtime.transports import courses, departures, wanderers, websocket
+from realtime.transports import courses, departure, wanderers, websocket
 from tests.unit.consumers import RoomsConsumer
 from tests.unit.probes import DEADLINE
 
@@ -293,7 +293,7 @@ async def test_a_post_under_way(
     three: Three, come: Come, monkeypatch: pytest.MonkeyPatch, straight: bool, size: int
 ) -> None:
     """Its body comes while the session goes: that waits, or the body is led to where it went."""
-    monkeypatch.setattr(departures, "POLLING_SETTLE_TIME", 20.0)
+    monkeypatch.setattr(departure, "POLLING_SETTLE_TIME", 20.0)
     poller = await come(three[0])
     gate = await ready(poller, three[1], monkeypatch)
     body = f'421["size","{"x" * size}"]'.encode()
@@ -310,9 +310,9 @@ async def test_a_post_under_way(
     await asked.wait()
     gate.open()
     if straight:
-        departure = three[0].hub.departures._open[poller.id]
+        going = three[0].hub.departures._open[poller.id]
         await until(lambda: three[1].hub.arrivals)
-        assert departure.state is departures.HELD
+        assert going.state is departure.HELD
     else:
         await until(lambda: poller.session(three[1]))
     rest.set()
@@ -325,7 +325,7 @@ async def test_a_post_under_way(
 async def test_a_post_that_takes_long(
     three: Three, come: Come, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
-    monkeypatch.setattr(departures, "POLLING_SETTLE_TIME", 0.1)
+    monkeypatch.setattr(departure, "POLLING_SETTLE_TIME", 0.1)
     poller = await come(three[0])
     gate = await ready(poller, three[1], monkeypatch)
     rest, asked = asyncio.Event(), asyncio.Event()
@@ -479,7 +479,7 @@ async def test_a_handler_that_takes_long(
     three: Three, come: Come, monkeypatch: pytest.MonkeyPatch, records: list[Any]
 ) -> None:
     """Its acknowledgement comes, and what was held meanwhile is handled; then the client moves."""
-    monkeypatch.setattr(departures, "POLLING_SETTLE_TIME", 0.1)
+    monkeypatch.setattr(departure, "POLLING_SETTLE_TIME", 0.1)
     poller = await come(three[0])
     gate = Traveller.gates["slow"] = asyncio.Event()
     await poller.post('421["wait","slow"]')
