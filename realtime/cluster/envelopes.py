@@ -214,7 +214,8 @@ class Inherit(Envelope, tag="inherit"):
 class Upgrade(Envelope, tag="upgrade"):
     """
     Question: do a step of giving the Engine.IO session `sid` to the hub `server`, which its
-    WebSocket has reached (see `transports.takeover`). Ask it with `handing.take`, as `Take`.
+    WebSocket has reached, or its requests reach (see `transports.claims`). Ask it with
+    `handing.take`, as `Take`.
     """
 
     sid: str
@@ -233,9 +234,14 @@ class AwaitAcks(Envelope, tag="acks"):
 
 
 class Allowance(Envelope, tag="allowance"):
-    """Question: how many bytes may a POST of this session have? None where there is no session."""
+    """
+    Question: how many bytes may a POST of this session have? None where there is no session.
+
+    With `follow` the server that it has gone to is asked.
+    """
 
     sid: str
+    follow: bool = False
 
 
 class Describe(Envelope, tag="describe"):
@@ -253,13 +259,20 @@ class Drain(Envelope, tag="drain"):
 
 
 class HttpRequest(Envelope, tag="http"):
-    """Question: a polling request for a session of this server; the answer is an HttpResponse."""
+    """
+    Question: a polling request for a session of this server; the answer is an HttpResponse.
+
+    `server` is the one that the request has reached. It is told first whether it had better have
+    the session (True), and instead of an HttpResponse the id of the server that the session has
+    gone to. Older ones do not say who they are, and are told neither.
+    """
 
     sid: str
     method: str
     query_string: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    server: str = ""
 
 
 class HttpResponse(NamedTuple):

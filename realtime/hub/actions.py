@@ -31,6 +31,7 @@ from ..cluster.envelopes import (
 from ..cluster.targets import Target
 from ..logs import log
 from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from ..transports import relay
 from ..utils.limits import LogLimiter
 from .asking import Asking, answer_for_client, call_here
 from .handing import Inheritance, give, give_up
@@ -117,6 +118,7 @@ class HubActions:
 
     def forget_server(self, server: str) -> None:
         """Take note that another hub has left, or is taken for dead."""
+        self._hub.departures.forget_server(server)
         if self._hub.recovery is not None:
             self._hub.recovery.forget_server(server)
 
@@ -165,14 +167,18 @@ class HubActions:
 
     async def _tell_allowance(self, question: Allowance, tell: Tell) -> int | None:
         connection = self._hub.connections.get(question.sid)
-        return None if connection is None else connection.frame_limit
+        if connection is not None:
+            return connection.frame_limit
+        elsewhere = self._hub.moves.where(question.sid)
+        if not question.follow or elsewhere is None:
+            return None
+        return await relay.ask_limit(self._hub, elsewhere, question.sid)
 
-    async def _answer_http(self, question: HttpRequest, tell: Tell) -> HttpResponse:
-        tell(None)  # the asker waits, now that it knows that this server lives
-        if self._hub.answer_http is None:  # it is set before this server has any session
-            raise RuntimeError("This server has no polling sessions.")
+    async def _answer_http(self, question: HttpRequest, tell: Tell) -> HttpResponse | str:
+        # The asker waits, now that it knows that this server lives.
+        tell(self._hub.departures.invites(question) or None)
         await self._hub.arrivals.wait()
-        return await self._hub.answer_http(question)
+        return await relay.lead(self._hub, question)
 
     async def _describe(self, question: Describe, tell: Tell) -> dict[str, Any]:
         return self._hub.describe()

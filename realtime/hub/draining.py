@@ -37,6 +37,7 @@ class Drain:
         """Take no more clients from now on, nor sessions: all hubs are told."""
         if not self._hub.draining:
             self._hub.draining = True
+            self._hub.departures.keep()
             self._hub.services.spawn(self._hub.cluster.announce())
             log(logging.INFO, "draining", connections=len(self._hub.connections))
 

@@ -39,6 +39,7 @@ from ..transports.connection import Connection
 from ..transports.departures import Departures
 from ..transports.heartbeats import TimerWheel
 from ..transports.interfaces import Crossing
+from ..transports.wanderers import Wanderers
 from ..utils.limits import ConnectionLimits, parse_rate
 from ..utils.recovery import RecoveryOptions, parse_recovery
 from .actions import HubActions
@@ -117,10 +118,11 @@ class Hub:
         self.answer_http: AnswerHttp | None = None
         self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
 
-        # Sessions that move to other processes, or here, as their clients move to WebSockets; and
-        # those of them that are to know of all that is delivered.
+        # Sessions that move to other processes, or here, as their clients move to WebSockets or
+        # their requests go elsewhere; and those of them that are to know of all that is delivered.
         self.departures = Departures(self)
         self.arrivals = Arrivals(self)
+        self.wanderers = Wanderers(self)
         self.crossings: set[Crossing] = set()
         self._event_ids = itertools.count(1)
 

@@ -112,6 +112,7 @@ class Arrival:
                 pinged=luggage.pinged,
                 seconds=luggage.seconds,
             )
+            self._be_known(session)
             for socket, form in zip(sockets, luggage.sockets, strict=True):
                 self._let_in(socket, form, luggage.had)
         except BaseException:
@@ -125,6 +126,11 @@ class Arrival:
                 do(session)
         session.take_place()
         return session
+
+    def _be_known(self, session: Session) -> None:
+        """Let the session's own server know where it is, until it ends or goes on."""
+        self._hub.moves.adopt(self.sid)
+        session.closed.wait().add_done_callback(lambda _: self._hub.note_left(self.sid))
 
     def _open(self, session: Session, form: SocketForm) -> Socket:
         route = resolve(form.namespace)
@@ -212,6 +218,11 @@ class Arrivals:
         if self._coming:
             waiters = [arrival.over.wait() for arrival in self._coming.values()]
             await asyncio.wait(waiters, timeout=PATIENCE)
+
+    async def wait_for(self, sid: str) -> None:
+        """Wait until a session is not on the way any more, but not for long."""
+        if (arrival := self._coming.get(sid)) is not None:
+            await asyncio.wait([arrival.over.wait()], timeout=PATIENCE)
 
     async def tell_acks(self, sid: str, tell: Callable[[Any], None]) -> None:
         """Tell the old owner of a session what its client acknowledges."""

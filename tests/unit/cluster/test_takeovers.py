@@ -374,7 +374,7 @@ def set_timeout(server: Server, seconds: float) -> None:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.transports.departures.SETTLE_TIME", 0.1)
+    monkeypatch.setattr("realtime.transports.departure.SETTLE_TIME", 0.1)
 
 
 async def stays(mover: Mover, to: Server, because: str, records: list[Any], **scope: Any) -> None:

@@ -76,6 +76,7 @@ class FakeHub:
         self.connections: dict[int, FakeConnection] = {}
         self.draining = False
         self.told: list[FakeConnection] = []
+        self.departures = SimpleNamespace(keep=lambda: None)
         self.arrivals = FakeArrivals(self)
         self.drain = Drain(cast(Hub, self))
 
