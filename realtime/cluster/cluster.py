@@ -290,6 +290,8 @@ class Cluster(Handover):
     async def flush_cluster(self) -> None:
         """Wait until what was sent so far is in effect in the whole cluster, but not for ever."""
         await self.flush_local()
+        if not self.peers.met and self._loop.time() < self._all_heard_by:
+            await self.peers.wait_for_more(self._all_heard_by)  # this hub has just started
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
                 async for _ in self.ask_all(Flush()):

@@ -187,7 +187,8 @@ class RemoteClaim:
         session = open_session(parcel, form, self._since, self._hub.loop.time())
         for room, number in self._joined.items():
             if room in session.rooms:
-                session.trail.join(room, number)
+                # Where it was then, what this hub has heard since and that has not left it out.
+                session.trail.join(room, number, known=self._since)
         return session
 
     def _keep(self, session: Session) -> None:

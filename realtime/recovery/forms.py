@@ -116,7 +116,7 @@ def dump_trail(trail: Trail) -> TrailForm:
         0 if never else number_of(floor),
         never,
         {room: number_of(place) for room, place in joined.items()},
-        [(room, number_of(after), number_of(until)) for room, after, until in past],
+        [(room, number_of(after), number_of(until)) for room, after, until, _ in past],
     )
 
 
@@ -124,7 +124,10 @@ def load_trail(pid: str, form: TrailForm) -> Trail:
     """Return the trail of a form."""
     floor = Trail.NEVER if form.never else place_of(form.floor)
     joined = {room: place_of(number) for room, number in form.joined.items()}
-    past = [Stay(room, place_of(after), place_of(until)) for room, after, until in form.past]
+    past = [
+        Stay(room, place_of(after), place_of(until), place_of(after))
+        for room, after, until in form.past
+    ]
     return Trail.load(pid, (place_of(form.since), place_of(form.confirmed), floor, joined, past))
 
 

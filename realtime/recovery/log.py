@@ -251,7 +251,8 @@ class EventLog:
             raise Lost("something was lost on its way here")
         found: dict[int, Entry] = {}
         stays = trail.stays(rooms)
-        for room, after, until in (Stay(sid, trail.since, NOW), *stays):
+        own = Stay(sid, trail.since, NOW, trail.since)
+        for room, after, until, _ in (own, *stays):
             self._find((namespace, room), max(position, after), until, found, heard)
         self._find((namespace, None), position, NOW, found, heard)
         return [
@@ -290,5 +291,5 @@ def is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
     if sid in entry.excluded:
         return True
     return any(
-        stay.room in entry.excluded and stay.after < entry.number <= stay.until for stay in stays
+        stay.room in entry.excluded and stay.excluded < entry.number <= stay.until for stay in stays
     )

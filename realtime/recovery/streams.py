@@ -238,7 +238,7 @@ def _reaches(view: View, stays: list[Stay], after: int) -> Iterator[Reach]:
         done = min(after, max(view.seen, after - place_of(UNWRITTEN * PER_MILLISECOND)))
     yield Reach(stream_name(namespace, None), after, done, NOW)
     yield Reach(stream_name("", None), after, done, NOW)  # for all hubs: who has logged out
-    for room, since, until in (Stay(view.sid, 0, NOW), *stays):
+    for room, since, until, _ in (Stay(view.sid, 0, NOW, 0), *stays):
         if max(done, since) < until:
             yield Reach(stream_name(namespace, room), max(after, since), max(done, since), until)
     for sid in view.siblings:

@@ -121,9 +121,10 @@ class Place:
     async def move_somewhere(self, choose: random.Random) -> None:
         """Join or leave a room, as the client's own wish."""
         room, inside = choose.choice(ROOMS), choose.random() < 0.5
-        await self.move(room, inside, self.socket.call("join" if inside else "leave", room))
+        call = self.socket.call("join" if inside else "leave", room)
+        await self.move(room, inside, call, "itself")
 
-    async def move(self, room: str, inside: bool, call: Coroutine[Any, Any, Any]) -> None:
+    async def move(self, room: str, inside: bool, call: Coroutine[Any, Any, Any], by: str) -> None:
         """Do one at a time with a room, and none soon after one of which nobody knows."""
         session = self.session
         if room in self._moving or session is None:
@@ -131,7 +132,7 @@ class Place:
             return
         self._moving.add(room)
         move = session.move(room, inside, time.monotonic())
-        self.tell(f"{'joins' if inside else 'leaves'} {room}")
+        self.tell(f"{'joins' if inside else 'leaves'} {room} by {by}")
         self.member.counts["moves"] += 1
         try:
             await call

@@ -26,7 +26,7 @@ MACHINE_STALL = 1.5
 # How many of those who come back may be told of a loss, since something stood still.
 MOST_AFTER_STALLS = 0.1
 
-STORIES = 8
+STORIES, FAULTS = 8, 40
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,7 @@ class Run:
         lines = [f"seed {plan.seed}, {plan.seconds} s, {plan.clients} clients"]
         lines += [f"{count:>10} {what}" for what, count in sorted(self.counts.items())]
         by_name = {place.name: member for member in self.members for place in member.places}
+        lines += [f"{each.kind} for {each.client}: {each.emit}" for each in faults[:FAULTS]]
         stories = [member.story for member in self.members]
         firsts = {fault.client: fault for fault in reversed(faults)}
         for fault in list(firsts.values())[:STORIES]:

@@ -198,7 +198,8 @@ class Senders:
         if place.session is not None:
             action = "join" if inside else "leave"
             where = place.namespace, [place.session.sid]
-            await place.move(room, inside, driver.socket.call("move", *where, action, room))
+            call = driver.socket.call("move", *where, action, room)
+            await place.move(room, inside, call, driver.name)
 
     # Others
 
