@@ -16,7 +16,7 @@ from .transfers import Transfers
 # How long a client is kept waiting, in seconds from when it has come for the first time; and how
 # long at least, where it has dropped and come again since.
 TIMEOUT = 10.0
-GLANCE = 2.0
+GLANCE = 4.0
 
 # How long a hub may take to answer before the next one is asked as well.
 HEAD_START = 1.0

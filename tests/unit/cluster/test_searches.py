@@ -79,7 +79,7 @@ def test_who_drops_again_and_again_is_told_in_time(stage: Stage) -> None:
         client.drop()
         three[0].kill()
         started = loop.time()
-        while not await visit(client, three[1], 3.0):
+        while not await visit(client, three[1], search.GLANCE + 1):
             await asyncio.sleep(AWAY)
         assert not client.recovered
         assert loop.time() - started <= search.TIMEOUT + AWAY + search.GLANCE + 0.5
