@@ -99,11 +99,27 @@ IDLE = ("--workload", "idle", "--clients", "5000")
 RECOVERY: dict[str, object] = {"RECOVERY": {"SECONDS": 120}}
 
 
-def _with_recovery(without: Case) -> tuple[Case, Case]:
-    """Return a case, and the same where clients that drop may come back."""
-    settings = {**without.realtime, **RECOVERY}
-    label = f"{without.label} with recovery".strip()
-    return without, replace(without, label=label, realtime=settings, beside=without.name)
+# The same, where events are kept in Redis, for clients of processes that are killed.
+LOGGED: dict[str, object] = {"RECOVERY": {"SECONDS": 120, "LOG": "redis"}}
+
+
+def _with_recovery(without: Case) -> tuple[Case, ...]:
+    """
+    Return a case, and the same where clients that drop may come back; also with the log in Redis,
+    where Realtime's layer can keep it.
+    """
+    ways = {"with recovery": RECOVERY}
+    if without.layer == "pubsub":
+        ways["with recovery, log in Redis"] = LOGGED
+    return without, *(
+        replace(
+            without,
+            label=f"{without.label} {way}".strip(),
+            realtime={**without.realtime, **settings},
+            beside=without.name,
+        )
+        for way, settings in ways.items()
+    )
 
 
 def _recovery(
@@ -287,6 +303,18 @@ _ALL = (
         ),
         Case("node", "(Redis Streams adapter)", processes=2, layer="streams"),
         missing="Node's other Redis adapter has no recovery.",
+    ),
+    _recovery(
+        "events",
+        "One event of 100 bytes at a time to a room of 10 on two processes over Valkey, with and "
+        "without recovery",
+        "deliveries",
+        ("--workload", "broadcast", "--clients", "10", "--in-flight", "1"),
+        *(
+            Case(server, "(pubsub layer)", processes=2, layer="pubsub")
+            for server in ("uvicorn", "daphne")
+        ),
+        Case("node", "(Redis Streams adapter)", processes=2, layer="streams"),
     ),
 )
 

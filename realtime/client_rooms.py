@@ -46,13 +46,14 @@ class ClientRooms(NamespaceConsumer):
         """
         check_rooms((room,))
         socket = self._socket
-        if room not in socket.asked and len(socket.asked) >= self.max_client_rooms:
+        asked = socket.asked - socket.leaving
+        if room not in asked and len(asked) >= self.max_client_rooms:
             raise EventError(
                 f"a client may join {self.max_client_rooms} rooms", code="too_many_rooms"
             )
         if not await call_hook(self.may_join, room, slots=socket.hub.sync_handlers):
             if room in socket.asked:  # it was let in before
-                socket.leave(room)
+                socket.leave_in_order(room)
             raise EventError("you may not join this room", code="forbidden")
         socket.admit(room)
         return OK
@@ -68,7 +69,7 @@ class ClientRooms(NamespaceConsumer):
         check_rooms((room,))
         socket = self._socket
         if room in socket.asked:
-            socket.leave(room)
+            socket.leave_in_order(room)
         elif room in socket.rooms:
             raise EventError("you may not leave this room", code="forbidden")
         return OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from functools import cache, cached_property, update_wrapper
+from functools import cache, cached_property, partial, update_wrapper
 from typing import Any, ParamSpec, TypeVar
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -120,7 +120,10 @@ class NamespaceConsumer:
 
     def _restore(self, data: str) -> None:
         """Have the data again that the client had before."""
-        self._data = load_data(data)
+        values = load_data(data)
+        if self._socket.shares_log:
+            values.changed = self._socket.store_soon
+        self._data = values
 
     def _forget(self) -> None:
         """Have none of the data that the client had before."""
@@ -135,12 +138,20 @@ class NamespaceConsumer:
         """
         data = self._data
         if data is None:
-            data = self._data = {} if self._socket.hub.recovery is None else RecoverableData()
+            data = self._data = self._new_data({})
         return data
 
     @data.setter
     def data(self, values: dict[str, Any]) -> None:
-        self._data = values if self._socket.hub.recovery is None else RecoverableData(values)
+        self._data = self._new_data(values)
+        self._socket.store_soon()
+
+    def _new_data(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self._socket.hub.recovery is None:
+            return values
+        if self._socket.shares_log:
+            return RecoverableData(values, self._socket.store_soon)
+        return RecoverableData(values)
 
     @property
     def recovered(self) -> bool:
@@ -434,11 +445,11 @@ class NamespaceConsumer:
         said yes; what is returned may be awaited to wait for that.
         """
         note = None if self.guard_rooms else self._socket.rooms.add
-        return self._move(self._socket.join, note, rooms)
+        return self._move(self._socket.join_in_order, note, rooms)
 
     def leave(self, *rooms: str) -> Pending:
         """Let this socket leave rooms."""
-        return self._move(self._socket.leave, self._socket.rooms.discard, rooms)
+        return self._move(self._socket.leave_in_order, self._socket.rooms.discard, rooms)
 
     def _move(
         self,
@@ -459,7 +470,7 @@ class NamespaceConsumer:
         from all of its namespaces, and end its connection.
         """
         socket = self._socket
-        socket.hub.run(socket.connection.disconnect if connection else socket.close)
+        socket.hub.run(partial(socket.close_in_order, connection=connection))
         return Pending(self._flush_local)
 
     # What others see

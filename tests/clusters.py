@@ -39,6 +39,7 @@ class LiveCluster(Service):
     ) -> None:
         self.layer = layer
         self.valkey = valkey
+        self.realtime = realtime or {}
         config = {"prefix": secrets.token_hex(4), **(config or {})}
         self._prefix = config["prefix"]
         self.env = {

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -80,7 +81,31 @@ class Service(ABC):
         self.stop()
 
 
-class LiveProcess(Service):
+class Frozen(Service):
+    """A service whose processes can be stopped as if their machine were gone: nobody answers."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """The id of the first of its processes."""
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it do nothing in the block, and go on after it."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        first = psutil.Process(self.pid)
+        for process in (first, *first.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+class LiveProcess(Frozen):
     """
     A server started by a command, on a local port, with `env` as its whole environment.
 

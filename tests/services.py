@@ -5,51 +5,23 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import uuid
-from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
 import psycopg
 import pytest
 
 from tests.live import migrate
 from tests.ports import HOST, free_port
-from tests.processes import LiveProcess, Service
+from tests.processes import Frozen, LiveProcess
 from tests.shared import made_once, new_folder
 
 # The migrated database of a PostgreSQL, from which others are made.
 TEMPLATE = "migrated"
-
-
-class Frozen(Service):
-    """A service whose processes can be stopped as if their machine were gone: nobody answers."""
-
-    @property
-    @abstractmethod
-    def pid(self) -> int:
-        """The id of the first of its processes."""
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Let it do nothing in the block, and go on after it."""
-        self._signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        first = psutil.Process(self.pid)
-        for process in (first, *first.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
 
 
 class PostgreSQL(Frozen):
@@ -142,7 +114,7 @@ class PostgreSQL(Frozen):
         return f"{url}/{name}"
 
 
-class MariaDB(LiveProcess, Frozen):
+class MariaDB(LiveProcess):
     """
     A MariaDB of its own, from Debian's package, with the character set that the package sets.
 

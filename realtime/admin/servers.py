@@ -53,6 +53,7 @@ COUNTED = {
     "cut": _("clients cut off since they did not read"),
     "limited": _("events and connects beyond a limit"),
     "not_upgraded": _("clients that stayed on polling, which could not be taken over"),
+    "not_moved": _("clients on polling that could not follow their requests to another process"),
     "unsent": _("calls that could not be sent"),
     "lost": _("messages of other servers lost"),
     "unlogged": _("log lines left out"),

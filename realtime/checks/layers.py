@@ -11,6 +11,9 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from ..cluster.layers import is_redis_core
+from ..cluster.log_support import why_not
+from ..conf import Settings
+from ..utils.recovery import parse_recovery
 from .settings import usable_settings
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
@@ -25,7 +28,10 @@ MIN_GROUP_EXPIRY = 60
 
 @register(Tags.compatibility)
 def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
-    """E003: an alias without a layer; E005: a layer that cannot be made; and what Redis loses."""
+    """
+    E003: an alias without a layer; E005: a layer that cannot be made; E015: one that keeps no log;
+    and what Redis loses.
+    """
     settings = usable_settings()
     if settings is None:
         return
@@ -47,10 +53,25 @@ def check_layer(**kwargs: Any) -> Iterator[CheckMessage]:
             id="realtime.E005",
         )
         return
+    yield from _check_log(alias, layer, settings)
     if is_redis_core(layer):
         # Some of what tells that is channels_redis' own: another version may have it otherwise.
         with suppress(AttributeError, TypeError):
             yield from _check_redis_core(alias, layer)
+
+
+def _check_log(alias: str, layer: Any, settings: Settings) -> Iterator[CheckMessage]:
+    """E015: a log that is wanted in Redis, with a layer that keeps none there."""
+    options = parse_recovery(settings.RECOVERY)
+    if options is None or options.log != "redis" or not (why := why_not(layer)):
+        return
+    yield Error(
+        f'REALTIME["RECOVERY"]["LOG"] is "redis", and the channel layer {alias!r} cannot keep a '
+        f"log there: {why}.",
+        hint="Use channels_redis.pubsub.RedisPubSubChannelLayer with one host, without encryption. "
+        'Or give "memory", where clients of a process that is killed are told of a loss.',
+        id="realtime.E015",
+    )
 
 
 def _check_redis_core(alias: str, layer: Any) -> Iterator[CheckMessage]:

@@ -19,7 +19,9 @@ from . import capacity
 from .envelopes import (
     HUBS,
     Answer,
+    AnyEnvelope,
     Command,
+    Echo,
     Emit,
     Flush,
     Question,
@@ -29,6 +31,7 @@ from .envelopes import (
 )
 from .fences import Fences
 from .handover import Handover
+from .hearing import Hearing
 from .heartbeats import Deaf, Heartbeats
 from .heirs import Heirs
 from .layer_connection import (
@@ -40,8 +43,10 @@ from .layer_connection import (
 )
 from .layers import close_layer
 from .listener import Listener
+from .log_layer import Disconnected, LogLayer
 from .loss_log import LossLog
 from .memberships import SUBSCRIBE_TIMEOUT, Memberships
+from .ordered import OrderedPublisher
 from .overflows import Overflows
 from .peers import ARRIVAL, BEAT, Peers
 from .publisher import Publisher
@@ -53,6 +58,9 @@ from .rpc import Actions, PeerRequests
 from .sequences import Lane
 from .sids import server_of
 from .targets import Target
+
+# How long the layer may take for what is said last.
+CLOSE_TIMEOUT = 1.0
 
 
 class Cluster(Handover):
@@ -84,10 +92,16 @@ class Cluster(Handover):
             server, recovery_seconds, self._loop.time, self.peers.__contains__, self.reports
         )
         self.router = Router(self.peers.direct_channel, self._is_server)
-        self.publisher = Publisher(server, self._transmit)
+        self._memberships = Memberships(self.link)
+        # Whether the layer keeps a log, and what this hub sends comes back to it.
+        self.logged = isinstance(self.link.layer, LogLayer)
+        self.publisher = (
+            OrderedPublisher(server, self.link, self._memberships)
+            if self.logged
+            else Publisher(server, self._transmit)
+        )
         self._requests = PeerRequests(server, self.peers, self.publisher, actions, tasks)
         self.fences = Fences(tasks, self._requests.ask_all, self.reports)
-        self._memberships = Memberships(self.link)
         self._refused = LossLog(self._loop)
         self.beats = Heartbeats(
             server, self.link, self.peers, self.publisher.outgoing, actions.report
@@ -101,7 +115,9 @@ class Cluster(Handover):
             heirs=self.heirs,
             is_leaving=self._memberships.is_leaving,
         )
-        self._listener = Listener(tasks, self._receiver.handle, self._receive_failed)
+        self.hearing = Hearing(self.link, self._memberships, self._receiver)
+        hear = self._receiver.take if self.logged else self._receiver.handle
+        self._listener = Listener(tasks, hear, self._receive_failed)
         self._reconnects = Reconnects(self._reconnected)
         self.overflows = Overflows(self.link, self._receiver.note_overflow)
         self._silences = 0
@@ -125,6 +141,30 @@ class Cluster(Handover):
         self._tasks.supervise(self.publisher.run, "publisher")
         self._tasks.supervise(self.beats.run, "beats")
         self._tasks.supervise(self.overflows.run, "overflows")
+
+    # Where a log is kept
+
+    def take_back(
+        self,
+        hear: Callable[[AnyEnvelope, int], None],
+        streams: Callable[[], Iterable[tuple[str, str]]],
+        namespaces: Callable[[], Iterable[str]],
+    ) -> None:
+        """
+        Give this hub's own envelopes to `hear` when they come back, with their numbers; `streams()`
+        are those of the log that it needs, with their groups, for clients in `namespaces()`.
+        """
+        self._receiver.hear_return = hear
+        catching_up = self.hearing.catching_up
+        catching_up.streams, catching_up.namespaces = streams, namespaces
+
+    def echo(self, id: int) -> None:
+        """Send this hub a note, which comes behind all that was sent before, by whomever."""
+        self.publisher.put(Lane(self._memberships.channel, direct=True), encode(Echo(id)))
+
+    def hears(self, target: Target) -> bool:
+        """Tell whether this hub is to hear what is sent to a target."""
+        return any(self._memberships.wants(lane.name) for lane in self.router.lanes(target))
 
     # Membership
 
@@ -153,17 +193,24 @@ class Cluster(Handover):
 
     # Sending
 
-    def send(self, target: Target, envelope: Emit | Command) -> None:
-        """Send to the other hubs that may hold a target, in order, without waiting."""
-        if not self.peers.met and self._loop.time() > self._all_heard_by:
-            return  # whoever comes greets this hub before it has a client
-        if isinstance(envelope, Emit) and envelope.volatile and not self.link.up.is_set():
-            return
+    def send(self, target: Target, envelope: Emit | Command) -> bool:
+        """
+        Send to the other hubs that may hold a target, in order, without waiting; tell whether that
+        was not refused.
+        """
+        if not self.logged and not self.peers.met and self._loop.time() > self._all_heard_by:
+            return True  # whoever comes greets this hub before it has a client
+        volatile = isinstance(envelope, Emit) and envelope.volatile
+        if volatile and not self.link.up.is_set():
+            return True
         body = encode(envelope)
-        for lane in self.router.lanes(target):
-            self.publisher.put(lane, body)
+        is_kept = self.logged and not volatile
+        lanes = self.router.logged_lanes(target) if is_kept else self.router.lanes(target)
+        # All of them, and not only until the first one is refused.
+        taken = [self.publisher.put(lane, body) for lane in lanes]
         if isinstance(envelope, Command) and envelope.action == "join":
             self.router.note_join(target.namespace, envelope.names)
+        return all(taken)
 
     async def find(self, server: str) -> bool:
         """
@@ -243,6 +290,8 @@ class Cluster(Handover):
     async def flush_cluster(self) -> None:
         """Wait until what was sent so far is in effect in the whole cluster, but not for ever."""
         await self.flush_local()
+        if not self.peers.met and self._loop.time() < self._all_heard_by:
+            await self.peers.wait_for_more(self._all_heard_by)  # this hub has just started
         try:
             async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
                 async for _ in self.ask_all(Flush()):
@@ -262,7 +311,11 @@ class Cluster(Handover):
     # Receiving
 
     def _receive_failed(self, error: Exception, again: bool) -> None:
-        self._tasks.spawn(self._examine(error))
+        if isinstance(error, Disconnected):
+            self.hearing.broken()
+            self.link.failed(error)
+        else:
+            self._tasks.spawn(self._examine(error))
 
     async def _examine(self, error: Exception) -> None:
         """Log what could not be received, such as what has no key, where that is no outage."""
@@ -294,7 +347,10 @@ class Cluster(Handover):
     def _layer_down(self) -> None:
         self._memberships.release()
         self._down_since = self.peers.echoed
-        self._actions.lose(None, self._down_since)
+        if self.logged:
+            self.hearing.on_down()
+        else:
+            self._actions.lose(None, self._down_since)
 
     def _reconnected(self) -> None:
         """Take note that the layer has opened anew what it hears messages on."""
@@ -324,8 +380,11 @@ class Cluster(Handover):
         if anew:
             self._listener.stop()
         self._listener.listen(self.link.layer, self._memberships.channel)
-        await self._memberships.restore(anew=anew)
-        self._reconnects.watch(self.link.layer)
+        if self.logged:
+            await self.hearing.again(anew=anew)
+        else:
+            await self._memberships.restore(anew=anew)
+            self._reconnects.watch(self.link.layer)
         try:
             await self.beats.greet()
         except Deaf:
@@ -333,7 +392,9 @@ class Cluster(Handover):
                 self._note_silence()
             raise
         self._silences = 0
-        if not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
+        if self.logged:
+            self.hearing.tell()
+        elif not self.link.up.is_set():  # what was sent to a layer that has forgotten its groups
             self._actions.lose(None, self._down_since)
 
     def _note_silence(self) -> None:
@@ -347,8 +408,12 @@ class Cluster(Handover):
         if self._silences & (self._silences - 1):
             return
         log(logging.WARNING, "layer-replaced")
+        if self.logged:
+            self.hearing.broken()
         old, self.link.layer = self.link.layer, self._new_layer()
         self._listener.stop()
+        if self.logged:
+            self.hearing.replaced()
         self._memberships.move()
         if self.link.layer is not old:
             self._tasks.spawn(close_layer(old))
@@ -358,7 +423,7 @@ class Cluster(Handover):
         Send what waits, say goodbye and leave all groups, as far as the layer answers at once.
         """
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 if self.link.up.is_set():
                     await self.publisher.drain(0)
                 if self._memberships.channel:

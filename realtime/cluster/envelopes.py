@@ -215,7 +215,8 @@ class Inherit(Envelope, tag="inherit"):
 class Upgrade(Envelope, tag="upgrade"):
     """
     Question: do a step of giving the Engine.IO session `sid` to the hub `server`, which its
-    WebSocket has reached (see `transports.takeover`). Ask it with `handing.take`, as `Take`.
+    WebSocket has reached, or its requests reach (see `transports.claims`). Ask it with
+    `handing.take`, as `Take`.
     """
 
     sid: str
@@ -234,9 +235,14 @@ class AwaitAcks(Envelope, tag="acks"):
 
 
 class Allowance(Envelope, tag="allowance"):
-    """Question: how many bytes may a POST of this session have? None where there is no session."""
+    """
+    Question: how many bytes may a POST of this session have? None where there is no session.
+
+    With `follow` the server that it has gone to is asked.
+    """
 
     sid: str
+    follow: bool = False
 
 
 class Describe(Envelope, tag="describe"):
@@ -254,13 +260,20 @@ class Drain(Envelope, tag="drain"):
 
 
 class HttpRequest(Envelope, tag="http"):
-    """Question: a polling request for a session of this server; the answer is an HttpResponse."""
+    """
+    Question: a polling request for a session of this server; the answer is an HttpResponse.
+
+    `server` is the one that the request has reached. It is told first whether it had better have
+    the session (True), and instead of an HttpResponse the id of the server that the session has
+    gone to. Older ones do not say who they are, and are told neither.
+    """
 
     sid: str
     method: str
     query_string: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    server: str = ""
 
 
 class HttpResponse(NamedTuple):
@@ -316,7 +329,17 @@ class Cancel(Envelope, tag="cancel"):
     id: str
 
 
-AnyEnvelope = Emit | Command | Moved | Forward | Beat | Ask | Answer | Cancel
+class Echo(Envelope, tag="echo"):
+    """What a hub sends to itself, to know that it has heard all that was sent before."""
+
+    id: int
+
+
+class Hole(Envelope, tag="hole"):
+    """The log has not kept something that was sent: whoever needs it is to be told."""
+
+
+AnyEnvelope = Emit | Command | Moved | Forward | Beat | Ask | Answer | Cancel | Echo | Hole
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyEnvelope] = msgspec.msgpack.Decoder(AnyEnvelope)
@@ -337,7 +360,8 @@ class Parcel(msgspec.Struct, frozen=True):
     A layer message: encoded envelopes of one server, in one lane.
 
     `number` counts all messages of the server, `place` those of the lane (see `lanes`); zeros are
-    for messages that nobody keeps count of.
+    for messages that nobody keeps count of. `log` is the number of the first event in the log,
+    where one is kept; each further one has the next.
     """
 
     version: Literal[1]
@@ -347,11 +371,14 @@ class Parcel(msgspec.Struct, frozen=True):
     place: _Count
     bodies: list[bytes]
     type: Literal["realtime.envelope"] = LAYER_MESSAGE
+    log: _Count = 0
 
 
 def pack(server: str, lane: str, number: int, place: int, bodies: list[bytes]) -> dict[str, Any]:
     """Return the layer message with these encoded envelopes (see `Parcel`)."""
-    return msgspec.structs.asdict(Parcel(VERSION, server, lane, number, place, bodies))
+    message = msgspec.structs.asdict(Parcel(VERSION, server, lane, number, place, bodies))
+    del message["log"]  # which a layer that keeps one adds
+    return message
 
 
 def open_parcel(message: Any) -> Parcel:

@@ -68,6 +68,10 @@ class Handover:
         """Take note that clients of another hub are about to be elsewhere."""
         self.peers.note_scattered(server)
 
+    def is_peer(self, server: str) -> bool:
+        """Tell whether another hub is there, as far as its beats tell."""
+        return server in self.peers
+
     def heir(self, server: str) -> str | None:
         """Return the hub, this one or a peer, that has the sessions of a server that is gone."""
         return self.heirs.find(server)

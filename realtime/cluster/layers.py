@@ -8,9 +8,16 @@ from functools import cache
 from typing import Any
 
 from channels.layers import channel_layers, get_channel_layer
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from ..conf import get_settings
 from ..logs import log
+from ..utils.recovery import log_lifetime, parse_recovery
+from .log_support import new_log_layer, why_not
+
+# For how much longer than in memory a log is kept: nobody says when a hub is killed.
+KEPT = 1.25
 
 # How long a layer may take to close its connections.
 CLOSE_TIMEOUT = 10.0
@@ -32,6 +39,29 @@ def new_layer(alias: str) -> Any:
         return shared
     own = channel_layers.make_backend(alias)
     return own if type(own) is type(shared) else shared
+
+
+def find_layer(alias: str, sender: str) -> Any:
+    """
+    Return a new layer object as `new_layer` does, or one that keeps a log for the hub or process
+    `sender`, where ``REALTIME["RECOVERY"]`` wants that and the alias's configuration allows it.
+
+    Raises ImproperlyConfigured where that is wanted and cannot be had.
+    """
+    settings = get_settings()
+    options = parse_recovery(settings.RECOVERY)
+    if options is not None and options.log != "memory":
+        lifetime = log_lifetime(options, settings) * KEPT
+        layer = new_log_layer(alias, sender, options, lifetime)
+        if layer is not None:
+            return layer
+        if options.log == "redis":
+            why = why_not(get_channel_layer(alias))
+            raise ImproperlyConfigured(
+                f'REALTIME["RECOVERY"]["LOG"] cannot be "redis" with the channel layer {alias!r}: '
+                f'{why}. Use channels_redis.pubsub.RedisPubSubChannelLayer, or "auto".'
+            )
+    return new_layer(alias)
 
 
 async def close_layer(layer: Any) -> None:

@@ -54,6 +54,14 @@ class Memberships:
         self._wanted.discard(group)
         self._change(group)
 
+    def wants(self, group: str) -> bool:
+        """Tell whether a group's messages are asked for."""
+        return group in self._wanted
+
+    def is_coming(self, group: str) -> bool:
+        """Tell whether a group's messages are asked for, and do not come yet."""
+        return group in self._wanted and group not in self._joined
+
     def is_leaving(self, group: str) -> bool:
         """Tell whether the layer may be between two memberships of a group, or behind the last."""
         return group not in self._joined or group in self._changed

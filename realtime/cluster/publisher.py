@@ -61,13 +61,15 @@ class Batch:
 class Publisher:
     """Hands messages to `transmit`, which returns when the layer has one, or has lost it."""
 
+    new_batch: Callable[[], Any] = Batch
+
     def __init__(self, server: str, transmit: Transmit) -> None:
         self.lost = 0
         self.backlog = 0
         self.outgoing = Outgoing()
         self._server = server
         self._transmit = transmit
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[Any] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._full = False
@@ -80,7 +82,7 @@ class Publisher:
             self._refuse(lane)
             return False
         if not self._batches or not self._batches[-1].takes(lane):
-            self._batches.append(Batch())
+            self._batches.append(self.new_batch())
         self._batches[-1].add(lane, body)
         self.backlog += len(body)
         self._wake.set()
@@ -112,7 +114,7 @@ class Publisher:
             self.outgoing.sent(lane, self.outgoing.next(lane))
         self._holes.clear()
 
-    async def _send(self, batch: Batch) -> None:
+    async def _send(self, batch: Any) -> None:
         lanes = deque(batch.lanes.items())
 
         async def serve() -> None:

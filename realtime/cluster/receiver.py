@@ -17,8 +17,10 @@ from .envelopes import (
     AnyEnvelope,
     Beat,
     Command,
+    Echo,
     Emit,
     Forward,
+    Hole,
     Moved,
     Parcel,
     open_parcel,
@@ -66,6 +68,14 @@ class Receiver:
         self._requests = requests
         self._actions = actions
         self._incoming = Incoming()
+        # What takes this hub's own envelopes, with their numbers in the log, where it waits for
+        # them.
+        self.hear_return: Callable[[AnyEnvelope, int], None] | None = None
+        self._own_number = 0
+        # The last number of the log that came, and what is kept for later.
+        self.logged_upto = 0
+        self._held: list[Any] | None = None
+        self._is_catching_up = False
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._unheard = defaultdict[str, LossLog](partial(LossLog, loop))
@@ -115,9 +125,15 @@ class Receiver:
         except msgspec.ValidationError as error:
             log(logging.WARNING, "layer-ignored", error=error)
             return
+        if parcel.log:
+            if parcel.log <= self.logged_upto:
+                return  # this hub is in two of its groups, or has read it in the log
+            self.logged_upto = parcel.log
         if parcel.server == self._server:
             if parcel.lane == HUBS and not parcel.number:
                 self._hear_own(parcel)
+            elif self.hear_return is not None:
+                self._take_back(parcel)
             return
         if parcel.number:
             position = Position(parcel.number, parcel.place)
@@ -131,13 +147,64 @@ class Receiver:
                 return
             if not self._accept(parcel, position):
                 return
-        for envelope in unpack(parcel):
+        number = parcel.log if self.hear_return is not None else 0  # of a log that this hub has
+        for place, envelope in enumerate(unpack(parcel)):
             if isinstance(envelope, Exception):
                 log(logging.WARNING, "layer-ignored", server=parcel.server, error=envelope)
                 continue
             try:
-                self._dispatch(parcel, envelope)
+                self._dispatch(parcel, envelope, number and number + place)
             except Exception:  # the others in this message are as good as without it
+                log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
+
+    # Catching up
+
+    @property
+    def holding(self) -> bool:
+        """Whether what comes is kept for later."""
+        return self._held is not None
+
+    def take(self, message: Any) -> None:
+        """Take a message of the layer, or keep it for later."""
+        if self._held is None:
+            self.handle(message)
+        else:
+            self._held.append(message)
+
+    def hold(self) -> None:
+        """Keep what comes, from now on."""
+        if self._held is None:
+            self._held = []
+
+    def release(self, missed: Iterable[Any]) -> None:
+        """
+        Take messages that did not come, and then what was kept.
+
+        What is in no log, and so is missing, is nothing that clients are told of.
+        """
+        held, self._held = self._held or [], None
+        self._incoming.leave_all()
+        self._is_catching_up = True
+        try:
+            for message in missed:
+                self.handle(message)
+        finally:
+            self._is_catching_up = False
+            self._incoming.leave_all()
+        for message in held:
+            self.handle(message)
+
+    def _take_back(self, parcel: Parcel) -> None:
+        """Take what this hub has sent itself, where that comes back."""
+        assert self.hear_return is not None
+        if parcel.number and parcel.number <= self._own_number:
+            return  # it was sent again, since its answer was lost
+        self._own_number = max(parcel.number, self._own_number)
+        for place, envelope in enumerate(unpack(parcel)):
+            try:
+                if not isinstance(envelope, Exception):
+                    self.hear_return(envelope, parcel.log and parcel.log + place)
+            except Exception:
                 log(logging.ERROR, "layer-error", server=parcel.server, exc_info=True)
 
     def _accept(self, parcel: Parcel, position: Position) -> bool:
@@ -155,12 +222,16 @@ class Receiver:
         for envelope in unpack(parcel):
             if isinstance(envelope, Beat) and envelope.server == self._server:
                 self._beats.heard_own(envelope)
+            elif isinstance(envelope, Hole):
+                self._actions.lose(None, self._now() - LATE)
 
-    def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope) -> None:
+    def _dispatch(self, parcel: Parcel, envelope: AnyEnvelope, number: int) -> None:
         """Lead an envelope to whom it is for."""
         server = parcel.server
         if isinstance(envelope, (Emit, Command)):
-            self._actions.receive(server, envelope, parcel.lane == self._requests.channel)
+            self._actions.receive(server, envelope, parcel.lane == self._requests.channel, number)
+        elif isinstance(envelope, Hole):
+            self._actions.lose(None, self._now() - LATE)
         elif isinstance(envelope, (Moved, Forward)):
             self._actions.follow(server, envelope)
         elif isinstance(envelope, Beat):
@@ -176,7 +247,7 @@ class Receiver:
             self._check_report(envelope)
             self._heirs.heard(server, envelope.report.get("heir_of", ()))
             self._beats.heard(envelope)
-        else:
+        elif not isinstance(envelope, Echo):
             self._requests.handle(server, envelope)
 
     def _check_report(self, beat: Beat) -> None:
@@ -190,7 +261,7 @@ class Receiver:
             beat.report = {}
 
     def _note_lost(self, server: str, lane: str | None, lost: int) -> None:
-        if lost:
+        if lost and not self._is_catching_up:
             self._actions.lose(lane, self._now() - LATE)
             # One for all who are no peers: their names may be made up.
             cause = server if server in self._peers else ""

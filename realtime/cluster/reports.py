@@ -87,6 +87,7 @@ class Report(_Needed, total=False):
     unsent: _Count
     unlogged: _Count
     not_upgraded: _Count
+    not_moved: _Count
     lost: _Count
     problems: Annotated[list[Problem], msgspec.Meta(max_length=MAX_ITEMS)]
     news: Annotated[list[Item], msgspec.Meta(max_length=MAX_ITEMS)]

@@ -9,6 +9,7 @@ from ..identity.user_rooms import is_user_room
 from .envelopes import HUBS, group_name, server_group
 from .sequences import Lane
 from .sids import server_of
+from .streams import streams_of
 from .targets import EVERYONE, Target
 
 # After a remote join, how long messages to that room go to the whole namespace: a server that has
@@ -37,6 +38,12 @@ class Router:
         self._channel = channel
         self._knows = knows
         self._joined: dict[tuple[str, str], float] = {}
+
+    def logged_lanes(self, target: Target) -> list[Lane]:
+        """Return the lanes to a target for an event that the log keeps: at most one."""
+        lanes = self.lanes(target)
+        also = tuple(lane.name for lane in lanes[1:])
+        return [lane._replace(streams=streams_of(target), also=also) for lane in lanes[:1]]
 
     def lanes(self, target: Target) -> list[Lane]:
         """

@@ -40,9 +40,10 @@ MOVES = (Take, Upgrade, Inherit)
 class Actions(Protocol):
     """What the hub does for other hubs."""
 
-    def receive(self, server: str, envelope: Emit | Command, direct: bool) -> None:
+    def receive(self, server: str, envelope: Emit | Command, direct: bool, number: int = 0) -> None:
         """
-        Do with local sockets what a server asks for; `direct` tells that it asks no other hub.
+        Do with local sockets what a server asks for; `direct` tells that it asks no other hub,
+        `number` is its place in the log, where it has one.
         """
 
     def follow(self, server: str, envelope: Moved | Forward) -> None:

@@ -210,6 +210,11 @@ class Incoming:
             number = self._believed(server, lane, last).number
             self._left.put(lane, server, Position(number, UNKNOWN))
 
+    def leave_all(self) -> None:
+        """Take note that this process may not have been in any lane, as `leave_lane`."""
+        for lane in list(self._known.lanes):
+            self.leave_lane(lane)
+
     def _believed(self, server: str, lane: str, last: Position) -> Position:
         """Return where a sender was before a jump, which ends that doubt, or else its last."""
         doubt = self._doubts.get((lane, server))

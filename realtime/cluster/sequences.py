@@ -24,7 +24,9 @@ class Lane(NamedTuple):
     Where messages go: a group's name, or a channel's where `direct` is true.
 
     `wide` lanes reach every room of their namespace, so messages in them and in the namespace's
-    other lanes do not overtake each other. Nothing overtakes what is `exclusive`.
+    other lanes do not overtake each other. Nothing overtakes what is `exclusive`. Events in a lane
+    with `streams` are kept there, where the layer keeps a log, and go to the groups in `also` under
+    the same numbers.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Lane(NamedTuple):
     namespace: str | None = None
     wide: bool = False
     exclusive: bool = False
+    streams: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 class Position(NamedTuple):

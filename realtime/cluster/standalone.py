@@ -59,6 +59,10 @@ class LocalCluster:
     def note_scattered(self, server: str) -> None:
         """Do nothing: there is no other hub."""
 
+    def is_peer(self, server: str) -> bool:
+        """Return that there is no other hub."""
+        return False
+
     def heir(self, server: str) -> str | None:
         """Return that nobody has the sessions of another server."""
         return None

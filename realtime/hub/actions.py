@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,7 +29,10 @@ from ..cluster.envelopes import (
     Wake,
 )
 from ..cluster.targets import Target
+from ..logs import log
 from ..sockets.messages import ForeignMessage, Message, decode_args, encode_args
+from ..transports import relay
+from ..utils.limits import LogLimiter
 from .asking import Asking, answer_for_client, call_here
 from .handing import Inheritance, give, give_up
 from .interfaces import Hub
@@ -41,6 +45,7 @@ class HubActions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._unlogged = LogLimiter()
         self._answers: dict[type[Question], Callable[[Any, Tell], Awaitable[Any]]] = {
             Call: self._answer_call,
             Deliver: self._answer_for_client,
@@ -57,24 +62,32 @@ class HubActions:
             HttpRequest: self._answer_http,
         }
 
-    def receive(self, server: str, envelope: Emit | Command, direct: bool) -> None:
+    def receive(self, server: str, envelope: Emit | Command, direct: bool, number: int = 0) -> None:
         """
-        Do with local sockets what a server asks for; `direct` tells that it asks no other hub.
+        Do with local sockets what a server asks for; `direct` tells that it asks no other hub,
+        `number` is its place in the log that hubs share.
         """
-        if not self._hub.moves.active:
-            self._do(target_of(envelope), envelope)
+        if number or not self._hub.moves.active:
+            # What is in the log is there for clients that move, too.
+            self._do(target_of(envelope), envelope, number)
         elif (target := self._hub.moves.screen(server, envelope, direct)) is not None:
             self._do(target, envelope)
-        if self._hub.lingering and isinstance(envelope, Emit):
+        if number or not isinstance(envelope, Emit):
+            return
+        if self._hub.recovery is not None and self._hub.recovery.shared and not envelope.volatile:
+            self._hub.recovery.lose(None, 0.0)
+            if self._unlogged.should_log():
+                log(logging.WARNING, "log-bypassed", server=server)
+        if self._hub.lingering:
             self._hub.lingering.send_on(server, envelope)
 
-    def _do(self, target: Target, envelope: Emit | Command) -> None:
+    def _do(self, target: Target, envelope: Emit | Command, number: int = 0) -> None:
         if isinstance(envelope, Command):
-            self._hub.execute(target, envelope.action, envelope.names, envelope.id)
+            self._hub.execute(target, envelope.action, envelope.names, envelope.id, number)
             return
         emit = envelope
         message = ForeignMessage(emit.namespace, emit.text, emit.attachments, emit.volatile)
-        self._hub.deliver(target, message, emit.id)
+        self._hub.deliver(target, message, emit.id, number)
 
     def follow(self, server: str, envelope: Moved | Forward) -> None:
         """Take what another hub tells of a client that has moved."""
@@ -105,6 +118,7 @@ class HubActions:
 
     def forget_server(self, server: str) -> None:
         """Take note that another hub has left, or is taken for dead."""
+        self._hub.departures.forget_server(server)
         if self._hub.recovery is not None:
             self._hub.recovery.forget_server(server)
 
@@ -153,14 +167,18 @@ class HubActions:
 
     async def _tell_allowance(self, question: Allowance, tell: Tell) -> int | None:
         connection = self._hub.connections.get(question.sid)
-        return None if connection is None else connection.frame_limit
+        if connection is not None:
+            return connection.frame_limit
+        elsewhere = self._hub.moves.where(question.sid)
+        if not question.follow or elsewhere is None:
+            return None
+        return await relay.ask_limit(self._hub, elsewhere, question.sid)
 
-    async def _answer_http(self, question: HttpRequest, tell: Tell) -> HttpResponse:
-        tell(None)  # the asker waits, now that it knows that this server lives
-        if self._hub.answer_http is None:  # it is set before this server has any session
-            raise RuntimeError("This server has no polling sessions.")
+    async def _answer_http(self, question: HttpRequest, tell: Tell) -> HttpResponse | str:
+        # The asker waits, now that it knows that this server lives.
+        tell(self._hub.departures.invites(question) or None)
         await self._hub.arrivals.wait()
-        return await self._hub.answer_http(question)
+        return await relay.lead(self._hub, question)
 
     async def _describe(self, question: Describe, tell: Tell) -> dict[str, Any]:
         return self._hub.describe()

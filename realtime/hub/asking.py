@@ -26,6 +26,7 @@ async def call(hub: Hub, target: Target, message: Message, timeout: float | None
     at once.
     """
     hub.require_own_thread("asking.call")
+    await hub.wait_returned()
     answers, call_id = Answers(), hub.new_event_id()
     local = call_here(
         hub, target, message, call_id, Asking(timeout, answers.asked, answers.answered)
@@ -167,7 +168,8 @@ def deliver_to_client(
         session = hub.recovery.sessions.find_client(Target(namespace or "", (sid,), client=True))
         if session is not None and session.claimant is None:
             message = Message(session.namespace, event, args)
-            hub.deliver(Target(session.namespace, (session.sid,)), message)
+            send = hub.emit if hub.recovery.shared else hub.deliver
+            send(Target(session.namespace, (session.sid,)), message)
             return True
     socket = hub.registry.sockets.get(sid)
     if socket is not None and namespace is not None:

@@ -37,6 +37,7 @@ async def shut_down(hub: Hub, grace: float) -> None:
     hub.departures.close()
     if hub.recovery is not None:
         await hub.recovery.transfers.hand_over()
+        await hub.recovery.flush()
         hub.recovery.close()
     hub.lingering.close()
     await hub.observers.close()

@@ -11,8 +11,9 @@ class Counters:
     What a hub counts: events from clients and to clients, volatile messages `dropped` because
     their clients were slow, clients `cut` because they were slower still, events and CONNECTs
     beyond a rate limit, calls for many sockets that this process did not send, lines that the log
-    has not, as one client caused so many, and WebSockets of other processes' clients that stay on
-    polling, since they could not be taken over.
+    has not, as one client caused so many, WebSockets of other processes' clients that stay on
+    polling, since they could not be taken over, and clients whose polling comes here for good that
+    stay where they are, for the same reason.
     """
 
     events_in: int = 0
@@ -23,3 +24,4 @@ class Counters:
     unsent: int = 0
     unlogged: int = 0
     not_upgraded: int = 0
+    not_moved: int = 0

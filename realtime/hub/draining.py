@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from math import ceil
 
 from ..logs import log
@@ -36,6 +37,7 @@ class Drain:
         """Take no more clients from now on, nor sessions: all hubs are told."""
         if not self._hub.draining:
             self._hub.draining = True
+            self._hub.departures.keep()
             self._hub.services.spawn(self._hub.cluster.announce())
             log(logging.INFO, "draining", connections=len(self._hub.connections))
 
@@ -56,16 +58,23 @@ class Drain:
 
     async def _tell_clients(self) -> None:
         """Tell all clients to go: in waves, so that they do not all come back at the same time."""
-        loop = self._hub.loop
-        deadline = loop.time() + self._hub.settings.DRAIN_SECONDS
-        left = deque(self._hub.connections.values())
+        deadline = self._hub.loop.time() + self._hub.settings.DRAIN_SECONDS
+        connections = self._hub.connections
+        told = list(connections.values())
+        await self._tell_in_waves(told, deadline)
+        # Who was moving here has no way back.
+        await self._hub.arrivals.finish()
+        await self._tell_in_waves(set(connections.values()).difference(told), deadline)
+        while self._waiting:
+            await asyncio.wait(self._waiting)
+
+    async def _tell_in_waves(self, connections: Iterable[Connection], deadline: float) -> None:
+        left = deque(connections)
         while left:
-            for _ in range(_wave_size(len(left), deadline - loop.time())):
+            for _ in range(_wave_size(len(left), deadline - self._hub.loop.time())):
                 self._tell(left.popleft())
             if left:
                 await self._pause()
-        while self._waiting:
-            await asyncio.wait(self._waiting)
 
     async def _pause(self) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from ..cluster.addressing import as_command, as_emit
 from ..cluster.cluster import Cluster
 from ..cluster.envelopes import HttpRequest, HttpResponse, Take, Upgrade
-from ..cluster.layers import new_layer
+from ..cluster.layers import find_layer
 from ..cluster.sids import new_server_id, new_sid, server_of
 from ..cluster.standalone import LocalCluster, reaches_others
 from ..cluster.targets import EVERYONE, Target
@@ -28,8 +28,10 @@ from ..identity.lookups import Lookups
 from ..protocol.frames import Frames
 from ..recovery.holds import Holds
 from ..recovery.lingering import Lingering
+from ..recovery.logged import LoggedRecovery
+from ..recovery.places import place_of
 from ..recovery.recovery import Recovery
-from ..sockets.delivery import CONNECTED
+from ..sockets.delivery import CONNECTED, CONNECTING, handling
 from ..sockets.messages import Format, Message, with_offset
 from ..sockets.once import Once
 from ..sockets.socket import Socket
@@ -38,9 +40,11 @@ from ..transports.connection import Connection
 from ..transports.departures import Departures
 from ..transports.heartbeats import TimerWheel
 from ..transports.interfaces import Crossing
+from ..transports.wanderers import Wanderers
 from ..utils.limits import ConnectionLimits, parse_rate
-from ..utils.recovery import parse_recovery
+from ..utils.recovery import RecoveryOptions, parse_recovery
 from .actions import HubActions
+from .bus import Bus
 from .closing import shut_down
 from .counters import Counters
 from .draining import Drain
@@ -120,10 +124,11 @@ class Hub:
         self.answer_http: AnswerHttp | None = None
         self.foreign_polls: dict[asyncio.Task[Any], tuple[str, str]] = {}
 
-        # Sessions that move to other processes, or here, as their clients move to WebSockets; and
-        # those of them that are to know of all that is delivered.
+        # Sessions that move to other processes, or here, as their clients move to WebSockets or
+        # their requests go elsewhere; and those of them that are to know of all that is delivered.
         self.departures = Departures(self)
         self.arrivals = Arrivals(self)
+        self.wanderers = Wanderers(self)
         self.crossings: set[Crossing] = set()
         self._event_ids = itertools.count(1)
 
@@ -136,7 +141,9 @@ class Hub:
         # them.
         options = parse_recovery(self.settings.RECOVERY)
         self.cluster = self._join_cluster(0.0 if options is None else options.seconds)
-        self.recovery = None if options is None else Recovery(self, options)
+        # The way of what is sent to clients where the log is shared, and leads to this hub's too.
+        self.bus: Bus | None = None
+        self.recovery = self._new_recovery(options)
         self.holds = self._open_holds()
         self.registry = Registry(self.holds.subscribe, self.holds.unsubscribe, self.is_sid)
         self.moves = Moves(self, scattered=self.recovery is not None)
@@ -151,8 +158,18 @@ class Hub:
         self.services.supervise(Rechecks(self, self.reasking).run, "rechecks")
         self.serving = Serving(self)
 
+    def _new_recovery(self, options: RecoveryOptions | None) -> Recovery | None:
+        if options is None:
+            return None
+        if isinstance(self.cluster, LocalCluster) or not self.cluster.logged:
+            return Recovery(self, options)
+        cluster = self.cluster
+        recovery = LoggedRecovery(self, options, lambda: cluster.link.layer)
+        self.bus = Bus(self, cluster, recovery, HubActions(self).receive)
+        return recovery
+
     def _join_cluster(self, recovery_seconds: float) -> Cluster | LocalCluster:
-        make = partial(new_layer, self.settings.CHANNEL_LAYER)
+        make = partial(find_layer, self.settings.CHANNEL_LAYER, self.server_id)
         if not reaches_others(make()):
             return LocalCluster()
         return Cluster(self.server_id, make, self.services, HubActions(self), recovery_seconds)
@@ -193,14 +210,27 @@ class Hub:
         self.tasks.keep(task)
 
     async def flush_local(self) -> None:
-        """Wait until what this hub's sockets opened, joined and left so far is in effect."""
+        """
+        Wait until what this hub's sockets opened, joined and left so far is in effect; where the
+        log is shared, also until what they have sent is in it.
+        """
+        if self.bus is not None:
+            await self.bus.flush()
         await self.cluster.flush_local()
+        if self.recovery is not None:
+            await self.recovery.flush()
         await self.observers.wait_written()
+
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here, where that takes its way by the log."""
+        if self.bus is not None:
+            await self.bus.flush()
 
     async def flush_cluster(self) -> None:
         """
         Wait until all hubs have done what this one has asked for so far, its sockets' part too.
         """
+        await self.wait_returned()
         await self.observers.wait_written()
         await self.cluster.flush_cluster()
 
@@ -225,11 +255,28 @@ class Hub:
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the local sockets of a target, and send to the other hubs."""
+        if self.bus is not None:
+            self.require_own_thread("Hub.emit")
+            self.bus.emit(self._put_off_own(target, message), message)
+            return
         # Where clients come back, the offset that an event gets is its id.
         own_id = "" if self.recovery is not None and not message.volatile else self.new_event_id()
         event_id = self.deliver(target, message, own_id)
         if not self.is_here(target):
             self.cluster.send(target, as_emit(target, message, own_id or event_id))
+
+    def _put_off_own(self, target: Target, message: Message) -> Target:
+        """
+        Give an event of a client's own `connect` to that client first: behind what it has missed.
+
+        Returns whom it is for beside that client.
+        """
+        socket = handling.get()
+        if socket is None or socket.state is not CONNECTING or socket not in self.select(target):
+            return target
+        if not socket.put_off_own(message):
+            return target
+        return target._replace(excluded=(*target.excluded, socket.sid))
 
     def select(self, target: Target) -> list[Socket]:
         """Return the local sockets of any target."""
@@ -240,9 +287,10 @@ class Hub:
         """Tell whether a target is one client of this hub."""
         return len(target.rooms) == 1 and self.moves.is_here(target.rooms[0])
 
-    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """
-        Deliver to the local sockets of a target. `event_id` is the event's own in the cluster.
+        Deliver to the local sockets of a target. `event_id` is the event's own in the cluster, and
+        `number` its place in the log that hubs share.
 
         Returns its offset, where clients may come back and ask for what came after that.
         """
@@ -254,7 +302,7 @@ class Hub:
         recovery = self.recovery
         if target.client:  # which may be in a namespace that the sender does not know
             target, message = self._aim(target, message, sockets)
-        offset = "" if recovery is None else recovery.note(target, message, event_id)
+        offset = "" if recovery is None else recovery.note(target, message, event_id, number)
         self.counters.events_out += len(sockets)
         if self.crossings:
             for crossing in self.crossings:
@@ -271,7 +319,8 @@ class Hub:
             if socket.state is CONNECTED:
                 connection.send(encoded, volatile)
             elif offset:
-                socket.deliver_later(encoded, message, event_id or offset, target)
+                place = place_of(number) if number else None
+                socket.deliver_later(encoded, message, event_id or offset, target, place)
             else:
                 socket.deliver(encoded, volatile)
         return offset
@@ -289,6 +338,10 @@ class Hub:
 
     def command(self, target: Target, action: str, names: tuple[str, ...]) -> None:
         """Let the sockets of a target do `action` everywhere (see `Command`)."""
+        if self.bus is not None:
+            self.require_own_thread("Hub.command")
+            self.bus.command(target, action, names)
+            return
         command_id = self.new_event_id()
         self.execute(target, action, names, command_id)
         if not self.is_here(target):
@@ -308,10 +361,27 @@ class Hub:
             self.moves.forget(sid)
 
     def execute(
-        self, target: Target, action: str, names: tuple[str, ...], command_id: str = ""
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        command_id: str = "",
+        number: int = 0,
     ) -> None:
-        """Let the local sockets of a target do `action` (see `Command`, whose id this may have)."""
+        """
+        Let the local sockets of a target do `action` (see `Command`, whose id this may have), which
+        may have a `number` in the log that hubs share.
+        """
         self.require_own_thread("Hub.execute")
+        if self.recovery is not None and number:
+            with self.recovery.obeying(place_of(number)):
+                self._execute(target, action, names, command_id)
+        else:
+            self._execute(target, action, names, command_id)
+
+    def _execute(
+        self, target: Target, action: str, names: tuple[str, ...], command_id: str
+    ) -> None:
         if target == EVERYONE:
             self.reasking.hear(action, names)
         elif self.recovery is not None:

@@ -150,14 +150,22 @@ class Hub(transports.Hub, Protocol):
     def new_event_id(self) -> str:
         """Return the id of an event, a command or a question, which no other one has anywhere."""
 
-    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Deliver to the local sockets of a target; return the event's offset, if it has one."""
 
     def emit(self, target: Target, message: Message) -> None:
         """Deliver to the sockets of a target, in the whole cluster."""
 
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here."""
+
     def execute(
-        self, target: Target, action: str, names: tuple[str, ...], command_id: str = ""
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        command_id: str = "",
+        number: int = 0,
     ) -> None:
         """Let the local sockets of a target do something."""
 

@@ -64,7 +64,7 @@ class Registry:
         del namespace.sockets[socket.sid]
         with ExitStack() as stack:  # what one room's end raises keeps no other's from happening
             stack.callback(self._forget_if_empty, namespace)
-            for room in tuple(socket.rooms):  # a handler's thread may be adding one
+            for room in socket.all_rooms:
                 stack.callback(self._leave, namespace, room, socket)
 
     def join(self, socket: Socket, room: str) -> bool:
@@ -128,7 +128,7 @@ class Registry:
         if namespace is None:
             return []
         # What the socket has noted may be ahead: a handler's thread may be joining.
-        return [room for room in tuple(socket.rooms) if socket in namespace.rooms.get(room, ())]
+        return [room for room in socket.all_rooms if socket in namespace.rooms.get(room, ())]
 
     def select(self, target: Target) -> list[Socket]:
         """Return the sockets that a target names, each once."""

@@ -8,13 +8,16 @@ import os
 import threading
 from functools import partial
 
-from ..cluster.layers import new_layer
+from ..cluster.layers import find_layer
 from ..cluster.standalone import reaches_others
 from ..conf import get_settings
 from ..exceptions import NotRunning
 from ..hub.gateway import Gateway, HubGateway
 from ..hub.hub import Hub
 from .sender import RemoteGateway
+
+# Who sends, for a layer that keeps a log: nobody whose messages are counted.
+OUTSIDE = "-"
 
 # A process has one event loop that serves clients, and so one hub; tests have one after another.
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -90,7 +93,7 @@ def get_outside() -> RemoteGateway:
 
 
 def _open_outside(alias: str) -> RemoteGateway:
-    make = partial(new_layer, alias)
+    make = partial(find_layer, alias, OUTSIDE)
     layer = make()
     if not reaches_others(layer):
         kind = "is in memory" if layer else f"{alias!r} is not in CHANNEL_LAYERS"

@@ -20,7 +20,6 @@ from ..cluster import capacity
 from ..cluster.addressing import as_command, as_emit, as_question
 from ..cluster.circuit_breaker import CircuitBreaker
 from ..cluster.envelopes import (
-    HUBS,
     Answer,
     Ask,
     Cancel,
@@ -38,9 +37,11 @@ from ..cluster.envelopes import (
 from ..cluster.layer_connection import PARALLEL
 from ..cluster.layers import close_layer
 from ..cluster.listener import Listener
+from ..cluster.log_layer import LogLayer
+from ..cluster.ordered import MESSAGE_ENVELOPES
 from ..cluster.publisher import MESSAGE_BYTES
 from ..cluster.requests import ANSWER_TIMEOUT, PendingRequests
-from ..cluster.router import Router
+from ..cluster.router import EVERYBODY, Router
 from ..cluster.sequences import Lane
 from ..cluster.sids import new_server_id
 from ..cluster.targets import Target
@@ -75,7 +76,7 @@ class SharedSend:
     def add(self, body: bytes) -> bool:
         """Take one more, if there is room."""
         self.size += len(body)
-        if self.size > MESSAGE_BYTES:
+        if self.size > MESSAGE_BYTES or len(self.bodies) == MESSAGE_ENVELOPES:
             return False
         self.bodies.append(body)
         return True
@@ -95,7 +96,7 @@ class RemoteGateway:
         self._router = Router()
         self._ids = count(1)
         self._slots = asyncio.Semaphore(PARALLEL)
-        self._batches: dict[str, SharedSend] = {}
+        self._batches: dict[Lane, SharedSend] = {}
         self._questions = PendingRequests()
         self._opening = asyncio.Lock()
         self._channel = ""
@@ -135,48 +136,53 @@ class RemoteGateway:
 
     def _publish(self, target: Target, envelope: Emit | Command) -> None:
         body = encode(envelope)
-        groups = [lane.name for lane in self._router.lanes(target)]
+        is_kept = isinstance(envelope, Command) or not envelope.volatile
+        is_kept = is_kept and isinstance(self._layer, LogLayer)
+        lanes = self._router.logged_lanes(target) if is_kept else self._router.lanes(target)
 
         async def publish() -> None:
-            for group in groups:
-                await self._send(group, body)
+            for lane in lanes:
+                await self._send(lane, body)
 
         self.wait(publish)
 
-    async def _send(self, group: str, body: bytes) -> None:
+    async def _send(self, lane: Lane, body: bytes) -> None:
         """
         Send an encoded envelope, and return when the layer has it. Raises LayerUnavailable.
 
-        What comes for a group while another one waits for a free slot goes along with that.
+        What comes for a lane while another one waits for a free slot goes along with that.
         """
         if (down := self._breaker.error) is not None:
             raise _unavailable(down) from down
-        batch = self._batches.get(group)
+        batch = self._batches.get(lane)
         if batch is not None and batch.add(body):
             await asyncio.shield(batch.sent)
             return
-        batch = self._batches[group] = SharedSend(body, self._loop.create_future())
+        batch = self._batches[lane] = SharedSend(body, self._loop.create_future())
         try:
-            await self._send_batch(group, batch)
+            await self._send_batch(lane, batch)
         except BaseException as error:
             if len(batch.bodies) > 1:
                 batch.sent.set_exception(error)
             raise
         batch.sent.set_result(None)
 
-    async def _send_batch(self, group: str, batch: SharedSend) -> None:
+    async def _send_batch(self, lane: Lane, batch: SharedSend) -> None:
         try:
-            await self._breaker.call(self._hand_over(group, batch))
+            await self._breaker.call(self._hand_over(lane, batch))
         except Exception as error:
             raise _unavailable(error) from error
         finally:
-            self._seal(group, batch)
+            self._seal(lane, batch)
 
-    async def _hand_over(self, group: str, batch: SharedSend) -> None:
+    async def _hand_over(self, lane: Lane, batch: SharedSend) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT), self._slots:
-            self._seal(group, batch)
-            message, count = pack(self._id, group, 0, 0, batch.bodies), len(batch.bodies)
-            await capacity.send(self._layer, Lane(group), message, unnumbered=count)
+            self._seal(lane, batch)
+            message, count = pack(self._id, lane.name, 0, 0, batch.bodies), len(batch.bodies)
+            if isinstance(self._layer, LogLayer):
+                await self._layer.send_logged(self._id, lane, message, count)
+            else:
+                await capacity.send(self._layer, lane, message, unnumbered=count)
 
     async def _reach_layer(self) -> None:
         """Send nothing to nobody, to know whether the layer takes it."""
@@ -184,9 +190,9 @@ class RemoteGateway:
         async with asyncio.timeout(PUBLISH_TIMEOUT):
             await self._layer.group_send(nobody, pack(self._id, nobody, 0, 0, []))
 
-    def _seal(self, group: str, batch: SharedSend) -> None:
-        if self._batches.get(group) is batch:
-            del self._batches[group]
+    def _seal(self, lane: Lane, batch: SharedSend) -> None:
+        if self._batches.get(lane) is batch:
+            del self._batches[lane]
 
     async def drain(self) -> None:
         """Return at once: what was sent is with the layer already."""
@@ -239,7 +245,7 @@ class RemoteGateway:
         heard, complete, started = False, False, self._loop.time()
         channel = await self._open()
         with self._questions.open(None) as (ask_id, opened):
-            await self._send(HUBS, encode(Ask(ask_id, channel, question)))
+            await self._send(EVERYBODY, encode(Ask(ask_id, channel, question)))
             try:
                 async with asyncio.timeout(patience) as limit:
                     async for answer in opened.answers():
@@ -260,7 +266,7 @@ class RemoteGateway:
 
     async def _cancel(self, ask_id: str) -> None:
         with contextlib.suppress(LayerUnavailable):  # nobody waits for more anyway
-            await self._send(HUBS, encode(Cancel(ask_id)))
+            await self._send(EVERYBODY, encode(Cancel(ask_id)))
 
     async def _open(self) -> str:
         """Return this process's channel for answers, which is opened when it is first needed."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from ..cluster.targets import Target
 from ..logs import log
-from .forms import Parcel, SessionForm, open_session
+from .forms import Parcel, SessionForm, is_logged, open_session
 from .interfaces import Hub
 from .log import EventLog
-from .session import Session
+from .session import NOTHING, Session
 from .sessions import Sessions
 
 # How long a session that was announced may take to come.
@@ -39,8 +39,10 @@ class Coming(NamedTuple):
 class Announced:
     """Hears what is for sessions that are coming, and keeps those that have come."""
 
-    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions) -> None:
+    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions, *, shared: bool) -> None:
         self._hub = hub
+        # Whether hubs share a log.
+        self._shared = shared
         self._log = log
         self._sessions = sessions
         self._coming: dict[str, Coming] = {}
@@ -102,6 +104,8 @@ class Announced:
         """Keep the sessions that have come, and wait no more for those that do not."""
         arrived: dict[Session, Coming] = {}
         for form in parcel.sessions:
+            if form.pid in self._coming and is_logged(form) is not self._shared:
+                self._give_up(form.pid)
             coming = self._coming.pop(form.pid, None)
             if coming is None:
                 continue
@@ -129,7 +133,8 @@ class Announced:
             for session in self._sessions.meant(target, action, names):
                 if session not in arrived or arrived[session].kept > place:
                     continue
-                self._sessions.execute_for(session, action, names, number)
+                if session.seen == NOTHING or number > session.seen:  # or it has done that there
+                    self._sessions.execute_for(session, action, names, number)
 
     def _give_up(self, pid: str) -> None:
         coming = self._coming.pop(pid)

@@ -120,6 +120,9 @@ class RemoteClaim:
     What is for the session is heard here from now on.
     """
 
+    # Whether it is to one whose log is that which hubs share (see `forms.is_logged`).
+    logged = False
+
     def __init__(self, here: Here, server: str, question: Take, parcel: Parcel) -> None:
         (self._form,) = parcel.sessions
         self.pid = self._form.pid
@@ -131,7 +134,7 @@ class RemoteClaim:
         self._commands: list[tuple[int, str, tuple[str, ...]]] = []
         self._sessions.expect(self, self._form.sid)
         self.session = self._open(parcel, self._form)
-        self._server = server
+        self.server = server
         self._question = question
         self._is_taking = self._is_over = False
         self._settled = asyncio.Event()
@@ -172,10 +175,11 @@ class RemoteClaim:
         (form,) = parcel.sessions
         self._hub.moves.adopt(form.sid)
         self._hub.moves.note_had(form.sid, (packet.id for packet in parcel.packets))
+        self.session = self._open(parcel, form)
         if self._is_over:
             self._hub.moves.forget(form.sid)
         elif self._socket.gone:
-            self._keep(self._open(parcel, form))
+            self._keep(self.session)
         self._sessions.unhold(self._form.namespace, self._form.rooms)
         return [Missed(names, parcel.packets[place]) for names, place in form.missed]
 
@@ -183,7 +187,8 @@ class RemoteClaim:
         session = open_session(parcel, form, self._since, self._hub.loop.time())
         for room, number in self._joined.items():
             if room in session.rooms:
-                session.trail.join(room, number)
+                # Where it was then, what this hub has heard since and that has not left it out.
+                session.trail.join(room, number, known=self._since)
         return session
 
     def _keep(self, session: Session) -> None:
@@ -228,7 +233,7 @@ class RemoteClaim:
             self._question, final=True, rooms=rooms, stay=self._form.stay
         )
         with contextlib.suppress(TimeoutError):
-            return await ask(self._hub, self._server, question)
+            return await ask(self._hub, self.server, question)
         return None
 
     def _follow(self, form: SessionForm) -> None:

@@ -8,10 +8,25 @@ import msgspec
 
 from ..identity.clients import ClientFacts, absent_user, name_of
 from ..routing import resolve
-from ..sockets.trail import Trail
+from ..sockets.trail import Stay, Trail
 from .identities import Identity
 from .log import Packet
-from .session import Missed, Session
+from .places import number_of, place_of
+from .session import NOTHING, Missed, Session
+
+
+class TrailForm(msgspec.Struct, array_like=True):
+    """
+    A trail in the numbers of a log that hubs share (see `streams`); `never` tells that the client
+    is told of a loss, whatever it has got.
+    """
+
+    since: int
+    confirmed: int
+    floor: int
+    never: bool
+    joined: dict[str, int]
+    past: list[tuple[str, int, int]]
 
 
 class SessionForm(msgspec.Struct, array_like=True):
@@ -22,6 +37,9 @@ class SessionForm(msgspec.Struct, array_like=True):
     `away_since` are Unix times; but `lasts` is for how many seconds more its client may be away,
     and `counts_for` for how many it counts: each hub's own clock begins elsewhere. `stay` is what
     the hub that has it calls this one of its client's stays there.
+
+    `trail` is for hubs that share a log, and so is `seen`: up to this number it has done what
+    others let it do.
     """
 
     pid: str
@@ -45,6 +63,17 @@ class SessionForm(msgspec.Struct, array_like=True):
     stay: int = 0
     asked: list[str] = []
     own_user: str | None = None
+    trail: TrailForm | None = None
+    siblings: tuple[str, ...] = ()
+    seen: int = 0
+
+
+def is_logged(form: SessionForm) -> bool:
+    """
+    Tell whether the log of a session is that which hubs share: one whose log is elsewhere can make
+    nothing of it, as when a site changes ``REALTIME["RECOVERY"]["LOG"]`` in a rolling restart.
+    """
+    return form.trail is not None
 
 
 class Parcel(msgspec.Struct, array_like=True):
@@ -78,12 +107,52 @@ def decode_parcel(body: bytes) -> Parcel:
     return _decoder.decode(body)
 
 
-class Packer:
-    """Puts sessions into a parcel, and each packet once; `now` is what the loop's clock says."""
+def dump_trail(trail: Trail) -> TrailForm:
+    """Return the form of a trail whose places are those of a shared log."""
+    since, confirmed, floor, joined, past = trail.dump()
+    never = floor >= Trail.NEVER
+    return TrailForm(
+        number_of(since),
+        number_of(confirmed),
+        0 if never else number_of(floor),
+        never,
+        {room: number_of(place) for room, place in joined.items()},
+        [(room, number_of(after), number_of(until)) for room, after, until, _ in past],
+    )
 
-    def __init__(self, server: str, now: float) -> None:
+
+def load_trail(pid: str, form: TrailForm) -> Trail:
+    """Return the trail of a form."""
+    floor = Trail.NEVER if form.never else place_of(form.floor)
+    joined = {room: place_of(number) for room, number in form.joined.items()}
+    past = [
+        Stay(room, place_of(after), place_of(until), place_of(after))
+        for room, after, until in form.past
+    ]
+    return Trail.load(pid, (place_of(form.since), place_of(form.confirmed), floor, joined, past))
+
+
+def encode_trail(server: str, trail: Trail) -> bytes:
+    """Return the bytes of a trail whose client is at a `server`."""
+    return msgspec.msgpack.encode((server, dump_trail(trail)))
+
+
+def decode_trail(pid: str, body: bytes) -> tuple[str, Trail]:
+    """Return whose a trail was, and the trail. Raises msgspec.MsgspecError."""
+    server, form = msgspec.msgpack.decode(body, type=tuple[str, TrailForm])
+    return server, load_trail(pid, form)
+
+
+class Packer:
+    """
+    Puts sessions into a parcel, and each packet once; `now` is what the loop's clock says. Hubs
+    that share a log have `seen` it up to a number, and give trails along.
+    """
+
+    def __init__(self, server: str, now: float, seen: int | None = None) -> None:
         self.parcel = Parcel(server)
         self._now = now
+        self._seen = seen
         self._places: dict[str, int] = {}
 
     def add(self, session: Session, missed: list[Missed]) -> None:
@@ -113,6 +182,9 @@ class Packer:
                 session.stay,
                 sorted(session.asked),
                 None if session.whose == session.identity.user else session.whose,
+                None if self._seen is None else dump_trail(session.trail),
+                session.siblings,
+                self._seen or 0,
             )
         )
 
@@ -137,7 +209,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
         form.sid,
         form.namespace,
         Identity(form.user, form.login),
-        Trail(form.pid, since),
+        Trail(form.pid, since) if form.trail is None else load_trail(form.pid, form.trail),
         set(form.rooms),
         form.data,
         form.shared,
@@ -152,4 +224,7 @@ def open_session(parcel: Parcel, form: SessionForm, since: int, now: float) -> S
         now + form.counts_for,
         tail=tuple(Missed(names, parcel.packets[place]) for names, place in form.missed),
         asked=frozenset(form.asked),
+        siblings=form.siblings,
+        seen=NOTHING if form.trail is None else place_of(form.seen),
+        owner=parcel.server,
     )

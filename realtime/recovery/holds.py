@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..cluster.envelopes import group_name
 
@@ -19,6 +19,9 @@ class Holds:
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._counts: dict[tuple[str, str | None], int] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        return iter(self._counts)
 
     def __contains__(self, key: object) -> bool:
         return key in self._counts

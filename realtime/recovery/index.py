@@ -18,6 +18,9 @@ class Groups(Generic[Key, Member]):
     def __init__(self) -> None:
         self._members: dict[Key, dict[Member, None]] = {}
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def add(self, key: Key, member: Member) -> None:
         """Take note of a member."""
         self._members.setdefault(key, {})[member] = None
@@ -57,6 +60,15 @@ class SessionIndex:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_pid.values()))
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms they are in, together."""
+        return len(self._rooms)
+
+    def oldest(self) -> Session | None:
+        """Return the one that is here for the longest, of those that nobody is coming back to."""
+        return next((each for each in self._by_pid.values() if each.claimant is None), None)
 
     def get(self, pid: str) -> Session | None:
         """Return the session of a pid."""

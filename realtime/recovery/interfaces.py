@@ -42,6 +42,9 @@ class Cluster(Protocol):
     async def meet(self, servers: Iterable[str]) -> bool:
         """Wait for a hub that was not heard of so far; tell whether there is one."""
 
+    def is_peer(self, server: str) -> bool:
+        """Tell whether another hub is there, as far as its beats tell."""
+
     def heir(self, server: str) -> str | None:
         """Return the hub that has the sessions of one that is gone."""
 

@@ -251,13 +251,14 @@ class EventLog:
             raise Lost("something was lost on its way here")
         found: dict[int, Entry] = {}
         stays = trail.stays(rooms)
-        for room, after, until in (Stay(sid, trail.since, NOW), *stays):
+        own = Stay(sid, trail.since, NOW, trail.since)
+        for room, after, until, _ in (own, *stays):
             self._find((namespace, room), max(position, after), until, found, heard)
         self._find((namespace, None), position, NOW, found, heard)
         return [
             entry
             for _, entry in sorted(found.items())
-            if not (entry.excluded and _is_excluded(entry, sid, stays))
+            if not (entry.excluded and is_excluded(entry, sid, stays))
         ]
 
     def _find(
@@ -285,9 +286,10 @@ def _newest_first(stream: Stream, after: int) -> Iterator[Entry]:
         yield entry
 
 
-def _is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
+def is_excluded(entry: Entry, sid: str, stays: list[Stay]) -> bool:
+    """Tell whether an event was not for a socket, which was in rooms at its time."""
     if sid in entry.excluded:
         return True
     return any(
-        stay.room in entry.excluded and stay.after < entry.number <= stay.until for stay in stays
+        stay.room in entry.excluded and stay.excluded < entry.number <= stay.until for stay in stays
     )

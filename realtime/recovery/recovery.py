@@ -6,19 +6,20 @@ Specification: https://socket.io/docs/v4/connection-state-recovery
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..cluster.envelopes import LOG_OUT, Take
 from ..cluster.sids import server_of
 from ..cluster.targets import Target
 from ..protocol.frames import Frames
-from ..sockets.backlog import Postponed
+from ..sockets.backlog import Backlog, Postponed
 from ..sockets.messages import ForeignMessage, Format, Message, with_offset
 from ..sockets.socket import Socket
 from ..sockets.trail import Trail
-from ..utils.recovery import RecoveryOptions
-from .claims import Claim, Here, LocalClaim
+from ..utils.recovery import RecoveryOptions, log_lifetime
+from .claims import Claim, Here, LocalClaim, RemoteClaim
 from .heard import unheard
 from .holds import NamedHolds
 from .identities import Identity, identify_client
@@ -50,20 +51,62 @@ SWEEP = 4
 class Recovery:
     """What a hub knows of its clients beyond their connections."""
 
+    # Whether all hubs share one log, from which an event comes back before it is delivered.
+    shared = False
+    remote_claim = RemoteClaim
+
     def __init__(self, hub: Hub, options: RecoveryOptions) -> None:
         self._hub = hub
-        settings = hub.settings
-        lifetime = options.seconds + settings.PING_INTERVAL + settings.PING_TIMEOUT
-        self._sweep_every = lifetime / SWEEP
-        self.log = EventLog(hub.server_id, options, lifetime, hub.loop.time)
+        self._lifetime = log_lifetime(options, hub.settings)
+        self._sweep_every = self._lifetime / SWEEP
+        self.log = self._new_log(hub, options)
         self.holds = NamedHolds(hub.cluster.subscribe, hub.cluster.unsubscribe)
         self.sessions = Sessions(hub, self.log, self.holds, options)
-        self.transfers = Transfers(hub, self.log, self.sessions)
-        self._searches = Searches(self.transfers, hub.loop.time)
-        self.returns = Returns(self.sessions.live, lifetime, hub.loop.time)
+        self.transfers = Transfers(hub, self.log, self.sessions, shared=self.shared)
+        self._searches = Searches(self.transfers, hub.loop.time, self.remote_claim)
+        self.returns = Returns(self.sessions.live, self._lifetime, hub.loop.time)
         # Clients that are coming back and not let in yet, by what they come back to.
         self._coming: dict[str, Socket] = {}
         self._sweeping = hub.loop.call_later(self._sweep_every, self._sweep)
+
+    def _new_log(self, hub: Hub, options: RecoveryOptions) -> EventLog:
+        return EventLog(hub.server_id, options, self._lifetime, hub.loop.time)
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something behind all that was sent: at once, since that is done at once."""
+        call()
+
+    @contextlib.contextmanager
+    def obeying(self, place: int) -> Iterator[None]:
+        """Do in the block what others want of clients, which has a place in a shared log."""
+        yield
+
+    async def new_trail(self, pid: str) -> Trail | None:
+        """Return None: a client gets its trail when it is let in."""
+        return None
+
+    def about_to_join(self, socket: Socket, room: str) -> None:
+        """Do nothing: what is sent next is for who is there."""
+
+    def is_let_in(self, socket: Socket) -> bool:
+        """Tell whether a socket has its place among all events."""
+        return socket.trail is not None
+
+    async def let_in(
+        self, socket: Socket, missed: list[Missed], backlog: Backlog
+    ) -> tuple[list[Frames], int]:
+        """Raise NotImplementedError: `begin` is for a log of the hub's own."""
+        raise NotImplementedError
+
+    def unfold(self, socket: Socket, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
+        """Return what was put off, which has its numbers already."""
+        return list(items), place
+
+    def data_changed(self, socket: Socket) -> None:
+        """Do nothing: what a site keeps is looked at when its client drops."""
+
+    async def flush(self) -> None:
+        """Return at once: nothing is written anywhere."""
 
     def _sweep(self) -> None:
         self.log.sweep()
@@ -81,7 +124,7 @@ class Recovery:
 
     # Events
 
-    def note(self, target: Target, message: Message, event_id: str = "") -> str:
+    def note(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """
         Log an event that is delivered now; return the offset that goes with it.
 
@@ -137,8 +180,13 @@ class Recovery:
             self.log.lose(key)
         self.returns.lose(key, since)
 
-    def to_socket(self, socket: Socket, message: Message, event_id: str = "") -> Frames:
-        """Log an event for one client of this hub; return its frames."""
+    def to_socket(
+        self, socket: Socket, message: Message, event_id: str = "", place: int = 0
+    ) -> Frames:
+        """
+        Log an event for one client of this hub; return its frames. `place` is how far all was
+        counted when it came, where hubs share a log.
+        """
         if message.volatile:
             offset = self.log.offset
         else:
@@ -166,7 +214,7 @@ class Recovery:
         if identity is not None and (offset is None or isinstance(offset, str)):
             await self._replace(socket, pid, identity)
             await self.transfers.settle(pid)
-            claim = self._claim(socket, pid, offset, identity)
+            claim = await self._claim(socket, pid, offset, identity)
             if claim is None:
                 claim = await self._find(socket, pid, offset, identity)
             if claim is None:
@@ -197,7 +245,7 @@ class Recovery:
         if before is not None and before.claim is not None:
             await before.claim.settle()  # also where that one is gone already
 
-    def _claim(
+    async def _claim(
         self, socket: Socket, pid: str, offset: str | None, identity: Identity
     ) -> Claim | None:
         """Claim a session of this hub."""
@@ -221,7 +269,7 @@ class Recovery:
         claim = await self._searches.run(here, question)
         if claim is not None or socket.gone:
             return claim
-        return self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
+        return await self._claim(socket, pid, offset, identity)  # it may have come here meanwhile
 
     def begin(self, socket: Socket, missed: list[Missed]) -> list[Frames]:
         """
@@ -268,10 +316,13 @@ class Recovery:
         for room in before - rooms:
             self.left(socket, room)
 
-    def begin_anew(self, socket: Socket) -> None:
-        """Let a socket that is coming back be a new client; nobody takes its old one's place."""
+    def begin_anew(self, socket: Socket, pid: str) -> None:
+        """
+        Let a socket that is coming back be a new client, which may come back by `pid`; nobody takes
+        its old one's place.
+        """
         self._forget_coming(socket, socket.pid)
-        socket.pid = self._hub.new_sid()
+        socket.pid = pid
 
     def _forget_coming(self, socket: Socket, pid: str) -> None:
         if self._coming.get(pid) is socket:
@@ -306,6 +357,10 @@ class Recovery:
 
     # Clients that go to another hub without a drop
 
+    def can_depart(self, socket: Socket, known: list[str]) -> bool:
+        """Tell whether a hub that hears for these rooms can have the client of a socket."""
+        return True
+
     def depart(self, socket: Socket) -> list[Missed] | None:
         """
         Forget a socket whose client another hub is about to have; return what that client has not
@@ -321,14 +376,18 @@ class Recovery:
         except Lost:
             return None
 
-    def arrive(self, socket: Socket, missed: list[Missed] | None) -> None:
+    def pack_trail(self, socket: Socket) -> bytes:
+        """Return what another hub needs to know of a trail, where hubs share a log."""
+        return b""
+
+    def arrive(self, socket: Socket, missed: list[Missed] | None, trail: bytes) -> None:
         """
         Count what is sent to a socket that comes from another hub, from now on, and keep what its
-        client may have missed there.
+        client may have missed there; `trail` is what `pack_trail` has returned.
         """
         socket.trail = Trail(socket.pid, self.log.number)
         self.sessions.live.add(socket)
-        if missed is None:
+        if missed is None or trail:  # that hub's log is another one
             self.log.lose((socket.namespace, socket.sid))
             return
         self._log_anew(socket, socket.trail, missed)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..cluster.envelopes import Take
 from ..cluster.sids import server_of
 from .claims import Here, RemoteClaim, ask
-from .forms import Parcel
+from .forms import Parcel, is_logged
 from .transfers import Transfers
 
 # How long a client is kept waiting, in seconds from when it has come for the first time; and how
@@ -34,13 +34,16 @@ class Begun(NamedTuple):
 
 class Searches:
     """
-    The searches of a hub's clients. Who drops meanwhile and comes again goes on where it was: it is
-    told in time, however often it drops.
+    The searches of a hub's clients, which end in claims of a `kind`. Who drops meanwhile and comes
+    again goes on where it was: it is told in time, however often it drops.
     """
 
-    def __init__(self, transfers: Transfers, now: Callable[[], float]) -> None:
+    def __init__(
+        self, transfers: Transfers, now: Callable[[], float], kind: type[RemoteClaim]
+    ) -> None:
         self._transfers = transfers
         self._now = now
+        self._kind = kind
         # By the client's pid, and who it is.
         self._begun: dict[tuple[str, str | None], Begun] = {}
 
@@ -55,7 +58,7 @@ class Searches:
         since = before.since if before is not None and again else now
         self._begun[key] = Begun(since, inf)
         timeout = max(GLANCE, since + TIMEOUT - now)
-        search = Search(here, self._transfers, question, hurried=again)
+        search = Search(here, self._transfers, question, self._kind, hurried=again)
         try:
             return await _unless_gone(here, search.run(timeout))
         finally:
@@ -84,7 +87,10 @@ async def _unless_gone(here: Here, search: Any) -> RemoteClaim | None:
 
 
 class Found(NamedTuple):
-    """Who has a session, and what that hub tells of it: nothing where it is this one by now."""
+    """
+    Who has a session, and what that hub tells of it: nothing where it is this one by now, or where
+    its log is another one than this hub's.
+    """
 
     server: str
     parcel: Parcel | None
@@ -98,11 +104,20 @@ class Search:
     all of them side by side.
     """
 
-    def __init__(self, here: Here, transfers: Transfers, question: Take, *, hurried: bool) -> None:
+    def __init__(
+        self,
+        here: Here,
+        transfers: Transfers,
+        question: Take,
+        kind: type[RemoteClaim],
+        *,
+        hurried: bool,
+    ) -> None:
         self._here = here
         self._hub = here.hub
         self._transfers = transfers
         self._question = question
+        self._kind = kind
         self._head_start = 0.0 if hurried else HEAD_START
         # All hubs that may have it, those too that were there and are gone; and who was asked.
         self._places: dict[str, None] = {}
@@ -117,7 +132,7 @@ class Search:
             return None
         if found is None or found.parcel is None:
             return None
-        return RemoteClaim(self._here, found.server, self._question, found.parcel)
+        return self._kind(self._here, found.server, self._question, found.parcel)
 
     async def _ask_all(self) -> Found | None:
         """Ask all hubs that may have it, and first those of whom others say so."""
@@ -146,7 +161,8 @@ class Search:
         while True:
             parcel = await ask(self._hub, server, self._question)
             if parcel is not None and parcel.sessions:
-                return Found(server, parcel)
+                is_of_kind = is_logged(parcel.sessions[0]) is self._kind.logged
+                return Found(server, parcel if is_of_kind else None)
             told = "" if parcel is None else parcel.elsewhere
             if not told and is_new:  # it may have handed over, to one that was asked before
                 told = self._hub.cluster.heir(server) or ""

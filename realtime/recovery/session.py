@@ -23,6 +23,8 @@ from .offsets import Offset, is_known, parse_offset
 # Of one event, as many names are kept: a client that wanders has had it from several hubs.
 MAX_NAMES = 8
 
+# How far a session is in a log that hubs share, where they share none.
+NOTHING = -1
 _stays = itertools.count(1)
 
 
@@ -50,6 +52,10 @@ class Session:
     the time. `asked` are those of its rooms that the client has asked for itself. `claimant` is its
     new socket, while that is not let in yet. `tail` is what another hub had for it before. `stay`
     is its own number in this process: who comes back and drops again leaves another session.
+
+    `siblings` are the sids that its connection had in other namespaces, `owner` is the hub that had
+    it before, and `seen` up to which place of a shared log that has done with it what others
+    wanted.
     """
 
     sid: str
@@ -70,6 +76,9 @@ class Session:
     counts_until: float
     tail: tuple[Missed, ...] = ()
     asked: frozenset[str] = NONE
+    siblings: tuple[str, ...] = ()
+    owner: str = ""
+    seen: int = NOTHING
     counts: bool = False
     claimant: Socket | None = None
     stay: int = field(default_factory=partial(next, _stays))

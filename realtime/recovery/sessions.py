@@ -12,9 +12,11 @@ from django.utils import timezone
 from ..cluster.envelopes import LOG_OUT
 from ..cluster.targets import Target
 from ..identity.logins import user_key
+from ..logs import log as log_line
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..utils.recovery import RecoveryOptions
+from .footprint import ROOM_BYTES, Footprint
 from .holds import Holds
 from .identities import Identity, identify_client
 from .index import Groups, SessionIndex
@@ -33,6 +35,9 @@ class Live:
     def get(self, pid: str) -> Socket | None:
         """Return the socket of a pid."""
         return self._sockets.get(pid)
+
+    def __iter__(self) -> Iterator[Socket]:
+        return iter(list(self._sockets.values()))
 
     def of_user(self, user: str) -> list[Socket]:
         """Return the sockets of a user's clients."""
@@ -82,6 +87,19 @@ class Coming(Protocol):
         """Take note of what clients are to do (see `envelopes.Command`)."""
 
 
+class Store(Protocol):
+    """What writes sessions where others can read them."""
+
+    def touch(self, pid: str, make: Callable[[], Session | None]) -> None:
+        """Write a session soon."""
+
+    def forget(self, pid: str, before: str = "") -> None:
+        """Remove a session, which may be that of the hub `before` there."""
+
+    async def flush(self) -> None:
+        """Wait until what was touched so far is written."""
+
+
 class Sessions:
     """The clients of a hub that are away."""
 
@@ -98,12 +116,16 @@ class Sessions:
         self._options = options
         self.live = Live()
         self._index = SessionIndex(hub.is_sid)
+        self._footprint = Footprint()
         # Those that are just coming, with their sids, and how many there are of each.
         self._coming: dict[Coming, str] = {}
         self._sids = Counter[str]()
         self._pids = Groups[str, Coming]()
         # Those that still count as there.
         self._counting: dict[Session, None] = {}
+        # What writes sessions where others can read them, and what is told of rooms that they join.
+        self.store: Store | None = None
+        self.noted: Callable[[Session, str], None] = lambda session, room: None
 
     def __len__(self) -> int:
         return len(self._index)
@@ -189,6 +211,9 @@ class Sessions:
             now + self._options.seconds,
             now + self._options.presence_seconds,
             asked=socket.asked,
+            siblings=tuple(
+                other.sid for other in connection.sockets.values() if other is not socket
+            ),
         )
 
     def count_again(self, session: Session, socket: Socket) -> bool:
@@ -209,11 +234,35 @@ class Sessions:
     def _add(self, session: Session) -> None:
         """Keep a session, for as long as its client may be away."""
         self._index.add(session)
+        self._footprint.add(session)
         self.hold(session.namespace, session.rooms)
+        self._make_room(session)
         self._at(session.until, session, self.end)
+        self._store(session)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory they take."""
+        return self._footprint.bytes + self._index.rooms * ROOM_BYTES
+
+    def _make_room(self, newest: Session | None = None) -> None:
+        """End the oldest sessions but for the `newest`, until all are within their bound."""
+        count = 0
+        while self.bytes > self._options.away_bytes:
+            oldest = self._index.oldest()
+            if oldest is None or oldest is newest:
+                break
+            self.end(oldest)
+            count += 1
+        if count:
+            log_line(logging.WARNING, "sessions-full", sessions=count)
 
     def _at(self, when: float, session: Session, call: Callable[[Session], None]) -> None:
         session.timers.append(self._hub.loop.call_at(when, call, session))
+
+    def _store(self, session: Session) -> None:
+        if self.store is not None:
+            self.store.touch(session.pid, lambda: session)
 
     def hold(self, namespace: str, rooms: Iterable[str]) -> None:
         """Hear what is sent to a namespace and to these rooms of it."""
@@ -260,10 +309,13 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Forget a client: it may come back as a new one only."""
         self._forget(session)
+        if self.store is not None:
+            self.store.forget(session.pid, session.owner)
         self._count_out(session)
         self._hub.moves.forget(session.sid)
 
     def _forget(self, session: Session) -> None:
+        self._footprint.remove(session)
         if not self._index.remove(session):
             return
         for timer in session.timers:
@@ -307,6 +359,7 @@ class Sessions:
             self._end_live(*names)
         for session in self.meant(target, action, names):
             self.execute_for(session, action, names)
+        self._make_room()
         for each in self._coming:
             each.hear(target, action, names)
 
@@ -318,8 +371,9 @@ class Sessions:
         self, session: Session, action: str, names: tuple[str, ...], number: int | None = None
     ) -> None:
         """
-        Let one client that is away do something; `number` is how far this hub had counted when that
-        was asked, where its session has come here since.
+        Let one client that is away do something; `number` is the place of that in a log that hubs
+        share, or how far this hub had counted when it was asked, where its session has come here
+        since.
         """
         number = self._log.number if number is None else number
         if action == "join":
@@ -333,6 +387,7 @@ class Sessions:
         elif action == "end":
             for other in self._index.of_connection(session.connection):
                 self.end(other)
+        self._footprint.update(session)
 
     def end_away(self, user: str, login: str) -> None:
         """End the sessions of a login of a user."""
@@ -349,18 +404,24 @@ class Sessions:
         for socket in self.live.of_user(user):
             if login is None or identify_client(socket) == (user, login):
                 self.live.remove(socket)
+                if self.store is not None:
+                    self.store.forget(socket.pid)
 
     def _join(self, session: Session, room: str, number: int) -> None:
         if self._index.join(session, room):
             session.trail.join(room, number)
             self._holds.subscribe(session.namespace, room)
+            self.noted(session, room)
+            self._store(session)
 
     def _leave(self, session: Session, room: str, number: int) -> None:
         if self._index.leave(session, room):
             session.trail.leave(room, number)
             self._holds.unsubscribe(session.namespace, room)
+            self._store(session)
 
     def close(self) -> None:
-        """Forget all clients."""
+        """Forget all clients, but for what is stored of them: others may have that."""
+        self.store = None
         for session in self:
             self.end(session)

@@ -16,6 +16,7 @@ from .forms import Packer, Parcel, decode_parcel, encode_parcel
 from .identities import NOBODY, Identity
 from .interfaces import Hub
 from .log import EventLog, Lost
+from .places import number_of
 from .session import Missed, Session
 from .sessions import Sessions
 
@@ -30,8 +31,8 @@ ATTEMPTS = 3
 # How often, at most, an heir is told of rooms that clients were made to join meanwhile.
 ROUNDS = 5
 
-# How long a client waits for a session that is on its way.
-SETTLE_TIME = 6.0
+# How long a client waits for a session that is on its way: longer than that takes at most.
+SETTLE_TIME = TIMEOUT + 4.0
 
 # What is handed over: who is coming, and then all of them.
 COMING, SESSIONS = "coming", "sessions"
@@ -61,8 +62,10 @@ class Told:
 class Transfers:
     """Gives sessions to other hubs, and keeps those that others have handed over."""
 
-    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions) -> None:
+    def __init__(self, hub: Hub, log: EventLog, sessions: Sessions, *, shared: bool) -> None:
         self._hub = hub
+        # Whether hubs share a log: then no events go with a session.
+        self._shared = shared
         self._log = log
         self._sessions = sessions
         # By pids, the sids of clients that were given away, or whose sessions were.
@@ -70,7 +73,7 @@ class Transfers:
         # Sessions that are on their way to another hub, by their pids.
         self._going: dict[str, asyncio.Event] = {}
         # Sessions that are on their way here.
-        self.announced = Announced(hub, log, sessions)
+        self.announced = Announced(hub, log, sessions, shared=shared)
 
     # Giving
 
@@ -81,6 +84,8 @@ class Transfers:
             await self._hub.arrivals.wait()
         if question.final:
             await self._hub.cluster.look_for_losses()  # which nobody tells where it is then
+        if self._sessions.store is not None:
+            await self._sessions.store.flush()  # who asks looks there, too
         if self._is_old(question):
             return self._tell_where(question.pid)
         identity = read_identity(question.user)
@@ -88,7 +93,7 @@ class Transfers:
         if session is None:
             return self._tell_where(question.pid)
         try:
-            missed = session.missed(self._log, question.offset)
+            missed = [] if self._shared else session.missed(self._log, question.offset)
         except Lost:
             self._sessions.end(session)
             return None
@@ -109,6 +114,10 @@ class Transfers:
         session = self._sessions.get(question.pid)
         return question.stay > 0 and (session is None or session.stay != question.stay)
 
+    def _new_packer(self) -> Packer:
+        seen = number_of(self._log.number) if self._shared else None
+        return Packer(self._hub.server_id, self._hub.loop.time(), seen)
+
     async def settle(self, pid: str) -> None:
         """Wait while the session of a pid is on its way from here or to here, but not for ever."""
         with contextlib.suppress(TimeoutError):
@@ -121,7 +130,8 @@ class Transfers:
     def _give(self, session: Session, server: str) -> None:
         self._given[session.pid] = session.sid
         self._hub.moves.note(session.sid, server)
-        self._hub.lingering.add(session.namespace, session.sid, session.rooms)
+        if not self._shared:  # from which the other hub has all
+            self._hub.lingering.add(session.namespace, session.sid, session.rooms)
         self._sessions.give(session)
 
     def note_given(self, pid: str, sid: str) -> None:
@@ -130,7 +140,9 @@ class Transfers:
 
     def _tell_where(self, pid: str) -> bytes | None:
         server = self.where(pid)
-        return None if server is None else encode_parcel(Parcel(self._log.server, [], [], server))
+        return (
+            None if server is None else encode_parcel(Parcel(self._hub.server_id, [], [], server))
+        )
 
     def where(self, pid: str) -> str | None:
         """Return the hub that a session was given to, or None."""
@@ -220,9 +232,6 @@ class Transfers:
                 self._going.pop(form.pid, None)
             over.set()
 
-    def _new_packer(self) -> Packer:
-        return Packer(self._log.server, self._hub.loop.time())
-
     def _announce(self, sessions: list[Session]) -> Parcel:
         packer = self._new_packer()
         for session in sessions:
@@ -246,6 +255,8 @@ class Transfers:
 
     def _all_missed(self, session: Session) -> list[Missed] | None:
         """Return what the client has not surely got, or None where that is not kept any more."""
+        if self._shared:
+            return []
         try:
             return session.missed(self._log, None)
         except Lost:

@@ -16,8 +16,8 @@ from ..exceptions import NotRunning
 from ..hub.gateway import Gateway
 from ..outside.process import get_gateway
 from ..protocol.names import check_rooms
+from ..sockets.delivery import note_unflushed
 from ..sockets.messages import Format, Message
-from ..sockets.socket import note_unflushed
 from . import unreachable
 
 Act = Callable[[Gateway], None]

@@ -61,7 +61,10 @@ class Acks:
         socket.connection.unthrottle(socket)  # or the acknowledgement would wait for the handler
         self._add(ack_id, resolve)
         socket.hub.counters.events_out += 1
-        socket.deliver(frames)
+        if socket.shares_log:
+            socket.in_order(partial(socket.deliver, frames))
+        else:
+            socket.deliver(frames)
         return ack_id
 
     def _add(self, ack_id: int, resolve: Resolve) -> None:

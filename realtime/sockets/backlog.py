@@ -25,31 +25,38 @@ class Postponed(NamedTuple):
         return self.target is None or self.target.means(client)
 
 
+class Placed(NamedTuple):
+    """The frames of an event that has its place already."""
+
+    frames: Frames
+    place: int
+
+
 class Backlog:
     """
     Keeps frames, and events, while `connect()` runs: what it sends to its own client goes first,
     and then what others have sent meanwhile.
     """
 
-    __slots__ = ("_of_others", "_own", "bytes")
+    __slots__ = ("bytes", "of_others", "own")
 
     def __init__(self) -> None:
-        self._own: list[Frames | Postponed] = []
-        self._of_others: list[Frames | Postponed] = []
+        self.own: list[Frames | Postponed | Placed] = []
+        self.of_others: list[Frames | Postponed | Placed] = []
         self.bytes = 0
 
-    def add(self, item: Frames | Postponed, size: int, *, own: bool) -> None:
+    def add(self, item: Frames | Postponed | Placed, size: int, *, own: bool) -> None:
         """Keep something of so many bytes until the client is connected."""
-        (self._own if own else self._of_others).append(item)
+        (self.own if own else self.of_others).append(item)
         self.bytes += size
 
     def drop(self, client: Any) -> None:
         """Drop the events that are not for a client in the rooms in which it is now."""
-        for items in (self._own, self._of_others):
+        for items in (self.own, self.of_others):
             items[:] = [
                 item for item in items if not isinstance(item, Postponed) or item.is_for(client)
             ]
 
-    def __iter__(self) -> Iterator[Frames | Postponed]:
-        yield from self._own
-        yield from self._of_others
+    def __iter__(self) -> Iterator[Frames | Postponed | Placed]:
+        yield from self.own
+        yield from self.of_others

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -18,20 +18,31 @@ GROWTH = 2
 _NOTHING = "{}"
 
 
+def _tell_nobody() -> None:
+    pass
+
+
 class RecoverableData(dict[str, Any]):
     """
     A dict whose values have a JSON form, since a client that comes back has them again.
 
     Setting one that has none raises TypeError; one with which there would be too much, ValueError.
-    Both name the key. What is changed inside of a value is looked at when the client drops.
+    Both name the key. What is changed inside of a value is looked at when the client drops, or
+    another one is set. `changed` is called for each value that is set or taken out.
     """
 
-    __slots__ = ("_sizes",)
+    __slots__ = ("_sizes", "changed")
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        changed: Callable[[], object] = _tell_nobody,
+    ) -> None:
         super().__init__()
         self._sizes: dict[str, int] = {}
+        self.changed: Callable[[], object] = _tell_nobody
         self.update(values or {})
+        self.changed = changed
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
         return type(self), (dict(self),)
@@ -47,6 +58,7 @@ class RecoverableData(dict[str, Any]):
             )
         self._sizes[name] = size
         super().__setitem__(name, value)
+        self.changed()
 
     def restore(self, name: str, value: Any) -> None:
         """Set what was there before, however large it had become."""
@@ -56,6 +68,7 @@ class RecoverableData(dict[str, Any]):
     def __delitem__(self, name: str) -> None:
         super().__delitem__(name)
         self._sizes.pop(name, None)
+        self.changed()
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         """Return a value, which is set where there is none."""
@@ -76,18 +89,21 @@ class RecoverableData(dict[str, Any]):
         """Take a value out."""
         value = super().pop(name, *default)
         self._sizes.pop(name, None)
+        self.changed()
         return value
 
     def popitem(self) -> tuple[str, Any]:
         """Take out the value that was set last."""
         name, value = super().popitem()
         self._sizes.pop(name, None)
+        self.changed()
         return name, value
 
     def clear(self) -> None:
         """Take all out."""
         super().clear()
         self._sizes.clear()
+        self.changed()
 
 
 def dump_data(data: Any) -> str:

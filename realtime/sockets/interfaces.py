@@ -181,11 +181,40 @@ class Claim(Protocol):
 class Recovery(Protocol):
     """What lets clients come back."""
 
+    # Whether all hubs share one log, from which an event comes back before it is delivered.
+    shared: bool
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something when all that was sent so far is done."""
+
+    async def new_trail(self, pid: str) -> Any:
+        """Return the trail of a new client, or None where it gets one when it is let in."""
+
+    def about_to_join(self, socket: Any, room: str) -> None:
+        """Take note that a socket is about to join a room, in the order of what is sent."""
+
+    def is_let_in(self, socket: Any) -> bool:
+        """Tell whether a socket has its place among all events."""
+
+    async def let_in(
+        self, socket: Any, missed: list[Any], backlog: Any
+    ) -> tuple[list[Frames], int]:
+        """
+        Give a socket its place among all events of the shared log; return its frames, and the last
+        one's place.
+        """
+
+    def unfold(self, socket: Any, items: Iterable[Any], place: int) -> tuple[list[Frames], int]:
+        """Return the frames of what was put off, behind a place, and the last one's place."""
+
+    def data_changed(self, socket: Any) -> None:
+        """Take note that what a site keeps of a client is another."""
+
     async def restore(self, socket: Any, auth: dict[str, Any]) -> dict[str, Any]:
         """Let a new socket be what its client had before; return what is left of `auth`."""
 
-    def begin_anew(self, socket: Any) -> None:
-        """Let a socket that is coming back be a new client."""
+    def begin_anew(self, socket: Any, pid: str) -> None:
+        """Let a socket that is coming back be a new client, which may come back by `pid`."""
 
     def begin(self, socket: Any, missed: list[Any]) -> list[Frames]:
         """Count what is sent to a socket from now on; return the frames of what it has missed."""
@@ -483,3 +512,10 @@ class Socket(Protocol):
 
     def deliver(self, frames: Frames, volatile: bool = False) -> None:
         """Send frames to the client once that is connected."""
+
+    @property
+    def shares_log(self) -> bool:
+        """Whether hubs share a log, from which what is sent comes back before it is done here."""
+
+    def in_order(self, call: Callable[[], object]) -> None:
+        """Do something behind all that this process has sent before."""

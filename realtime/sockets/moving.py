@@ -15,7 +15,7 @@ from ..identity.logins import user_key
 from ..identity.renewal import Login
 from . import exact
 from .authentication import ShownLogin, find_login
-from .data import RecoverableData, dump_data, load_data
+from .data import RecoverableData, dump_data
 from .exact import Inexact
 from .interfaces import Hub, Route
 from .membership import NONE
@@ -54,7 +54,8 @@ class SocketForm(msgspec.Struct, array_like=True):
 
     `missed` is what the client may not have got yet, where it can come back after a drop: each with
     its offsets, id and packet; None where that is not known. `asked` are rooms that the client has
-    asked for itself. Times are Unix times.
+    asked for itself. Where hubs share a log, `trail` says what of that is for it. Times are Unix
+    times.
     """
 
     namespace: str
@@ -72,6 +73,7 @@ class SocketForm(msgspec.Struct, array_like=True):
     unanswered: list[int]
     missed: list[tuple[tuple[str, ...], str, str, tuple[bytes, ...]]] | None = None
     asked: list[str] = []
+    trail: bytes = b""
 
 
 def pack(socket: Socket, route: Route) -> SocketForm:
@@ -179,8 +181,10 @@ def unpack(socket: Socket, form: SocketForm, login: Login | None = None) -> None
     kept = vars(socket.consumer)
     kept.update((name, exact.load(text)) for name, text in form.attributes.items())
     if form.data is not None:
-        recovers = socket.hub.recovery is not None
-        kept["_data"] = load_data(form.data) if recovers else exact.load(form.data)
+        if socket.hub.recovery is not None:
+            socket.consumer._restore(form.data)
+        else:
+            kept["_data"] = exact.load(form.data)
     opened = None if form.opened_at is None else datetime.fromtimestamp(form.opened_at, UTC)
     socket.sid, socket.pid = form.sid, form.pid
     socket.shared, socket.opened_at = form.shared, opened

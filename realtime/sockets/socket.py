@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -193,7 +194,7 @@ class Socket(Standing):
             raise decision.refusal
         if decision.lost:
             self.log(logging.INFO, "rooms-lost", rooms=len(decision.lost))
-            self._begin_anew()
+            await self._begin_anew()
 
     async def _decide_for_another(self) -> None:
         """Raise ConnectionRefused where the user that it has by now may not be here."""
@@ -223,16 +224,21 @@ class Socket(Standing):
         key = user_key(self.user)
         return None if key is None else str(key)
 
-    def _begin_anew(self) -> None:
+    async def _begin_anew(self) -> None:
         """Be a new client, with nothing of what it would come back to."""
-        claim, self.claim = self.claim, None
-        if self.gone or claim is None or self.hub.recovery is None:
+        recovery = self.hub.recovery
+        if self.claim is None or recovery is None:
             return
+        pid = self.hub.new_sid()
+        trail = await recovery.new_trail(pid)
+        if self.gone:
+            return
+        claim, self.claim = self.claim, None
         claim.refuse()
         self.hub.registry.remove(self)
         self._backlog = None
-        self.sid = self.hub.new_sid()
-        self.hub.recovery.begin_anew(self)
+        self.sid, self.trail = self.hub.new_sid(), trail
+        recovery.begin_anew(self, pid)
         self.rooms, self.asked, self.shared = set(), NONE, NOTHING
         self.recovered, self.lost = False, True
         self.consumer._forget()
@@ -396,6 +402,14 @@ class Socket(Standing):
 
     # What others ask for
 
+    def close_in_order(self, *, connection: bool) -> None:
+        """
+        Disconnect the client behind all that was sent before; with `connection` from all of its
+        namespaces.
+        """
+        action = "end" if connection else "close"
+        self._do_in_order(partial(self.execute, action, ()), action)
+
     def execute(self, action: str, names: tuple[str, ...]) -> None:
         """Do what is commanded from anywhere (see `envelopes.Command`)."""
         if action == "close":
@@ -413,9 +427,3 @@ class Socket(Standing):
         if self.observed and not self.gone:
             self.unflushed = True
             self.hub.observers.shared(self)
-
-
-def note_unflushed() -> None:
-    """Let the answer of the handler that runs here wait until what it changed is in effect."""
-    if (socket := handling.get()) is not None:
-        socket.unflushed = True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ..cluster.targets import Target
+from ..exceptions import ServerDraining
 from ..identity.renewal import Login
 from ..protocol.frames import Frames
 from ..recovery.log import Packet
@@ -53,30 +55,43 @@ class Arrival:
 
     def note_emit(self, target: Target, message: Message, id: str) -> None:
         """Keep an event that may be for the client."""
-        self._heard.append((id, partial(self._emit, target, message, id)))
+        self._heard.append((id, partial(self._emit, target, message, id, self._place())))
 
     def note_command(self, target: Target, action: str, names: tuple[str, ...], id: str) -> None:
         """Keep a command that may be for the client."""
-        self._heard.append((id, partial(self._execute, target, action, names)))
+        self._heard.append((id, partial(self._execute, target, action, names, self._place())))
 
     def note_call(self, id: str) -> None:
         """Do nothing: who asks clients something waits until this one is here, or is not."""
 
-    def _emit(self, target: Target, message: Message, id: str, session: Session) -> None:
+    def _place(self) -> int:
+        """Return how far all that came is counted, which goes with what has come last."""
+        return 0 if self._hub.recovery is None else self._hub.recovery.mark()
+
+    def _emit(
+        self, target: Target, message: Message, id: str, place: int, session: Session
+    ) -> None:
         for socket in _select(session, target):
             meant = message if target.namespace else message.within(socket.namespace)
             self._hub.counters.events_out += 1
             if self._hub.recovery is None:
                 frames = meant.frames(session.format)
             else:
-                frames = self._hub.recovery.to_socket(socket, meant, id)
+                frames = self._hub.recovery.to_socket(socket, meant, id, place)
             session.send(frames, message.volatile)
 
     def _execute(
-        self, target: Target, action: str, names: tuple[str, ...], session: Session
+        self,
+        target: Target,
+        action: str,
+        names: tuple[str, ...],
+        place: int,
+        session: Session,
     ) -> None:
-        for socket in _select(session, target):
-            socket.execute(action, names)
+        recovery = self._hub.recovery
+        with contextlib.nullcontext() if recovery is None else recovery.obeying(place):
+            for socket in _select(session, target):
+                socket.execute(action, names)
 
     # Its end
 
@@ -89,6 +104,8 @@ class Arrival:
         Raises what a session or a consumer raises that cannot be made: HandshakeError, or anything.
         """
         hub = self._hub
+        if hub.arrivals.finished:
+            raise ServerDraining
         session = Session(hub, scope, writer, self.sid)
         try:
             sockets = [self._open(session, form) for form in luggage.sockets]
@@ -98,6 +115,7 @@ class Arrival:
                 pinged=luggage.pinged,
                 seconds=luggage.seconds,
             )
+            self._be_known(session)
             for socket, form in zip(sockets, luggage.sockets, strict=True):
                 self._let_in(socket, form, luggage.had, logins.get(form.sid))
         except BaseException:
@@ -112,6 +130,11 @@ class Arrival:
                 do(session)
         session.take_place()
         return session
+
+    def _be_known(self, session: Session) -> None:
+        """Let the session's own server know where it is, until it ends or goes on."""
+        self._hub.moves.adopt(self.sid)
+        session.closed.wait().add_done_callback(lambda _: self._hub.note_left(self.sid))
 
     def _open(self, session: Session, form: SocketForm) -> Socket:
         route = resolve(form.namespace)
@@ -137,7 +160,7 @@ class Arrival:
                     Missed(names, Packet(id, text, attachments))
                     for names, id, text, attachments in form.missed
                 ]
-            hub.recovery.arrive(socket, missed)
+            hub.recovery.arrive(socket, missed, form.trail)
         if socket.observed:
             hub.observers.arrived(socket)
 
@@ -175,6 +198,7 @@ class Arrivals:
         self._coming: dict[str, Arrival] = {}
         # Those with acknowledgements that their old owner waits for, and will ask for.
         self._owing: dict[str, Arrival] = {}
+        self.finished = False
 
     def begin(self, sid: str) -> Arrival:
         """Keep what is for a session from now on, until it is here or does not come."""
@@ -193,11 +217,21 @@ class Arrivals:
     def __bool__(self) -> bool:
         return bool(self._coming)
 
+    async def finish(self) -> None:
+        """Wait until nobody is on the way, but not for long; nobody arrives after that."""
+        await self.wait()
+        self.finished = True
+
     async def wait(self) -> None:
         """Wait until nobody is on the way, but not for long."""
         if self._coming:
             waiters = [arrival.over.wait() for arrival in self._coming.values()]
             await asyncio.wait(waiters, timeout=PATIENCE)
+
+    async def wait_for(self, sid: str) -> None:
+        """Wait until a session is not on the way any more, but not for long."""
+        if (arrival := self._coming.get(sid)) is not None:
+            await asyncio.wait([arrival.over.wait()], timeout=PATIENCE)
 
     async def tell_acks(self, sid: str, tell: Callable[[Any], None]) -> None:
         """Tell the old owner of a session what its client acknowledges."""

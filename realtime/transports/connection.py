@@ -50,7 +50,7 @@ class Connection(Intake):
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
         super().__init__(hub, writer)
-        if hub.draining:  # which may have begun while the client was looked up
+        if hub.draining and not sid:  # which may have begun while the client was looked up
             raise ServerDraining
 
         # Who it is: the hub's name for it, and the client's first request.

@@ -30,7 +30,7 @@ class Place(msgspec.Struct, array_like=True):
 
 class Plan(msgspec.Struct, array_like=True):
     """
-    What is to come, or why it is not (`refusal`).
+    What is to come, or why it is not (`refusal`): where it is `elsewhere`, that server has it.
 
     `scope` is the client's first request, `added` are the keys that middleware has added to it, and
     `identity` says who the client is, as `recovery.identities.identify_exactly` does.
@@ -41,6 +41,7 @@ class Plan(msgspec.Struct, array_like=True):
     scope: dict[str, Any] = {}
     added: list[str] = []
     identity: str = ""
+    elsewhere: str = ""
 
 
 class Luggage(msgspec.Struct, array_like=True):
@@ -89,7 +90,7 @@ def describe_scope(scope: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def join_scopes(here: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """
     Return the scope of a client that comes: of its first `request`, elsewhere, with what its
-    WebSocket `here` has brought beside that.
+    WebSocket, or its request, `here` has brought beside that.
     """
     told = dict(request)
     told["headers"] = [(name, value) for name, value in request["headers"]]

@@ -66,6 +66,7 @@ class Request:
         self.scope = scope
         self.receive = receive
         self._send = send
+        self._forwarded = forwarded
         self._find_origin = find_foreign_origin if forwarded else check_origin
         self._cors: Headers = []
         self.body = Body(scope, receive)
@@ -113,11 +114,10 @@ class Request:
             await relay.forward(self, server, sid)
 
     async def _server_elsewhere(self, sid: str) -> str | None:
-        """Return the other server whose session this is, or None."""
-        if sid in self.hub.connections:
+        """Return the other server whose session this is, or None; one alone leads it on."""
+        await self.hub.arrivals.wait_for(sid)
+        if self._forwarded or sid in self.hub.connections:
             return None
-        if (taker := self.hub.departures.where(sid)) is not None:
-            return taker
         return await relay.find_server(self.hub, sid)
 
     def _session(self, sid: str, transport: str) -> Session:
@@ -128,6 +128,8 @@ class Request:
             raise HandshakeError(HandshakeError.BAD_REQUEST)
         session.require_polling()
         session.prove()
+        if session.course is not None and not self._forwarded:
+            session.course.break_off()
         return session
 
     async def _continue(self, session: Session, method: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from ..cluster.envelopes import Upgrade
+from ..cluster.envelopes import HttpRequest, HttpResponse, Upgrade
 from ..cluster.targets import Target
 from ..execution.tasks import Tasks
 from ..recovery.holds import Holds
@@ -27,6 +28,7 @@ class Counters(sockets.Counters, Protocol):
     cut: int
     unlogged: int
     not_upgraded: int
+    not_moved: int
 
 
 class Observers(sockets.Observers, Protocol):
@@ -57,7 +59,9 @@ class Crossing(Protocol):
 
 
 class Arrivals(Protocol):
-    """The sessions that are about to be here."""
+    """The sessions that are about to be here, until that is `finished`."""
+
+    finished: bool
 
     def begin(self, sid: str) -> Any:
         """Keep what is for a session from now on."""
@@ -65,12 +69,31 @@ class Arrivals(Protocol):
     def end(self, arrival: Any) -> None:
         """Take note that it is here, or does not come."""
 
+    async def wait(self) -> None:
+        """Wait until nobody is on the way, but not for long."""
+
+    async def wait_for(self, sid: str) -> None:
+        """Wait until a session is not on the way any more, but not for long."""
+
 
 class Departures(Protocol):
-    """The sessions that other hubs have taken over."""
+    """The sessions that other hubs take over."""
 
-    def where(self, sid: str) -> str | None:
-        """Return the hub that a session has gone to, or None."""
+    async def settled(self, sid: str) -> None:
+        """Wait until a client that stays on polling is not about to go, but not for long."""
+
+
+class Wanderers(Protocol):
+    """The sessions whose requests come to this hub for good."""
+
+    def begin(self, owner: str, sid: str, scope: dict[str, Any]) -> None:
+        """Take a session over, where that can be begun now."""
+
+    def approach(self, sid: str) -> AbstractAsyncContextManager[None]:
+        """Let a session go nowhere in the block, in which a WebSocket of it is here."""
+
+    def approached(self, sid: str) -> bool:
+        """Tell whether a WebSocket of it is here."""
 
 
 class Cluster(Protocol):
@@ -109,6 +132,7 @@ class Hub(sockets.Hub, Protocol):
     server_id: str
     services: Tasks
     crossings: set[Crossing]
+    answer_http: Callable[[HttpRequest], Awaitable[HttpResponse]] | None
     foreign_polls: dict[asyncio.Task[Any], tuple[str, str]]
     # Whether it takes no more clients, while those that it has go on until they are told.
     draining: bool
@@ -156,6 +180,13 @@ class Hub(sockets.Hub, Protocol):
     @property
     def arrivals(self) -> Arrivals:
         """Sessions that are taken over here."""
+
+    @property
+    def wanderers(self) -> Wanderers:
+        """Sessions that are to be here, as their requests are."""
+
+    async def wait_returned(self) -> None:
+        """Wait until what was sent so far is done here."""
 
     async def take(self, server: str, question: Upgrade) -> bytes | None:
         """Ask another hub for a step of a takeover; return its answer. Raises ServerGone."""

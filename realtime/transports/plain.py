@@ -30,9 +30,9 @@ from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme
 from ..webservers.readers import Reader
 from ..webservers.writers import GOING_AWAY, NORMAL, Send, Writer, close_text
+from .claims import Complete
 from .interfaces import Hub
 from .requests import check_origin, drop_params, parse_params
-from .takeover import Complete
 from .watched import WatchedConnection
 from .websocket import accept, reject
 

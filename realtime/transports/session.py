@@ -28,6 +28,7 @@ from ..sockets.socket import Socket
 from ..webservers.readers import MAX_FIRST
 from ..webservers.writers import GOING_AWAY, NORMAL, PROTOCOL_ERROR, Writer
 from .connection import count_key
+from .courses import Course
 from .heartbeats import NEVER
 from .interfaces import Hub
 from .polling import PollingInbox, PollingWriter
@@ -50,22 +51,23 @@ class Session(WatchedConnection):
     have started it with a user's cookie, and it does not count for the user. `upgrading` is set
     from a WebSocket's probe until the client has moved to it, `posting` while a POST is taken in,
     `body_timeout` while its body is read. `inbox` has what POSTs brought, where it started on
-    polling.
+    polling. `course` says where its requests come in, once that was another server.
     """
 
     __slots__ = (
         *("_deadline", "_decoder", "_had_sockets", "_heard", "_mark"),
-        *("body_timeout", "inbox", "posting", "proven", "upgrading"),
+        *("body_timeout", "course", "inbox", "posting", "proven", "upgrading"),
     )
 
     format = Format.SOCKETIO
 
     def __init__(self, hub: Hub, scope: dict[str, Any], writer: Writer, sid: str = "") -> None:
-        self.proven = not isinstance(writer, PollingWriter)
+        self.proven = bool(sid) or not isinstance(writer, PollingWriter)
         super().__init__(hub, scope, writer, sid)
         settings = hub.settings
         self.upgrading = False
         self.posting = False
+        self.course: Course | None = None
         self.body_timeout: asyncio.Timeout | None = None
         self.inbox = PollingInbox() if isinstance(writer, PollingWriter) else None
         self._had_sockets = False

@@ -21,11 +21,12 @@ from ..webservers.adapters import Receive
 from ..webservers.detect import complete_scheme, open_reader, prepare_refusal
 from ..webservers.readers import Reader
 from ..webservers.writers import POLICY_VIOLATION, Send
+from .claims import Complete
 from .interfaces import Hub
 from .relay import find_server
 from .requests import check_origin, parse_query, retry_after
 from .session import Session
-from .takeover import PROBE, PROBE_ANSWER, Complete, Takeover
+from .takeover import PROBE, PROBE_ANSWER, Takeover
 
 
 async def accept(hub: Hub, scope: dict[str, Any], receive: Receive, send: Send) -> Reader | None:
@@ -74,35 +75,55 @@ async def serve(
         query = parse_query(scope, hub.settings)
         if query.transport != "websocket":
             raise HandshakeError(HandshakeError.BAD_REQUEST)
-        owner = await _find_owner(hub, query.sid)
-        old = _session(hub, query.sid) if query.sid and owner is None else None
-        if not query.sid:
-            scope = await admit(hub, scope, complete)
+        if query.sid:
+            async with hub.wanderers.approach(query.sid):
+                return await _continue(hub, query.sid, scope, receive, send, complete=complete)
+        scope = await admit(hub, scope, complete)
     except HandshakeError as error:
         await reject(scope, receive, send, error)
         return None
     reader = await accept(hub, scope, receive, send)
     if reader is None:
         return None
+    try:
+        session = Session(hub, scope, reader.writer)
+    except HandshakeError as error:
+        await reader.reject(error.close_code, error.message)
+        return None
+    session.attempt(session.open)
+    reader.start(session)
+    return reader
+
+
+async def _continue(
+    hub: Hub,
+    sid: str,
+    scope: dict[str, Any],
+    receive: Receive,
+    send: Send,
+    *,
+    complete: Complete,
+) -> Reader | None:
+    """
+    Lead a client from polling to its WebSocket; return what reads from that, or None where it stays
+    on polling. Raises HandshakeError for an unknown session, before the WebSocket is open.
+    """
+    owner = await _find_owner(hub, sid)
+    old = _session(hub, sid) if owner is None else None
+    reader = await accept(hub, scope, receive, send)
+    if reader is None:
+        return None
     if owner is not None:
-        takeover = Takeover(hub, owner, query.sid, reader)
-        if await takeover.run(scope, complete) is None:
-            await reader.reject(POLICY_VIOLATION, "")
-            return None
-    elif old is None:
-        try:
-            session = Session(hub, scope, reader.writer)
-        except HandshakeError as error:
-            await reader.reject(error.close_code, error.message)
-            return None
-        session.attempt(session.open)
-        reader.start(session)
-    elif _can_move(old) and await _upgrade(old, reader):
-        reader.start(old)
-        _compare_users(old, scope)
+        takeover = Takeover(hub, owner, sid, reader)
+        moved = await takeover.run(scope, complete) is not None
     else:
+        moved = old is not None and _can_move(old) and await _upgrade(old, reader)
+    if not moved:
         await reader.reject(POLICY_VIOLATION, "")
         return None
+    if old is not None:
+        reader.start(old)
+        _compare_users(old, scope)
     return reader
 
 

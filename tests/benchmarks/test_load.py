@@ -12,7 +12,7 @@ import pytest
 from benchmarks import chart, measure, report, results
 from benchmarks.measure import FAULTS
 from benchmarks.servers import ROOT
-from benchmarks.workloads import RECOVERY, WORKLOADS, Case
+from benchmarks.workloads import LOGGED, RECOVERY, WORKLOADS, Case
 from tests.services import missing
 
 SHORT = 0.5
@@ -169,7 +169,10 @@ def _cells(lines: Iterable[str]) -> list[dict[str, str]]:
 def test_each_row_with_recovery_has_one_without_beside_it(name: str) -> None:
     cases = WORKLOADS[name].cases
     assert {case.server for case in cases} == {"uvicorn", "daphne", "node"}
-    for without, with_recovery in zip(cases[::2], cases[1::2], strict=True):
-        assert with_recovery.beside == without.name
-        assert (with_recovery.layer, with_recovery.processes) == (without.layer, without.processes)
-        assert with_recovery.realtime == {**without.realtime, **RECOVERY}
+    without = {case.name: case for case in cases if not case.beside}
+    beside = [(case, without[case.beside]) for case in cases if case.beside]
+    assert {case.beside for case, _ in beside} == without.keys()
+    for case, other in beside:
+        assert (case.layer, case.processes) == (other.layer, other.processes)
+        settings = LOGGED if "log in Redis" in case.label else RECOVERY
+        assert case.realtime == {**other.realtime, **settings}

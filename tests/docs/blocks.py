@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.processes import ROOT
 
@@ -68,6 +68,21 @@ def all_blocks(*languages: str) -> list[Block]:
     """Return the blocks of all pages in these languages; all blocks where none is named."""
     blocks = [block for page in PAGES for block in blocks_of(page)]
     return [block for block in blocks if not languages or block.language in languages]
+
+
+def block_with(page: str, text: str) -> Block:
+    """Return the block of Python that has this text, of a page with this name."""
+    (block,) = (
+        each for each in all_blocks("python") if each.page.name == page and text in each.code
+    )
+    return block
+
+
+def defined_by(block: Block) -> dict[str, Any]:
+    """Run a block, and return what it defines."""
+    names: dict[str, Any] = {}
+    exec(compile(block.code, block.id, "exec"), names)
+    return names
 
 
 def expected_output(block: Block, call: str, comment: str) -> list[str]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import socketio
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.docs.blocks import Block, all_blocks
+from tests.docs.blocks import block_with, defined_by
 from tests.docs.conftest import Site
-from tests.ports import HOST
+from tests.ports import HOST, free_port
 from tests.valkey import Valkey
 
+PAGE = "let-clients-come-back.md"
 DEADLINE = 60
 
 # A binary event, so that its offset is not there before its bytes are.
@@ -37,23 +42,6 @@ def site(
     """The documentation's site with recovery."""
     with Site(request.param, tmp_path_factory.mktemp("mysite"), valkey, RECOVERY="120") as site:
         yield site
-
-
-def block_with(text: str) -> Block:
-    """Return the block of the page that has this text."""
-    (block,) = (
-        each
-        for each in all_blocks("python")
-        if each.page.name == "let-clients-come-back.md" and text in each.code
-    )
-    return block
-
-
-def defined_by(block: Block) -> dict[str, Any]:
-    """Run a block, and return what it defines."""
-    names: dict[str, Any] = {}
-    exec(compile(block.code, block.id, "exec"), names)
-    return names
 
 
 async def run(site: Site, code: str) -> str:
@@ -91,7 +79,7 @@ async def drop(client: socketio.AsyncClient) -> None:
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_python_client(site: Site, transport: str) -> None:
     """Each of its namespaces comes back, and its handlers get what was sent, and no more."""
-    recovering = defined_by(block_with("def recovering"))["recovering"]
+    recovering = defined_by(block_with(PAGE, "def recovering"))["recovering"]
     client = socketio.AsyncClient(reconnection=False, serializer=recovering())
     said: list[Any] = []
     greetings: list[Any] = []
@@ -129,7 +117,7 @@ async def test_python_client(site: Site, transport: str) -> None:
 
 
 async def test_python_client_comes_back_by_itself(site: Site) -> None:
-    recovering = defined_by(block_with("def recovering"))["recovering"]
+    recovering = defined_by(block_with(PAGE, "def recovering"))["recovering"]
     client = socketio.AsyncClient(reconnection_delay=0.1, serializer=recovering())
     heard: list[Any] = []
     sids: list[Any] = []
@@ -144,16 +132,60 @@ async def test_python_client_comes_back_by_itself(site: Site) -> None:
     await client.disconnect()
 
 
+# How servers and proxies behave at a deploy, before one of them lets a client in.
+STOPS = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+NOBODY_BEHIND = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+CUT_OFF = b""
+CUT_IN_THE_MIDST = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso"
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """Answer each request like this and hang up; yield the port."""
+
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    listener = await asyncio.start_server(answer_one, HOST, 0)
+    async with listener:
+        yield listener.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def closing(code: int) -> AsyncIterator[int]:
+    """Let each client in, and close its WebSocket with a code; yield the port."""
+
+    async def close(socket: ServerConnection) -> None:
+        await socket.close(code)
+
+    async with serve(close, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def listener() -> dict[str, Any]:
+    """Return what the page's program defines, with a pause that is shorter."""
+    names = defined_by(block_with(PAGE, "async def listen"))
+    names["asyncio"] = SimpleNamespace(sleep=lambda _: asyncio.sleep(0.01))
+    return names
+
+
 async def test_plain_websocket(site: Site) -> None:
     """What is sent while it is away comes when it is back, and nothing comes twice."""
-    names = defined_by(block_with("async def listen"))
+    names = listener()
     sockets: list[ClientConnection] = []
+    detours: list[int] = []  # the ports at which it tries first
     gate = asyncio.Event()
     gate.set()
 
     @asynccontextmanager
     async def gated(url: str) -> AsyncIterator[ClientConnection]:
         await gate.wait()
+        if detours:
+            async with connect(url.replace(f":{site.port}/", f":{detours.pop()}/")) as socket:
+                yield socket
+            return
         async with connect(url) as socket:
             sockets.append(socket)
             yield socket
@@ -170,7 +202,16 @@ async def test_plain_websocket(site: Site) -> None:
     ]
     url = f"ws://{HOST}:{site.port}/ws/chat"
     listening = asyncio.create_task(names["listen"](url, handle))
-    try:
+    async with AsyncExitStack() as stack:
+        ports = [
+            await stack.enter_async_context(answering(answer))
+            for answer in (STOPS, NOBODY_BEHIND, CUT_OFF, CUT_IN_THE_MIDST)
+        ]
+        ports += [
+            await stack.enter_async_context(closing(code)) for code in (1000, 1001, 1012, 4408)
+        ]
+        ports.append(free_port())  # where nobody listens
+        stack.callback(listening.cancel)
         async with asyncio.timeout(DEADLINE):
             while await run(site, COUNT) != "1\n":
                 pass
@@ -180,15 +221,28 @@ async def test_plain_websocket(site: Site) -> None:
             gate.clear()
             sockets[-1].transport.abort()
             await emit(site, number, number + 1)
+            detours += ports
             gate.set()
             await until(heard, plain[: number + 1])
+            assert not detours
         assert len(sockets) == 3
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        assert not listening.done()
 
 
 async def test_plain_websocket_that_is_refused(site: Site) -> None:
-    names = defined_by(block_with("async def listen"))
-    with pytest.raises(Exception, match="4404"):
-        await names["listen"](f"ws://{HOST}:{site.port}/ws/nowhere", print)
+    with pytest.raises(ConnectionClosed, match="4404"):
+        await listener()["listen"](f"ws://{HOST}:{site.port}/ws/nowhere", print)
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403])
+async def test_plain_websocket_that_may_not_come_in(code: int) -> None:
+    async with closing(code) as port:
+        with pytest.raises(ConnectionClosed, match=str(code)):
+            await listener()["listen"](f"ws://{HOST}:{port}/ws/chat", print)
+
+
+async def test_plain_websocket_of_a_foreign_origin(site: Site) -> None:
+    names = listener()
+    names["connect"] = partial(connect, origin="https://elsewhere.example")
+    with pytest.raises(InvalidStatus, match="403"):
+        await names["listen"](f"ws://{HOST}:{site.port}/ws/chat", print)

@@ -13,12 +13,14 @@ from tests.recovery.travellers import Driver, Traveller, Travels, driver_at
 
 EVENTS = 20
 BYTES = 20_000
+AWAY_BYTES = 200_000
 
 
 @pytest.fixture
 def server(kind: str, shared_server: ServerFactory) -> LiveServer:
     """A server that keeps little."""
-    return shared_server(kind, RECOVERY={"SECONDS": 120, "EVENTS": EVENTS, "BYTES": BYTES})
+    bounds = {"EVENTS": EVENTS, "BYTES": BYTES, "AWAY_BYTES": AWAY_BYTES}
+    return shared_server(kind, RECOVERY={"SECONDS": 120, **bounds})
 
 
 @pytest.fixture
@@ -135,6 +137,31 @@ async def test_many_rooms_share_the_process(
             lost += 1
             await was_told(client)
     assert lost
+
+
+async def test_more_clients_than_fit(
+    server: LiveServer, travel: Travels, driver: Driver, room: str
+) -> None:
+    """Those that have been away for the longest are told, and no others."""
+    clients = [await travel(server, room) for _ in range(16)]
+    for client in clients:
+        await client.socket.call("remember", "text", "x" * (AWAY_BYTES // 16))
+    for client in clients:
+        await client.drop()
+        await server.logged(f"disconnect namespace=/recovery sid={client.sid} ")
+    await driver.emit([room], 0)
+    for client in clients:
+        await client.come_back()
+    told = [not client.back["/recovery"]["recovered"] for client in clients]
+    assert told == sorted(told, reverse=True)
+    assert told[0]
+    assert not any(told[-8:])
+    for client, was_too_much in zip(clients, told, strict=True):
+        if was_too_much:
+            await was_told(client)
+        else:
+            client.has_recovered()
+            await client.got(0)
 
 
 async def test_away_for_too_long(

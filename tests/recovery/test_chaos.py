@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import ClusterFactory
 from tests.recovery.chaos.run import Plan, Run
 from tests.recovery.conftest import RECOVERY
 
 
-async def test_clients_get_what_they_were_promised(new_cluster: ClusterFactory) -> None:
+@pytest.mark.parametrize("log", ["memory", "redis"])
+async def test_clients_get_what_they_were_promised(new_cluster: ClusterFactory, log: str) -> None:
     """How much is done depends on the machine, what must not be does not."""
     kinds = ("daphne", "uvicorn", "uvicorn")
-    cluster = new_cluster(kinds, layer="pubsub", realtime={"RECOVERY": RECOVERY})
-    plan = Plan(seconds=15, clients=12, restart_every=4)
+    realtime = {"RECOVERY": {**RECOVERY, "LOG": log}}
+    cluster = new_cluster(kinds, layer="pubsub", realtime=realtime)
+    plan = Plan(seconds=15, clients=12, restart_every=4, stalls_every=0, survives=log == "redis")
     outcome = await Run(cluster, plan).go()
     assert not outcome.faults, "\n".join(outcome.lines)
     counts = outcome.counts

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.recovery.chaos.model import SLACK, TOLD_OF, Model, Session
+from tests.recovery.chaos.payloads import payload_of
+from tests.recovery.chaos.servers import Life
 
-CLIENT, SID = "a client", "its sid"
+CLIENT, SID, NAMESPACE = "a client", "its sid", "/a/namespace"
 
 
 class Past:
@@ -14,15 +16,16 @@ class Past:
 
     def __init__(self) -> None:
         self.model = Model()
-        self.session = Session(SID, 0.0, 0.0, frozenset())
+        self.session = Session(SID, NAMESPACE, 0.0, 0.0, frozenset())
         self.model.sessions[CLIENT].append(self.session)
         for second in range(1, 101):
-            emit = self.model.emit("a sender", (), float(second))
+            emit = self.model.emit("a sender", NAMESPACE, (), float(second))
             emit.ended = second + 0.1
 
     def hear(self, *numbers: int) -> None:
         """Let the client hear events, as late as may be."""
-        self.session.arrivals += [(200.0, number) for number in numbers]
+        for number in numbers:
+            self.session.hear(number, payload_of(number), 200.0)
 
     def faults(self) -> list[tuple[str, int]]:
         """Return what each fault is, and which event it is about."""
@@ -67,3 +70,38 @@ def test_who_has_heard_nothing_at_all(past: Past) -> None:
     assert past.faults() == []
     past.session.away = False
     assert past.faults() == [("missing", number) for number in range(1, 101)]
+
+
+def test_what_comes_twice_or_not_as_it_was_sent(past: Past) -> None:
+    past.hear(*range(1, 101), 50)
+    past.session.spoilt.append(60)
+    assert past.faults() == [("spoilt", 60), ("doubled", 50), ("out of order", 50)]
+
+
+def test_what_nobody_has_sent_or_not_to_this_namespace(past: Past) -> None:
+    emit = past.model.emit("a sender", "/another", (), 101.0)
+    emit.end(101.0)
+    past.hear(*range(1, 102), -1)
+    assert past.faults() == [("never emitted", -1), ("intruding", 101), ("out of order", -1)]
+
+
+def test_what_a_process_was_asked_for_that_is_killed_may_have_been_lost(past: Past) -> None:
+    life = Life()
+    for second in (101.0, 110.0):
+        past.model.emit("a driver", NAMESPACE, (), second, lives=(life,)).end(second)
+    past.hear(*range(1, 101))
+    life.killed = True
+    past.model.killed(life, 111.0)
+    past.model.emit("a driver", NAMESPACE, (), 111.0, lives=(life,)).end(112.0)
+    assert past.faults() == [("missing", 101)]
+
+
+def test_who_joins_while_an_event_is_on_its_way_may_get_it(past: Past) -> None:
+    """That may take long where something has stood still, and else it may not."""
+    past.model.emit("a driver", NAMESPACE, ("a room",), 101.0).end(101.1)
+    move = past.session.move("a room", True, 101.0 + SLACK + 2)
+    past.session.finish("a room", move, 101.0 + SLACK + 3)
+    past.hear(*range(1, 102))
+    assert past.faults() == [("intruding", 101)]
+    past.model.stalls.append(105.0)
+    assert past.faults() == []

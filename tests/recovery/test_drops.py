@@ -153,10 +153,10 @@ async def test_a_volatile_event_that_ends_in_a_text(
     """The official client takes the last text of any event for its offset."""
     client = await travel(server, room)
     await driver.emit([room], 0)
-    await driver.do("emit_volatile", NAMESPACE, [room], [], 1, "a text")
+    await driver.do("emit_volatile", NAMESPACE, [room], [], "n", 1, "a text")
     await client.got(0, 1)
     async with client.away():
-        await driver.do("emit_volatile", NAMESPACE, [room], [], "nobody gets it", "a text")
+        await driver.do("emit_volatile", NAMESPACE, [room], [], "n", "nobody gets it", "a text")
         await driver.emit([room], 2, "another text")
     await client.got(2)
 
@@ -348,7 +348,7 @@ async def test_emits_at_a_commit(
 ) -> None:
     client = await travel(server, room)
     async with client.away():
-        await driver.do("emit_at_commit", NAMESPACE, [room], 1)
+        await driver.do("emit_at_commit", NAMESPACE, [room], [], "n", 1)
     await driver.emit([room], 2)
     await client.got(1, 2)
 

@@ -51,6 +51,14 @@ print(json.dumps(taken), flush=True)
 """
 
 
+@pytest.fixture(
+    params=[("core", "memory"), ("pubsub", "memory"), ("pubsub", "redis")], ids="-".join
+)
+def kept(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Each layer, and where the log is."""
+    return request.param  # type: ignore[no-any-return]
+
+
 class Senders:
     """
     A driver and a process without clients that send numbers to a room, each as fast as they like.
@@ -66,7 +74,10 @@ class Senders:
         """Send in the block."""
         over = asyncio.Event()
         env = environment(
-            {**cluster.env, "REALTIME_OVERRIDES": json.dumps({"UNREACHABLE": "raise"})},
+            {
+                **cluster.env,
+                "REALTIME_OVERRIDES": json.dumps({**cluster.realtime, "UNREACHABLE": "raise"}),
+            },
             cluster.database,
         )
         process = await asyncio.create_subprocess_exec(
@@ -178,7 +189,7 @@ async def full(valkey: Valkey) -> AsyncIterator[None]:
 async def test_who_is_away_over_an_outage(
     new_valkey: NewValkey,
     new_cluster: ClusterFactory,
-    layer: str,
+    kept: tuple[str, str],
     travel: Travels,
     room: str,
     fault: Fault,
@@ -186,9 +197,9 @@ async def test_who_is_away_over_an_outage(
 ) -> None:
     """Everything comes, once and in order, or the client is told, also where it is back at once."""
     valkey = new_valkey()
-    cluster = new_cluster(
-        ("uvicorn", "daphne"), valkey, layer=layer, realtime={"RECOVERY": RECOVERY}
-    )
+    layer, log = kept
+    realtime = {"RECOVERY": {**RECOVERY, "LOG": log}}
+    cluster = new_cluster(("uvicorn", "daphne"), valkey, layer=layer, realtime=realtime)
     senders = Senders()
     async with driver_at(cluster[1]) as driver:
         client = await travel(cluster[0], room)

@@ -12,8 +12,9 @@ import pytest
 from tests.clients.wire import eventually
 from tests.cluster.outside.conftest import of_cluster, run
 from tests.clusters import LAYERS, LiveCluster
+from tests.conftest import ClusterFactory
 from tests.recovery.conftest import RECOVERY
-from tests.recovery.travellers import NAMESPACE, Driver, Travels, driver_at
+from tests.recovery.travellers import NAMESPACE, Driver, Travels, counting, driver_at
 from tests.valkey import Valkey
 
 SCRIPT = "realtime.of('/recovery').to(sys.argv[1]).emit('n', int(sys.argv[2]))"
@@ -216,3 +217,34 @@ async def test_to_and_fro_under_load(
             )
     await client.socket.call("state")
     assert not client.node.has_said(**client.socket.names, happened="event", event="n")
+
+
+@pytest.mark.parametrize("how_long", ["shortly", "for long"])
+async def test_a_process_that_stands_still(
+    new_cluster: ClusterFactory, layer: str, travel: Travels, room: str, how_long: str
+) -> None:
+    """
+    Its client comes back to another one, which asks it in vain for some time or for good: the
+    client misses nothing, or is told, and what the old one remembers doubles nothing.
+    """
+    cluster = new_cluster(("uvicorn", "daphne"), layer=layer, realtime={"RECOVERY": RECOVERY})
+    still, other = cluster
+    client = await travel(still, room)
+    async with driver_at(other) as driver, counting(driver, room) as count:
+        assert not await client.gaps(-1, 0)
+        with still.frozen():
+            await client.drop(noticed=False)
+            client.line.lead_to(other)
+            client.line.mend()
+            await client.node.said(manager=client.manager, happened="open")
+            if how_long == "for long":
+                await client.be_back()
+        if how_long == "shortly":
+            await client.be_back()
+        told = not client.back[NAMESPACE]["recovered"]
+        assert told or how_long == "shortly"
+        await client.drop()
+        await client.come_back(still)
+        told += not client.back[NAMESPACE]["recovered"]
+        gaps = await client.gaps(0, count.sent + 10)
+        assert gaps <= told + await client.was_told()

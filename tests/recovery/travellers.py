@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 from tests.clients.javascript import OPTIONS, Node, NodeSocket
@@ -35,6 +37,33 @@ class Driver:
     async def count(self, rooms: list[str], first: int, last: int) -> None:
         """Emit the numbers from `first` to `last` to rooms of "/recovery"."""
         await self.do("count", NAMESPACE, rooms, first, last)
+
+
+class Count:
+    """Numbers that are sent to a room: how many so far."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def go_on(self, driver: Driver, room: str) -> None:
+        """Send one after the other."""
+        while True:
+            await driver.emit([room], self.sent)
+            self.sent += 1
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def counting(driver: Driver, room: str) -> AsyncIterator[Count]:
+    """Send numbers to a room in the block."""
+    count = Count()
+    task = asyncio.create_task(count.go_on(driver, room))
+    try:
+        yield count
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -134,6 +163,28 @@ class Traveller:
         """See that these came, in any order, and nothing between them."""
         arrived = [(await self.socket.got("n"))[0] for _ in numbers]
         assert sorted(arrived) == list(numbers), arrived
+
+    async def gaps(self, after: int, target: int) -> int:
+        """
+        See that it gets numbers of one sender in order and once, from behind one until it has those
+        up to a target, or would have; return at how many places some are missing.
+        """
+        arrived = [after]
+        while arrived[-1] < target:
+            arrived.append((await self.socket.got("n"))[0])
+        steps = [later - earlier for earlier, later in pairwise(arrived)]
+        assert min(steps) > 0, arrived
+        return sum(step > 1 for step in steps)
+
+    async def was_told(self) -> int:
+        """Return how often it was told of a loss, of the returns that nobody has looked at."""
+        told = 0
+        for socket in self.sockets.values():
+            while socket.node.has_said(**socket.names, happened="connect"):
+                back = await socket.happened("connect")
+                told += not back["recovered"]
+                socket.sid = back["sid"]
+        return told
 
     async def state(self) -> Any:
         """Return what its consumer knows of it."""

@@ -93,9 +93,9 @@ class DriverConsumer(NamespaceConsumer):
 
     @event
     async def emit_volatile(
-        self, namespace: str, rooms: list[str], excluded: list[str], *args: Any
+        self, namespace: str, rooms: list[str], excluded: list[str], event: str, *args: Any
     ) -> None:
-        choose(namespace, rooms, excluded).volatile().emit("n", *args)
+        choose(namespace, rooms, excluded).volatile().emit(event, *args)
 
     @event
     async def count(self, namespace: str, rooms: list[str], first: int, last: int) -> None:
@@ -105,13 +105,15 @@ class DriverConsumer(NamespaceConsumer):
             target.emit("n", number)
 
     @event
-    def emit_at_commit(self, namespace: str, rooms: list[str], number: int) -> None:
-        """Emit a number at a commit, and one that is never committed."""
-        target = choose(namespace, rooms, []).on_commit()
+    def emit_at_commit(
+        self, namespace: str, rooms: list[str], excluded: list[str], event: str, *args: Any
+    ) -> None:
+        """Emit at a commit, and -1 at one that never comes."""
+        target = choose(namespace, rooms, excluded).on_commit()
         with transaction.atomic():
-            target.emit("n", number)
+            target.emit(event, *args)
         with transaction.atomic():
-            target.emit("n", -number)
+            target.emit(event, -1)
             transaction.set_rollback(True)
 
     @event

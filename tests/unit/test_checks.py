@@ -21,6 +21,7 @@ from pytest_django import Settings
 
 from realtime import NamespaceConsumer, event
 from realtime.checks.installation import check_logins
+from realtime.checks.layers import check_layer
 from realtime.webservers import adapters
 
 from .conftest import NAMESPACES, Serve
@@ -169,6 +170,33 @@ def test_a_layer_that_cannot_be_made(settings: Settings, layer: dict[str, Any], 
     (message,) = found()
     assert message.id == "realtime.E005"
     assert said in message.msg
+
+
+PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
+
+
+@pytest.mark.parametrize(
+    ("backend", "config", "why"),
+    [
+        (PUBSUB, {"hosts": ["redis://127.0.0.1:1"]}, ""),
+        (PUBSUB, {"hosts": ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]}, "several hosts"),
+        (REDIS, {"hosts": ["redis://127.0.0.1:1"], "capacity": 9000}, "RedisChannelLayer"),
+        ("channels.layers.InMemoryChannelLayer", {}, "InMemoryChannelLayer"),
+    ],
+)
+@pytest.mark.parametrize("log", ["auto", "memory", "redis"])
+async def test_a_log_that_cannot_be_had(
+    settings: Any, backend: str, config: dict[str, Any], why: str, log: str
+) -> None:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": config}}
+    settings.REALTIME = {"RECOVERY": {"SECONDS": 60, "LOG": log}}
+    messages = [each for each in check_layer() if each.id == "realtime.E015"]
+    if log == "redis" and why:
+        (message,) = messages
+        assert why in message.msg
+        assert message.hint
+    else:
+        assert not messages
 
 
 def redis(socket_timeout: int | None = 15, **config: Any) -> dict[str, Any]:

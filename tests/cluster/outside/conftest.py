@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ def environment(env: dict[str, str], database: str) -> dict[str, str]:
 
 def of_cluster(cluster: LiveCluster, **env: str) -> dict[str, str]:
     """Return the environment of a process that belongs to a cluster."""
-    return environment({**cluster.env, **env}, cluster.database)
+    shared = {"REALTIME_OVERRIDES": json.dumps(cluster.realtime)}
+    return environment({**shared, **cluster.env, **env}, cluster.database)
 
 
 def of_layer(valkey: Valkey, layer: str) -> dict[str, str]:

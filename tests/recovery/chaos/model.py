@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
-# An event that was emitted may still be on its way to a client that leaves its room later.
-SLACK = 5.0
+from tests.recovery.chaos.payloads import payload_of
+from tests.recovery.chaos.servers import Life
+
+# An event that was emitted may still be on its way to a client that joins or leaves its room later:
+# for longer where something stands still, or the machine has too much to do.
+SLACK, LONG_SLACK = 10.0, 60.0
+
+# How long an event may take from its acknowledgement until it has left its process for good.
+LEAVING = 5.0
 
 # What a client has not got, though it has got what was sent so much later, is none of what it is
 # told of behind that.
@@ -17,19 +26,27 @@ TOLD_OF = 15.0
 @dataclass
 class Emit:
     """
-    An event, with its number, that `sender` was asked for at `began`.
+    An event, with its number, that `sender` was asked for at `began`; the `lives` are the processes
+    that may have been asked.
 
     `ended` is when it was acknowledged; without that it may have been sent or not.
     """
 
     number: int
     sender: str
+    namespace: str
     rooms: tuple[str, ...]
     excluded: tuple[str, ...]
     volatile: bool
     began: float
     ended: float | None = None
-    server: object = None
+    lives: tuple[Life, ...] = ()
+    slack: float = SLACK
+
+    def end(self, now: float) -> None:
+        """Note that it was acknowledged: it has left its process, unless that is dead by now."""
+        if not any(life.killed for life in self.lives):
+            self.ended = now
 
 
 @dataclass
@@ -44,18 +61,27 @@ class Move:
 @dataclass
 class Session:
     """
-    A client's time as one sid, from its CONNECT to the moment when it was told of a loss.
+    A client's time as one sid, from its CONNECT to the moment when it was told of a loss; `spoilt`
+    are events that have come with something else than they were sent with.
 
     `away` is set while it has dropped, and for good where it does not come back to this.
     """
 
     sid: str
+    namespace: str
     began: float
     ready: float
     rooms: frozenset[str]
     moves: dict[str, list[Move]] = field(default_factory=lambda: defaultdict(list))
     arrivals: list[tuple[float, int]] = field(default_factory=list)
+    spoilt: list[int] = field(default_factory=list)
     away: bool = False
+
+    def hear(self, number: int, payload: list[Any], now: float) -> None:
+        """Note that an event has come."""
+        self.arrivals.append((now, number))
+        if payload != payload_of(number):
+            self.spoilt.append(number)
 
     def move(self, room: str, inside: bool, now: float) -> Move:
         """Note that a join or leave has begun."""
@@ -87,18 +113,16 @@ class Session:
         of those that it has got was emitted: what came behind that, and what it is told of in its
         place, it may have dropped before.
         """
-        if emit.ended is None:
-            return None
-        since, until = emit.began, emit.ended + SLACK
+        if emit.ended is None or emit.namespace != self.namespace:
+            return None if emit.namespace == self.namespace else False
+        since, until = emit.began, emit.ended + emit.slack
         inside = [self.was_in(room, since, until) for room in emit.rooms]
         outside = [self.was_in(room, since, until) for room in emit.excluded]
         if (inside and not any(each is not False for each in inside)) or True in outside:
             return False
         if since < self.ready or None in outside:
             return None
-        if self.away and until + TOLD_OF > reached:
-            return None
-        if emit.volatile:
+        if emit.volatile or (self.away and until + TOLD_OF > reached):
             return None
         return True if not inside or True in inside else None
 
@@ -114,38 +138,44 @@ class Fault:
 
 
 class Model:
-    """All that was emitted, and all clients' sessions."""
+    """All that was emitted, and all sessions of each client in each namespace."""
 
     def __init__(self) -> None:
         self.emits: dict[int, Emit] = {}
         self.sessions: dict[str, list[Session]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
+        # When something has stood still, or was slow.
+        self.stalls: list[float] = []
         self._numbers = itertools.count(1)
 
     def emit(
         self,
         sender: str,
+        namespace: str,
         rooms: tuple[str, ...],
         now: float,
         *,
         excluded: tuple[str, ...] = (),
         volatile: bool = False,
-        server: object = None,
+        lives: tuple[Life, ...] = (),
     ) -> Emit:
         """Note an event that is about to be emitted."""
-        emit = Emit(next(self._numbers), sender, rooms, excluded, volatile, now, None, server)
-        self.emits[emit.number] = emit
+        number = next(self._numbers)
+        emit = Emit(number, sender, namespace, rooms, excluded, volatile, now, None, lives)
+        self.emits[number] = emit
         return emit
 
-    def killed(self, server: object, now: float) -> None:
-        """Note that a server was killed: what it has just been asked for may not have left it."""
+    def killed(self, life: Life, now: float) -> None:
+        """Note that a process was killed: what it has just been asked for may not have left it."""
         for emit in self.emits.values():
-            if emit.server is server and (emit.ended is None or emit.ended > now - SLACK):
+            if life in emit.lives and (emit.ended is None or emit.ended > now - LEAVING):
                 emit.ended = None
 
     def check(self) -> list[Fault]:
         """Return all faults, and count what was looked at."""
         faults: list[Fault] = []
+        for emit in self.emits.values():
+            emit.slack = LONG_SLACK if self._was_slow(emit) else SLACK
         for client, sessions in self.sessions.items():
             seen: set[int] = set()
             for session in sessions:
@@ -156,25 +186,48 @@ class Model:
         self.counts.update(f"{fault.kind}" for fault in faults)
         return faults
 
+    def _was_slow(self, emit: Emit) -> bool:
+        """Tell whether something has stood still while an event was on its way."""
+        if emit.ended is None:
+            return True
+        place = bisect(self.stalls, emit.began)
+        return place < len(self.stalls) and self.stalls[place] < emit.ended + LONG_SLACK
+
     def _check(self, client: str, session: Session) -> list[Fault]:
-        faults = []
         arrived = Counter(number for _, number in session.arrivals)
-        reached = max((self.emits[number].began for number in arrived), default=session.ready)
-        for emit in self.emits.values():
-            must, times = session.was_sent(emit, reached), arrived[emit.number]
+        found = [("spoilt", number) for number in session.spoilt]
+        found += [("never emitted", number) for number in arrived if number not in self.emits]
+        reached = max(
+            (self.emits[number].began for number in arrived if number in self.emits),
+            default=session.ready,
+        )
+        for number, emit in self.emits.items():
+            if emit.namespace != session.namespace and not arrived[number]:
+                continue
+            must, times = session.was_sent(emit, reached), arrived[number]
             self.counts[{True: "must come", False: "must not come", None: "may come"}[must]] += 1
             if times > 1:
-                faults.append(Fault("doubled", client, session, emit))
+                found.append(("doubled", number))
             if must is True and not times:
-                faults.append(Fault("missing", client, session, emit))
+                found.append(("missing", number))
             if must is False and times:
-                faults.append(Fault("intruding", client, session, emit))
+                found.append(("intruding", number))
+        found += [("out of order", number) for number in self._out_of_order(session)]
+        return [Fault(kind, client, session, self._emit(number)) for kind, number in found]
+
+    def _emit(self, number: int) -> Emit:
+        nothing = Emit(number, "nobody", "", (), (), False, 0.0)
+        return self.emits.get(number, nothing)
+
+    def _out_of_order(self, session: Session) -> list[int]:
+        """Return what has come behind something that its sender sent later to the same target."""
+        found = []
         last: dict[tuple[str, tuple[str, ...]], int] = {}
         for _, number in session.arrivals:
-            emit = self.emits[number]
+            emit = self._emit(number)
             key = emit.sender, emit.rooms
             if not emit.volatile:
                 if number < last.get(key, 0):
-                    faults.append(Fault("out of order", client, session, emit))
+                    found.append(number)
                 last[key] = number
-        return faults
+        return found

@@ -1,32 +1,32 @@
-"""The run: who sends, who moves, what is stopped and killed, and what came of it."""
+"""The run: who sends, who moves, what befalls the servers, and what came of it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import json
-import os
 import random
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.clusters import LiveCluster
-from tests.processes import ROOT
-from tests.recovery.chaos.links import Broken
-from tests.recovery.chaos.members import NAMESPACE, Member
-from tests.recovery.chaos.model import Fault, Model
-from tests.recovery.chaos.servers import Server, Servers
-from tests.recovery.chaos.sockets import ClientSocket
+from tests.recovery.chaos.fate import Ends, Fate
+from tests.recovery.chaos.members import PATIENCE, Member
+from tests.recovery.chaos.model import Model
+from tests.recovery.chaos.places import ROOMS, TOLD_AFTER_STALL, TOLD_FOR_NOTHING, Place
+from tests.recovery.chaos.senders import Senders
+from tests.recovery.chaos.servers import Servers
+from tests.recovery.chaos.stories import tell_fault
 
-DRIVER = "/recovery-driver"
-OPERATION_PAUSE = 6.0
 SETTLE = 60.0
-STORIES = 8
+
+# The machine stands still where this process does, for so many seconds.
+MACHINE_STALL = 1.5
+
+# How many of those who come back may be told of a loss, since something stood still.
+MOST_AFTER_STALLS = 0.1
+
+STORIES, FAULTS = 8, 40
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,23 @@ class Plan:
     seconds: float = 600
     seed: int = 1
     clients: int = 48
-    rooms: int = 8
     pause: float = 0.08
     restart_every: float = 8
     kills: float = 0.3
+    stalls_every: float = 12
+    # Whether nothing is lost with a server that is killed, since the log is in Redis.
+    survives: bool = False
 
 
 @dataclass
 class Outcome:
-    """What came of a run."""
+    """
+    What came of a run: the `faults`, which nothing excuses; all `failures`, with what comes of a
+    machine that is too slow as well; how much was done, and what is to be told.
+    """
 
-    faults: list[Fault]
+    faults: list[str]
+    failures: list[str]
     counts: Counter[str]
     lines: list[str] = field(default_factory=list)
 
@@ -57,45 +63,53 @@ class Run:
     def __init__(self, cluster: LiveCluster, plan: Plan) -> None:
         self.plan = plan
         self.model = Model()
-        self.servers = Servers(cluster)
+        self.servers = Servers(cluster, survives=plan.survives)
+        self.model.stalls = self.servers.stalls
         self.counts: Counter[str] = Counter()
-        self.rooms = [f"room {number}" for number in range(plan.rooms)]
+        ends = Ends(plan.restart_every, plan.kills, plan.stalls_every)
+        self._fate = Fate(self.servers, cluster.valkey, ends, self.model, self.counts)
         self.members = [self._member(number) for number in range(plan.clients)]
-        self._cluster = cluster
-        self._incarnations = itertools.count(1)
+        self._fate.members = self.members
         self._ending = asyncio.Event()
-        self.marks: list[int] = []
+        self._senders = Senders(
+            *(self.model, self.members, self.counts),
+            *(self._choose, plan.pause, self._ending.is_set),
+        )
+        self._cluster = cluster
+        self._unsettled: list[Place] = []
 
     def _member(self, number: int) -> Member:
-        choose = random.Random(f"{self.plan.seed} member {number}")
-        rooms = choose.sample(self.rooms, choose.randrange(3))
-        return Member(f"member {number}", rooms, self.model, self.servers, choose)
+        choose = self._choose(f"member {number}")
+        rooms = choose.sample(ROOMS, choose.randrange(3))
+        name = f"member {number}"
+        return Member(name, rooms, self.model, self.servers, choose, self._fate.watch)
 
     def _choose(self, what: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {what}")
 
-    @property
-    def _over(self) -> bool:
-        return self._ending.is_set()
-
     async def go(self) -> Outcome:
         """Do it all, and return what came of it."""
         lives = [asyncio.create_task(member.live()) for member in self.members]
+        senders = self._senders
         works = [
-            *(asyncio.create_task(self._drive(server)) for server in self.servers.all),
-            asyncio.create_task(self._send_from_outside()),
-            asyncio.create_task(self._members_talk()),
-            asyncio.create_task(self._members_move()),
+            *(asyncio.create_task(senders.drive(server)) for server in self.servers.all),
+            *(asyncio.create_task(senders.drive_moves(server)) for server in self.servers.all),
+            asyncio.create_task(senders.send_from_outside(self._cluster)),
+            asyncio.create_task(senders.let_members_talk()),
+            asyncio.create_task(senders.let_members_move()),
         ]
-        fate = asyncio.create_task(self._fate())
-        everything = [*lives, *works, fate]
+        fates = [
+            asyncio.create_task(self._fate.befall(self._choose("fate"), self._ending)),
+            asyncio.create_task(self._fate.let_stand_still(self._choose("stalls"), self._ending)),
+        ]
+        everything = [*lives, *works, *fates]
         try:
             await self._watch(everything, self.plan.seconds)
             self._ending.set()
-            await self._watch(everything, 0, until=fate)
+            await self._watch(everything, 0, until=asyncio.gather(*fates))
             for member in self.members:
                 member.resting = True
-            await self._settle()
+            await self._settle(everything)
         finally:
             for task in everything:
                 task.cancel()
@@ -108,275 +122,36 @@ class Run:
     async def _watch(
         self, tasks: list[asyncio.Task[None]], seconds: float, until: Any = None
     ) -> None:
-        """Wait, for so long or until a task is done; raise what has broken off any other."""
+        """Wait, for so long or until that is done; raise what has broken off any of the tasks."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline or (until and not until.done()):
+        while (now := time.monotonic()) < deadline or (until and not until.done()):
             await asyncio.sleep(0.1)
+            if time.monotonic() > now + MACHINE_STALL:
+                self.counts["the machine stood still"] += 1
+                self.servers.note_stall()
+            self.counts["the layer was slow"] += self.servers.look()
             for task in tasks:
-                if task.done() and task.exception():
+                if task.done() and not task.cancelled() and task.exception():
                     task.result()
 
-    async def _settle(self) -> None:
+    async def _settle(self, tasks: list[asyncio.Task[None]]) -> None:
         """Wait until everybody is back and has heard the last of each sender."""
         deadline = time.monotonic() + SETTLE
         while time.monotonic() < deadline:
-            await asyncio.sleep(0.2)
-            late = [
-                member.name
+            await self._watch(tasks, 0.2)
+            self._unsettled = [
+                place
                 for member in self.members
-                if not member.connected or not all(map(member.has_heard, self.marks))
+                for place in member.places
+                if not self._is_settled(place)
             ]
-            if len(self.marks) >= len(self.servers.all) and not late:
+            if not self._unsettled:
                 return
-        self.counts["never settled"] += len(late)
 
-    # Who sends
-
-    def _new_target(self, choose: random.Random) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-        """Return rooms, what is excluded, and whether it is volatile."""
-        kind = choose.random()
-        if kind < 0.5:
-            rooms: tuple[str, ...] = (choose.choice(self.rooms),)
-        elif kind < 0.7:
-            rooms = tuple(sorted(choose.sample(self.rooms, 2)))
-        elif kind < 0.95:
-            session = choose.choice(self.members).session
-            rooms = (session.sid,) if session else (choose.choice(self.rooms),)
-        else:
-            rooms = ()
-        excluded: tuple[str, ...] = ()
-        if choose.random() < 0.2:
-            session = choose.choice(self.members).session
-            excluded = (choose.choice([*self.rooms, session.sid if session else "nobody"]),)
-        return rooms, excluded, choose.random() < 0.1
-
-    async def _drive(self, server: Server) -> None:
-        """Send from a server, with one driver after the other as it comes and goes."""
-        choose = self._choose(f"driver of {server}")
-        while True:
-            if not server.open:
-                await asyncio.sleep(0.05)
-                continue
-            name = f"driver {next(self._incarnations)} of {server}"
-            driver = ClientSocket(DRIVER, lambda args: None, lambda answer, recovered: None)
-            life = server.life
-            try:
-                await driver.open("websocket", server.port, {})
-                listening = asyncio.create_task(driver.listen())
-                try:
-                    await self._drive_with(driver, name, life, choose, listening)
-                finally:
-                    listening.cancel()
-            except Broken:
-                await asyncio.sleep(0.1)
-
-    async def _drive_with(
-        self,
-        driver: ClientSocket,
-        name: str,
-        life: object,
-        choose: random.Random,
-        listening: asyncio.Task[None],
-    ) -> None:
-        marked = False
-        asks: set[asyncio.Task[None]] = set()
-        try:
-            while not listening.done():
-                if not driver.connected or len(asks) > 20:
-                    await asyncio.sleep(0.02)
-                    continue
-                if self._over:
-                    if not marked and all(each.resting and each.connected for each in self.members):
-                        self.marks.append(await self._emit(driver, name, life, (), (), False))
-                        marked = True
-                    await asyncio.sleep(0.1)
-                    continue
-                rooms, excluded, volatile = self._new_target(choose)
-                ask = self._emit(driver, name, life, rooms, excluded, volatile)
-                self._start(asks, ask)
-                if choose.random() < 0.08:
-                    self._start(asks, self._move_remotely(driver, choose))
-                # Several at once, now and then.
-                if choose.random() < 0.7:
-                    await asyncio.sleep(choose.expovariate(1 / self.plan.pause))
-        finally:
-            if link := driver.give_up():
-                link.abort()
-            await asyncio.gather(*asks, return_exceptions=True)
-
-    def _start(self, asks: set[asyncio.Task[None]], ask: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(self._try(ask))
-        asks.add(task)
-        task.add_done_callback(asks.discard)
-
-    async def _try(self, ask: Coroutine[Any, Any, Any]) -> None:
-        with contextlib.suppress(Broken):
-            await ask
-
-    async def _emit(
-        self,
-        driver: ClientSocket,
-        name: str,
-        life: object,
-        rooms: tuple[str, ...],
-        excluded: tuple[str, ...],
-        volatile: bool,
-    ) -> int:
-        emit = self.model.emit(
-            name,
-            rooms,
-            time.monotonic(),
-            excluded=excluded,
-            volatile=volatile,
-            server=life,
-        )
-        self.counts["emitted"] += 1
-        where = NAMESPACE, list(rooms)
-        if volatile:
-            answer = driver.call("emit_volatile", *where, list(excluded), emit.number, "a text")
-        else:
-            answer = driver.call("emit_to", *where, list(excluded), "n", emit.number)
-        await answer
-        if not getattr(life, "killed", False):
-            emit.ended = time.monotonic()
-        return emit.number
-
-    async def _send_from_outside(self) -> None:
-        """Send from a process that serves no clients."""
-        choose = self._choose("outside")
-        async with outside_process(self._cluster) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            while True:
-                if self._over:
-                    await asyncio.sleep(1)
-                    continue
-                rooms, excluded, volatile = self._new_target(choose)
-                emit = self.model.emit(
-                    "outside", rooms, time.monotonic(), excluded=excluded, volatile=volatile
-                )
-                ask = {
-                    "namespace": NAMESPACE,
-                    "rooms": rooms,
-                    "excluded": excluded,
-                    "volatile": volatile,
-                    "number": emit.number,
-                }
-                process.stdin.write(json.dumps(ask).encode() + b"\n")
-                answer = await process.stdout.readline()
-                assert int(answer) == emit.number
-                emit.ended = time.monotonic()
-                self.counts["emitted from outside"] += 1
-                await asyncio.sleep(choose.expovariate(1 / self.plan.pause))
-
-    async def _members_talk(self) -> None:
-        """Let clients say something to rooms."""
-        choose = self._choose("talk")
-        asks: set[asyncio.Task[None]] = set()
-        while True:
-            member = choose.choice(self.members)
-            if member.connected and not self._over:
-                self._start(asks, self._talk(member, choose))
-            await asyncio.sleep(choose.expovariate(1 / self.plan.pause))
-
-    async def _talk(self, member: Member, choose: random.Random) -> None:
-        room = choose.choice(self.rooms)
-        assert member.server is not None
-        life = member.server.life
-        name = f"{member.name}, let in {member.entries} times"
-        emit = self.model.emit(name, (room,), time.monotonic(), server=life)
-        self.counts["emitted by clients"] += 1
-        await member.call("say", room, emit.number)
-        if not getattr(life, "killed", False):
-            emit.ended = time.monotonic()
-
-    # Who moves
-
-    async def _members_move(self) -> None:
-        """Let clients join and leave rooms."""
-        choose = self._choose("moves")
-        asks: set[asyncio.Task[None]] = set()
-        while True:
-            member = choose.choice(self.members)
-            if member.connected and not self._over:
-                room, inside = choose.choice(self.rooms), choose.random() < 0.5
-                action = "join" if inside else "leave"
-                self._start(asks, self._move(member, room, inside, member.call(action, room)))
-            await asyncio.sleep(choose.expovariate(1 / (self.plan.pause * 5)))
-
-    async def _move_remotely(self, driver: ClientSocket, choose: random.Random) -> None:
-        """Let a client join or leave a room, wherever it is, and perhaps away."""
-        member = choose.choice(self.members)
-        room, inside = choose.choice(self.rooms), choose.random() < 0.5
-        if member.session is not None:
-            sid, action = member.session.sid, "join" if inside else "leave"
-            call = driver.call("move", NAMESPACE, [sid], action, room)
-            await self._move(member, room, inside, call)
-
-    async def _move(
-        self, member: Member, room: str, inside: bool, call: Coroutine[Any, Any, Any]
-    ) -> None:
-        """Do one at a time with a client's room, and none soon after one of which nobody knows."""
-        session = member.session
-        if room in member.moving or session is None or self._over:
-            call.close()
-            return
-        member.moving.add(room)
-        move = session.move(room, inside, time.monotonic())
-        member.tell(f"{'joins' if inside else 'leaves'} {room}")
-        self.counts["moves"] += 1
-        try:
-            await call
-            session.finish(room, move, time.monotonic())
-            member.tell(f"has {'joined' if inside else 'left'} {room}")
-        except Broken:
-            member.tell(f"has perhaps {'joined' if inside else 'left'} {room}")
-            self.counts["moves of which nobody knows"] += 1
-            await asyncio.sleep(OPERATION_PAUSE)
-            raise
-        finally:
-            member.moving.discard(room)
-
-    # What befalls the servers
-
-    async def _fate(self) -> None:
-        choose = self._choose("fate")
-        while not self._over:
-            pause = self.plan.restart_every * choose.uniform(0.5, 1.5)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause)
-            if self._over:
-                return
-            kind = choose.random()
-            if kind < self.plan.kills:
-                await self._kill(choose.choice(self.servers.all))
-            elif kind < 0.75:
-                await self._restart(choose.choice(self.servers.all))
-            else:
-                self.counts["rolling restarts"] += 1
-                for server in choose.sample(self.servers.all, len(self.servers.all)):
-                    await self._restart(server)
-
-    async def _restart(self, server: Server) -> None:
-        self.counts["SIGTERM"] += 1
-        for member in self.members:
-            member.tell(f"{server} is told to stop")
-            if server.life in member.holders:
-                # It hands what it has to some other.
-                member.holders |= {each.life for each in self.servers.all}
-        if not await server.stop():
-            self.counts["did not stop"] += 1
-        await server.start()
-        for member in self.members:
-            member.tell(f"{server} has been restarted")
-
-    async def _kill(self, server: Server) -> None:
-        self.counts["SIGKILL"] += 1
-        for member in self.members:
-            member.tell(f"{server} is killed")
-        self.model.killed(server.life, time.monotonic())
-        server.kill()
-        await server.start()
+    def _is_settled(self, place: Place) -> bool:
+        marks = self._senders.marks[place.namespace]
+        everybody = len(marks) >= len(self.servers.all)
+        return everybody and place.socket.connected and all(map(place.has_heard, marks))
 
     # What came of it
 
@@ -390,65 +165,50 @@ class Run:
         )
         faults = self.model.check()
         self.counts.update(self.model.counts)
-        lines = [f"seed {self.plan.seed}, {self.plan.seconds} s, {self.plan.clients} clients"]
+        broken = [f"{what}: {count}" for what, count in Counter(f.kind for f in faults).items()]
+        if self._unsettled:
+            broken.append(f"never settled: {len(self._unsettled)}")
+        failures = [*broken, *self._excesses()]
+        plan = self.plan
+        lines = [f"seed {plan.seed}, {plan.seconds} s, {plan.clients} clients"]
         lines += [f"{count:>10} {what}" for what, count in sorted(self.counts.items())]
-        by_name = {member.name: member for member in self.members}
-        for fault in faults[:STORIES]:
-            lines += tell_fault(fault, by_name[fault.client])
+        by_name = {place.name: member for member in self.members for place in member.places}
+        lines += [f"{each.kind} for {each.client}: {each.emit}" for each in faults[:FAULTS]]
+        stories = [member.story for member in self.members]
+        firsts = {fault.client: fault for fault in reversed(faults)}
+        for fault in list(firsts.values())[:STORIES]:
+            lines += tell_fault(fault, by_name[fault.client].story, stories)
+        lines += self._tell_losses()
+        now = time.monotonic()
+        self._unsettled.sort(key=lambda place: place.socket.connected)
+        for place in self._unsettled[:STORIES]:
+            connected, marks = place.socket.connected, self._senders.marks[place.namespace]
+            lines.append(f"{place.name} has never settled: {connected=}, {marks=}")
+            lines += place.member.story.around(now, now, SETTLE + PATIENCE + 15)
+        lines += [f"FAILED: {failure}" for failure in failures] or ["passed"]
+        return Outcome(broken, failures, self.counts, lines)
+
+    def _excesses(self) -> list[str]:
+        """Return what is no fault where it is seldom, or where the machine is too slow."""
+        excesses = [TOLD_FOR_NOTHING, "never let in", "did not stop"]
+        most = MOST_AFTER_STALLS * self.counts["recovered"]
+        if self.counts[TOLD_AFTER_STALL] > most:
+            excesses.append(TOLD_AFTER_STALL)
+        return [f"{what}: {self.counts[what]}" for what in excesses if self.counts[what]]
+
+    def _tell_losses(self) -> list[str]:
+        lines = []
+        losses = [
+            (place, at, sid)
+            for member in self.members
+            for place in member.places
+            for at, sid in place.losses
+        ]
+        for place, at, sid in losses[:STORIES]:
+            lines.append(f"{place.name} as {sid} was told of a loss for nothing")
+            lines += place.member.story.around(at, at + 1)
         for member in self.members:
-            for at, sid in member.losses[:1]:
-                lines.append(f"{member.name} as {sid} was told of a loss for nothing")
-                lines += tell_story(member, at, at + 1)
-        return Outcome(faults, self.counts, lines)
-
-
-def tell_fault(fault: Fault, member: Member) -> list[str]:
-    """Return what befell a client around a fault, and when it heard what."""
-    emit = fault.emit
-    heard = [at for at, number in fault.session.arrivals if number == emit.number]
-    until = max([emit.ended or emit.began, *heard]) + 5
-    title = f"{fault.client} as {fault.session.sid}: {fault.kind} {emit}"
-    if fault.session.away:
-        title += ", and did not come back to that session"
-    return [title, *tell_story(member, emit.began, until, f"hears {emit.number} ")]
-
-
-def tell_story(member: Member, at: float, until: float, what: str = "") -> list[str]:
-    """Return what befell a client around a time, with its events counted but for the one."""
-    lines = []
-    others = 0
-    for when, told in member.story:
-        if not at - 15 < when < until:
-            continue
-        if told.startswith("hears") and not (what and told.startswith(what)):
-            others += 1
-            continue
-        if others:
-            lines.append(f"           (hears {others})")
-            others = 0
-        lines.append(f"  {when - at:+8.3f} {told}")
-    return [*lines, ""]
-
-
-@contextlib.asynccontextmanager
-async def outside_process(cluster: LiveCluster) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a process of the cluster's site that serves no clients."""
-    env = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.site.settings",
-        "DATABASE_URL": cluster.database,
-        "PYTHONPATH": str(ROOT),
-        **cluster.env,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.recovery.chaos.outside"),
-        cwd=ROOT,
-        env=env,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
+            for at in member.left_out[:1]:
+                lines.append(f"{member.name} was not let in")
+                lines += member.story.around(at, at + 1, PATIENCE + 15)
+        return lines

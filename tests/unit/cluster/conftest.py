@@ -145,7 +145,7 @@ async def start(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Star
 
     async def start(there: Sequence[Server] | None = None) -> Server:
         layer = bus.connect()
-        monkeypatch.setattr("realtime.hub.hub.new_layer", lambda alias: layer)
+        monkeypatch.setattr("realtime.hub.hub.find_layer", lambda alias, sender: layer)
         server = Server(Hub(), layer)
         all_there = {*(servers if there is None else there), server}
         servers.append(server)

@@ -14,7 +14,7 @@ from realtime.cluster.envelopes import (
 from realtime.testing import Client
 from tests.unit.probes import DEADLINE
 
-from .conftest import Server, Start, until
+from .conftest import Server, Start, Two, until
 from .layer import Bus
 
 Three = tuple[Server, Server, Server]
@@ -220,3 +220,17 @@ async def test_a_hub_alone(start: Start) -> None:
     assert await said(client) == "hi"
     assert await alone.call(("a",), timeout=60) == {client.sid: 1}
     await alone.cluster.flush_cluster()
+
+
+async def test_a_hub_that_has_just_started_waits_until_it_has_heard_of_others(two: Two) -> None:
+    """What it asks of clients is in effect with those, too."""
+    old, new = two
+    new.layer.hang("receive")
+    new.cluster.peers._peers.clear()
+    new.cluster.peers._known.clear()
+    new.cluster._all_heard_by = new.hub.loop.time() + DEADLINE
+    flushing = asyncio.ensure_future(new.cluster.flush_cluster())
+    await asyncio.sleep(0)
+    new.layer.resume()
+    await flushing
+    assert new.knows(old)

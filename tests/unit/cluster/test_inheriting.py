@@ -272,6 +272,25 @@ async def test_too_much_is_asked(
     assert await is_lost(three[1], client)
 
 
+async def test_more_than_an_heir_has_room_for(three: Three) -> None:
+    """Those that have been away for the longest are told, and the others have what they missed."""
+    clients = [await three[0].client("a") for _ in range(10)]
+    for client in clients:
+        client.drop()
+    sessions = of(three[1]).sessions
+    sessions._options = sessions._options._replace(away_bytes=30_000)
+    three[2].emit(("a",), 1)
+    await three[2].cluster.flush_cluster()
+    await inherit(three[0], three[1])
+    kept = len(sessions)
+    assert 0 < kept < 10
+    assert sessions.bytes <= 30_000
+    lost = [await is_lost(three[1], client) for client in clients]
+    assert lost == [True] * (10 - kept) + [False] * kept
+    for client in clients[-kept:]:
+        assert await said(client) == 1
+
+
 # Who waits for them
 
 

@@ -416,7 +416,7 @@ async def test_nothing_is_lost_doubled_or_reordered_on_the_way(
 
 
 def recorder(got: list[str]) -> Any:
-    def record(target: Target, message: Message, id: str = "") -> None:
+    def record(target: Target, message: Message, id: str = "", number: int = 0) -> None:
         got.append(id)
 
     return record

@@ -10,6 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from realtime.cluster.envelopes import Inherit, Take
+from realtime.cluster.targets import Target
 from realtime.recovery import lingering
 from realtime.recovery.forms import encode_parcel
 from realtime.recovery.transfers import COMING
@@ -396,6 +397,46 @@ async def test_a_join_that_two_hubs_hear_of_one_after_the_other(
     three[0].emit(("b",), "last")
     assert await all_said(client, 2) == ["for it", "last"]
     assert not client.pending()
+
+
+async def test_a_room_of_which_its_new_hub_has_heard_late(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has left it out by then was not for the client, which is gone as its session comes."""
+    client = await three[0].client("a")
+    there = await three[1].client("b")
+    client._auth = {}
+    client.drop()
+    sid, take, given, finals = client.sid, three[1].hub.take, asyncio.Event(), 0
+
+    async def take_late(server: str, question: Take) -> bytes | None:
+        nonlocal finals
+        finals += question.final
+        if finals == 1:
+            three[0].hub.execute(Target("/", (sid,)), "join", ("c",))
+            three[2].emit(("a", "b"), "not for it", without=("c",))
+            three[2].emit(("c",), "for it")
+            assert await said(there) == "not for it"
+            await three[2].cluster.flush_cluster()
+        elif finals == 2:
+            client.drop()
+        body = await take(server, question)
+        if finals == 2:
+            given.set()
+        return body
+
+    monkeypatch.setattr(three[1].hub, "take", take_late)
+    back = asyncio.ensure_future(three[1].take_back(client))
+    await given.wait()
+    back.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await back
+    await three[1].take_back(client)
+    assert client.recovered
+    three[2].emit(("c",), "last")
+    assert await all_said(client, 2) == ["for it", "last"]
+    assert not client.pending()
+    await there.disconnect()
 
 
 @pytest.mark.parametrize(

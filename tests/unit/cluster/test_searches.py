@@ -38,7 +38,7 @@ def stage(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     async def start(there: list[Server]) -> None:
         layer = bus.connect()
-        monkeypatch.setattr("realtime.hub.hub.new_layer", lambda alias: layer)
+        monkeypatch.setattr("realtime.hub.hub.find_layer", lambda alias, sender: layer)
         there.append(Server(Hub(), layer))
         while not all(one.has_met(*(set(there) - {one})) for one in there):
             await asyncio.sleep(0.01)

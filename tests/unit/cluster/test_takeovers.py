@@ -24,6 +24,7 @@ from pytest_django import Settings
 from realtime import event
 from realtime.cluster.envelopes import Upgrade
 from realtime.hub import asking
+from realtime.transports import arrivals
 from realtime.transports.departures import SPARE_TIME
 from tests.unit.consumers import RoomsConsumer
 
@@ -373,7 +374,7 @@ def set_timeout(server: Server, seconds: float) -> None:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.transports.departures.SETTLE_TIME", 0.1)
+    monkeypatch.setattr("realtime.transports.departure.SETTLE_TIME", 0.1)
 
 
 async def stays(mover: Mover, to: Server, because: str, records: list[Any], **scope: Any) -> None:
@@ -595,6 +596,55 @@ async def test_a_hub_that_dies_before_it_says_that_it_has_the_client(
     await until(lambda: Wanderer.ends == [(mover.sid, "transport error")])
     running.cancel()
     assert two[0].hub.moves.where(mover.sid) is None
+
+
+@pytest.mark.usefixtures("_recovery")
+async def test_a_process_that_is_told_to_stop_as_the_client_comes(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no way back by then. The client is told to go when it is here, as all others."""
+    mover = await Mover.come(two[0])
+    here = two[1].hub
+    stopping: list[asyncio.Task[None]] = []
+
+    async def take(server: str, question: Upgrade) -> bytes | None:
+        body = await taken(server, question)
+        if question.step == "take":
+            stopping.append(asyncio.ensure_future(here.drain.finish()))
+            await until(lambda: here.draining)
+        return body
+
+    taken = here.take
+    monkeypatch.setattr(here, "take", take)
+    await mover.move(two[1])
+    await stopping[0]
+    assert Wanderer.ends == [(mover.sid, "server shutting down")]
+    assert not here.connections
+    if here.recovery is not None:
+        assert here.recovery.sessions.of_sid(mover.sid) is not None
+
+
+async def test_a_client_that_comes_too_late_to_a_process_that_stops(
+    two: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of by its old owner, where its last hook runs."""
+    mover = await Mover.come(two[0])
+    monkeypatch.setattr(arrivals, "PATIENCE", 0.0)
+
+    async def take(server: str, question: Upgrade) -> bytes | None:
+        body = await taken(server, question)
+        if question.step == "take":
+            await two[1].hub.drain.finish()
+        return body
+
+    taken = two[1].hub.take
+    monkeypatch.setattr(two[1].hub, "take", take)
+    running = mover.begin(two[1])
+    await mover.probed()
+    mover.send("5")
+    assert await running is None
+    await until(lambda: Wanderer.ends == [(mover.sid, "transport error")])
+    assert not two[1].hub.connections
 
 
 @pytest.mark.slow

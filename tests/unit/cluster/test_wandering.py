@@ -42,7 +42,7 @@ def test_who_wanders_gets_what_was_promised(
     random.seed(seed)
 
     def new_hub(layer: Layer) -> Hub:
-        monkeypatch.setattr("realtime.hub.hub.new_layer", lambda alias: layer)
+        monkeypatch.setattr("realtime.hub.hub.find_layer", lambda alias, sender: layer)
         return Hub()
 
     with asyncio.Runner(loop_factory=Loop) as runner:

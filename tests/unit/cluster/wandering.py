@@ -155,7 +155,7 @@ class Member:
             if self.session is not None:
                 self.losses.append(now)
                 self.session.away = True
-            self.session = Session(sid, self.asked, now, frozenset(self.rooms))
+            self.session = Session(sid, "/", self.asked, now, frozenset(self.rooms))
             self.run.model.sessions[self.name].append(self.session)
         self.tell(f"is let in, {'recovered' if connection.recovered else 'new'}")
 
@@ -317,7 +317,7 @@ class Run:
         if sender in self.stopping:
             sender = None
         name = OUTSIDE if sender is None else sender.hub.server_id
-        emit = self.model.emit(name, rooms, self.now, excluded=excluded)
+        emit = self.model.emit(name, "/", rooms, self.now, excluded=excluded)
         target = Target("/", rooms, excluded)
         message = Message("/", "n", (emit.number,))
         if sender is not None:

@@ -50,6 +50,20 @@ class FakeConnection:
             assert reason == "server shutting down"
 
 
+class FakeArrivals:
+    """Clients that are on their way from another hub, each as long as a test says so."""
+
+    def __init__(self, hub: FakeHub) -> None:
+        self.hub = hub
+        self.coming: list[FakeConnection] = []
+        self.over = asyncio.Event()
+
+    async def finish(self) -> None:
+        if self.coming:
+            await self.over.wait()
+            self.hub.connections |= {id(each): each for each in self.coming}
+
+
 class FakeHub:
     """What a drain needs of a hub."""
 
@@ -62,6 +76,8 @@ class FakeHub:
         self.connections: dict[int, FakeConnection] = {}
         self.draining = False
         self.told: list[FakeConnection] = []
+        self.departures = SimpleNamespace(keep=lambda: None)
+        self.arrivals = FakeArrivals(self)
         self.drain = Drain(cast(Hub, self))
 
     def add(self, count: int = 1, **options: Any) -> list[FakeConnection]:
@@ -259,3 +275,15 @@ async def test_nobody_is_held_up_by_a_client_that_does_not_poll(hub: Hub) -> Non
     async with asyncio.timeout(DEADLINE):
         await waiting
     session.close("transport close")
+
+
+async def test_who_is_on_the_way_from_another_hub_is_told_when_it_is_here() -> None:
+    hub = FakeHub(10)
+    (there,), late = hub.add(), FakeConnection(hub)
+    hub.arrivals.coming.append(late)
+    finishing = asyncio.ensure_future(hub.drain.finish())
+    await until(lambda: there.told)
+    assert not finishing.done()
+    hub.arrivals.over.set()
+    await finishing
+    assert hub.told == [there, late]

@@ -34,6 +34,11 @@ class Wanderer:
     user: Any = None
 
     @property
+    def all_rooms(self) -> set[str]:
+        """The same: it leaves none later than at once."""
+        return self.rooms
+
+    @property
     def observed(self) -> bool:
         """Whether the hub's observers know it."""
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.conftest import Connect, Serve
 from tests.unit.probes import Probe, Wire
 
 RECOVERY = {"SECONDS": 60}
+PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 
 
 class Rooms(NamespaceConsumer):
@@ -59,9 +61,19 @@ class Rooms(NamespaceConsumer):
         self.to(room).emit("said", text)
 
 
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
+def log(request: pytest.FixtureRequest) -> str:
+    """Where the log is: in the hub's memory, and in a real Valkey."""
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
-def _served(serve: Serve) -> None:
-    serve(Rooms, RECOVERY=RECOVERY)
+def _served(serve: Serve, log: str, settings: Any, request: pytest.FixtureRequest) -> None:
+    if log == "redis":
+        valkey = request.getfixturevalue("valkey")
+        config = {"hosts": [valkey.url], "prefix": secrets.token_hex(4)}
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": PUBSUB, "CONFIG": config}}
+    serve(Rooms, RECOVERY={**RECOVERY, "LOG": log})
 
 
 @contextlib.asynccontextmanager
@@ -566,6 +578,7 @@ async def test_who_is_away_can_be_sent_to(connect: Connect) -> None:
     assert await texts(client, 1) == [1]
 
 
+@pytest.mark.parametrize("log", ["memory"])  # whose clock a test can turn
 @pytest.mark.parametrize("got", [1, 2])
 async def test_who_has_no_heartbeat_may_be_gone_for_long(
     connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch, got: int
@@ -583,9 +596,9 @@ async def test_who_has_no_heartbeat_may_be_gone_for_long(
         offsets.append(client._offset)
     client._offset = offsets[got - 1]
     assert hub.recovery is not None
-    log = hub.recovery.log
-    log._clock = lambda: hub.loop.time() + 1_000
-    log.sweep()
+    events = hub.recovery.log
+    events._clock = lambda: hub.loop.time() + 1_000
+    events.sweep()
     await client.connect()  # nobody has noticed that it was gone
     state = await client.call("state")
     assert (state["recovered"], state["lost"]) == ((False, True) if got == 1 else (True, False))
