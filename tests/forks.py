@@ -82,18 +82,15 @@ class Fork:
             self._await_more(min(left, 1.0))
         return code
 
-    def terminate(self) -> None:
-        """Send SIGTERM, if it has not ended."""
-        self._signal(signal.SIGTERM)
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal, if it has not ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
 
     def kill(self) -> None:
         """Send SIGKILL, if it has not ended."""
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        if self.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+        self.send_signal(signal.SIGKILL)
 
 
 _lock = threading.Lock()

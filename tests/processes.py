@@ -25,8 +25,13 @@ from tests.ports import HOST
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What a server's exit after SIGTERM looks like: by itself, or by the signal after its clean-up.
-CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+def clean_exits(number: int) -> tuple[int, ...]:
+    """Return a server's exit codes after a signal: by itself, or by it after its clean-up."""
+    return (0, -number, 128 + number)
+
+
+CLEAN_EXITS = clean_exits(signal.SIGTERM)
 
 START_DEADLINE = 60.0
 LOG_DEADLINE = 30.0
@@ -45,7 +50,7 @@ class Process(Protocol):
     def stdout(self) -> IO[bytes] | None: ...
     def poll(self) -> int | None: ...
     def wait(self, timeout: float | None = None) -> int: ...
-    def terminate(self) -> None: ...
+    def send_signal(self, sig: int, /) -> None: ...
     def kill(self) -> None: ...
 
 
@@ -176,25 +181,25 @@ class LiveProcess(Frozen):
             with self._changed:
                 self._changed.wait(0.05)
 
-    def stop(self, timeout: float = 10.0) -> int | None:
+    def stop(self, timeout: float = 10.0, number: int = signal.SIGTERM) -> int | None:
         """
-        End the process by SIGTERM, or by SIGKILL after the timeout; return its exit code.
+        End the process by a signal, or by SIGKILL after the timeout; return its exit code.
 
         After this and `kill`, the log has all that it said.
         """
         if self.process is None:
             return None
-        self.terminate()
+        self.terminate(number)
         try:
             return self._ended(self.process.wait(timeout))
         except subprocess.TimeoutExpired:
             return self.kill()
 
-    def terminate(self) -> None:
-        """Send SIGTERM, and return at once."""
+    def terminate(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal that ends it, and return at once."""
         if self.running:
             assert self.process is not None
-            self.process.terminate()
+            self.process.send_signal(number)
 
     def kill(self) -> int | None:
         """End the process at once; return its exit code."""

@@ -92,6 +92,8 @@ EXTRA = (
     ("tests/recovery/test_layer_outages.py", "within-hanging"),
     ("tests/recovery/test_overflows.py", "elsewhere-daphne"),
     ("tests/recovery/test_overflows.py", "here-uvicorn"),
+    ("tests/recovery/test_presence.py", "core"),
+    ("tests/recovery/test_presence.py::test_away_for_longer_than_it_counts", "daphne"),
     ("tests/recovery/test_processes.py", "core"),
     ("tests/recovery/test_processes.py", "shortly"),
     ("tests/recovery/test_returns.py", "daphne"),

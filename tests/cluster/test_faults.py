@@ -125,15 +125,24 @@ async def test_layer_that_hangs_for_20_seconds(
 async def test_layer_object_whose_reader_has_ended(
     new_cluster: ClusterFactory, join: Connect
 ) -> None:
-    """channels_redis' pubsub layer does not start it again: the hub takes another layer object."""
+    """
+    channels_redis' pubsub layer does not start it again: the hub takes another layer object. No new
+    clients are to come as long as it is deaf.
+    """
     cluster = new_cluster(KINDS, layer="pubsub")
     for ending, hearing in ((cluster[0], cluster[1]), (cluster[1], cluster[0])):
         one, far = await join(hearing, "room"), await join(ending, "room")
         since = len(ending.log)
         await far.call("deafen")
         await logged(ending, "layer-deaf", timeout=60, since=since)
+        ready = await asyncio.to_thread(ending.get, "/health/ready")
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)
+        assert "layer-deaf" in ready.json()["problems"]
+        assert (await asyncio.to_thread(ending.get, "/health/live")).status_code == 200
+        await far.call("recover")
         await logged(ending, "layer-replaced", timeout=60, since=since)
         await logged(ending, "layer-back", timeout=60, since=since)
+        await eventually(lambda ending=ending: ending.get("/health/ready").status_code == 200)
         await one.call("burst", "room", 0, 10)
         assert await far.read_numbers(10) == list(range(10))
         await far.call("burst", "room", 10, 20)

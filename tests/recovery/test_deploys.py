@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
 from tests.conftest import ClusterFactory, ServerFactory
-from tests.processes import CLEAN_EXITS
+from tests.processes import CLEAN_EXITS, clean_exits
 from tests.recovery.conftest import RECOVERY
 from tests.recovery.travellers import Driver, Traveller, Travels, counting, driver_at
 
 OPTIONS = {"realtime": {"RECOVERY": RECOVERY}}
 
 
-async def stop(cluster: object, index: int) -> None:
-    """Stop a server as its system would."""
+async def stop(cluster: object, index: int, number: int = signal.SIGTERM) -> None:
+    """Stop a server as its system would, or by another signal."""
     server = cluster[index]  # type: ignore[index]
-    code = await asyncio.to_thread(server.stop, 30)
-    assert code in CLEAN_EXITS, server.log
+    code = await asyncio.to_thread(server.stop, 30, number)
+    assert code in clean_exits(number), server.log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "sigint"])
 @pytest.mark.parametrize("kinds", [("daphne", "uvicorn"), ("uvicorn", "daphne")])
-async def test_sigterm(
-    new_cluster: ClusterFactory, layer: str, kinds: tuple[str, str], travel: Travels, room: str
+async def test_a_signal(
+    new_cluster: ClusterFactory,
+    layer: str,
+    kinds: tuple[str, str],
+    number: int,
+    travel: Travels,
+    room: str,
 ) -> None:
     """Who is connected and who is away find at the other process what they had."""
     cluster = new_cluster(kinds, layer=layer, **OPTIONS)
@@ -39,7 +46,7 @@ async def test_sigterm(
         await here.got(1)
         here.line.lead_to(cluster[1])
         polling.line.lead_to(cluster[1])
-        await stop(cluster, 0)
+        await stop(cluster, 0, number)
         for client in (here, polling):
             await client.lose_connection()
             await client.be_back()

@@ -9,6 +9,9 @@ import realtime
 from realtime import Broadcaster, NamespaceConsumer, event
 from realtime.outside.process import get_hub
 
+# What a hub waits for that was deafened.
+deafened: dict[str, asyncio.Event] = {}
+
 
 def choose(rooms: list[str], excluded: list[str]) -> Broadcaster:
     """Return the sockets of "/cluster" in the rooms, without the excluded ones."""
@@ -93,9 +96,26 @@ class ClusterConsumer(NamespaceConsumer):
 
     @event
     async def deafen(self) -> None:
-        """End what reads for the hub in its layer, channels_redis' pubsub layer: for good."""
-        for shard in get_hub().cluster.link.layer._shards:
+        """
+        End what reads for the hub in its layer, channels_redis' pubsub layer: for good. The hub
+        does nothing about it until `recover`.
+        """
+        link, allowed = get_hub().cluster.link, asyncio.Event()
+        restore = link._restore
+
+        async def wait() -> None:
+            await allowed.wait()
+            link._restore = restore
+            await restore()
+
+        link._restore, deafened["allowed"] = wait, allowed
+        for shard in link.layer._shards:
             shard._receive_task.cancel()
+
+    @event
+    async def recover(self) -> None:
+        """Let the hub do what it does where it is deaf."""
+        deafened.pop("allowed").set()
 
     @event("foreign polls")
     async def count_foreign_polls(self) -> int:

@@ -132,6 +132,19 @@ class DriverConsumer(NamespaceConsumer):
         return [[socket.sid, socket.transport] async for socket in sockets]
 
     @event
+    async def look_up(self, namespace: str, rooms: list[str]) -> list[dict[str, Any]]:
+        """Answer with what presence has of those who count as there."""
+        return [
+            {
+                "sid": socket.sid,
+                "server": socket.server_id,
+                "connected at": socket.connected_at.isoformat(),
+                "away": socket.is_away,
+            }
+            async for socket in choose(namespace, rooms, []).sockets().order_by("sid")
+        ]
+
+    @event
     async def end(self, namespace: str, rooms: list[str]) -> None:
         await choose(namespace, rooms, []).close()
 
@@ -143,9 +156,11 @@ class DriverConsumer(NamespaceConsumer):
     # Users
 
     @event
-    def log_in(self, name: str) -> str:
+    def log_in(self, name: str, is_superuser: bool = False) -> str:
         """Log a user in, a new one where there is none of that name; return the session's key."""
-        user, _ = get_user_model().objects.get_or_create(username=name)
+        user, _ = get_user_model().objects.get_or_create(
+            username=name, defaults={"is_staff": is_superuser, "is_superuser": is_superuser}
+        )
         session = SessionStore()
         session[SESSION_KEY] = str(user.pk)
         session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
