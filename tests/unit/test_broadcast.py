@@ -189,7 +189,7 @@ async def test_join_and_leave(crowd: Crowd) -> None:
 async def test_disconnect(crowd: Crowd) -> None:
     realtime.to("b").close()
     for name in ("ann", "bob"):
-        await crowd[name].closed()
+        await crowd[name].closed(DEADLINE)
     realtime.emit("said")
     assert await got(crowd) == "cleo dan"
 
@@ -203,7 +203,7 @@ async def test_moving_them_from_a_thread(crowd: Crowd) -> None:
         realtime.to(crowd["dan"].sid).close()
 
     await in_thread(move)
-    await crowd["dan"].closed()
+    await crowd["dan"].closed(DEADLINE)
     assert [crowd[name].pending() for name in ("ann", "bob", "cleo")] == [1, 0, 1]
 
 

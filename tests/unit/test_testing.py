@@ -88,7 +88,7 @@ async def test_a_call_of_a_client_that_is_closed_fails(connect: Connect) -> None
     client = await connect()
     with pytest.raises(ClientDisconnected):
         await client.call("kick")
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 @pytest.mark.usefixtures("_short_grace")
@@ -199,14 +199,14 @@ async def test_what_was_sent_before_is_handled_before_the_last_hook(notes: list[
 async def test_the_last_hook_of_a_client_that_the_server_closed(notes: list[str]) -> None:
     async with Client() as client:
         client.emit("kick")
-        await client.closed()
+        await client.closed(DEADLINE)
     assert notes == ["server namespace disconnect"]
 
 
 async def test_the_last_hook_of_a_server_that_stopped(notes: list[str], hub: Hub) -> None:
     async with Client() as client:
         await hub.close(grace=1)
-        await client.closed()
+        await client.closed(DEADLINE)
     assert notes == ["server shutting down"]
 
 
@@ -389,7 +389,7 @@ async def test_a_client_that_is_too_slow_is_disconnected(
     serve(Leaving)
     async with Client(slow=True) as slow:
         of("/").emit("much", "x" * hub.settings.OUTBOX_BYTES)
-        await slow.closed()
+        await slow.closed(DEADLINE)
         assert await probe.next() == "transport error"
 
 

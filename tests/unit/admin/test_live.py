@@ -63,7 +63,7 @@ async def next_state(client: Client) -> dict[str, Any]:
 
 async def refusal(client: Client) -> str:
     """Return why a client is dropped, when it is."""
-    await client.closed()
+    await client.closed(DEADLINE)
     *states, last = [await client.receive() for _ in range(client.pending())]
     assert all(name == "state" for name, _ in states)
     assert last[0] == "refused"

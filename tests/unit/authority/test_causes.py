@@ -26,6 +26,7 @@ from tests.site.causes import (
     log_out,
 )
 from tests.unit.conftest import Connect, Serve
+from tests.unit.probes import DEADLINE
 
 from .users import VIEW
 
@@ -86,7 +87,7 @@ async def test_a_login_that_is_over(
     site, client = await start(namespace)
     await database_sync_to_async(cause)(site)
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
     assert not client.pending()
 
 
@@ -105,7 +106,7 @@ async def test_a_session_that_ends_by_time(start: Start, connect: Connect) -> No
     await database_sync_to_async(expire)(site)
     client = await connect(cookies={"sessionid": site.key})
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 @pytest.mark.parametrize(("by", "cause"), TAKEN, ids=lambda each: getattr(each, "__name__", each))
@@ -116,7 +117,7 @@ async def test_a_permission_that_is_taken_away(
     stays = await connect(cookies={"sessionid": site.key})
     await database_sync_to_async(cause)(site)
     assert await client.receive() == ("goodbye", True)
-    await client.closed()
+    await client.closed(DEADLINE)
     assert await stays.receive() == ("changed", site.user.pk, site.user.pk)
     assert not stays._closed.is_set()
 

@@ -89,7 +89,7 @@ async def test_a_permission_that_is_taken_in_the_database(
     client = await connect("/viewers", **options)
     await Group.permissions.through.objects.all().adelete()
     assert await client.receive() == ("goodbye", True)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 async def test_who_stays_has_the_user_of_now(connect: Connect, rechecked: asyncio.Event) -> None:
@@ -113,7 +113,7 @@ async def test_a_row_that_is_changed_in_the_database(
     client = await connect(cookies={"sessionid": (await log_in(user)).session_key})
     await change(User, user, **fields)
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 async def test_sessions_that_are_deleted_in_the_database(connect: Connect) -> None:
@@ -196,7 +196,7 @@ async def test_hooks_of_the_sites_own_are_asked_each_time(
     client = await connect()
     allowed.clear()
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 async def test_hooks_that_raise_or_hang(
@@ -238,8 +238,8 @@ async def test_hooks_that_raise_or_hang(
     bad["has_permission"] = True
     await user.user_permissions.aclear()
     assert await waiting.receive() == ("goodbye",)
-    await waiting.closed()
-    await hanging.closed()
+    await waiting.closed(DEADLINE)
+    await hanging.closed(DEADLINE)
     bad["has_permission"] = False
     realtime.of("/").reauthorize()
     assert not broken._closed.is_set()
@@ -261,7 +261,7 @@ async def test_a_handler_at_work_holds_nothing_up(serve: Serve, connect: Connect
     assert await client.receive() == ("begun",)
     await database_sync_to_async(user.delete)()
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
     gate.set()
 
 
@@ -288,7 +288,7 @@ async def test_nothing_of_a_client_is_handled_while_it_is_told_goodbye(
     assert await client.receive() == ("goodbye",)
     client.emit("work")
     assert await client.receive() == ("last",)
-    await client.closed()
+    await client.closed(DEADLINE)
     assert not client.pending()
     assert await probe.empty()
 
@@ -342,7 +342,7 @@ async def test_asked_by_the_site(serve: Serve, connect: Connect, whom: str) -> N
     allowed.clear()
     await database_sync_to_async(lambda: meant.on_commit().reauthorize())()
     assert await client.receive() == ("goodbye", True)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 # Logins of their own
@@ -353,7 +353,7 @@ async def test_a_login_that_expires(connect: Connect, hub: Hub) -> None:
     client = await connect(user=user)
     socket_of(client).log_in(Login(user, _now() + 0.2))
     assert await client.receive() == ("goodbye", False)
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 async def test_a_login_that_is_prolonged(connect: Connect, probe: Probe) -> None:
@@ -491,5 +491,5 @@ async def test_a_crowd_that_loses_a_permission(connect: Connect, hub: Hub) -> No
     await group.permissions.aclear()
     for client in clients:
         assert await client.receive() == ("goodbye", True)
-        await client.closed()
+        await client.closed(DEADLINE)
     assert ensure_hub().stats()["sockets"] == 0

@@ -260,7 +260,7 @@ async def test_plain_calls_to_one_client_of_any_server(three: Three) -> None:
     hub.emit(remote._replace(namespace="/users"), Message("/users", "said", ("no",)))
     hub.command(remote._replace(namespace="/users"), "close", ())
     hub.command(remote, "close", ())
-    await client.closed()
+    await client.closed(DEADLINE)
     assert client.pending() == 1, "the question"
     answers = await call(hub, remote, Message("/", "question", ()), DEADLINE)
     assert (answers, answers.missing) == ({}, [client.sid])

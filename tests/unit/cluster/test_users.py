@@ -13,6 +13,7 @@ from realtime import ClientRooms
 from realtime.cluster.envelopes import group_name
 from realtime.identity.user_rooms import user_rooms
 from tests.unit.conftest import Serve
+from tests.unit.probes import DEADLINE
 
 from .conftest import Server, Two
 from .layer import Bus
@@ -93,8 +94,8 @@ async def test_what_is_done_with_a_user_everywhere(two: Two) -> None:
     two[0].emit(("new",), 1)
     assert [await said(here), await said(there)] == [1, 1]
     two[0].command(HERS, "close")
-    await here.closed()
-    await there.closed()
+    await here.closed(DEADLINE)
+    await there.closed(DEADLINE)
 
 
 @pytest.mark.usefixtures("_recovers")

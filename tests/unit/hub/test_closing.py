@@ -14,6 +14,7 @@ import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
 from realtime.hub.hub import Hub
 from realtime.transports.polling import PollingWriter
+from tests.unit.probes import DEADLINE
 
 from ..conftest import Connect, Serve
 from ..probes import Probe, Wire
@@ -93,7 +94,7 @@ async def test_within_connect(connect: Connect, hub: Hub) -> None:
 async def test_others_by_their_rooms(connect: Connect, hub: Hub) -> None:
     one, two, three = await connect(), await connect(), await connect("/other")
     one.emit("end the room")
-    await two.closed()
+    await two.closed(DEADLINE)
     assert len(hub.connections) == 2
     assert await one.call("end the room") is None
     assert await three.call("end the room") is None
@@ -107,7 +108,7 @@ async def test_from_a_thread_by_a_sid(connect: Connect, hub: Hub) -> None:
 
     thread = threading.Thread(target=end)
     thread.start()
-    await two.closed()
+    await two.closed(DEADLINE)
     thread.join()
     assert await one.call("end the room") is None
     assert len(hub.connections) == 1

@@ -9,9 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from realtime import ClientRooms, event
-from realtime.cluster.targets import Target
+from realtime.authority.changes import REAUTHORIZE, Change, encode
+from realtime.cluster.targets import EVERYONE, Target
 from realtime.identity.user_rooms import user_rooms
 from realtime.outside import process
+from realtime.recovery.identities import identify_client
 from realtime.recovery.recalled import Recalled
 from realtime.sockets.messages import Message
 from realtime.testing import Client
@@ -67,6 +69,55 @@ async def rooms_of(client: Client) -> list[str]:
 def emit_to_user(server: Server, user: User, *args: Any) -> None:
     """Send a user the event "n"."""
     server.hub.emit(Target("/", user_rooms((user,))), Message("/", "n", args))
+
+
+# Logins that are over
+
+
+def login_of(server: Server, client: Client) -> tuple[str, str]:
+    """Return the key of a client's user, and what tells that user's logins apart."""
+    sockets = (each for found in server.hub.connections.values() for each in found.sockets.values())
+    identity = identify_client(next(each for each in sockets if each.sid == client.sid))
+    assert identity is not None
+    user, login = identity
+    assert user is not None
+    assert login is not None
+    return user, login
+
+
+@pytest.mark.parametrize("which", ["logged_out", "sessions", "ended"])
+async def test_nobody_comes_back_to_a_login_that_is_over(two: Two, which: str) -> None:
+    """Also where the process that had the session was killed before it has heard of that."""
+    one, other = two
+    client = await one.take(Client(auth={"rooms": ["a"]}, user=ADA))
+    somebody = await one.take(Client(auth={"rooms": ["a"]}, user=BOB))
+    login = login_of(one, client)
+    await one.kill()
+    for each in (client, somebody):
+        each.drop()
+    (names,) = encode(Change(**{which: {login[0] if which == "ended" else login}}))
+    await other.command(EVERYONE, REAUTHORIZE, *names)
+    other.emit("a", 1)
+    for each in (client, somebody):
+        await other.take(each)
+    assert not client.recovered
+    assert (await client.call("state", timeout=DEADLINE))["lost"]
+    assert somebody.recovered
+    assert await texts(somebody, 1) == [1]
+
+
+async def test_who_is_to_be_asked_for_again_comes_back(two: Two) -> None:
+    one, other = two
+    client = await one.take(Client(auth={"rooms": ["a"]}, user=ADA))
+    await one.kill()
+    client.drop()
+    await other.command(Target("/", ("a",)), REAUTHORIZE)
+    (names,) = encode(Change(users={str(ADA.pk)}))
+    await other.command(EVERYONE, REAUTHORIZE, *names)
+    other.emit("a", 1)
+    await other.take(client)
+    assert client.recovered
+    assert await texts(client, 1) == [1]
 
 
 # Rooms that clients have asked for

@@ -73,7 +73,7 @@ async def test_commands_wait_for_the_commit(crowd: Crowd, hub: Hub) -> None:
         assert await crowd[name].receive() == ("before",)
     for name in ("ann", "cleo"):
         assert await crowd[name].receive() == ("after",)
-    await crowd["dan"].closed()
+    await crowd["dan"].closed(DEADLINE)
     assert await got(crowd) == ""
     assert "b" not in hub.registry.sockets[crowd["bob"].sid].rooms
 

@@ -10,6 +10,7 @@ from django.urls import path
 
 import realtime
 from realtime import NamespaceConsumer, event
+from tests.unit.probes import DEADLINE
 
 from ..conftest import Connect, Serve
 
@@ -183,4 +184,4 @@ async def test_plain_calls_may_be_awaited(serve: Serve, connect: Connect) -> Non
     client = await connect()
     assert [await client.receive(), await client.receive()] == [("one",), ("two",)]
     client.emit("bye")
-    await client.closed()
+    await client.closed(DEADLINE)

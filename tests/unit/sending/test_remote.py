@@ -75,7 +75,7 @@ async def test_rooms_and_the_end(crowd: Crowd, hub: Hub) -> None:
     assert await crowd["dan"].receive() == ("x",)
     await dan.close()
     assert crowd["dan"].sid not in hub.registry.sockets
-    await crowd["dan"].closed()
+    await crowd["dan"].closed(DEADLINE)
     assert await got(crowd) == ""
 
 

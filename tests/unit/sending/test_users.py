@@ -135,8 +135,8 @@ async def test_what_can_be_done_with_them(clients: dict[str, Client]) -> None:
     await realtime.to_user(ANN).leave("new")
     assert await clients["token"].call("where") == ["a"]
     await realtime.to_user(ANN).close()
-    await clients["ann"].closed()
-    await clients["token"].closed()
+    await clients["ann"].closed(DEADLINE)
+    await clients["token"].closed(DEADLINE)
     assert await clients["elsewhere"].call("where") == []
     assert await clients["bob"].call("where") == ["a"]
 

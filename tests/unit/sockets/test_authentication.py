@@ -22,6 +22,7 @@ from realtime import (
 from realtime.identity.authentication import SESSION
 from realtime.sockets.authentication import MAX_SHOWN
 from realtime.testing import Client
+from tests.unit.probes import DEADLINE
 
 from ..conftest import Connect, Serve
 from ..execution.test_threads import until
@@ -270,7 +271,7 @@ async def test_the_end_of_a_token(connect: Connect, serve: Serve) -> None:
     other = await connect(auth={"token": "short"})
     assert await other.call(EVENT, {"token": "long"}) == {"expires": None}
     assert await client.receive() == ("unauthorized", "cleo")
-    await client.closed()
+    await client.closed(DEADLINE)
     assert time.time() >= end
     assert await other.call("whoami") == "cleo"
 
@@ -306,7 +307,7 @@ async def test_a_token_that_is_revoked(connect: Connect, serve: Serve, way: str)
         tokens["cleo"] = dan if way == "of another user" else (cleo, 7)
     realtime.of("/").to_user(cleo).reauthorize()
     assert await client.receive() == ("unauthorized", "cleo")
-    await client.closed()
+    await client.closed(DEADLINE)
     assert await other.call("whoami") == "cleo"
 
 

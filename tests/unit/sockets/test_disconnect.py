@@ -69,7 +69,7 @@ async def test_shutdown_reason(serve: Serve, probe: Probe, hub: Hub, connect: Co
     client = await connect()
     await hub.close(grace=0.1)
     assert await probe.next() == "server shutting down"
-    await client.closed()
+    await client.closed(DEADLINE)
 
 
 async def test_close(serve: Serve, probe: Probe, new_wire: Any) -> None:

@@ -183,7 +183,7 @@ async def test_it_may_close_its_own_socket(serve: Serve, connect: Connect, probe
 
     serve(Main)
     client = await connect()
-    await client.closed()
+    await client.closed(DEADLINE)
     assert [await probe.next(), await probe.next()] == ["ended", "server namespace disconnect"]
 
 

@@ -91,10 +91,10 @@ async def check_every_device_says_who_it_is_first(monkeypatch: pytest.MonkeyPatc
         assert await known.receive() == ("news",)
         assert unknown.pending() == 0
         unknown.emit("authenticate", "guessed")
-        await unknown.closed()
+        await unknown.closed(timeout=10)
     monkeypatch.setattr("mysite.meters.MeterConsumer.patience", 0.01)
     async with Client("/meters") as silent:
-        await silent.closed()
+        await silent.closed(timeout=10)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -125,8 +125,8 @@ async def check_every_socket_of_a_user_is_closed_at_logout(mount: Mount, async_c
     ):
         await async_client.post("/admin/logout/")
         assert await first.receive(timeout=10) == ("goodbye",)
-        await first.closed()
-        await second.closed()
+        await first.closed(timeout=10)
+        await second.closed(timeout=10)
         with pytest.raises(TimeoutError):
             await other.closed(timeout=0.05)
 

@@ -7,6 +7,7 @@ from django.test import AsyncClient
 from pytest_django import Settings
 
 from realtime.hub.hub import Hub
+from tests.unit.probes import DEADLINE
 
 from .conftest import NEWS, Crowd, do, room_key, said
 
@@ -44,7 +45,7 @@ async def test_disconnect_a_room(browser: AsyncClient, crowd: Crowd, hub: Hub) -
     await drop(hub, crowd, "ann", "cleo")
     response = await do(browser, "disconnect_socket", room_key("b"), model="room")
     assert said(response) == [("success", "2 sockets were disconnected.")]
-    await crowd["bob"].closed()
+    await crowd["bob"].closed(DEADLINE)
     assert hub.stats()["away"] == 1
     await crowd["ann"].connect()
     assert not crowd["ann"].recovered

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.test import AsyncClient
 
+from tests.unit.probes import DEADLINE
+
 from ...conftest import Connect
 from .conftest import (
     NEWS,
@@ -50,8 +52,8 @@ async def test_disconnect_a_room_from_its_page(browser: AsyncClient, crowd: Crow
     response = await browser.post(page, {"do": "1"}, follow=True)
     assert response.redirect_chain == [(f"{URL}room/", 302)]
     assert said(response) == [("success", "2 sockets were disconnected.")]
-    await crowd["ann"].closed()
-    await crowd["bob"].closed()
+    await crowd["ann"].closed(DEADLINE)
+    await crowd["bob"].closed(DEADLINE)
 
 
 async def test_a_room_with_a_strange_name(browser: AsyncClient, connect: Connect) -> None:

@@ -10,6 +10,7 @@ from django.utils.translation import override
 
 from realtime.admin import forms, selection, steering
 from realtime.hub.hub import Hub
+from tests.unit.probes import DEADLINE
 
 from ...conftest import Connect
 from .conftest import (
@@ -95,8 +96,8 @@ async def test_disconnect(browser: AsyncClient, crowd: Crowd) -> None:
     assert not crowd["ann"]._closed.is_set()
     response = await do(browser, "disconnect_socket", *sids)
     assert said(response) == [("success", "2 sockets were disconnected.")]
-    await crowd["ann"].closed()
-    await crowd["bob"].closed()
+    await crowd["ann"].closed(DEADLINE)
+    await crowd["bob"].closed(DEADLINE)
     assert await crowd["cleo"].call("echo", 1) == 1
     assert sorted(await logged()) == sorted((sid, "Disconnected.") for sid in sids)
 
