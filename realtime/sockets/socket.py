@@ -158,6 +158,8 @@ class Socket(Standing):
             decided_for = self.user
             await self.dispatcher.call(self.consumer.connect, auth)
             if self.user is not decided_for:
+                if self.login is not None:
+                    self._count_login(self.login)
                 await self._decide_for_another()
         except (ConnectionRefused, EventError) as refusal:
             self._refuse(refusal)

@@ -222,3 +222,15 @@ def test_times() -> None:
     assert login.user == AnonymousUser()
     with pytest.raises(ValueError, match="has no time zone"):
         as_time(datetime(2030, 1, 1))
+
+
+async def test_it_counts_for_the_users_connections(serve: Serve, connect: Connect) -> None:
+    serve(Tokens, MAX_CONNECTIONS_PER_USER=2)
+    first = await connect(auth={"user": 7})
+    await connect(user=ANN)
+    await connect(auth={"user": 8})
+    with pytest.raises(ConnectionRefused, match="has 2 connections already") as refused:
+        await connect(auth={"user": 7})
+    assert refused.value.data == {"code": 403}
+    await first.disconnect()
+    await connect(auth={"user": 7})
