@@ -64,7 +64,7 @@ class Holder:
         hub.sessions = self
         hub.deliver = self.deliver  # type: ignore[method-assign]
 
-    def deliver(self, target: Target, message: Message, event_id: str = "") -> str:
+    def deliver(self, target: Target, message: Message, event_id: str = "", number: int = 0) -> str:
         """Note what comes, for a client that is here or is expected; return an id for it."""
         if self.holds:
             text = str(message.frames(Format.SOCKETIO).frames[0])
