@@ -12,6 +12,7 @@ from __future__ import annotations
 EXTRA = (
     ("tests/benchmarks/test_load.py", "daphne"),
     ("tests/benchmarks/test_load.py", "pubsub"),
+    ("tests/benchmarks/test_authority.py", ""),
     ("tests/clients/", "wsproto"),
     ("tests/clients/", "-indirect"),
     ("tests/clients/", "granian"),
@@ -85,6 +86,7 @@ EXTRA = (
     ("tests/recovery/test_deploys.py", "core"),
     ("tests/recovery/test_deploys.py", "kinds1"),
     ("tests/recovery/test_drops.py", "daphne"),
+    ("tests/recovery/test_kills.py", "kinds1"),
     ("tests/recovery/test_layer_outages.py", "core"),
     ("tests/recovery/test_layer_outages.py", "full"),
     ("tests/recovery/test_layer_outages.py", "paused"),

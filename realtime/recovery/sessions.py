@@ -12,7 +12,7 @@ from django.utils import timezone
 from ..cluster.envelopes import LOG_OUT
 from ..cluster.targets import Target
 from ..identity.logins import user_key
-from ..logs import log as log_line
+from ..logs import log
 from ..sockets.data import dump_data
 from ..sockets.socket import Socket
 from ..utils.recovery import RecoveryOptions
@@ -255,7 +255,7 @@ class Sessions:
             self.end(oldest)
             count += 1
         if count:
-            log_line(logging.WARNING, "sessions-full", sessions=count)
+            log(logging.WARNING, "sessions-full", sessions=count)
 
     def _at(self, when: float, session: Session, call: Callable[[Session], None]) -> None:
         session.timers.append(self._hub.loop.call_at(when, call, session))

@@ -13,6 +13,7 @@ import pytest
 
 import realtime
 from realtime import ConnectionRefused, NamespaceConsumer, event
+from realtime.cluster.peers import BEAT
 from realtime.hub.hub import Hub
 from realtime.testing import Client, TestSession
 from realtime.webservers.writers import HIGH_WATER
@@ -68,8 +69,15 @@ def log(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _served(serve: Serve, log: str, settings: Any, request: pytest.FixtureRequest) -> None:
+def _served(
+    serve: Serve,
+    log: str,
+    settings: Any,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if log == "redis":
+        monkeypatch.setattr("realtime.cluster.cluster.ARRIVAL", -BEAT)  # no other hub will come
         valkey = request.getfixturevalue("valkey")
         config = {"hosts": [valkey.url], "prefix": secrets.token_hex(4)}
         settings.CHANNEL_LAYERS = {"default": {"BACKEND": PUBSUB, "CONFIG": config}}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import pytest
 
@@ -28,9 +29,12 @@ pytestmark = pytest.mark.slow
 class Server:
     """A hub, and its clients."""
 
+    _running: ClassVar[WeakSet[Server]] = WeakSet()
+
     def __init__(self) -> None:
         self.hub = Hub()
         self.killed = False
+        self._running.add(self)
 
     @property
     def layer(self) -> LogLayer:
@@ -71,6 +75,15 @@ class Server:
         await layer.close_pools()
         for task in [*self.hub.services.others(), *self.hub.tasks.others()]:
             task.cancel()
+        self._running.discard(self)
+        for other in self._running:
+            other.lose(self.hub.server_id)
+
+    def lose(self, server: str) -> None:
+        """Let it be long ago that another hub was heard, which this one notices by itself."""
+        peer = self.hub.cluster.peers._peers.get(server)  # type: ignore[union-attr]
+        if peer is not None:
+            peer.heard = float("-inf")
 
 
 def _dead() -> Any:
@@ -81,9 +94,11 @@ Start = Callable[[], Awaitable[Server]]
 
 
 @pytest.fixture
-def valkey(new_valkey: Any) -> Any:
-    """A Valkey of the test's own, which may be stopped."""
-    return new_valkey()
+def valkey(valkey: Valkey, request: pytest.FixtureRequest) -> Any:
+    """A Valkey; of the test's own, where that is marked `own_valkey`, and may stop it."""
+    if request.node.get_closest_marker("own_valkey") is None:
+        return valkey
+    return request.getfixturevalue("new_valkey")()
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +216,7 @@ async def test_a_session_has_one_owner(two: tuple[Server, Server], valkey: Valke
     assert not len(one.hub.recovery.sessions)
 
 
+@pytest.mark.own_valkey
 async def test_clients_hear_each_other_while_redis_is_down(
     two: tuple[Server, Server], valkey: Valkey
 ) -> None:
@@ -223,6 +239,7 @@ async def test_clients_hear_each_other_while_redis_is_down(
     assert not client.pending(), "what was delivered at once does not come again"
 
 
+@pytest.mark.own_valkey
 async def test_who_comes_after_an_outage_recovers(
     two: tuple[Server, Server], valkey: Valkey
 ) -> None:
@@ -242,6 +259,7 @@ async def test_who_comes_after_an_outage_recovers(
     assert await texts(client, 1) == [2]
 
 
+@pytest.mark.own_valkey
 async def test_while_redis_is_full_events_arrive_and_who_drops_is_told(
     two: tuple[Server, Server], valkey: Valkey
 ) -> None:
