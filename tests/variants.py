@@ -10,8 +10,12 @@ from __future__ import annotations
 
 # Where the tests are, and what is in the name of the variants.
 EXTRA = (
+    ("tests/benchmarks/test_load.py", "broadcast-binary"),
+    ("tests/benchmarks/test_load.py", "connects-session"),
     ("tests/benchmarks/test_load.py", "daphne"),
     ("tests/benchmarks/test_load.py", "pubsub"),
+    ("tests/benchmarks/test_load.py", "recovery-cluster"),
+    ("tests/benchmarks/test_load.py", "typed"),
     ("tests/benchmarks/test_authority.py", ""),
     ("tests/clients/", "wsproto"),
     ("tests/clients/", "-indirect"),
@@ -62,9 +66,7 @@ EXTRA = (
     ("tests/cluster/test_takeovers.py", ""),
     ("tests/cluster/test_upgrades.py", "core"),
     ("tests/cluster/test_users.py", "core"),
-    ("tests/cluster/test_wanderers.py", "core-plain"),
-    ("tests/cluster/test_wanderers.py", "pubsub-recovery"),
-    ("tests/cluster/test_wanderers.py", "pubsub-plain"),
+    ("tests/cluster/test_wanderers.py", ""),
     ("tests/packaging/", "wsproto"),
     ("tests/packaging/test_deployment.py", "granian"),
     ("tests/packaging/test_deployment.py", "hypercorn"),
