@@ -32,7 +32,7 @@ roll: ## restart the processes of a running `make cluster` one by one, while you
 test: test-tools ## run the tests; on Debian and Ubuntu, install what they need
 	$(BIN)/python -m pytest tests/protocol -q -p no:xdist \
 		--cov=realtime.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --ignore=tests/protocol
 
 test-quick: $(VENV)/dev.stamp $(VENV)/cluster.stamp ## the tests that need no browser, server or database server, for the edit loop
 	$(BIN)/python -m pytest -n 6 --dist loadfile -q --hypothesis-profile quick -m "not slow" \
